@@ -1,0 +1,280 @@
+"""Where everything lies in the one block of memory that a network works in.
+
+A matrix of n columns is kept as ceil(n / w) panels of the tile's width w, each with
+its rows one after the other: element (i, j) is at ``(j // w)*rows*w + i*w + j % w``.
+Whatever the tile needs next is then next in memory, and no stride is a power of two
+times the cache's. The last panel is padded to full width; padded parameters are zero
+and stay zero, because their gradient is.
+
+All offsets are in elements, from the start of the block.
+"""
+
+import numpy as np
+
+from ._simd import TILE_ROWS, lanes, panel_width
+
+LAYER = np.dtype(
+    [
+        ("fan_in", np.int64),
+        ("fan_out", np.int64),
+        ("in_panels", np.int64),
+        ("out_panels", np.int64),
+        ("weights", np.int64),
+        ("biases", np.int64),
+        ("transposed", np.int64),  # -1: the first layer needs no transposed copy
+        # One minibatch: inputs, scores before the activation, outputs, and the loss's
+        # gradient in the scores of the layer below and of this one.
+        ("inputs", np.int64),
+        ("scores", np.int64),
+        ("outputs", np.int64),
+        ("input_deltas", np.int64),
+        ("deltas", np.int64),
+        # The activation: addresses of its compiled loops (0: identity), its parameter.
+        ("forward", np.int64),
+        ("backward", np.int64),
+        ("parameter", np.float64),
+    ]
+)
+
+# A unit of the parameters phase: up to one panel's width of rows of one panel of
+# weights, and with the first of them the panel's biases.
+UNIT = np.dtype(
+    [
+        ("rows", np.int64),
+        ("columns", np.int64),
+        ("narrow", np.int64),  # 1: a whole vector of the panel is padding
+        ("weights", np.int64),
+        ("biases", np.int64),  # -1: not this unit's
+        ("transposed", np.int64),
+        ("inputs", np.int64),
+        ("deltas", np.int64),
+    ]
+)
+
+# What all kernels of one network share.
+PLAN = np.dtype(
+    [
+        ("capacity", np.int64),  # rows of one minibatch that there is room for
+        ("width", np.int64),  # columns of a panel
+        # Row by row: scores, targets, sample weights, losses of one minibatch.
+        ("z", np.int64),
+        ("targets", np.int64),
+        ("row_weights", np.int64),
+        ("losses", np.int64),
+        ("tiles", np.int64),  # one block of gradient per thread
+        ("zeros", np.int64),  # a panel's width
+        ("ones", np.int64),
+        # How far behind its parameter each moment of the optimizer lies.
+        ("first_moment", np.int64),
+        ("second_moment", np.int64),
+        # Addresses of the compiled loss and update, and what they are told.
+        ("loss", np.int64),
+        ("low", np.float64),
+        ("high", np.float64),
+        ("update", np.int64),
+        ("settings", np.int64),
+        ("alpha", np.float64),
+        ("average", np.int64),
+    ]
+)
+
+
+def round_up(n, multiple):
+    """Smallest multiple of `multiple` that is at least `n`."""
+    return -(-n // multiple) * multiple
+
+
+class Layout:
+    """Shapes and offsets of one network in one dtype.
+
+    Parameters
+    ----------
+    units : tuple of int
+        Features, hidden units per layer, outputs.
+    dtype : numpy dtype
+        float32 or float64.
+    rows : int
+        The most rows that pass through the network at once.
+    keeps_scores : tuple of bool
+        Per layer, whether the derivative of its activation needs the raw score.
+    n_moments : int, default=None
+        Moments of the optimizer. None leaves out all that only training needs.
+    n_threads : int, default=1
+
+    Attributes
+    ----------
+    layers : (n_layers,) array of LAYER
+    plan : (1,) array of PLAN
+    n_parameters : int
+        Length of the parameters in panels, which come first in memory.
+    size : int
+        Length of the whole block.
+    """
+
+    def __init__(self, units, dtype, rows, keeps_scores, n_moments=None, n_threads=1):
+        self.units = tuple(units)
+        self.dtype = np.dtype(dtype)
+        self.width = panel_width(dtype)
+        self.capacity = round_up(max(rows, 1), TILE_ROWS)
+        self.n_moments = n_moments or 0
+        self.layers = np.zeros(len(units) - 1, LAYER)
+        self.plan = np.zeros(1, PLAN)
+        self.plan["capacity"], self.plan["width"] = self.capacity, self.width
+        self.size = 0
+        self._place_parameters()
+        self._place_minibatch(keeps_scores, n_moments is not None)
+        if n_moments is not None:
+            self._place_training(n_threads)
+
+    def _reserve(self, size):
+        start, self.size = self.size, self.size + int(size)
+        return start
+
+    def _place_parameters(self):
+        layers, width = self.layers, self.width
+        layers["fan_in"], layers["fan_out"] = self.units[:-1], self.units[1:]
+        layers["in_panels"] = -(-layers["fan_in"] // width)
+        layers["out_panels"] = -(-layers["fan_out"] // width)
+        for layer in layers:
+            columns = layer["out_panels"] * width
+            layer["weights"] = self._reserve(layer["fan_in"] * columns)
+            layer["biases"] = self._reserve(columns)
+        self.n_parameters = self.size
+
+    def _place_minibatch(self, keeps_scores, training):
+        def region(panels):
+            return self._reserve(panels * self.capacity * self.width)
+
+        outputs, deltas = region(self.layers[0]["in_panels"]), -1
+        last = len(self.layers) - 1
+        for i, layer in enumerate(self.layers):
+            layer["inputs"], layer["input_deltas"] = outputs, deltas
+            outputs = scores = region(layer["out_panels"])
+            if keeps_scores[i] and training:
+                scores = region(layer["out_panels"])
+            layer["outputs"], layer["scores"] = outputs, scores
+            # The loss overwrites the network's outputs with their deltas.
+            deltas = -1
+            if training:
+                deltas = outputs if i == last else region(layer["out_panels"])
+            layer["deltas"] = deltas
+
+    def _place_training(self, n_threads):
+        width, plan = self.width, self.plan[0]
+        self.layers["transposed"] = -1
+        for layer in self.layers[1:]:
+            blocks = layer["in_panels"] * layer["out_panels"]
+            layer["transposed"] = self._reserve(blocks * width * width)
+        plan["first_moment"] = self.size
+        plan["second_moment"] = self.size + self.n_parameters
+        self.moments = self._reserve(self.n_moments * self.n_parameters)
+        plan["z"] = self._reserve(self.capacity * self.units[-1])
+        plan["targets"] = self._reserve(self.capacity * self.units[-1])
+        plan["row_weights"] = self._reserve(self.capacity)
+        plan["losses"] = self._reserve(self.capacity)
+        plan["tiles"] = self._reserve(n_threads * width * width)
+        plan["zeros"] = self._reserve(width)
+        plan["ones"] = self._reserve(width)
+
+    def allocate(self):
+        """Return a block of memory for this layout, set up but for the parameters."""
+        memory = np.zeros(self.size, self.dtype)
+        ones = int(self.plan["ones"][0])
+        if ones:
+            memory[ones : ones + self.width] = 1
+        return memory
+
+    def make_units(self):
+        """Return the units of the parameters phase, layer by layer, as UNIT records."""
+        return np.concatenate([self._layer_units(layer) for layer in self.layers])
+
+    def _layer_units(self, layer):
+        width = self.width
+        n_in, n_out = int(layer["in_panels"]), int(layer["out_panels"])
+        j, k = (axis.ravel() for axis in np.mgrid[:n_out, :n_in])
+        units = np.zeros(n_in * n_out, UNIT)
+        units["rows"] = np.minimum(width, layer["fan_in"] - k * width)
+        units["columns"] = np.minimum(width, layer["fan_out"] - j * width)
+        units["narrow"] = units["columns"] <= width - lanes(self.dtype)
+        units["weights"] = layer["weights"] + (j * layer["fan_in"] + k * width) * width
+        units["biases"] = np.where(k == 0, layer["biases"] + j * width, -1)
+        first = layer["transposed"] < 0
+        blocks = layer["transposed"] + (k * n_out + j) * width * width
+        units["transposed"] = -1 if first else blocks
+        units["inputs"] = layer["inputs"] + k * self.capacity * width
+        units["deltas"] = layer["deltas"] + j * self.capacity * width
+        return units
+
+    def share_units(self, units, n_threads):
+        """Return n_threads + 1 bounds that split the units into equal work.
+
+        Each thread gets consecutive units, the same ones at every step, so that their
+        parameters and moments stay in its core's cache.
+        """
+        vectors = -(-units["columns"] // lanes(self.dtype))
+        cost = np.cumsum(vectors * (round_up(units["rows"], TILE_ROWS) + 1))
+        targets = cost[-1] * np.arange(1, n_threads) / n_threads
+        inner = np.searchsorted(cost, targets, side="left") + 1
+        return np.concatenate([[0], inner, [units.size]]).clip(max=units.size)
+
+    @property
+    def n_flat(self):
+        """Length of a vector in scikit-learn's packing."""
+        return sum((n + 1) * m for n, m in self._shapes())
+
+    def _shapes(self):
+        return list(zip(self.units[:-1], self.units[1:], strict=True))
+
+    def split(self, flat):
+        """Return views (weights, biases) per layer of a vector in that packing."""
+        weight_at, bias_at, pairs = 0, sum(n * m for n, m in self._shapes()), []
+        for n, m in self._shapes():
+            weights = flat[weight_at : weight_at + n * m].reshape(n, m)
+            pairs.append((weights, flat[bias_at : bias_at + m]))
+            weight_at, bias_at = weight_at + n * m, bias_at + m
+        return pairs
+
+    def pack(self, flat, memory, behind=0):
+        """Write a vector in scikit-learn's packing into panels.
+
+        They lie `behind` elements behind the parameters' place: 0 for these, a moment's
+        distance for a moment.
+        """
+        for inside, outside in self._pairs(flat, memory, behind):
+            inside[...] = outside
+
+    def unpack(self, memory, flat, behind=0):
+        """Write panels back into a vector in scikit-learn's packing."""
+        for inside, outside in self._pairs(flat, memory, behind):
+            outside[...] = inside
+
+    def _pairs(self, flat, memory, behind):
+        """Pairs of views of the same numbers, in panels and in that packing."""
+        for layer, (weights, biases) in zip(self.layers, self.split(flat), strict=True):
+            start = int(layer["weights"]) + behind
+            stop = int(layer["biases"]) + behind
+            panels = memory[start:stop].reshape(-1, len(weights), self.width)
+            yield from self._columns(panels, weights)
+            yield memory[stop : stop + biases.size], biases
+
+    def _columns(self, panels, matrix):
+        """Pairs of views of a matrix: all full panels at once, and the last one."""
+        rows, columns = matrix.shape
+        full, rest = divmod(columns, self.width)
+        inside = matrix[:, : full * self.width].reshape(rows, full, self.width)
+        yield panels[:full], inside.transpose(1, 0, 2)
+        if rest:
+            yield panels[full, :, :rest], matrix[:, full * self.width :]
+
+    def pack_transposed(self, flat, memory):
+        """Write the transposed copy of all layers but the first, in panels."""
+        pairs = self.split(flat)[1:]
+        for layer, (weights, _) in zip(self.layers[1:], pairs, strict=True):
+            height = int(layer["out_panels"]) * self.width
+            size = int(layer["in_panels"]) * height * self.width
+            start = int(layer["transposed"])
+            panels = memory[start : start + size].reshape(-1, height, self.width)
+            for inside, outside in self._columns(
+                panels[:, : weights.shape[1]], weights.T
+            ):
+                inside[...] = outside

@@ -1,0 +1,163 @@
+"""Per-sample losses and their derivative in the raw score; the table LOSSES.
+
+Each function takes C-contiguous arrays flattened to one dimension and works in place:
+
+z : (rows * n_outputs,) raw scores; overwritten with the derivative of the weighted
+    loss in them.
+y : (rows * columns,) targets: class indices (columns = 1) for softmax, one column per
+    output elsewhere.
+w : (rows,) sample weights.
+loss_out : (rows,) weighted loss of each sample, overwritten.
+n_outputs : int
+low, high : bounds of one term of a log-loss; infinite ones leave it as it is.
+"""
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numba import carray, types
+
+from . import _math
+from ._jit import callback, jit, own_name
+from ._simd import pointer
+
+
+class Loss(NamedTuple):
+    """One row of the table: the function, and whether the target is a class index."""
+
+    function: object
+    indexed: bool = False
+    logarithmic: bool = False
+
+
+@jit
+def _clip(x, low, high):
+    """Clip to [low, high]; a NaN stays one."""
+    above = low if x < low else x
+    return high if above > high else above
+
+
+@jit
+def _softmax_log_loss(z, y, w, loss_out, n_outputs, low, high):
+    """Cross-entropy of softmax(z): log(sum_k exp(z_k)) - z_y; softmax(z)_k - (k == y).
+
+    The exponentials run over all samples at once, the only part that is worth a
+    vector; the logarithm's argument lies in [1, n_outputs].
+    """
+    rows = w.size
+    for i in range(rows):
+        first = i * n_outputs
+        largest = z[first]
+        for k in range(first + 1, first + n_outputs):
+            largest = z[k] if z[k] > largest else largest
+        for k in range(first, first + n_outputs):
+            z[k] -= largest
+        loss_out[i] = -z[first + int(y[i])]
+    for k in range(z.size):
+        z[k] = _math.exp(z[k])
+    for i in range(rows):
+        first = i * n_outputs
+        total = z[first]
+        for k in range(first + 1, first + n_outputs):
+            total += z[k]
+        loss_out[i] = _clip(loss_out[i] + _math.log(total), low, high) * w[i]
+        scale = w[i] / total
+        for k in range(first, first + n_outputs):
+            z[k] *= scale
+        z[first + int(y[i])] -= w[i]
+
+
+@jit
+def _logistic_log_loss(z, y, w, loss_out, n_outputs, low, high):
+    """Cross-entropy of sigmoid(z), summed over outputs: log(1 + e^z) - y z; a - y.
+
+    max(z, 0) - y z is exact for a target of 0 or 1, so that nothing cancels.
+    """
+    zero = type(low)(0)
+    for i in range(w.size):
+        loss = zero
+        for k in range(i * n_outputs, (i + 1) * n_outputs):
+            score = z[k]
+            above = score if score > zero else zero
+            term = _math.log1p(_math.exp(-abs(score))) + (above - y[k] * score)
+            loss += _clip(term, low, high)
+            z[k] = (_math.sigmoid(score) - y[k]) * w[i]
+        loss_out[i] = loss * w[i]
+
+
+@jit
+def _squared_error(z, y, w, loss_out, n_outputs, low, high):
+    """Half the squared error, averaged over outputs; z - y, which is not.
+
+    scikit-learn reports the average and steps along the gradient of the sum.
+    """
+    zero = type(low)(0)
+    for i in range(w.size):
+        loss = zero
+        for k in range(i * n_outputs, (i + 1) * n_outputs):
+            error = z[k] - y[k]
+            loss += error * error
+            z[k] = error * w[i]
+        loss_out[i] = loss * w[i] / type(low)(2 * n_outputs)
+
+
+@jit
+def _poisson(z, y, w, loss_out, n_outputs, low, high):
+    """Half the Poisson deviance of exp(z), summed over outputs; exp(z) - y.
+
+    y log(y / e^z) - y + e^z with 0 log 0 = 0.
+    """
+    zero = type(low)(0)
+    for i in range(w.size):
+        loss = zero
+        for k in range(i * n_outputs, (i + 1) * n_outputs):
+            mean = _math.exp(z[k])
+            entropy = y[k] * (_math.log(y[k]) - z[k]) if y[k] > 0 else zero
+            loss += entropy - y[k] + mean
+            z[k] = (mean - y[k]) * w[i]
+        loss_out[i] = loss * w[i]
+
+
+# Keyed by the output's activation and the loss, which are differentiated as one.
+LOSSES = {
+    ("softmax", "log_loss"): Loss(_softmax_log_loss, indexed=True, logarithmic=True),
+    ("logistic", "log_loss"): Loss(_logistic_log_loss, logarithmic=True),
+    ("identity", "squared_error"): Loss(_squared_error),
+    ("exp", "poisson"): Loss(_poisson),
+}
+
+
+def limits(loss, dtype):
+    """Bounds of a log-loss that scikit-learn's clipped probabilities imply.
+
+    It clips probabilities to [eps, 1 - eps] of the dtype before the logarithm, so that
+    a single term lies between -log(1 - eps) and -log(eps).
+    """
+    if not loss.logarithmic:
+        return -np.inf, np.inf
+    eps = float(np.finfo(dtype).eps)
+    return -np.log1p(-eps), -np.log(eps)
+
+
+@cache
+def loss_loop(out_activation, name, dtype):
+    """Compile ``loss(z, y, w, loss_out, rows, n_outputs, low, high)``."""
+    row = LOSSES[out_activation, name]
+    function, indexed = row.function, row.indexed
+
+    def loss(z, y, w, loss_out, rows, n_outputs, low, high):
+        columns = 1 if indexed else n_outputs
+        function(
+            carray(pointer(z), (rows * n_outputs,), dtype),
+            carray(pointer(y), (rows * columns,), dtype),
+            carray(pointer(w), (rows,), dtype),
+            carray(pointer(loss_out), (rows,), dtype),
+            n_outputs,
+            dtype(low),
+            dtype(high),
+        )
+
+    signature = types.void(*[types.intp] * 6, types.float64, types.float64)
+    key = own_name(function, "loss", out_activation, name, dtype)
+    return callback(loss, signature, key)

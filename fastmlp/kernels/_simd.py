@@ -1,0 +1,353 @@
+"""Vector width and register tile of this CPU; the only file that writes LLVM IR.
+
+Everything here is typed by the element type of the arrays it is given: float32 or
+float64. Arrays are one-dimensional and C-contiguous, places in them are element
+offsets, and nothing is bounds-checked: each docstring says what is read and written.
+"""
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.registry import cpu_target
+from numba.extending import intrinsic
+from numba.np.numpy_support import as_dtype
+
+_INT_OF = {types.float32: types.int32, types.float64: types.int64}
+_FLOAT_OF = {types.int32: types.float32, types.int64: types.float64}
+
+_INDEX = ir.IntType(64)
+
+
+def _cpu_features():
+    """Names of the features that Numba compiles for, not those of the bare host."""
+    _, _, features = cpu_target.target_context.codegen().magic_tuple()
+    return {name[1:] for name in features.split(",") if name.startswith("+")}
+
+
+def _choose_tile(features):
+    """Return vector bytes, rows and vectors of the register tile.
+
+    The accumulators, one row of B and one broadcast element of A have to fit the
+    register file (32 vectors with AVX-512, 16 elsewhere), and at least 8 independent
+    accumulators hide the latency of a fused multiply-add. The rows divide the panel's
+    width in both dtypes, so that a tile of a weight gradient never straddles two
+    panels.
+    """
+    if "avx512f" in features:
+        return 64, 8, 2
+    if "avx2" in features and "fma" in features:
+        return 32, 4, 3
+    return 16, 4, 2
+
+
+VECTOR_BYTES, TILE_ROWS, TILE_VECTORS = _choose_tile(_cpu_features())
+
+
+def lanes(dtype):
+    """Elements of `dtype` in one vector register."""
+    return VECTOR_BYTES // np.dtype(dtype).itemsize
+
+
+def panel_width(dtype):
+    """Columns of one panel: the width of the register tile in elements."""
+    return TILE_VECTORS * lanes(dtype)
+
+
+@intrinsic
+def float_bits(typingctx, x):
+    """Return the IEEE 754 bits of a float32 or float64 as an integer of its width."""
+    to = _INT_OF[x]
+
+    def codegen(context, builder, signature, args):
+        return builder.bitcast(args[0], context.get_value_type(to))
+
+    return to(x), codegen
+
+
+@intrinsic
+def bits_float(typingctx, i):
+    """Return the float whose IEEE 754 bits are the int32 or int64 `i`."""
+    to = _FLOAT_OF[i]
+
+    def codegen(context, builder, signature, args):
+        return builder.bitcast(args[0], context.get_value_type(to))
+
+    return to(i), codegen
+
+
+def _data(context, builder, array_type, array):
+    return context.make_array(array_type)(context, builder, array).data
+
+
+@intrinsic
+def address(typingctx, array, offset):
+    """Return the memory address of ``array[offset]``; nothing is read."""
+
+    def codegen(context, builder, signature, args):
+        data = _data(context, builder, signature.args[0], args[0])
+        return builder.ptrtoint(builder.gep(data, [args[1]]), _INDEX)
+
+    return types.intp(array, types.intp), codegen
+
+
+@intrinsic
+def borrowed(typingctx, array):
+    """Return the array without its reference count; the caller keeps it alive.
+
+    Counting is an atomic operation on a word that all threads of a team share.
+    """
+
+    def codegen(context, builder, signature, args):
+        kind = context.make_array(signature.args[0])
+        view = kind(context, builder, args[0])
+        view.meminfo = cgutils.get_null_value(view.meminfo.type)
+        view.parent = cgutils.get_null_value(view.parent.type)
+        return view._getvalue()
+
+    return array(array), codegen
+
+
+@intrinsic
+def pointer(typingctx, place):
+    """Return the address `place` as a void pointer, for `numba.carray`."""
+
+    def codegen(context, builder, signature, args):
+        return builder.inttoptr(args[0], cgutils.voidptr_t)
+
+    return types.voidptr(types.intp), codegen
+
+
+@intrinsic
+def call(typingctx, function, arguments):
+    """Call the compiled callback at the address `function` with a tuple of scalars."""
+
+    def codegen(context, builder, signature, args):
+        members = cgutils.unpack_tuple(builder, args[1], len(signature.args[1]))
+        kind = ir.FunctionType(ir.VoidType(), [m.type for m in members])
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), members)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, arguments), codegen
+
+
+@intrinsic
+def atomic_add(typingctx, array, offset, value):
+    """Add to ``array[offset]`` (int64) in one step and return what was there before."""
+
+    def codegen(context, builder, signature, args):
+        data = _data(context, builder, signature.args[0], args[0])
+        place = builder.gep(data, [args[1]])
+        return builder.atomic_rmw("add", place, args[2], "seq_cst")
+
+    return types.int64(array, types.intp, types.int64), codegen
+
+
+@intrinsic
+def atomic_load(typingctx, array, offset):
+    """Return ``array[offset]`` (int64) as the other threads last wrote it."""
+
+    def codegen(context, builder, signature, args):
+        data = _data(context, builder, signature.args[0], args[0])
+        return builder.load_atomic(builder.gep(data, [args[1]]), "seq_cst", 8)
+
+    return types.int64(array, types.intp), codegen
+
+
+@intrinsic
+def atomic_store(typingctx, array, offset, value):
+    """Write ``array[offset]`` (int64) so that every thread sees it."""
+
+    def codegen(context, builder, signature, args):
+        data = _data(context, builder, signature.args[0], args[0])
+        place = builder.gep(data, [args[1]])
+        builder.store_atomic(args[2], place, "seq_cst", 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.int64), codegen
+
+
+class _Vectors:
+    """Emits operations on vectors of one element type."""
+
+    def __init__(self, context, builder, dtype):
+        self.builder = builder
+        self.lanes = lanes(as_dtype(dtype))
+        self.align = dtype.bitwidth // 8
+        self.element = context.get_value_type(dtype)
+        self.type = ir.VectorType(self.element, self.lanes)
+        self.suffix = f"v{self.lanes}f{dtype.bitwidth}"
+
+    def _intrinsic(self, name, result, arguments):
+        kind = ir.FunctionType(result, arguments)
+        module = self.builder.module
+        return cgutils.get_or_insert_function(
+            module, kind, f"llvm.{name}.{self.suffix}"
+        )
+
+    def load(self, base, offset=0):
+        place = self.builder.gep(base, [_index(offset)])
+        place = self.builder.bitcast(place, self.type.as_pointer())
+        return self.builder.load(place, align=self.align)
+
+    def store(self, value, base, offset=0):
+        place = self.builder.gep(base, [_index(offset)])
+        place = self.builder.bitcast(place, self.type.as_pointer())
+        self.builder.store(value, place, align=self.align)
+
+    def broadcast(self, scalar):
+        undefined = ir.Constant(self.type, ir.Undefined)
+        first = self.builder.insert_element(
+            undefined, scalar, ir.Constant(ir.IntType(32), 0)
+        )
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(first, undefined, zeros)
+
+    def fma(self, a, b, c):
+        # fmuladd is one rounding where the CPU has it and two operations elsewhere;
+        # llvm.fma would call the C library there, hundreds of times slower.
+        return self.builder.call(
+            self._intrinsic("fmuladd", self.type, [self.type] * 3), [a, b, c]
+        )
+
+    def sum(self, vector):
+        reduce = self._intrinsic(
+            "vector.reduce.fadd", self.element, [self.element, self.type]
+        )
+        zero = ir.Constant(self.element, 0.0)
+        return self.builder.call(reduce, [zero, vector], fastmath=("reassoc",))
+
+
+def _index(value):
+    return ir.Constant(_INDEX, value) if isinstance(value, int) else value
+
+
+@intrinsic
+def sum_squares(typingctx, x, offset, count):
+    """Return the sum of squares of ``x[offset:offset + count]``.
+
+    `count` is a multiple of the vector's lanes. The order of the sum depends on
+    `count` and the CPU alone.
+    """
+
+    def codegen(context, builder, signature, args):
+        array_type = signature.args[0]
+        vectors = _Vectors(context, builder, array_type.dtype)
+        base = builder.gep(_data(context, builder, array_type, args[0]), [args[1]])
+        total = cgutils.alloca_once_value(builder, ir.Constant(vectors.type, None))
+        step = _index(vectors.lanes)
+        with cgutils.for_range_slice(builder, _index(0), args[2], step) as (i, _):
+            x = vectors.load(base, i)
+            builder.store(vectors.fma(x, x, builder.load(total)), total)
+        return vectors.sum(builder.load(total))
+
+    return x.dtype(x, types.intp, types.intp), codegen
+
+
+@intrinsic
+def panel_product(typingctx, shape, a, a_at, b, b_at, start, start_at, c, c_at):
+    """C = start + A B for one panel of C: the register-tile microkernel.
+
+    Parameters
+    ----------
+    shape : (rows, depth, vectors) tuple of int
+        C has `rows` rows of `vectors` vectors (1 to TILE_VECTORS), the sum runs over
+        `depth`.
+    a : array; a_at : (offset, row, column, block, jump) tuple of int
+        Element (i, k) of A is ``a[offset + i*row + (k % block)*column +
+        (k // block)*jump]``: with a block of one panel's width this walks through the
+        panels of a matrix, with ``block >= depth`` it is a plain strided matrix.
+    b : array; b_at : (offset, row) tuple of int
+        Row k of B is the vectors at ``b[offset + k*row]``.
+    start, start_at : the same for the initial values
+        A row stride of 0 makes them one row for all: a bias.
+    c, c_at : the same for C
+        May be `start`; must not overlap A or B.
+
+    Notes
+    -----
+    Rows beyond the last full tile are computed one by one where they are one or two;
+    otherwise as a full tile, so that A is read and C written up to `rows` rounded up
+    to TILE_ROWS. Every element is summed over k in ascending order, whichever tile it
+    is in: results do not depend on how rows are shared out.
+    """
+    index5 = types.UniTuple(types.intp, 5)
+    index3 = types.UniTuple(types.intp, 3)
+    index2 = types.UniTuple(types.intp, 2)
+    signature = types.void(index3, a, index5, b, index2, start, index2, c, index2)
+
+    def codegen(context, builder, signature, args):
+        operands = {}
+        for name, at in (("a", 1), ("b", 3), ("start", 5), ("c", 7)):
+            array_type = signature.args[at]
+            data = _data(context, builder, array_type, args[at])
+            strides = cgutils.unpack_tuple(builder, args[at + 1])
+            operands[name] = (builder.gep(data, [strides[0]]), *strides[1:])
+        vectors = _Vectors(context, builder, signature.args[1].dtype)
+        rows, depth, width = cgutils.unpack_tuple(builder, args[0])
+        for count in range(1, TILE_VECTORS + 1):
+            with builder.if_then(builder.icmp_signed("==", width, _index(count))):
+                _emit_rows(vectors, count, rows, depth, operands)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+def _emit_rows(vectors, count, rows, depth, operands):
+    """All rows of a panel: full tiles, then what is left."""
+    builder = vectors.builder
+    tile_rows = _index(TILE_ROWS)
+    left = builder.srem(rows, tile_rows)
+    few = builder.icmp_signed("<=", left, _index(2))
+    padded = builder.add(rows, _index(TILE_ROWS - 1))
+    tiles = builder.sdiv(builder.select(few, rows, padded), tile_rows)
+    with cgutils.for_range(builder, tiles) as tile:
+        first = builder.mul(tile.index, tile_rows)
+        _emit_tile(vectors, TILE_ROWS, count, first, depth, operands)
+    singles = builder.select(few, left, _index(0))
+    done = builder.sub(rows, left)
+    with cgutils.for_range(builder, singles) as single:
+        first = builder.add(done, single.index)
+        _emit_tile(vectors, 1, count, first, depth, operands)
+
+
+def _emit_tile(vectors, height, count, first, depth, operands):
+    """One register tile of `height` rows by `count` vectors, from row `first` on."""
+    builder = vectors.builder
+    a, a_row, a_column, block, jump = operands["a"]
+    b, b_row = operands["b"]
+    start, start_row = operands["start"]
+    c, c_row = operands["c"]
+    places = [(i, v) for i in range(height) for v in range(count)]
+    a_rows = [builder.mul(builder.add(first, _index(i)), a_row) for i in range(height)]
+
+    sums = {place: cgutils.alloca_once(builder, vectors.type) for place in places}
+    for i, v in places:
+        row = builder.mul(builder.add(first, _index(i)), start_row)
+        value = vectors.load(builder.gep(start, [row]), v * vectors.lanes)
+        builder.store(value, sums[i, v])
+
+    def accumulate(a_k, b_k):
+        b_vectors = [vectors.load(b_k, v * vectors.lanes) for v in range(count)]
+        for i in range(height):
+            factor = vectors.broadcast(builder.load(builder.gep(a_k, [a_rows[i]])))
+            for v in range(count):
+                total = vectors.fma(factor, b_vectors[v], builder.load(sums[i, v]))
+                builder.store(total, sums[i, v])
+
+    last = builder.sub(depth, _index(1))
+    blocks = builder.sdiv(builder.add(last, block), block)
+    with cgutils.for_range(builder, blocks) as outer:
+        begin = builder.mul(outer.index, block)
+        left = builder.sub(depth, begin)
+        inside = builder.select(builder.icmp_signed("<", left, block), left, block)
+        a_block = builder.gep(a, [builder.mul(outer.index, jump)])
+        b_block = builder.gep(b, [builder.mul(begin, b_row)])
+        with cgutils.for_range(builder, inside) as k:
+            a_k = builder.gep(a_block, [builder.mul(k.index, a_column)])
+            accumulate(a_k, builder.gep(b_block, [builder.mul(k.index, b_row)]))
+
+    for i, v in places:
+        row = builder.mul(builder.add(first, _index(i)), c_row)
+        value = builder.load(sums[i, v])
+        vectors.store(value, builder.gep(c, [row]), v * vectors.lanes)

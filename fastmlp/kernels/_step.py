@@ -1,0 +1,332 @@
+"""One minibatch after the other: rows phase, barrier, parameters phase, barrier.
+
+In the rows phase each thread takes some of the minibatch's rows through the network and
+back; in the parameters phase it takes some of the parameters, sums their gradient over
+all rows and updates them at once. No sum depends on how many threads there are.
+
+`plan` (one record of PLAN), `layers` (LAYER), `units` (UNIT) and `memory`, the one
+block that everything lies in, are `_layout.Layout`'s; `rows` is what `_rows.describe`
+returns, `order` the indices of the rows to visit.
+"""
+
+import numpy as np
+
+from ._gemm import product, transpose
+from ._jit import entry, jit
+from ._rows import gather
+from ._simd import TILE_ROWS, address, call, sum_squares
+from ._team import wait
+
+# Rows that one thread takes through all layers at once: their activations stay in the
+# second-level cache.
+CHUNK_ROWS = 128
+
+# Rows that one sum of a weight gradient runs over before it joins the total. It bounds
+# the rounding error of large minibatches.
+CHUNK_DEPTH = 512
+
+
+@jit
+def _forward(plan, layers, memory, first, count):
+    """Take rows ``first`` to ``first + count`` of the minibatch through all layers.
+
+    z = a W + b; a = f(z), each panel's activation right after its product, while it is
+    in the first-level cache. `first` is a multiple of the tile's rows.
+    """
+    width = plan.width
+    row, jump = first * width, plan.capacity * width
+    zero, one = np.int64(0), np.int64(1)
+    for i in range(layers.size):
+        layer = layers[i]
+        for j in range(layer.out_panels):
+            at = j * jump + row
+            weights = layer.weights + j * layer.fan_in * width
+            product(
+                count, layer.fan_in, layer.fan_out - j * width, width,
+                memory, layer.inputs + row, width, one, width, jump,
+                memory, weights,
+                memory, layer.biases + j * width, zero,
+                memory, layer.outputs + at,
+            )  # fmt: skip
+            if layer.forward != 0:
+                outputs = address(memory, layer.outputs + at)
+                if layer.scores != layer.outputs:
+                    for k in range(at, at + count * width):
+                        memory[layer.scores + k] = memory[layer.outputs + k]
+                call(layer.forward, (outputs, count * width, layer.parameter))
+
+
+@jit
+def _backward(plan, layers, memory, first, count):
+    """Take the deltas of the outputs back to the first hidden layer.
+
+    delta_in = (delta W') * f'(z), panel by panel, over the transposed copy of W.
+    """
+    width = plan.width
+    row, jump = first * width, plan.capacity * width
+    zero, one = np.int64(0), np.int64(1)
+    for i in range(layers.size - 1, 0, -1):
+        layer, below = layers[i], layers[i - 1]
+        height = layer.out_panels * width
+        for j in range(layer.in_panels):
+            at = j * jump + row
+            product(
+                count, layer.fan_out, layer.fan_in - j * width, width,
+                memory, layer.deltas + row, width, one, width, jump,
+                memory, layer.transposed + j * height * width,
+                memory, plan.zeros, zero,
+                memory, layer.input_deltas + at,
+            )  # fmt: skip
+            if below.backward != 0:
+                scores = address(memory, below.scores + at)
+                outputs = address(memory, below.outputs + at)
+                deltas = address(memory, layer.input_deltas + at)
+                call(
+                    below.backward,
+                    (scores, outputs, deltas, count * width, below.parameter),
+                )
+
+
+@jit
+def _copy_outputs(plan, layer, memory, first, count, z, at):
+    """Copy the network's outputs from panels to the C-contiguous rows at ``z[at]``."""
+    width = plan.width
+    for j in range(layer.out_panels):
+        columns = min(width, layer.fan_out - j * width)
+        for i in range(count):
+            source = layer.outputs + (j * plan.capacity + first + i) * width
+            to = at + i * layer.fan_out + j * width
+            for k in range(columns):
+                z[to + k] = memory[source + k]
+
+
+@jit
+def _copy_deltas(plan, layer, memory, first, count, at):
+    """Copy C-contiguous rows back into the panels of deltas, padding with zeros."""
+    width = plan.width
+    for j in range(layer.out_panels):
+        columns = min(width, layer.fan_out - j * width)
+        for i in range(count):
+            source = at + i * layer.fan_out + j * width
+            to = layer.deltas + (j * plan.capacity + first + i) * width
+            for k in range(columns):
+                memory[to + k] = memory[source + k]
+            for k in range(columns, width):
+                memory[to + k] = 0
+
+
+@jit
+def _lose(plan, layer, memory, first, count, order, begin, y, sample_weight):
+    """Losses of the rows, and the deltas of the network's outputs."""
+    columns = y.shape[1]
+    targets = plan.targets + first * columns
+    row_weights = plan.row_weights + first
+    for i in range(count):
+        row = order[begin + first + i]
+        for k in range(columns):
+            memory[targets + i * columns + k] = y[row, k]
+        memory[row_weights + i] = sample_weight[row] if sample_weight.size else 1
+    z = plan.z + first * layer.fan_out
+    _copy_outputs(plan, layer, memory, first, count, memory, z)
+    call(
+        plan.loss,
+        (
+            address(memory, z),
+            address(memory, targets),
+            address(memory, row_weights),
+            address(memory, plan.losses + first),
+            count,
+            layer.fan_out,
+            plan.low,
+            plan.high,
+        ),
+    )
+    _copy_deltas(plan, layer, memory, first, count, z)
+
+
+@jit
+def _gradient(
+    plan, memory, rows, columns, n, inputs, input_row, input_column, deltas, tile
+):
+    """Sum over `n` rows of inputs' deltas into the block of gradient at `tile`.
+
+    `input_row` and `input_column` are the strides of the transposed inputs: 1 and a
+    panel's width for those of a layer, 0 for a one that stands for all, which gives the
+    gradient of biases.
+    """
+    width, zero = plan.width, np.int64(0)
+    start, start_row = plan.zeros, zero
+    for k in range(0, n, CHUNK_DEPTH):
+        depth = min(CHUNK_DEPTH, n - k)
+        product(
+            rows, depth, columns, width,
+            memory, inputs + k * input_column, input_row, input_column, depth, zero,
+            memory, deltas + k * width,
+            memory, start, start_row,
+            memory, tile,
+        )  # fmt: skip
+        start, start_row = tile, width
+
+
+@jit
+def _update(plan, memory, at, n, tile, rate, scale, alpha):
+    """Apply the optimizer to `n` parameters from `at` on, their gradient at `tile`."""
+    call(
+        plan.update,
+        (
+            address(memory, at),
+            address(memory, tile),
+            address(memory, at + plan.first_moment),
+            address(memory, at + plan.second_moment),
+            n,
+            rate,
+            scale,
+            alpha,
+            plan.settings,
+        ),
+    )
+
+
+@jit
+def _update_unit(plan, unit, memory, n, tile, rate, scale):
+    """Gradient, update and transposed copy of one unit; the weights' sum of squares."""
+    # A literal in a call would be a type of its own, and compiled for separately.
+    width, zero, one = plan.width, np.int64(0), np.int64(1)
+    if unit.narrow != 0:
+        for k in range(width * width):
+            memory[tile + k] = 0
+    if unit.biases >= 0:
+        _gradient(
+            plan, memory, one, unit.columns, n, plan.ones, zero, zero, unit.deltas, tile
+        )
+        _update(plan, memory, unit.biases, width, tile, rate, scale, 0.0)
+    rows, columns = unit.rows, unit.columns
+    _gradient(
+        plan, memory, rows, columns, n, unit.inputs, one, width, unit.deltas, tile
+    )
+    size = unit.rows * width
+    _update(plan, memory, unit.weights, size, tile, rate, scale, plan.alpha)
+    if unit.transposed >= 0:
+        transpose(memory, unit.weights, memory, unit.transposed, unit.rows, width)
+    return sum_squares(memory, unit.weights, size) if plan.alpha != 0 else memory[0]
+
+
+@jit
+def _sum_weights(order, sample_weight, begin, n):
+    if sample_weight.size == 0:
+        return float(n)
+    total = 0.0
+    for i in range(begin, begin + n):
+        total += sample_weight[order[i]]
+    return total
+
+
+@jit
+def _sum(values, begin, n):
+    """Sum in float64, one by one: the order does not depend on anything else."""
+    total = 0.0
+    for i in range(begin, begin + n):
+        total += values[i]
+    return total
+
+
+@entry
+def train(
+    thread, n_threads, barrier, batch, rates, plans, layers, units, shares, penalty,
+    memory, rows, y, sample_weight, order,
+):  # fmt: skip
+    """Run one epoch as thread number `thread` of `n_threads`; all of them must come.
+
+    Parameters
+    ----------
+    barrier : (words,) int64 array of `_team.make_barrier`
+    batch : int
+        Rows of a minibatch, at most the plan's capacity.
+    rates : (n_minibatches,) float64 array
+        Step size of each step.
+    plans : (1,) array of PLAN
+    layers, units : arrays of LAYER and UNIT
+    shares : (n_threads + 1,) int64 array
+        Thread t updates the units ``shares[t]`` to ``shares[t + 1]``.
+    penalty : (n_units,) float64 array, overwritten
+        Sum of squares of each unit's weights.
+    memory : array, overwritten
+    rows : tuple, see `_rows.describe`
+    y : (n_samples, n_outputs or 1) array
+    sample_weight : (n_samples,) array, or (0,): all 1
+    order : (n,) int64 array
+
+    Returns
+    -------
+    total : float
+        With ``plan.average``, the sum over minibatches of their rows times their mean
+        loss, penalty included; without, the sum of all weighted losses. Thread 0's is
+        the whole one.
+
+    Notes
+    -----
+    A minibatch whose weights sum to zero is passed over.
+    """
+    plan = plans[0]
+    last = layers[layers.size - 1]
+    total = 0.0
+    for step in range(rates.size):
+        begin = step * batch
+        n = min(batch, order.size - begin)
+        weight = _sum_weights(order, sample_weight, begin, n)
+        if weight == 0:
+            continue
+        tiles = (n + TILE_ROWS - 1) // TILE_ROWS
+        start = thread * tiles // n_threads * TILE_ROWS
+        end = min(n, (thread + 1) * tiles // n_threads * TILE_ROWS)
+        for first in range(start, end, CHUNK_ROWS):
+            count = min(CHUNK_ROWS, end - first)
+            gather(rows, order, begin + first, count, plan, layers[0], memory, first)
+            _forward(plan, layers, memory, first, count)
+            _lose(plan, last, memory, first, count, order, begin, y, sample_weight)
+            _backward(plan, layers, memory, first, count)
+        share = n / weight if plan.average != 0 else 1.0
+        if thread == 0 and plan.alpha != 0:
+            total += share * (
+                0.5 * plan.alpha * _sum(penalty, np.int64(0), penalty.size)
+            )
+        if wait(barrier, n_threads):
+            return total
+        if thread == 0:
+            total += share * _sum(memory, plan.losses, n)
+        tile = plan.tiles + thread * plan.width * plan.width
+        for u in range(shares[thread], shares[thread + 1]):
+            penalty[u] = _update_unit(
+                plan, units[u], memory, n, tile, rates[step], 1 / weight
+            )
+        if wait(barrier, n_threads):
+            return total
+    return total
+
+
+@entry
+def predict(thread, bounds, share, output, plans, layers, memory, rows, order, out):
+    """Write the network's outputs for this thread's part of the rows.
+
+    Parameters
+    ----------
+    bounds : (n_threads + 1,) int64 array
+        Thread t takes the rows ``order[bounds[t]:bounds[t + 1]]``.
+    share : int
+        Rows of the minibatch's memory that belong to each thread, in whole tiles.
+    output : int
+        Address of the compiled output activation; 0: identity.
+    plans, layers, memory, rows, order : see `train`
+    out : (n * n_outputs,) array, overwritten
+    """
+    plan = plans[0]
+    last = layers[layers.size - 1]
+    first = thread * share
+    for begin in range(bounds[thread], bounds[thread + 1], share):
+        count = min(share, bounds[thread + 1] - begin)
+        gather(rows, order, begin, count, plan, layers[0], memory, first)
+        _forward(plan, layers, memory, first, count)
+        at = begin * last.fan_out
+        _copy_outputs(plan, last, memory, first, count, out, at)
+        if output != 0:
+            call(output, (address(out, at), count, last.fan_out))

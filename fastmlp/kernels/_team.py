@@ -1,0 +1,151 @@
+"""The threads that train one network, and the barrier that they meet at.
+
+Plain Python threads run one compiled call each with the GIL released; inside, they
+meet at a spinning barrier. There is no OpenMP: it aborts in forked children.
+"""
+
+import os
+import queue
+import threading
+
+import joblib
+import numpy as np
+from numba import types
+
+from ._jit import jit
+from ._simd import atomic_add, atomic_load, atomic_store
+
+# Where the barrier's words lie: each on a cache line of its own, so that those who spin
+# on the generation do not slow down those who still arrive.
+_ARRIVED, _GENERATION, _BROKEN = 0, 16, 32
+_WORDS = 48
+
+# Some 10 us of spinning: longer than the threads of one minibatch are apart, shorter
+# than a time slice lost to a thread that waits for this core.
+_SPINS = 2000
+
+_yield_to_others = types.ExternalFunction(
+    "SwitchToThread" if os.name == "nt" else "sched_yield", types.int32()
+)
+
+
+def make_barrier():
+    """Return the words of a barrier that nobody has arrived at."""
+    return np.zeros(_WORDS, np.int64)
+
+
+def break_barrier(words):
+    """Let everyone who waits, now or later, go on with True."""
+    words[_BROKEN] = 1
+
+
+@jit
+def wait(words, n_threads):
+    """Wait until all threads are here; return whether the barrier was broken instead.
+
+    What a thread wrote before it came is seen by all after they leave.
+    """
+    if n_threads == 1:
+        return False
+    generation = atomic_load(words, _GENERATION)
+    if atomic_add(words, _ARRIVED, 1) == n_threads - 1:
+        atomic_store(words, _ARRIVED, 0)
+        atomic_store(words, _GENERATION, generation + 1)
+    spins = 0
+    while atomic_load(words, _GENERATION) == generation:
+        if atomic_load(words, _BROKEN) != 0:
+            return True
+        spins += 1
+        if spins > _SPINS:
+            _yield_to_others()
+    return False
+
+
+def available_cores():
+    """Cores that this process may use.
+
+    Affinity, cgroup limits and joblib's are asked; loky's workers are told their share
+    through NUMBA_NUM_THREADS.
+    """
+    cores = joblib.cpu_count()
+    limit = os.environ.get("NUMBA_NUM_THREADS", "")
+    return max(1, min(cores, int(limit)) if limit.isdigit() else cores)
+
+
+class Team:
+    """Runs one function in several threads at once; the caller is one of them.
+
+    A context manager: on leaving, its threads end.
+    """
+
+    def __init__(self, n_threads):
+        self.n_threads = n_threads
+        self.barrier = make_barrier()
+        self._tasks = [queue.SimpleQueue() for _ in range(n_threads - 1)]
+        self._done = queue.SimpleQueue()
+        self._threads = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def close(self):
+        """End the threads; the next `run` would start new ones."""
+        for tasks, thread in zip(self._tasks, self._threads, strict=False):
+            tasks.put(None)
+            thread.join()
+        self._threads = []
+
+    def run(self, function, *arguments):
+        """Call ``function(thread, *arguments)`` in every thread and return the first's.
+
+        Whatever is raised in one of them, an interrupt among them, breaks the barrier,
+        so that nobody waits for ever, and is raised here once all have come back.
+        """
+        if self.n_threads == 1:
+            return function(0, *arguments)
+        if not self._threads:
+            self._start()
+        sent = 0
+        try:
+            for tasks in self._tasks:
+                tasks.put((function, arguments))
+                sent += 1
+            result = function(0, *arguments)
+        except BaseException:
+            break_barrier(self.barrier)
+            self._collect(sent)
+            self.barrier = make_barrier()
+            raise
+        error = self._collect(sent)
+        if error is not None:
+            raise error
+        return result
+
+    def _start(self):
+        for number, tasks in enumerate(self._tasks, start=1):
+            # Daemons: an interpreter that exits in the middle of a fit does not hang.
+            thread = threading.Thread(
+                target=self._work, args=(number, tasks), daemon=True
+            )
+            thread.start()
+            self._threads.append(thread)
+
+    def _work(self, number, tasks):
+        while (task := tasks.get()) is not None:
+            function, arguments = task
+            error = None
+            try:
+                function(number, *arguments)
+            except BaseException as raised:
+                error = raised
+                break_barrier(self.barrier)
+            # Holding the arrays until the next task would keep a whole X alive.
+            task = function = arguments = None
+            self._done.put(error)
+
+    def _collect(self, count):
+        errors = [self._done.get() for _ in range(count)]
+        return next((error for error in errors if error is not None), None)

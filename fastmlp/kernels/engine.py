@@ -1,0 +1,269 @@
+"""One network in the kernels' layout, and the threads that train it."""
+
+import numpy as np
+
+from ._activations import ACTIVATIONS, backward_loop, forward_loop, output_loop
+from ._layout import Layout
+from ._losses import LOSSES, limits, loss_loop
+from ._optimizers import N_SETTINGS, RULES, update_loop
+from ._rows import describe
+from ._simd import TILE_ROWS
+from ._step import predict, train
+from ._team import Team, available_cores
+
+# Floating-point operations from which another thread pays for being woken and for the
+# barriers: of one minibatch in training, of the whole call in prediction.
+_WORTH_A_THREAD = {"train": 500_000, "predict": 10_000_000}
+
+# Rows of the blocks in which the gradient over a whole data set is summed.
+_GRADIENT_ROWS = 1024
+
+
+class Engine:
+    """One network in the kernels' layout, and the threads that train it.
+
+    A context manager: on leaving, its threads end.
+
+    Parameters
+    ----------
+    units : tuple of int
+        Features, units of each hidden layer, outputs.
+    activation : str
+        Of the hidden layers, a key of ACTIVATIONS.
+    out_activation : str
+        A key of OUTPUTS.
+    loss : str
+        Together with `out_activation` a key of LOSSES.
+    dtype : float32 or float64
+    batch_size : int, default=1024
+        Rows of a minibatch.
+    optimizer : Optimizer, default=None
+        None: the engine computes gradients and predictions only.
+    n_threads : int, default=None
+        None: as many as the cores this process may use and the work is worth.
+
+    Notes
+    -----
+    Results are bit-identical for any number of threads.
+    """
+
+    def __init__(
+        self,
+        units,
+        activation,
+        out_activation,
+        loss,
+        dtype,
+        *,
+        batch_size=_GRADIENT_ROWS,
+        optimizer=None,
+        n_threads=None,
+    ):
+        self._units = tuple(int(n) for n in units)
+        self._activation = activation
+        self._out_activation = out_activation
+        self._loss = loss
+        self._dtype = np.dtype(dtype)
+        self._batch_size = int(batch_size)
+        self._optimizer = optimizer
+        self._n_threads = n_threads
+        self._team = None
+        self._allocate(None if optimizer is None else optimizer.rule)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        if self._team is not None:
+            self._team.close()
+
+    @property
+    def n_parameters(self):
+        """Number of weights and biases."""
+        return self._layout.n_flat
+
+    def load(self, parameters, moments=()):
+        """Take parameters in scikit-learn's packing, and the optimizer's moments.
+
+        Without `moments` these start from zero.
+        """
+        layout, memory = self._layout, self._memory
+        layout.pack(parameters, memory)
+        if self._rule is None:
+            return
+        layout.pack_transposed(parameters, memory)
+        self._penalty[:] = 0
+        self._penalty[0] = sum(np.vdot(w, w) for w, _ in layout.split(parameters))
+        start = layout.moments
+        memory[start : start + layout.n_moments * layout.n_parameters] = 0
+        for i, moment in enumerate(moments):
+            layout.pack(moment, memory, self._behind(i))
+
+    def store(self, parameters):
+        """Write the parameters into a vector in scikit-learn's packing."""
+        self._layout.unpack(self._memory, parameters)
+
+    def store_moments(self):
+        """Return the optimizer's moments, each a vector in scikit-learn's packing."""
+        moments = []
+        for i in range(self._layout.n_moments):
+            moments.append(np.empty(self.n_parameters, self._dtype))
+            self._layout.unpack(self._memory, moments[-1], self._behind(i))
+        return tuple(moments)
+
+    def finite(self):
+        """Whether all parameters are finite."""
+        parameters = self._memory[: self._layout.n_parameters]
+        return bool(np.isfinite(parameters).all())
+
+    def train_epoch(self, data, order, alpha):
+        """Visit the rows ``order`` of `data` in minibatches, one step after each.
+
+        Parameters
+        ----------
+        data : Data
+        order : (n,) int64 array
+            Indices of rows.
+        alpha : float
+            L2 penalty, divided by each minibatch's weight as scikit-learn does.
+
+        Returns
+        -------
+        loss : float
+            Mean over `order` of the minibatches' losses, each with the penalty on the
+            weights before its step.
+        """
+        n_steps = -(-len(order) // self._batch_size)
+        self._layout.plan["alpha"], self._layout.plan["average"] = alpha, 1
+        total = self._train(data, order, self._optimizer.rates(n_steps))
+        self._optimizer.t += n_steps
+        return total / len(order)
+
+    def loss_gradient(self, data, alpha, gradient):
+        """Loss over all rows of `data`; its gradient overwrites `gradient`.
+
+        Rows are summed in blocks of `batch_size`, so that the result does not depend on
+        the number of threads.
+        """
+        flat = np.empty(self.n_parameters, self._dtype)
+        self.store(flat)
+        if self._rule is None:
+            self._allocate("gradient")
+        self.load(flat)
+        order = np.arange(len(data.y))
+        self._layout.plan["alpha"], self._layout.plan["average"] = 0, 0
+        total = self._train(data, order, np.zeros(-(-order.size // self._batch_size)))
+        self._layout.unpack(self._memory, gradient, self._behind(0))
+        n_weights = sum(w.size for w, _ in self._layout.split(flat))
+        weights = flat[:n_weights]
+        gradient[:n_weights] += alpha * weights
+        weight = data.sample_weight.sum() if data.sample_weight.size else order.size
+        gradient /= weight
+        return float((total + 0.5 * alpha * np.vdot(weights, weights)) / weight)
+
+    def predict(self, X, rows=None):
+        """Return the outputs, (n, n_outputs), for the rows of X or those of `rows`.
+
+        Parameters
+        ----------
+        X : as in Data
+        rows : (n,) int64 array, default=None
+            Indices of rows of X.
+        """
+        order = np.arange(X.shape[0]) if rows is None else rows
+        layout, n = self._layout, len(order)
+        out = np.empty((n, self._units[-1]), self._dtype)
+        n_threads = self._choose_threads("predict", min(n, layout.capacity))
+        tiles = np.arange(n_threads + 1) * -(-n // TILE_ROWS) // n_threads
+        with Team(n_threads) as team:
+            team.run(
+                predict,
+                (tiles * TILE_ROWS).clip(max=n),
+                layout.capacity // TILE_ROWS // n_threads * TILE_ROWS,
+                self._compiled(output_loop, self._out_activation),
+                layout.plan,
+                layout.layers,
+                self._memory,
+                describe(X),
+                order,
+                out.reshape(-1),
+            )
+        return out
+
+    def _allocate(self, rule):
+        """Lay out the memory for one rule of RULES, or for prediction alone."""
+        row = ACTIVATIONS[self._activation]
+        hidden = len(self._units) - 2
+        keeps_scores = (row is not None and row.keeps_scores,) * hidden + (False,)
+        n_moments = None if rule is None else RULES[rule].n_moments
+        n_threads = self._choose_threads("train", self._batch_size)
+        self._rule = rule
+        self._layout = layout = Layout(
+            self._units,
+            self._dtype,
+            self._batch_size,
+            keeps_scores,
+            n_moments,
+            n_threads,
+        )
+        self._memory = layout.allocate()
+        if hidden and row is not None:
+            layers = layout.layers[:hidden]
+            layers["forward"] = self._compiled(forward_loop, self._activation)
+            layers["parameter"] = row.parameter
+            if rule is not None:
+                layers["backward"] = self._compiled(backward_loop, self._activation)
+        if rule is not None:
+            self._prepare_training(rule, n_threads)
+
+    def _prepare_training(self, rule, n_threads):
+        layout, names = self._layout, (self._out_activation, self._loss)
+        plan = layout.plan
+        plan["loss"] = self._compiled(loss_loop, *names)
+        plan["low"], plan["high"] = limits(LOSSES[names], self._dtype)
+        plan["update"] = self._compiled(update_loop, rule)
+        self._settings = np.zeros(N_SETTINGS)
+        if self._optimizer is not None:
+            self._settings[:] = self._optimizer.settings()
+        plan["settings"] = self._settings.ctypes.data
+        self._update_units = layout.make_units()
+        self._shares = layout.share_units(self._update_units, n_threads)
+        self._penalty = np.zeros(self._update_units.size)
+        self._team = Team(n_threads)
+
+    def _train(self, data, order, rates):
+        return self._team.run(
+            train,
+            self._team.n_threads,
+            self._team.barrier,
+            self._batch_size,
+            rates,
+            self._layout.plan,
+            self._layout.layers,
+            self._update_units,
+            self._shares,
+            self._penalty,
+            self._memory,
+            data.rows,
+            data.y,
+            data.sample_weight,
+            order,
+        )
+
+    def _behind(self, i):
+        """How far moment number `i` lies behind the parameters."""
+        return self._layout.moments + i * self._layout.n_parameters
+
+    def _compiled(self, loop, *names):
+        """Address of a compiled loop in this dtype; 0 for the identity."""
+        if names == ("identity",):
+            return 0
+        return loop(*names, self._dtype.type).address
+
+    def _choose_threads(self, work, rows):
+        if self._n_threads is not None:
+            return max(1, min(int(self._n_threads), -(-rows // TILE_ROWS)))
+        weights = sum(n * m for n, m in zip(self._units, self._units[1:], strict=False))
+        passes = 6 if work == "train" else 2
+        worth = passes * weights * rows // _WORTH_A_THREAD[work]
+        return int(max(1, min(available_cores(), worth, rows // TILE_ROWS)))
