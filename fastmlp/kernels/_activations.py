@@ -11,7 +11,7 @@ from numba import carray, types
 
 from . import _math
 from ._jit import callback, jit, own_name
-from ._simd import pointer
+from ._simd import normalize_rows, pointer, shift_rows
 
 
 class Activation(NamedTuple):
@@ -100,52 +100,61 @@ def backward_loop(name, dtype):
 
 
 @jit
-def _softmax(z, n_outputs):
-    """Softmax of each row of `z`, in place.
+def _softmax(z, rows, w, scratch):
+    """Softmax of each row.
 
     The largest score is taken off first, so that no exponential overflows.
     """
-    rows = z.size // n_outputs
-    for i in range(rows):
-        first = i * n_outputs
-        largest = z[first]
-        for k in range(first + 1, first + n_outputs):
-            largest = z[k] if z[k] > largest else largest
-        for k in range(first, first + n_outputs):
-            z[k] -= largest
+    width = z.size // rows
+    shift_rows(z, rows, width)
     for k in range(z.size):
         z[k] = _math.exp(z[k])
-    for i in range(rows):
-        first = i * n_outputs
-        total = z[first]
-        for k in range(first + 1, first + n_outputs):
-            total += z[k]
-        for k in range(first, first + n_outputs):
-            z[k] /= total
+    normalize_rows(z, rows, width, w, scratch)
 
 
 @jit
-def _exp(z, n_outputs):
+def _exp(z, rows, w, scratch):
     for k in range(z.size):
         z[k] = _math.exp(z[k])
 
 
 @jit
-def _sigmoid(z, n_outputs):
+def _sigmoid(z, rows, w, scratch):
     for k in range(z.size):
         z[k] = _math.sigmoid(z[k])
 
 
-OUTPUTS = {"identity": None, "logistic": _sigmoid, "softmax": _softmax, "exp": _exp}
+class Output(NamedTuple):
+    """One row of the table of output activations.
+
+    The function takes scores as losses do, an array of ones and one to overwrite, both
+    with an element per row; with `by_rows` the scores are padded as for a loss by rows.
+    """
+
+    function: object
+    by_rows: bool = False
+
+
+OUTPUTS = {
+    "identity": None,
+    "logistic": Output(_sigmoid),
+    "softmax": Output(_softmax, by_rows=True),
+    "exp": Output(_exp),
+}
 
 
 @cache
 def output_loop(name, dtype):
-    """Compile ``output(z, rows, n_outputs)`` over a C-contiguous matrix, in place."""
-    function = OUTPUTS[name]
+    """Compile ``output(z, ones, scratch, rows, width)``: scores become predictions."""
+    function = OUTPUTS[name].function
 
-    def output(z, rows, n_outputs):
-        function(carray(pointer(z), (rows * n_outputs,), dtype), n_outputs)
+    def output(z, ones, scratch, rows, width):
+        function(
+            carray(pointer(z), (rows * width,), dtype),
+            rows,
+            carray(pointer(ones), (rows,), dtype),
+            carray(pointer(scratch), (rows,), dtype),
+        )
 
-    signature = types.void(types.intp, types.intp, types.intp)
+    signature = types.void(*[types.intp] * 5)
     return callback(output, signature, own_name(function, "output", name, dtype))

@@ -11,7 +11,7 @@ All offsets are in elements, from the start of the block.
 
 import numpy as np
 
-from ._simd import TILE_ROWS, lanes, panel_width
+from ._simd import TILE_ROWS, TILE_VECTORS, lanes, panel_width
 
 LAYER = np.dtype(
     [
@@ -42,7 +42,7 @@ UNIT = np.dtype(
     [
         ("rows", np.int64),
         ("columns", np.int64),
-        ("narrow", np.int64),  # 1: a whole vector of the panel is padding
+        ("padding", np.int64),  # vectors of the panel that are padding
         ("weights", np.int64),
         ("biases", np.int64),  # -1: not this unit's
         ("transposed", np.int64),
@@ -56,12 +56,14 @@ PLAN = np.dtype(
     [
         ("capacity", np.int64),  # rows of one minibatch that there is room for
         ("width", np.int64),  # columns of a panel
-        # Row by row: scores, targets, sample weights, losses of one minibatch.
+        # Row by row: scores in rows of z_width, targets, sample weights, losses.
         ("z", np.int64),
+        ("z_width", np.int64),
         ("targets", np.int64),
         ("row_weights", np.int64),
         ("losses", np.int64),
-        ("tiles", np.int64),  # one block of gradient per thread
+        ("scratch", np.int64),
+        ("tiles", np.int64),  # blocks of gradient, some per thread
         ("zeros", np.int64),  # a panel's width
         ("ones", np.int64),
         # How far behind its parameter each moment of the optimizer lies.
@@ -97,6 +99,9 @@ class Layout:
         The most rows that pass through the network at once.
     keeps_scores : tuple of bool
         Per layer, whether the derivative of its activation needs the raw score.
+    by_rows : bool
+        Whether each row of the network's outputs is worked on as a whole, and padded to
+        whole vectors.
     n_moments : int, default=None
         Moments of the optimizer. None leaves out all that only training needs.
     n_threads : int, default=1
@@ -111,7 +116,16 @@ class Layout:
         Length of the whole block.
     """
 
-    def __init__(self, units, dtype, rows, keeps_scores, n_moments=None, n_threads=1):
+    def __init__(
+        self,
+        units,
+        dtype,
+        rows,
+        keeps_scores,
+        by_rows=False,
+        n_moments=None,
+        n_threads=1,
+    ):
         self.units = tuple(units)
         self.dtype = np.dtype(dtype)
         self.width = panel_width(dtype)
@@ -123,6 +137,7 @@ class Layout:
         self.size = 0
         self._place_parameters()
         self._place_minibatch(keeps_scores, n_moments is not None)
+        self._place_rows(by_rows)
         if n_moments is not None:
             self._place_training(n_threads)
 
@@ -159,6 +174,14 @@ class Layout:
                 deltas = outputs if i == last else region(layer["out_panels"])
             layer["deltas"] = deltas
 
+    def _place_rows(self, by_rows):
+        plan, n_outputs = self.plan[0], self.units[-1]
+        width = round_up(n_outputs, lanes(self.dtype)) if by_rows else n_outputs
+        plan["z_width"] = width
+        plan["z"] = self._reserve(self.capacity * width)
+        plan["row_weights"] = self._reserve(self.capacity)
+        plan["scratch"] = self._reserve(self.capacity)
+
     def _place_training(self, n_threads):
         width, plan = self.width, self.plan[0]
         self.layers["transposed"] = -1
@@ -168,11 +191,9 @@ class Layout:
         plan["first_moment"] = self.size
         plan["second_moment"] = self.size + self.n_parameters
         self.moments = self._reserve(self.n_moments * self.n_parameters)
-        plan["z"] = self._reserve(self.capacity * self.units[-1])
         plan["targets"] = self._reserve(self.capacity * self.units[-1])
-        plan["row_weights"] = self._reserve(self.capacity)
         plan["losses"] = self._reserve(self.capacity)
-        plan["tiles"] = self._reserve(n_threads * width * width)
+        plan["tiles"] = self._reserve(n_threads * TILE_VECTORS * width * width)
         plan["zeros"] = self._reserve(width)
         plan["ones"] = self._reserve(width)
 
@@ -195,7 +216,7 @@ class Layout:
         units = np.zeros(n_in * n_out, UNIT)
         units["rows"] = np.minimum(width, layer["fan_in"] - k * width)
         units["columns"] = np.minimum(width, layer["fan_out"] - j * width)
-        units["narrow"] = units["columns"] <= width - lanes(self.dtype)
+        units["padding"] = (width - units["columns"]) // lanes(self.dtype)
         units["weights"] = layer["weights"] + (j * layer["fan_in"] + k * width) * width
         units["biases"] = np.where(k == 0, layer["biases"] + j * width, -1)
         first = layer["transposed"] < 0

@@ -2,12 +2,14 @@
 
 Each function takes C-contiguous arrays flattened to one dimension and works in place:
 
-z : (rows * n_outputs,) raw scores; overwritten with the derivative of the weighted
-    loss in them.
+z : (rows * width,) raw scores; overwritten with the derivative of the weighted loss
+    in them. width is n_outputs, or for losses by rows that rounded up to whole vectors,
+    where the padding is -inf.
 y : (rows * columns,) targets: class indices (columns = 1) for softmax, one column per
     output elsewhere.
 w : (rows,) sample weights.
 loss_out : (rows,) weighted loss of each sample, overwritten.
+scratch : (rows,) overwritten.
 n_outputs : int
 low, high : bounds of one term of a log-loss; infinite ones leave it as it is.
 """
@@ -20,14 +22,18 @@ from numba import carray, types
 
 from . import _math
 from ._jit import callback, jit, own_name
-from ._simd import pointer
+from ._simd import normalize_rows, pointer, shift_rows
 
 
 class Loss(NamedTuple):
-    """One row of the table: the function, and whether the target is a class index."""
+    """One row of the table.
+
+    With `by_rows` the target is a class index and the outputs of a sample depend on
+    each other; `logarithmic` are those whose terms scikit-learn clips.
+    """
 
     function: object
-    indexed: bool = False
+    by_rows: bool = False
     logarithmic: bool = False
 
 
@@ -39,37 +45,29 @@ def _clip(x, low, high):
 
 
 @jit
-def _softmax_log_loss(z, y, w, loss_out, n_outputs, low, high):
+def _softmax_log_loss(z, y, w, loss_out, scratch, n_outputs, low, high):
     """Cross-entropy of softmax(z): log(sum_k exp(z_k)) - z_y; softmax(z)_k - (k == y).
 
     The exponentials run over all samples at once, the only part that is worth a
     vector; the logarithm's argument lies in [1, n_outputs].
     """
     rows = w.size
+    width = z.size // rows
+    shift_rows(z, rows, width)
     for i in range(rows):
-        first = i * n_outputs
-        largest = z[first]
-        for k in range(first + 1, first + n_outputs):
-            largest = z[k] if z[k] > largest else largest
-        for k in range(first, first + n_outputs):
-            z[k] -= largest
-        loss_out[i] = -z[first + int(y[i])]
+        loss_out[i] = -z[i * width + int(y[i])]
     for k in range(z.size):
         z[k] = _math.exp(z[k])
+    normalize_rows(z, rows, width, w, scratch)
     for i in range(rows):
-        first = i * n_outputs
-        total = z[first]
-        for k in range(first + 1, first + n_outputs):
-            total += z[k]
-        loss_out[i] = _clip(loss_out[i] + _math.log(total), low, high) * w[i]
-        scale = w[i] / total
-        for k in range(first, first + n_outputs):
-            z[k] *= scale
-        z[first + int(y[i])] -= w[i]
+        loss = loss_out[i] + _math.log(scratch[i])
+        loss_out[i] = _clip(loss, low, high) * w[i]
+    for i in range(rows):
+        z[i * width + int(y[i])] -= w[i]
 
 
 @jit
-def _logistic_log_loss(z, y, w, loss_out, n_outputs, low, high):
+def _logistic_log_loss(z, y, w, loss_out, scratch, n_outputs, low, high):
     """Cross-entropy of sigmoid(z), summed over outputs: log(1 + e^z) - y z; a - y.
 
     max(z, 0) - y z is exact for a target of 0 or 1, so that nothing cancels.
@@ -87,7 +85,7 @@ def _logistic_log_loss(z, y, w, loss_out, n_outputs, low, high):
 
 
 @jit
-def _squared_error(z, y, w, loss_out, n_outputs, low, high):
+def _squared_error(z, y, w, loss_out, scratch, n_outputs, low, high):
     """Half the squared error, averaged over outputs; z - y, which is not.
 
     scikit-learn reports the average and steps along the gradient of the sum.
@@ -103,7 +101,7 @@ def _squared_error(z, y, w, loss_out, n_outputs, low, high):
 
 
 @jit
-def _poisson(z, y, w, loss_out, n_outputs, low, high):
+def _poisson(z, y, w, loss_out, scratch, n_outputs, low, high):
     """Half the Poisson deviance of exp(z), summed over outputs; exp(z) - y.
 
     y log(y / e^z) - y + e^z with 0 log 0 = 0.
@@ -121,7 +119,7 @@ def _poisson(z, y, w, loss_out, n_outputs, low, high):
 
 # Keyed by the output's activation and the loss, which are differentiated as one.
 LOSSES = {
-    ("softmax", "log_loss"): Loss(_softmax_log_loss, indexed=True, logarithmic=True),
+    ("softmax", "log_loss"): Loss(_softmax_log_loss, by_rows=True, logarithmic=True),
     ("logistic", "log_loss"): Loss(_logistic_log_loss, logarithmic=True),
     ("identity", "squared_error"): Loss(_squared_error),
     ("exp", "poisson"): Loss(_poisson),
@@ -142,22 +140,26 @@ def limits(loss, dtype):
 
 @cache
 def loss_loop(out_activation, name, dtype):
-    """Compile ``loss(z, y, w, loss_out, rows, n_outputs, low, high)``."""
-    row = LOSSES[out_activation, name]
-    function, indexed = row.function, row.indexed
+    """Compile ``loss(z, y, w, loss_out, scratch, rows, n_outputs, width, low, high)``.
 
-    def loss(z, y, w, loss_out, rows, n_outputs, low, high):
-        columns = 1 if indexed else n_outputs
+    All but the last five are addresses.
+    """
+    row = LOSSES[out_activation, name]
+    function, by_rows = row.function, row.by_rows
+
+    def loss(z, y, w, loss_out, scratch, rows, n_outputs, width, low, high):
+        columns = 1 if by_rows else n_outputs
         function(
-            carray(pointer(z), (rows * n_outputs,), dtype),
+            carray(pointer(z), (rows * width,), dtype),
             carray(pointer(y), (rows * columns,), dtype),
             carray(pointer(w), (rows,), dtype),
             carray(pointer(loss_out), (rows,), dtype),
+            carray(pointer(scratch), (rows,), dtype),
             n_outputs,
             dtype(low),
             dtype(high),
         )
 
-    signature = types.void(*[types.intp] * 6, types.float64, types.float64)
+    signature = types.void(*[types.intp] * 8, types.float64, types.float64)
     key = own_name(function, "loss", out_activation, name, dtype)
     return callback(loss, signature, key)

@@ -7,6 +7,7 @@ from numba.extending import overload
 from scipy import sparse
 
 from ._jit import OPTIONS, jit
+from ._simd import copy_rows, prefetch
 
 
 class Data:
@@ -80,22 +81,36 @@ def gather(rows, order, begin, n, plan, layer, memory, first):
     raise NotImplementedError("called from compiled code only")
 
 
+# Rows ahead of the one being copied whose first cache lines are asked for, how many
+# of these: rows are shuffled, and the hardware follows a row only once it has begun.
+_AHEAD, _LINES = 4, 8
+
+
 @jit
 def _gather_dense(rows, order, begin, n, plan, layer, memory, first):
     values, start, row_stride, column_stride = rows
     width = plan.width
+    jump = plan.capacity * width
+    panels = layer.fan_in // width
+    rest = layer.fan_in - panels * width
+    line = 64 // values.itemsize
     for i in range(n):
-        row = start + order[begin + i] * row_stride
-        for p in range(layer.in_panels):
-            to = layer.inputs + (p * plan.capacity + first + i) * width
-            count = min(width, layer.fan_in - p * width)
-            place = row + p * width * column_stride
-            if column_stride == 1:
-                for k in range(count):
-                    memory[to + k] = values[place + k]
-            else:
-                for k in range(count):
-                    memory[to + k] = values[place + k * column_stride]
+        source = start + order[begin + i] * row_stride
+        target = layer.inputs + (first + i) * width
+        if column_stride == 1:
+            if i + _AHEAD < n:
+                ahead = start + order[begin + i + _AHEAD] * row_stride
+                for k in range(0, min(layer.fan_in, _LINES * line), line):
+                    prefetch(values, ahead + k)
+            to = (target, jump)
+            copy_rows(panels, width, values, (source, width), memory, to, 0, 0.0)
+            tail = (source + panels * width, 0)
+            to = (target + panels * jump, 0)
+            copy_rows(1, rest, values, tail, memory, to, 0, 0.0)
+        else:
+            for k in range(layer.fan_in):
+                place = target + k // width * jump + k % width
+                memory[place] = values[source + k * column_stride]
 
 
 @jit

@@ -5,6 +5,8 @@ float64. Arrays are one-dimensional and C-contiguous, places in them are element
 offsets, and nothing is bounds-checked: each docstring says what is read and written.
 """
 
+from contextlib import contextmanager
+
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -170,20 +172,22 @@ def atomic_store(typingctx, array, offset, value):
 class _Vectors:
     """Emits operations on vectors of one element type."""
 
-    def __init__(self, context, builder, dtype):
+    def __init__(self, context, builder, dtype, count=None):
         self.builder = builder
-        self.lanes = lanes(as_dtype(dtype))
+        self.lanes = count or lanes(as_dtype(dtype))
         self.align = dtype.bitwidth // 8
         self.element = context.get_value_type(dtype)
         self.type = ir.VectorType(self.element, self.lanes)
         self.suffix = f"v{self.lanes}f{dtype.bitwidth}"
 
-    def _intrinsic(self, name, result, arguments):
-        kind = ir.FunctionType(result, arguments)
-        module = self.builder.module
-        return cgutils.get_or_insert_function(
-            module, kind, f"llvm.{name}.{self.suffix}"
-        )
+    def _call(self, name, result, arguments, suffix="", fastmath=()):
+        kind = ir.FunctionType(result, [argument.type for argument in arguments])
+        module, name = self.builder.module, f"llvm.{name}.{self.suffix}{suffix}"
+        function = cgutils.get_or_insert_function(module, kind, name)
+        return self.builder.call(function, arguments, fastmath=fastmath)
+
+    def constant(self, value):
+        return ir.Constant(self.type, [ir.Constant(self.element, value)] * self.lanes)
 
     def load(self, base, offset=0):
         place = self.builder.gep(base, [_index(offset)])
@@ -195,27 +199,62 @@ class _Vectors:
         place = self.builder.bitcast(place, self.type.as_pointer())
         self.builder.store(value, place, align=self.align)
 
-    def broadcast(self, scalar):
-        undefined = ir.Constant(self.type, ir.Undefined)
-        first = self.builder.insert_element(
-            undefined, scalar, ir.Constant(ir.IntType(32), 0)
-        )
+    def load_some(self, count, base, offset, rest):
+        """Load `count` elements, those of `rest` beyond; no others are read."""
+        place = self.builder.gep(base, [_index(offset)])
+        align = ir.Constant(ir.IntType(32), self.align)
+        arguments = [place, align, self.mask(count), rest]
+        return self._call("masked.load", self.type, arguments, ".p0")
+
+    def store_some(self, count, value, base, offset):
+        """Store `count` elements; no others are written."""
+        place = self.builder.gep(base, [_index(offset)])
+        align = ir.Constant(ir.IntType(32), self.align)
+        arguments = [value, place, align, self.mask(count)]
+        self._call("masked.store", ir.VoidType(), arguments, ".p0")
+
+    def mask(self, count):
+        """Lanes below `count`."""
+        narrow = self.builder.trunc(count, ir.IntType(32))
+        counts = self._spread(narrow, ir.VectorType(ir.IntType(32), self.lanes))
+        numbers = ir.Constant(counts.type, list(range(self.lanes)))
+        return self.builder.icmp_signed("<", numbers, counts)
+
+    def _spread(self, scalar, kind):
+        undefined = ir.Constant(kind, ir.Undefined)
+        zero = ir.Constant(ir.IntType(32), 0)
+        first = self.builder.insert_element(undefined, scalar, zero)
         zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
         return self.builder.shuffle_vector(first, undefined, zeros)
+
+    def broadcast(self, scalar):
+        return self._spread(scalar, self.type)
+
+    def convert(self, vector):
+        """Convert a vector of as many elements of the other precision."""
+        if vector.type.element == self.element:
+            return vector
+        wider = isinstance(self.element, ir.DoubleType)
+        cast = self.builder.fpext if wider else self.builder.fptrunc
+        return cast(vector, self.type)
 
     def fma(self, a, b, c):
         # fmuladd is one rounding where the CPU has it and two operations elsewhere;
         # llvm.fma would call the C library there, hundreds of times slower.
-        return self.builder.call(
-            self._intrinsic("fmuladd", self.type, [self.type] * 3), [a, b, c]
-        )
+        return self._call("fmuladd", self.type, [a, b, c])
+
+    def maximum(self, a, b):
+        return self._call("maxnum", self.type, [a, b])
+
+    def largest(self, vector):
+        return self._call("vector.reduce.fmax", self.element, [vector])
 
     def sum(self, vector):
-        reduce = self._intrinsic(
-            "vector.reduce.fadd", self.element, [self.element, self.type]
-        )
         zero = ir.Constant(self.element, 0.0)
-        return self.builder.call(reduce, [zero, vector], fastmath=("reassoc",))
+        # The lanes are added as a tree, the same one for every vector.
+        return self._call(
+            "vector.reduce.fadd", self.element, [zero, vector], fastmath=("reassoc",)
+        )
 
 
 def _index(value):
@@ -242,6 +281,177 @@ def sum_squares(typingctx, x, offset, count):
         return vectors.sum(builder.load(total))
 
     return x.dtype(x, types.intp, types.intp), codegen
+
+
+@intrinsic
+def copy_rows(
+    typingctx, rows, columns, source, source_at, target, target_at, filled, fill
+):
+    """Copy a block of rows, converting between float32 and float64.
+
+    Parameters
+    ----------
+    rows, columns : int
+    source : array; source_at : (offset, row) tuple of int
+        Row i is ``source[offset + i*row :][:columns]``; nothing else is read.
+    target : array; target_at : (offset, row) tuple of int
+        Nothing else is written. Must not overlap the source.
+    filled : int; fill : float
+        Each row of the target is filled up with `fill` to this many elements, a
+        multiple of the vector's lanes; 0: not filled up.
+    """
+    index2 = types.UniTuple(types.intp, 2)
+    signature = types.void(
+        types.intp,
+        types.intp,
+        source,
+        index2,
+        target,
+        index2,
+        types.intp,
+        types.float64,
+    )
+
+    def codegen(context, builder, signature, args):
+        rows, columns, _, source_at, _, target_at, filled, fill = args
+        inside = _Vectors(context, builder, signature.args[4].dtype)
+        outside = _Vectors(context, builder, signature.args[2].dtype, inside.lanes)
+        source = _data(context, builder, signature.args[2], args[2])
+        target = _data(context, builder, signature.args[4], args[4])
+        if inside.align == 4:
+            fill = builder.fptrunc(fill, inside.element)
+        fills = inside.broadcast(fill)
+        with _each_row(builder, rows, source, source_at, target, target_at) as (a, b):
+
+            def copy(offset, some):
+                if some is None:
+                    inside.store(inside.convert(outside.load(a, offset)), b, offset)
+                    return
+                rest = outside.constant(0.0)
+                value = inside.convert(outside.load_some(some, a, offset, rest))
+                padded = builder.icmp_signed("!=", filled, _index(0))
+                with builder.if_else(padded) as (then, otherwise):
+                    with then:
+                        full = builder.select(inside.mask(some), value, fills)
+                        inside.store(full, b, offset)
+                    with otherwise:
+                        inside.store_some(some, value, b, offset)
+
+            _each_vector(builder, inside.lanes, columns, copy)
+            step = _index(inside.lanes)
+            above = builder.add(columns, _index(inside.lanes - 1))
+            start = builder.mul(builder.sdiv(above, step), step)
+            with cgutils.for_range_slice(builder, start, filled, step) as (k, _):
+                inside.store(fills, b, k)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@contextmanager
+def _each_row(builder, rows, a, a_at, b, b_at):
+    """Loop over rows of two matrices at (offset, row stride): pointers to both."""
+    a_offset, a_row = cgutils.unpack_tuple(builder, a_at)
+    b_offset, b_row = cgutils.unpack_tuple(builder, b_at)
+    with cgutils.for_range(builder, rows) as row:
+        a_place = builder.add(a_offset, builder.mul(row.index, a_row))
+        b_place = builder.add(b_offset, builder.mul(row.index, b_row))
+        yield builder.gep(a, [a_place]), builder.gep(b, [b_place])
+
+
+def _each_vector(builder, lanes, columns, body):
+    """Emit ``body(offset, None)`` per whole vector, ``body(offset, rest)`` behind."""
+    step = _index(lanes)
+    rest = builder.srem(columns, step)
+    whole = builder.sub(columns, rest)
+    with cgutils.for_range_slice(builder, _index(0), whole, step) as (k, _):
+        body(k, None)
+    with builder.if_then(builder.icmp_signed("!=", rest, _index(0))):
+        body(whole, rest)
+
+
+@intrinsic
+def prefetch(typingctx, array, offset):
+    """Ask for the cache line of ``array[offset]``, which may lie outside the array."""
+
+    def codegen(context, builder, signature, args):
+        data = _data(context, builder, signature.args[0], args[0])
+        place = builder.gep(data, [args[1]])
+        read, keep, cached = (ir.Constant(ir.IntType(32), i) for i in (0, 3, 1))
+        arguments = [place, read, keep, cached]
+        kind = ir.FunctionType(ir.VoidType(), [a.type for a in arguments])
+        function = cgutils.get_or_insert_function(
+            builder.module, kind, "llvm.prefetch.p0"
+        )
+        builder.call(function, arguments)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), codegen
+
+
+def _fold(vectors, width, base, start, combine):
+    """Combine the vectors of a row into one, beginning with `start`."""
+    builder = vectors.builder
+    total = cgutils.alloca_once(builder, vectors.type)
+    builder.store(start, total)
+    step = _index(vectors.lanes)
+    with cgutils.for_range_slice(builder, _index(0), width, step) as (k, _):
+        value = combine(builder.load(total), vectors.load(base, k))
+        builder.store(value, total)
+    return builder.load(total)
+
+
+def _map(vectors, width, base, function):
+    """Replace each vector of a row by `function` of it."""
+    step = _index(vectors.lanes)
+    with cgutils.for_range_slice(vectors.builder, _index(0), width, step) as (k, _):
+        vectors.store(function(vectors.load(base, k)), base, k)
+
+
+@intrinsic
+def shift_rows(typingctx, x, rows, width):
+    """Subtract its largest element from each row of `x`.
+
+    `x` is C-contiguous with `width` columns, a multiple of the vector's lanes.
+    """
+
+    def codegen(context, builder, signature, args):
+        vectors = _Vectors(context, builder, signature.args[0].dtype)
+        data = _data(context, builder, signature.args[0], args[0])
+        low = vectors.constant(float("-inf"))
+        with cgutils.for_range(builder, args[1]) as row:
+            base = builder.gep(data, [builder.mul(row.index, args[2])])
+            top = vectors.largest(_fold(vectors, args[2], base, low, vectors.maximum))
+            tops = vectors.broadcast(top)
+            _map(vectors, args[2], base, lambda v: builder.fsub(v, tops))
+        return context.get_dummy_value()
+
+    return types.void(x, types.intp, types.intp), codegen
+
+
+@intrinsic
+def normalize_rows(typingctx, x, rows, width, weights, totals):
+    """Scale each row of `x` to the sum ``weights[row]``; see `shift_rows`.
+
+    The sum that it had is left in ``totals[row]``.
+    """
+
+    def codegen(context, builder, signature, args):
+        vectors = _Vectors(context, builder, signature.args[0].dtype)
+        data, weights, totals = (
+            _data(context, builder, signature.args[i], args[i]) for i in (0, 3, 4)
+        )
+        zero = vectors.constant(0.0)
+        with cgutils.for_range(builder, args[1]) as row:
+            base = builder.gep(data, [builder.mul(row.index, args[2])])
+            total = vectors.sum(_fold(vectors, args[2], base, zero, builder.fadd))
+            builder.store(total, builder.gep(totals, [row.index]))
+            weight = builder.load(builder.gep(weights, [row.index]))
+            factor = vectors.broadcast(builder.fdiv(weight, total))
+            _map(vectors, args[2], base, lambda v: builder.fmul(v, factor))
+        return context.get_dummy_value()
+
+    return types.void(x, types.intp, types.intp, weights, totals), codegen
 
 
 @intrinsic

@@ -14,7 +14,14 @@ import numpy as np
 from ._gemm import product, transpose
 from ._jit import entry, jit
 from ._rows import gather
-from ._simd import TILE_ROWS, address, call, sum_squares
+from ._simd import (
+    TILE_ROWS,
+    TILE_VECTORS,
+    address,
+    call,
+    copy_rows,
+    sum_squares,
+)
 from ._team import wait
 
 # Rows that one thread takes through all layers at once: their activations stay in the
@@ -88,60 +95,67 @@ def _backward(plan, layers, memory, first, count):
 
 
 @jit
-def _copy_outputs(plan, layer, memory, first, count, z, at):
-    """Copy the network's outputs from panels to the C-contiguous rows at ``z[at]``."""
-    width = plan.width
+def _copy_outputs(plan, layer, memory, first, count):
+    """Copy the network's outputs from panels to rows of ``plan.z_width`` elements."""
+    width, z_width = plan.width, plan.z_width
+    fill = z_width if z_width != layer.fan_out else 0
     for j in range(layer.out_panels):
         columns = min(width, layer.fan_out - j * width)
-        for i in range(count):
-            source = layer.outputs + (j * plan.capacity + first + i) * width
-            to = at + i * layer.fan_out + j * width
-            for k in range(columns):
-                z[to + k] = memory[source + k]
+        source = (layer.outputs + (j * plan.capacity + first) * width, width)
+        to = (plan.z + first * z_width + j * width, z_width)
+        filled = min(width, fill - j * width) if fill != 0 else 0
+        copy_rows(count, columns, memory, source, memory, to, filled, -np.inf)
 
 
 @jit
-def _copy_deltas(plan, layer, memory, first, count, at):
-    """Copy C-contiguous rows back into the panels of deltas, padding with zeros."""
-    width = plan.width
+def _copy_deltas(plan, layer, memory, first, count):
+    """Copy rows back into the panels of deltas, padded with zeros."""
+    width, z_width = plan.width, plan.z_width
     for j in range(layer.out_panels):
         columns = min(width, layer.fan_out - j * width)
+        source = (plan.z + first * z_width + j * width, z_width)
+        to = (layer.deltas + (j * plan.capacity + first) * width, width)
+        copy_rows(count, columns, memory, source, memory, to, width, 0.0)
+
+
+@jit
+def _gather_targets(plan, memory, first, count, order, begin, y, sample_weight):
+    """Copy targets and weights of the rows into the minibatch's memory."""
+    columns = y.shape[1]
+    targets = plan.targets + first * columns
+    for i in range(count):
+        row = order[begin + first + i]
+        for k in range(columns):
+            memory[targets + i * columns + k] = y[row, k]
+    row_weights = plan.row_weights + first
+    for i in range(count):
+        memory[row_weights + i] = 1
+    if sample_weight.size != 0:
         for i in range(count):
-            source = at + i * layer.fan_out + j * width
-            to = layer.deltas + (j * plan.capacity + first + i) * width
-            for k in range(columns):
-                memory[to + k] = memory[source + k]
-            for k in range(columns, width):
-                memory[to + k] = 0
+            memory[row_weights + i] = sample_weight[order[begin + first + i]]
 
 
 @jit
 def _lose(plan, layer, memory, first, count, order, begin, y, sample_weight):
     """Losses of the rows, and the deltas of the network's outputs."""
-    columns = y.shape[1]
-    targets = plan.targets + first * columns
-    row_weights = plan.row_weights + first
-    for i in range(count):
-        row = order[begin + first + i]
-        for k in range(columns):
-            memory[targets + i * columns + k] = y[row, k]
-        memory[row_weights + i] = sample_weight[row] if sample_weight.size else 1
-    z = plan.z + first * layer.fan_out
-    _copy_outputs(plan, layer, memory, first, count, memory, z)
+    _gather_targets(plan, memory, first, count, order, begin, y, sample_weight)
+    _copy_outputs(plan, layer, memory, first, count)
     call(
         plan.loss,
         (
-            address(memory, z),
-            address(memory, targets),
-            address(memory, row_weights),
+            address(memory, plan.z + first * plan.z_width),
+            address(memory, plan.targets + first * y.shape[1]),
+            address(memory, plan.row_weights + first),
             address(memory, plan.losses + first),
+            address(memory, plan.scratch + first),
             count,
             layer.fan_out,
+            plan.z_width,
             plan.low,
             plan.high,
         ),
     )
-    _copy_deltas(plan, layer, memory, first, count, z)
+    _copy_deltas(plan, layer, memory, first, count)
 
 
 @jit
@@ -188,13 +202,14 @@ def _update(plan, memory, at, n, tile, rate, scale, alpha):
 
 
 @jit
-def _update_unit(plan, unit, memory, n, tile, rate, scale):
+def _update_unit(plan, unit, memory, thread, n, rate, scale):
     """Gradient, update and transposed copy of one unit; the weights' sum of squares."""
+    # Blocks that differ in how many of their vectors are padding have a tile each, so
+    # that the padding stays zero.
+    block = plan.width * plan.width
+    tile = plan.tiles + (thread * TILE_VECTORS + unit.padding) * block
     # A literal in a call would be a type of its own, and compiled for separately.
     width, zero, one = plan.width, np.int64(0), np.int64(1)
-    if unit.narrow != 0:
-        for k in range(width * width):
-            memory[tile + k] = 0
     if unit.biases >= 0:
         _gradient(
             plan, memory, one, unit.columns, n, plan.ones, zero, zero, unit.deltas, tile
@@ -294,10 +309,9 @@ def train(
             return total
         if thread == 0:
             total += share * _sum(memory, plan.losses, n)
-        tile = plan.tiles + thread * plan.width * plan.width
         for u in range(shares[thread], shares[thread + 1]):
             penalty[u] = _update_unit(
-                plan, units[u], memory, n, tile, rates[step], 1 / weight
+                plan, units[u], memory, thread, n, rates[step], 1 / weight
             )
         if wait(barrier, n_threads):
             return total
@@ -326,7 +340,20 @@ def predict(thread, bounds, share, output, plans, layers, memory, rows, order, o
         count = min(share, bounds[thread + 1] - begin)
         gather(rows, order, begin, count, plan, layers[0], memory, first)
         _forward(plan, layers, memory, first, count)
-        at = begin * last.fan_out
-        _copy_outputs(plan, last, memory, first, count, out, at)
+        for i in range(count):
+            memory[plan.row_weights + first + i] = 1
+        _copy_outputs(plan, last, memory, first, count)
+        z = plan.z + first * plan.z_width
         if output != 0:
-            call(output, (address(out, at), count, last.fan_out))
+            call(
+                output,
+                (
+                    address(memory, z),
+                    address(memory, plan.row_weights + first),
+                    address(memory, plan.scratch + first),
+                    count,
+                    plan.z_width,
+                ),
+            )
+        source, to = (z, plan.z_width), (begin * last.fan_out, last.fan_out)
+        copy_rows(count, last.fan_out, memory, source, out, to, 0, 0.0)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._activations import ACTIVATIONS, backward_loop, forward_loop, output_loop
+from ._activations import ACTIVATIONS, OUTPUTS, backward_loop, forward_loop, output_loop
 from ._layout import Layout
 from ._losses import LOSSES, limits, loss_loop
 from ._optimizers import N_SETTINGS, RULES, update_loop
@@ -192,7 +192,7 @@ class Engine:
 
     def _allocate(self, rule):
         """Lay out the memory for one rule of RULES, or for prediction alone."""
-        row = ACTIVATIONS[self._activation]
+        row, output = ACTIVATIONS[self._activation], OUTPUTS[self._out_activation]
         hidden = len(self._units) - 2
         keeps_scores = (row is not None and row.keeps_scores,) * hidden + (False,)
         n_moments = None if rule is None else RULES[rule].n_moments
@@ -203,6 +203,7 @@ class Engine:
             self._dtype,
             self._batch_size,
             keeps_scores,
+            output is not None and output.by_rows,
             n_moments,
             n_threads,
         )
