@@ -1,7 +1,7 @@
 """The matrix product over one panel of columns: forward, input and weight gradient."""
 
 from ._jit import jit
-from ._simd import TILE_VECTORS, panel_product
+from ._simd import TILE_VECTORS, panel_product, transpose_square
 
 
 @jit
@@ -50,10 +50,17 @@ def product(
 
 @jit
 def transpose(source, source_at, target, target_at, rows, width):
-    """Transpose a block of `rows` by `width`, both sides with row stride `width`.
+    """Transpose a block of `rows` by `width`: target[j, i] = source[i, j].
 
-    target[j, i] = source[i, j].
+    Both have `width` elements between rows; the blocks must not overlap.
     """
+    lanes = width // TILE_VECTORS
+    whole = rows - rows % lanes
+    for j in range(0, width, lanes):
+        for i in range(0, whole, lanes):
+            place = (source_at + i * width + j, width)
+            to = (target_at + j * width + i, width)
+            transpose_square(source, place, target, to)
     for j in range(width):
-        for i in range(rows):
+        for i in range(whole, rows):
             target[target_at + j * width + i] = source[source_at + i * width + j]

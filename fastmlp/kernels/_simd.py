@@ -455,6 +455,51 @@ def normalize_rows(typingctx, x, rows, width, weights, totals):
 
 
 @intrinsic
+def transpose_square(typingctx, source, source_at, target, target_at):
+    """Transpose a square of one vector's lanes: target[j, i] = source[i, j].
+
+    Both are (offset, row stride) tuples of int; the squares must not overlap.
+    """
+    index2 = types.UniTuple(types.intp, 2)
+
+    def codegen(context, builder, signature, args):
+        vectors = _Vectors(context, builder, signature.args[0].dtype)
+        places = []
+        for at in (0, 2):
+            offset, stride = cgutils.unpack_tuple(builder, args[at + 1])
+            data = _data(context, builder, signature.args[at], args[at])
+            base = builder.gep(data, [offset])
+            steps = [builder.mul(stride, _index(i)) for i in range(vectors.lanes)]
+            places.append([builder.gep(base, [step]) for step in steps])
+        rows = [vectors.load(place) for place in places[0]]
+        distance = 1
+        while distance < vectors.lanes:
+            rows = _exchange(builder, rows, distance)
+            distance *= 2
+        for row, place in zip(rows, places[1], strict=True):
+            vectors.store(row, place)
+        return context.get_dummy_value()
+
+    return types.void(source, index2, target, index2), codegen
+
+
+def _exchange(builder, rows, distance):
+    """Swap the off-diagonal blocks of size `distance` within blocks of twice that."""
+    n = len(rows)
+    numbers = ir.VectorType(ir.IntType(32), n)
+    upper = [k if not k & distance else n + k - distance for k in range(n)]
+    lower = [k + distance if not k & distance else n + k for k in range(n)]
+    exchanged = list(rows)
+    for i in range(n):
+        if not i & distance:
+            a, b = rows[i], rows[i + distance]
+            for at, choice in ((i, upper), (i + distance, lower)):
+                chosen = ir.Constant(numbers, choice)
+                exchanged[at] = builder.shuffle_vector(a, b, chosen)
+    return exchanged
+
+
+@intrinsic
 def panel_product(typingctx, shape, a, a_at, b, b_at, start, start_at, c, c_at):
     """C = start + A B for one panel of C: the register-tile microkernel.
 

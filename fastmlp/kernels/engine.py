@@ -8,7 +8,7 @@ from ._losses import LOSSES, limits, loss_loop
 from ._optimizers import N_SETTINGS, RULES, update_loop
 from ._rows import describe
 from ._simd import TILE_ROWS
-from ._step import predict, train
+from ._step import CHUNK_ROWS, predict, train
 from ._team import Team, available_cores
 
 # Floating-point operations from which another thread pays for being woken and for the
@@ -179,7 +179,7 @@ class Engine:
             team.run(
                 predict,
                 (tiles * TILE_ROWS).clip(max=n),
-                layout.capacity // TILE_ROWS // n_threads * TILE_ROWS,
+                min(CHUNK_ROWS, layout.capacity // n_threads // TILE_ROWS * TILE_ROWS),
                 self._compiled(output_loop, self._out_activation),
                 layout.plan,
                 layout.layers,
