@@ -1,0 +1,14 @@
+"""scikit-learn's multi-layer perceptrons on fused Numba kernels.
+
+Read the modules in this order: `kernels` (arrays in, arrays out), `_network` (layer
+shapes and parameters), `_schedules` and `_training` (epochs, stopping, L-BFGS),
+`_validation` (checking input), `_base` (what both estimators share), `classifier`,
+`regressor`.
+"""
+
+from fastmlp.classifier import MLPClassifier
+from fastmlp.regressor import MLPRegressor
+
+__version__ = "0.1.0"
+
+__all__ = ["MLPClassifier", "MLPRegressor", "__version__"]

@@ -1,0 +1,553 @@
+"""What the classifier and the regressor share: validation, fitting, fitted attributes.
+
+A call of `fit` or `partial_fit` computes everything into new objects and sets the
+fitted attributes last, so that one that raises leaves the estimator as it was.
+"""
+
+import contextlib
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from sklearn.base import BaseEstimator, _fit_context, is_regressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.optimize import _check_optimize_result
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from fastmlp._network import Network
+from fastmlp._training import (
+    LBFGS,
+    History,
+    OptimizerState,
+    Outcome,
+    Settings,
+    Training,
+)
+from fastmlp._validation import as_float, as_rows, check_weights, hidden_units
+from fastmlp.kernels import Data, Engine
+
+STOCHASTIC_SOLVERS = ("sgd", "adam")
+AUTO_BATCH_SIZE = 200
+
+# What training leaves behind besides the network; forgotten when it starts anew.
+TRAINING_ATTRIBUTES = (
+    "n_iter_",
+    "t_",
+    "loss_",
+    "loss_curve_",
+    "best_loss_",
+    "validation_scores_",
+    "best_validation_score_",
+    "_no_improvement_count",
+    "_optimizer",
+)
+
+NON_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large "
+    "values and need to be preprocessed. Training diverged in {period}: scale X, and y "
+    "of a regressor, to about unit variance (sklearn.preprocessing.StandardScaler), "
+    "or {remedy}."
+)
+
+
+class Target(NamedTuple):
+    """Targets as a network learns them.
+
+    Parameters
+    ----------
+    values : (n, k) array
+        For softmax outputs one column, the class index; otherwise one per output.
+    n_outputs : int
+    out_activation : str
+    """
+
+    values: np.ndarray
+    n_outputs: int
+    out_activation: str
+
+
+class Split(NamedTuple):
+    """Rows to train on, and how to score the rows held out.
+
+    Parameters
+    ----------
+    rows : (n,) int64 array
+    score : callable or None
+        ``score(engine)`` of the network in the engine; None if no rows are held out.
+    """
+
+    rows: np.ndarray
+    score: Callable | None
+
+
+class BaseMLP(BaseEstimator, ABC):
+    """Base of `MLPClassifier` and `MLPRegressor`; not to be used directly."""
+
+    _parameter_constraints: ClassVar[dict] = {
+        "hidden_layer_sizes": [
+            "array-like",
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "activation": [StrOptions({"identity", "logistic", "tanh", "relu"})],
+        "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [
+            StrOptions({"auto"}),
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"),
+            Options(Real, {np.inf}),
+        ],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "dtype": [StrOptions({"float32", "float64"}), None],
+        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+    }
+
+    def _set_parameters(self, parameters):
+        """Set the constructor's parameters, given its ``locals()``."""
+        del parameters["self"]
+        vars(self).update(parameters)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Fit the network to X and y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data. float32 and float64 arrays of any layout and CSR matrices
+            are used as they are; everything else is converted.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Class labels, or real numbers for a regressor.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row, at least 0 and not all 0. None: all 1.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X, y or the weights are not valid, or the parameters of the network
+            become infinite or NaN. What was fitted before stays as it was.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If `max_iter` or `max_fun` was reached first.
+        UserWarning
+            On KeyboardInterrupt, which ends training after the current epoch; the
+            estimator is fitted with what training has reached.
+        """
+        with unchanged_on_error(self):
+            return self._learn(X, y, sample_weight, incremental=False)
+
+    def _check_solver(self):
+        if self.solver not in STOCHASTIC_SOLVERS:
+            raise AttributeError(
+                "partial_fit is only available for stochastic optimizers. "
+                f"{self.solver} is not stochastic."
+            )
+        return True
+
+    @abstractmethod
+    def _check_target(self, y, incremental):
+        """Return the validated y as a `Target`."""
+
+    @abstractmethod
+    def _score_outputs(self, outputs, values, sample_weight):
+        """Return what `score` would for these outputs and values of a `Target`."""
+
+    def _stratify(self, target):
+        """Return the labels by which the validation rows are drawn, or None."""
+        return None
+
+    def _learn(self, X, y, sample_weight, incremental):
+        """Fit, or go on fitting; by one epoch if `incremental`."""
+        hidden = hidden_units(self.hidden_layer_sizes)
+        if incremental and self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        anew = not (hasattr(self, "coefs_") and (incremental or self.warm_start))
+        X, y = self._validate_input(X, y, reset=anew)
+        X = as_rows(X)
+        target = self._check_target(y, incremental)
+        if sample_weight is not None:
+            sample_weight = check_weights(sample_weight, X)
+        random_state = check_random_state(self.random_state)
+        units = (X.shape[1], *hidden, target.n_outputs)
+        if anew:
+            network = self._initial_network(units, random_state, X.dtype)
+            for name in TRAINING_ATTRIBUTES:
+                vars(self).pop(name, None)
+        else:
+            network = self._continued_network(units)
+        data = Data(
+            X,
+            as_float(target.values, network.dtype),
+            None if sample_weight is None else as_float(sample_weight, network.dtype),
+        )
+        if self.solver == "lbfgs":
+            self._fit_lbfgs(data, network, target)
+        else:
+            split = self._split(X, target, sample_weight, random_state)
+            self._fit_stochastic(
+                data, split, network, target, random_state, incremental
+            )
+        self._network = network
+        self.coefs_, self.intercepts_ = list(network.coefs), list(network.intercepts)
+        self.n_layers_ = len(network.units)
+        self.n_outputs_ = target.n_outputs
+        self.out_activation_ = target.out_activation
+        return self
+
+    def _validate_input(self, X, y, reset):
+        # The first dtype is what integers are converted to.
+        dtypes = [np.float64, np.float32]
+        if self.dtype == "float32":
+            dtypes.reverse()
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=["csr", "csc"],
+            multi_output=True,
+            y_numeric=is_regressor(self),
+            dtype=dtypes,
+            reset=reset,
+        )
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        return X, y
+
+    def _fit_stochastic(self, data, split, network, target, random_state, incremental):
+        """Train by epochs and set the attributes that say how it went."""
+        state = getattr(self, "_optimizer", None) if incremental else None
+        if state is None or not state.fits(self.solver, network.parameters.size):
+            state = self._new_optimizer()
+        optimizer = state.optimizer()
+        history = self._history()
+        engine = self._engine(
+            network,
+            target.out_activation,
+            batch_size=self._clipped_batch_size(len(split.rows)),
+            optimizer=optimizer,
+        )
+        with engine:
+            engine.load(
+                network.parameters,
+                [as_float(moment, network.dtype) for moment in state.moments],
+            )
+            training = Training(
+                engine,
+                network.parameters,
+                data,
+                split.rows,
+                optimizer=optimizer,
+                schedule=state.new_schedule(),
+                history=history,
+                settings=self._settings(max_epochs=1 if incremental else self.max_iter),
+                random_state=random_state,
+                score=split.score,
+            )
+            self._report(training.run(), history, incremental)
+            moments = () if self.early_stopping else engine.store_moments()
+            training.store(network.parameters)
+        self._set_history(history)
+        # The weights kept by early stopping are not those that the moments belong to.
+        if not self.early_stopping:
+            self._optimizer = state.advanced(optimizer, moments)
+
+    def _fit_lbfgs(self, data, network, target):
+        """Train by L-BFGS and set the attributes that say how it went."""
+        with self._engine(network, target.out_activation) as engine:
+            result, outcome = LBFGS(
+                engine,
+                network.parameters,
+                data,
+                alpha=self.alpha,
+                max_iter=self.max_iter,
+                max_fun=self.max_fun,
+                tol=self.tol,
+                verbose=self.verbose,
+            ).run()
+        if outcome is Outcome.INTERRUPTED:
+            warnings.warn("Training interrupted by user.", stacklevel=2)
+            n_iter = result.nit
+        else:
+            n_iter = _check_optimize_result("lbfgs", result, self.max_iter)
+        if outcome is Outcome.DIVERGED:
+            period, remedy = f"iteration {result.nit}", "raise alpha"
+            raise ValueError(NON_FINITE.format(period=period, remedy=remedy))
+        network.parameters[...] = result.x
+        self.n_iter_ = n_iter
+        self.t_ = getattr(self, "t_", 0)
+        self.loss_ = result.fun
+        vars(self).pop("_optimizer", None)
+
+    def _report(self, outcome, history, incremental):
+        """Turn the outcome of the epochs into a warning or an error."""
+        if outcome is Outcome.DIVERGED:
+            period, remedy = f"epoch {history.n_iter}", "lower learning_rate_init"
+            message = NON_FINITE.format(period=period, remedy=remedy)
+            if history.best_validation_score in (None, -np.inf):
+                raise ValueError(message)
+            warnings.warn(
+                f"{message} The weights of the best validation score are kept.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        elif outcome is Outcome.INTERRUPTED:
+            warnings.warn("Training interrupted by user.", stacklevel=2)
+        elif outcome is Outcome.EXHAUSTED and not incremental:
+            warnings.warn(
+                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) "
+                "reached and the optimization hasn't converged yet.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+
+    # -- pieces of fitting -----------------------------------------------------------
+
+    def _parameter_dtype(self, dtype):
+        """Return the type of parameters that would follow `dtype`."""
+        if self.dtype is not None:
+            return np.dtype(self.dtype)
+        # SciPy minimises in float64, and scikit-learn keeps its result.
+        return np.dtype(np.float64) if self.solver == "lbfgs" else np.dtype(dtype)
+
+    def _initial_network(self, units, random_state, dtype):
+        drawn = Network.initial(
+            units, self.activation, random_state, self.dtype or dtype
+        )
+        return drawn.astype(self._parameter_dtype(drawn.dtype))
+
+    def _current_network(self):
+        """Return the network of `coefs_` and `intercepts_`, which may have been set."""
+        network = getattr(self, "_network", None)
+        if network is None or not network.holds(self.coefs_, self.intercepts_):
+            network = Network.from_arrays(self.coefs_, self.intercepts_)
+        return network
+
+    def _continued_network(self, units):
+        """Return the current network if it suits data and hidden layers.
+
+        The widths of the hidden layers are those of `coefs_`.
+        """
+        network = self._current_network()
+        if len(network.units) != len(units):
+            raise ValueError(
+                f"hidden_layer_sizes={self.hidden_layer_sizes} asks for "
+                f"{len(units) - 2} hidden layers but coefs_ has "
+                f"{len(network.units) - 2}: to train another network call fit with "
+                "warm_start=False."
+            )
+        self._check_features(network, units[0])
+        if network.units[-1] != units[-1]:
+            raise ValueError(
+                f"y needs {units[-1]} outputs but coefs_ has {network.units[-1]}: to "
+                "train another network call fit with warm_start=False."
+            )
+        return network.astype(self._parameter_dtype(network.dtype))
+
+    def _check_features(self, network, n_features):
+        if network.units[0] != n_features:
+            raise ValueError(
+                f"X has {n_features} features, but {type(self).__name__} is expecting "
+                f"{network.units[0]} features as input: the rows of coefs_[0]."
+            )
+
+    def _engine(self, network, out_activation, **training):
+        return Engine(
+            network.units,
+            self.activation,
+            out_activation,
+            self.loss,
+            network.dtype,
+            n_threads=self.n_threads,
+            **training,
+        )
+
+    def _new_optimizer(self):
+        if self.solver == "adam":
+            schedule = "constant"
+            settings = {
+                "beta_1": self.beta_1,
+                "beta_2": self.beta_2,
+                "epsilon": self.epsilon,
+            }
+        else:
+            schedule = self.learning_rate
+            settings = {
+                "momentum": self.momentum,
+                "nesterov": self.nesterovs_momentum,
+            }
+        rate = float(self.learning_rate_init)
+        return OptimizerState(
+            self.solver, settings, rate, schedule, rate, float(self.power_t)
+        )
+
+    def _settings(self, max_epochs):
+        return Settings(
+            alpha=self.alpha,
+            max_epochs=max_epochs,
+            tol=self.tol,
+            patience=self.n_iter_no_change,
+            shuffle=self.shuffle,
+            verbose=bool(self.verbose),
+        )
+
+    def _clipped_batch_size(self, n_rows):
+        if self.batch_size == "auto":
+            return min(AUTO_BATCH_SIZE, n_rows)
+        if self.batch_size > n_rows:
+            warnings.warn(
+                "Got `batch_size` less than 1 or larger than "
+                "sample size. It is going to be clipped",
+                stacklevel=2,
+            )
+        return min(self.batch_size, n_rows)
+
+    def _split(self, X, target, sample_weight, random_state):
+        """Return the `Split` of the rows: scikit-learn's, on indices."""
+        rows = np.arange(X.shape[0])
+        if not self.early_stopping:
+            return Split(rows, None)
+        train, held = train_test_split(
+            rows,
+            random_state=random_state,
+            test_size=self.validation_fraction,
+            stratify=self._stratify(target),
+        )
+        if len(held) < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' "
+                "or the size of your dataset."
+            )
+        weight = None
+        if sample_weight is not None:
+            weight = sample_weight[held]
+            if not (weight.any() and sample_weight[train].any()):
+                raise ValueError(
+                    "All sample weights are zero in one of the two parts that early "
+                    "stopping splits the rows into: change 'validation_fraction' or "
+                    "'random_state', or leave out the rows of weight zero."
+                )
+        values = target.values[held]
+
+        def score(engine):
+            return self._score_outputs(engine.predict(X, rows=held), values, weight)
+
+        return Split(train, score)
+
+    def _history(self):
+        return History(
+            t=getattr(self, "t_", 0),
+            best_loss=getattr(self, "best_loss_", None),
+            best_validation_score=getattr(self, "best_validation_score_", None),
+            no_improvement_count=getattr(self, "_no_improvement_count", 0),
+        )
+
+    def _set_history(self, history):
+        self.n_iter_, self.t_ = history.n_iter, history.t
+        if history.loss_curve:
+            self.loss_ = history.loss_curve[-1]
+        self.loss_curve_ = lengthened(
+            getattr(self, "loss_curve_", None), history.loss_curve
+        )
+        self.best_loss_ = history.best_loss
+        self.best_validation_score_ = history.best_validation_score
+        if history.best_validation_score is None:
+            self.validation_scores_ = None
+        else:
+            self.validation_scores_ = lengthened(
+                getattr(self, "validation_scores_", None), history.validation_scores
+            )
+        self._no_improvement_count = history.no_improvement_count
+
+    # -- prediction ------------------------------------------------------------------
+
+    def _outputs(self, X):
+        """Return the outputs of the network, (n_samples, n_outputs)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        network = self._current_network()
+        self._check_features(network, X.shape[1])
+        network = network.astype(self._prediction_dtype(X.dtype, network.dtype))
+        with self._engine(network, self.out_activation_) as engine:
+            engine.load(network.parameters)
+            return engine.predict(as_rows(X, network.dtype))
+
+    def _prediction_dtype(self, *dtypes):
+        """Return the type that NumPy's product of X and weights would have."""
+        if self.dtype is not None:
+            return np.dtype(self.dtype)
+        single = np.result_type(*dtypes) == np.float32
+        return np.dtype(np.float32 if single else np.float64)
+
+    # -- scikit-learn's protocols ----------------------------------------------------
+
+    def __getstate__(self):
+        """Return arrays and scalars only, and the weights once."""
+        state = dict(super().__getstate__())
+        state.pop("_network", None)
+        if "_optimizer" in state:
+            state["_optimizer"] = dict(vars(state["_optimizer"]))
+        return state
+
+    def __setstate__(self, state):
+        """Take in what `__getstate__` returned."""
+        super().__setstate__(state)
+        if "_optimizer" in vars(self):
+            self._optimizer = OptimizerState(**self._optimizer)
+
+    def __sklearn_tags__(self):
+        """Return scikit-learn's tags: sparse X is accepted."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+@contextlib.contextmanager
+def unchanged_on_error(estimator):
+    """Give an estimator the attributes back that it had, should the block raise."""
+    before = vars(estimator).copy()
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def lengthened(earlier, later):
+    """Return `later`, appended in place to `earlier` if that is a list."""
+    # In place: copying would make a million calls of partial_fit take quadratic time.
+    if isinstance(earlier, list):
+        earlier += later
+        return earlier
+    return later

@@ -1,0 +1,372 @@
+"""Training a network: epochs of minibatches with their stopping rules, and L-BFGS.
+
+Nothing here knows an estimator. Parameters travel as flat vectors between the caller
+and a `fastmlp.kernels.Engine`, which holds them while it trains; what became of a run
+is returned as an `Outcome` for the caller to turn into warnings and errors.
+"""
+
+import enum
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import scipy
+import scipy.optimize
+
+from fastmlp._schedules import SCHEDULES
+from fastmlp.kernels import Optimizer
+
+
+class Outcome(enum.Enum):
+    """How a training run ended."""
+
+    CONVERGED = enum.auto()  # no improvement for longer than the patience
+    EXHAUSTED = enum.auto()  # all epochs done
+    DIVERGED = enum.auto()  # a parameter is no longer finite
+    INTERRUPTED = enum.auto()  # KeyboardInterrupt
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What governs the epochs of one run.
+
+    Parameters
+    ----------
+    alpha : float
+        Strength of the L2 penalty.
+    max_epochs : int
+    tol : float
+        Smallest change of the loss or score that counts as an improvement.
+    patience : float
+        Epochs without improvement after which one more ends the run; may be inf.
+    shuffle : bool
+    verbose : bool
+        Print the loss, the score and the reason for stopping.
+    """
+
+    alpha: float
+    max_epochs: int
+    tol: float
+    patience: float
+    shuffle: bool
+    verbose: bool
+
+
+@dataclass
+class History:
+    """What training has achieved, over all runs that continue each other.
+
+    Parameters
+    ----------
+    t : int
+        Rows trained on, counted with repetition.
+    best_loss : float or None
+        None while a validation score decides.
+    best_validation_score : float or None
+        None while the training loss decides.
+    no_improvement_count : int
+        Epochs since the last improvement.
+
+    Attributes
+    ----------
+    n_iter : int
+        Epochs of this run.
+    loss_curve, validation_scores : list of float
+        Of this run, one per epoch.
+    """
+
+    t: int = 0
+    best_loss: float | None = None
+    best_validation_score: float | None = None
+    no_improvement_count: int = 0
+    n_iter: int = 0
+    loss_curve: list = field(default_factory=list)
+    validation_scores: list = field(default_factory=list)
+
+    def judge_by(self, validation):
+        """Start counting anew if the earlier runs were judged by the other measure."""
+        if validation:
+            fresh = self.best_validation_score is None
+            self.best_loss = None
+            if fresh:
+                self.best_validation_score = -np.inf
+        else:
+            fresh = self.best_loss is None
+            self.best_validation_score = None
+            if fresh:
+                self.best_loss = np.inf
+        if fresh:
+            self.no_improvement_count = 0
+
+    def record_loss(self, loss, n_rows):
+        """Enter one epoch."""
+        self.n_iter += 1
+        self.t += n_rows
+        self.loss_curve.append(loss)
+
+    def judge_loss(self, tol):
+        """Compare the last loss with the best; one that is NaN is no improvement."""
+        loss = self.loss_curve[-1]
+        self._count(loss <= self.best_loss - tol)
+        if loss < self.best_loss:
+            self.best_loss = loss
+
+    def judge_score(self, score, tol):
+        """Enter a validation score; return whether it is the best so far."""
+        self.validation_scores.append(score)
+        self._count(score >= self.best_validation_score + tol)
+        best = score > self.best_validation_score
+        if best:
+            self.best_validation_score = score
+        return best
+
+    def _count(self, improved):
+        self.no_improvement_count = 0 if improved else self.no_improvement_count + 1
+
+
+@dataclass
+class OptimizerState:
+    """An optimizer between two runs: settings, current rate, steps and moments.
+
+    Parameters
+    ----------
+    solver : {'sgd', 'adam'}
+    settings : dict
+        The keyword arguments of `Optimizer` besides the learning rate.
+    learning_rate : float
+        Rate of the coming epoch.
+    schedule : str
+        A key of `SCHEDULES`.
+    learning_rate_init, power_t : float
+        Settings of the schedule.
+    t : int
+        Minibatches trained on.
+    moments : tuple of (n_parameters,) arrays
+        Empty: all zero.
+    """
+
+    solver: str
+    settings: dict
+    learning_rate: float
+    schedule: str
+    learning_rate_init: float
+    power_t: float
+    t: int = 0
+    moments: tuple = ()
+
+    def optimizer(self):
+        """Return the optimizer to hand to an engine."""
+        optimizer = Optimizer(
+            self.solver, learning_rate=self.learning_rate, **self.settings
+        )
+        optimizer.t = self.t
+        return optimizer
+
+    def new_schedule(self):
+        """Return the schedule."""
+        return SCHEDULES[self.schedule](self.learning_rate_init, self.power_t)
+
+    def fits(self, solver, n_parameters):
+        """Return whether this state can go on training such a network."""
+        return self.solver == solver and all(
+            moment.size == n_parameters for moment in self.moments
+        )
+
+    def advanced(self, optimizer, moments):
+        """Return the state after a run."""
+        return replace(
+            self, learning_rate=optimizer.learning_rate, t=optimizer.t, moments=moments
+        )
+
+
+class Training:
+    """Epochs of minibatches until a stopping rule ends them.
+
+    Parameters
+    ----------
+    engine : Engine
+        Loaded with `parameters`.
+    parameters : (n_parameters,) array
+        Where to start; not changed.
+    data : Data
+    rows : (n,) int64 array
+        The rows of `data` to train on; not changed.
+    optimizer : Optimizer
+        The engine's.
+    schedule : object of `SCHEDULES`
+    history : History
+        Written to.
+    settings : Settings
+    random_state : numpy.random.RandomState
+        One permutation of n is drawn per epoch if `settings.shuffle`.
+    score : callable, optional
+        ``score(engine)`` returns the validation score of the current parameters. If
+        given it decides about stopping, and the parameters of the best epoch are kept.
+    """
+
+    def __init__(
+        self,
+        engine,
+        parameters,
+        data,
+        rows,
+        *,
+        optimizer,
+        schedule,
+        history,
+        settings,
+        random_state,
+        score=None,
+    ):
+        self.engine, self.data, self.rows = engine, data, rows
+        self.optimizer, self.schedule = optimizer, schedule
+        self.history, self.settings = history, settings
+        self.random_state, self.score = random_state, score
+        history.judge_by(validation=score is not None)
+        self._best = None if score is None else parameters.copy()
+
+    def run(self):
+        """Train; return the `Outcome`."""
+        try:
+            for _ in range(self.settings.max_epochs):
+                self._epoch()
+                if not self.engine.finite():
+                    if self.score is not None:
+                        self.history.validation_scores.append(float("nan"))
+                    return Outcome.DIVERGED
+                self._judge()
+                if self._ends():
+                    return Outcome.CONVERGED
+        except KeyboardInterrupt:
+            finite = self.engine.finite()
+            return Outcome.INTERRUPTED if finite else Outcome.DIVERGED
+        return Outcome.EXHAUSTED
+
+    def store(self, parameters):
+        """Write the resulting parameters, those of the best epoch if there is a score.
+
+        Parameters
+        ----------
+        parameters : (n_parameters,) array, overwritten
+        """
+        if self._best is None:
+            self.engine.store(parameters)
+        else:
+            parameters[...] = self._best
+
+    def _epoch(self):
+        if self.settings.shuffle:
+            order = np.arange(len(self.rows))
+            self.random_state.shuffle(order)
+            self.rows = self.rows[order]
+        loss = self.engine.train_epoch(self.data, self.rows, self.settings.alpha)
+        self.history.record_loss(loss, len(self.rows))
+        self._say(f"Iteration {self.history.n_iter}, loss = {loss:.8f}")
+
+    def _judge(self):
+        if self.score is None:
+            self.history.judge_loss(self.settings.tol)
+            return
+        score = self.score(self.engine)
+        self._say(f"Validation score: {score:f}")
+        if self.history.judge_score(score, self.settings.tol):
+            self.engine.store(self._best)
+
+    def _ends(self):
+        """Set the rate of the next epoch; return whether there is to be none."""
+        rate = self.schedule.after_epoch(self.optimizer.learning_rate, self.history.t)
+        if self.history.no_improvement_count > self.settings.patience:
+            rate, message = self.schedule.on_plateau(rate)
+            self._say(
+                f"{self._measure()} did not improve more than "
+                f"tol={self.settings.tol:f} for {self.settings.patience:d} "
+                f"consecutive epochs. {message}"
+            )
+            if rate is None:
+                return True
+            self.history.no_improvement_count = 0
+        self.optimizer.learning_rate = rate
+        return False
+
+    def _measure(self):
+        return "Training loss" if self.score is None else "Validation score"
+
+    def _say(self, message):
+        if self.settings.verbose:
+            print(message)
+
+
+class LBFGS:
+    """Minimise the loss over all rows with SciPy's L-BFGS-B, in float64.
+
+    Parameters
+    ----------
+    engine : Engine
+    parameters : (n_parameters,) array
+        Where to start; not changed. The engine is handed arrays of its dtype.
+    data : Data
+    alpha : float
+        Strength of the L2 penalty.
+    max_iter, max_fun : int
+        Most iterations and most evaluations of loss and gradient.
+    tol : float
+        The iterations end once no element of the gradient is larger.
+    verbose : bool
+        Have SciPy print its progress; from SciPy 1.15 on it prints nothing.
+
+    References
+    ----------
+    C. Zhu, R. H. Byrd, P. Lu and J. Nocedal, "Algorithm 778: L-BFGS-B", ACM
+    Transactions on Mathematical Software 23(4), 1997.
+    """
+
+    def __init__(
+        self, engine, parameters, data, *, alpha, max_iter, max_fun, tol, verbose
+    ):
+        self.engine, self.data, self.alpha = engine, data, alpha
+        self.options = {"maxfun": max_fun, "maxiter": max_iter, "gtol": tol}
+        if _scipy_prints():
+            self.options["iprint"] = 1 if verbose else -1
+        self._dtype = parameters.dtype
+        self._start = parameters.astype(np.float64)
+        self._loss = float("nan")
+        self._reached = scipy.optimize.OptimizeResult(
+            x=self._start, fun=self._loss, nit=0
+        )
+
+    def run(self):
+        """Minimise; return SciPy's result and the `Outcome`.
+
+        The result of an interrupted run holds `x`, `fun` and `nit` of the last
+        complete iteration.
+        """
+        try:
+            result = scipy.optimize.minimize(
+                self._loss_gradient,
+                self._start,
+                method="L-BFGS-B",
+                jac=True,
+                callback=self._iteration_ends,
+                options=self.options,
+            )
+        except KeyboardInterrupt:
+            return self._reached, Outcome.INTERRUPTED
+        # SciPy steps back from a loss that is not finite; only a start may have one.
+        if not (np.isfinite(result.fun) and np.isfinite(result.x).all()):
+            return result, Outcome.DIVERGED
+        return result, Outcome.CONVERGED if result.success else Outcome.EXHAUSTED
+
+    def _loss_gradient(self, x):
+        self.engine.load(x.astype(self._dtype))
+        gradient = np.empty(x.size, self._dtype)
+        self._loss = self.engine.loss_gradient(self.data, self.alpha, gradient)
+        return self._loss, gradient.astype(np.float64, copy=False)
+
+    def _iteration_ends(self, x):
+        # The line search ends with an evaluation at x, so the last loss is that of x.
+        self._reached.update(x=x.copy(), fun=self._loss, nit=self._reached.nit + 1)
+
+
+def _scipy_prints():
+    """Return whether this SciPy knows the option `iprint`, deprecated in 1.15."""
+    major, minor = scipy.__version__.split(".")[:2]
+    return (int(major), int(minor)) < (1, 15)

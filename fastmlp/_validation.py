@@ -1,0 +1,68 @@
+"""Checking and converting what training takes: widths, weights, rows, targets."""
+
+import operator
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.utils.validation import _check_sample_weight
+
+
+def hidden_units(hidden_layer_sizes):
+    """Return the widths of the hidden layers as a list of int.
+
+    Raises
+    ------
+    TypeError
+        If one is not an integer.
+    ValueError
+        If one is below 1.
+    """
+    if not hasattr(hidden_layer_sizes, "__iter__"):
+        hidden_layer_sizes = [hidden_layer_sizes]
+    sizes = list(hidden_layer_sizes)
+    try:
+        units = [operator.index(size) for size in sizes]
+    except TypeError:
+        raise TypeError(f"hidden_layer_sizes must be integers, got {sizes}.") from None
+    if any(size <= 0 for size in units):
+        raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+    return units
+
+
+def check_weights(sample_weight, X):
+    """Return the sample weights as a float array.
+
+    Raises
+    ------
+    ValueError
+        If they are not finite, do not fit X, are negative or all zero.
+    """
+    sample_weight = _check_sample_weight(sample_weight, X)
+    if (sample_weight < 0).any():
+        raise ValueError(
+            "Negative values in `sample_weight`: weights must be at least 0; a row "
+            "that should not count takes weight 0."
+        )
+    if not sample_weight.any():
+        raise ValueError("Sample weights must contain at least one non-zero number.")
+    return sample_weight
+
+
+def as_rows(X, dtype=np.float64):
+    """Return X as kernels take it: dense or CSR, float32 or float64.
+
+    Parameters
+    ----------
+    X : ndarray or sparse matrix
+    dtype : numpy dtype
+        What other types are converted to.
+    """
+    if sp.issparse(X) and X.format != "csr":
+        X = X.tocsr()
+    return X if X.dtype in (np.float32, np.float64) else X.astype(dtype)
+
+
+def as_float(array, dtype):
+    """Return the array in C order and the given dtype; too large numbers become inf."""
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(array, dtype=dtype)

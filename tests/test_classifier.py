@@ -1,0 +1,218 @@
+"""Labels: what the classifier accepts, how it encodes and scores them."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import sklearn.neural_network
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import make_multilabel_classification
+from sklearn.metrics import accuracy_score
+
+from fastmlp import MLPClassifier
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+RNG = np.random.RandomState(0)
+X = RNG.randn(60, 4)
+Y = RNG.randint(3, size=60)
+X_MULTILABEL, Y_MULTILABEL = make_multilabel_classification(
+    60, n_features=4, n_classes=3, random_state=0
+)
+PARAMS = {"hidden_layer_sizes": (5,), "max_iter": 4, "random_state": 0}
+
+
+def pair(**params):
+    """Return ours and scikit-learn's, with the same parameters."""
+    params = PARAMS | params
+    return MLPClassifier(**params), sklearn.neural_network.MLPClassifier(**params)
+
+
+LABELS = {
+    "integers": Y,
+    "negative": Y - 5,
+    "uint8": Y.astype(np.uint8),
+    "floats": Y.astype(float),
+    "strings": np.array(["b", "aa", "c"])[Y],
+    "objects": np.array(["b", "aa", "c"], dtype=object)[Y],
+    "two": Y > 0,
+    "two strings": np.array(["yes", "no"])[Y // 2],
+    "one": np.full(60, "only"),
+    "list": [["b", "aa", "c"][i] for i in Y],
+}
+
+
+@pytest.mark.parametrize("kind", list(LABELS))
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_labels_of_every_kind(kind, early_stopping):
+    comp, ref = pair(early_stopping=early_stopping)
+    y = LABELS[kind]
+    comp.fit(X, y)
+    ref.fit(X, y)
+    assert_array_equal(comp.classes_, ref.classes_)
+    assert comp.classes_.dtype == ref.classes_.dtype
+    assert comp.out_activation_ == ref.out_activation_
+    assert_allclose(comp.predict_proba(X), ref.predict_proba(X), rtol=1e-6)
+    assert_allclose(comp.predict_log_proba(X), ref.predict_log_proba(X), rtol=1e-6)
+    assert_array_equal(comp.predict(X), ref.predict(X))
+    assert comp.predict(X).dtype == ref.predict(X).dtype
+    assert_array_equal(comp.validation_scores_, ref.validation_scores_)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_matrix, sp.csr_array])
+def test_multilabel(container, early_stopping):
+    comp, ref = pair(early_stopping=early_stopping)
+    y = container(Y_MULTILABEL)
+    comp.fit(X_MULTILABEL, y)
+    ref.fit(X_MULTILABEL, y)
+    assert_array_equal(comp.classes_, [0, 1, 2])
+    assert comp.out_activation_ == "logistic"
+    probabilities = comp.predict_proba(X_MULTILABEL)
+    assert_allclose(probabilities, ref.predict_proba(X_MULTILABEL), rtol=1e-6)
+    comp_y, ref_y = comp.predict(X_MULTILABEL), ref.predict(X_MULTILABEL)
+    assert type(comp_y) is type(ref_y)
+    assert comp_y.dtype == ref_y.dtype
+    if sp.issparse(ref_y):
+        comp_y, ref_y = comp_y.toarray(), ref_y.toarray()
+    assert_array_equal(comp_y, ref_y)
+    assert_array_equal(comp.validation_scores_, ref.validation_scores_)
+
+
+def test_column_vector_is_raveled_with_a_warning():
+    with pytest.warns(Warning, match="column-vector y was passed"):
+        comp = MLPClassifier(**PARAMS).fit(X, Y[:, np.newaxis])
+    assert_array_equal(comp.predict(X), MLPClassifier(**PARAMS).fit(X, Y).predict(X))
+
+
+def test_class_indices_do_not_become_a_matrix():
+    n, n_classes = 100_000, 100
+    y = np.random.RandomState(0).randint(n_classes, size=n)
+    comp = MLPClassifier(**PARAMS)
+    comp._check_target(y, incremental=False)
+    tracemalloc.start()
+    target = comp._encode(y)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert target.values.shape == (n, 1)
+    assert target.n_outputs == n_classes
+    assert peak < n * n_classes
+
+
+# -- partial_fit -----------------------------------------------------------------------
+
+
+def test_partial_fit_needs_classes_once():
+    comp, ref = pair()
+    with pytest.raises(ValueError, match="classes must be passed on the first call"):
+        comp.partial_fit(X, Y)
+    assert not hasattr(comp, "classes_")
+    for estimator in (comp, ref):
+        estimator.partial_fit(X[:9], Y[:9], classes=[0, 1, 2, 7])
+        estimator.partial_fit(X[9:], Y[9:])
+    assert_array_equal(comp.classes_, [0, 1, 2, 7])
+    assert_allclose(comp.predict_proba(X), ref.predict_proba(X), rtol=1e-6)
+
+
+def test_partial_fit_of_multilabel_indicators():
+    comp, ref = pair()
+    for estimator in (comp, ref):
+        for _ in range(3):
+            estimator.partial_fit(X_MULTILABEL, Y_MULTILABEL, classes=[0, 1, 2])
+    assert_allclose(
+        comp.predict_proba(X_MULTILABEL), ref.predict_proba(X_MULTILABEL), rtol=1e-6
+    )
+
+
+def test_partial_fit_weights_and_classes_by_position():
+    weight = RNG.uniform(size=60)
+    comp, ref = pair()
+    for estimator in (comp, ref):
+        estimator.partial_fit(X, Y, weight, [0, 1, 2])
+    assert_allclose(comp.predict_proba(X), ref.predict_proba(X), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda e: e.partial_fit(X, Y + 1), "has classes not in `self.classes_`"),
+        (lambda e: e.partial_fit(X, Y, classes=[1, 2]), "not the same as on last call"),
+        (lambda e: e.partial_fit(X, Y_MULTILABEL), "not fitted with multilabel"),
+        (lambda e: e.partial_fit(X, RNG.randn(60)), "Unknown label type"),
+        (lambda e: e.fit(X, RNG.randn(60)), "Unknown label type"),
+        (lambda e: e.fit(X, RNG.randint(5, size=(60, 2))), "Multioutput target data"),
+        (
+            lambda e: e.set_params(warm_start=True).fit(X, Y + 1),
+            "warm_start can only be used where `y` has the same classes",
+        ),
+    ],
+)
+def test_labels_that_do_not_fit(call, message):
+    comp, ref = pair()
+    for estimator in (comp, ref):
+        estimator.fit(X, Y)
+        before = estimator.predict_proba(X)
+        with pytest.raises(ValueError, match=message):
+            call(estimator)
+    assert_array_equal(estimator.predict_proba(X), before)
+    assert_array_equal(comp.classes_, [0, 1, 2])
+
+
+def test_multilabel_y_of_another_width():
+    comp, _ = pair()
+    comp.fit(X_MULTILABEL, Y_MULTILABEL)
+    with pytest.raises(ValueError, match=r"classes \[0 1 2\] mismatch|classes not in"):
+        comp.partial_fit(X_MULTILABEL, np.hstack([Y_MULTILABEL, Y_MULTILABEL]))
+    with pytest.raises(ValueError, match=r"classes \[0 1 2\] mismatch"):
+        comp.partial_fit(X_MULTILABEL, Y_MULTILABEL[:, :2])
+
+
+def test_multilabel_model_takes_single_labels_as_one_hot_rows():
+    comp, ref = pair()
+    for estimator in (comp, ref):
+        estimator.fit(X_MULTILABEL, Y_MULTILABEL)
+        estimator.partial_fit(X_MULTILABEL, Y)
+    assert_allclose(
+        comp.predict_proba(X_MULTILABEL), ref.predict_proba(X_MULTILABEL), rtol=1e-6
+    )
+
+
+# -- scores and splits -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("y", [Y, Y > 0, Y_MULTILABEL], ids=["3", "2", "multilabel"])
+def test_validation_score_is_the_accuracy(y, weighted):
+    weight = RNG.uniform(size=60) if weighted else None
+    comp = MLPClassifier(**PARAMS).fit(X, y)
+    outputs = comp._outputs(X)
+    target = comp._encode(np.asarray(y))
+    assert comp._score_outputs(outputs, target.values, weight) == accuracy_score(
+        y, comp.predict(X), sample_weight=weight
+    )
+
+
+def test_two_classes_are_split_in_proportion():
+    y = np.r_[np.zeros(40), np.ones(20)]
+    comp = MLPClassifier(**PARAMS, early_stopping=True, validation_fraction=0.3)
+    comp._check_target(y, incremental=False)
+    split = comp._split(X, comp._encode(y), None, np.random.RandomState(0))
+    assert_array_equal(np.bincount(y[split.rows].astype(int)), [28, 14])
+
+
+def test_more_than_two_classes_are_not_stratified():
+    comp = MLPClassifier(**PARAMS)
+    comp._check_target(Y, incremental=False)
+    assert comp._stratify(comp._encode(Y)) is None
+
+
+def test_class_of_one_row_cannot_be_split():
+    y = np.r_[np.zeros(59), 1]
+    comp, ref = pair(early_stopping=True)
+    errors = []
+    for estimator in (comp, ref):
+        with pytest.raises(ValueError, match="least populated class") as error:
+            estimator.fit(X, y)
+        errors.append(str(error.value))
+    assert errors[0] == errors[1]

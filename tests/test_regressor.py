@@ -1,0 +1,132 @@
+"""Targets and scores of the regressor."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import sklearn.neural_network
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.metrics import r2_score
+
+from fastmlp import MLPRegressor
+from fastmlp.regressor import r2
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+RNG = np.random.RandomState(0)
+X = RNG.randn(60, 4)
+Y = X @ RNG.randn(4, 3) + 0.1 * RNG.randn(60, 3)
+PARAMS = {"hidden_layer_sizes": (5,), "max_iter": 4, "random_state": 0}
+
+TARGETS = {
+    "one": Y[:, 0],
+    "three": Y,
+    "three in Fortran order": np.asfortranarray(Y),
+    "integers": np.rint(10 * Y[:, 0]).astype(int),
+    "float32": Y.astype(np.float32),
+    "booleans": Y[:, 0] > 0,
+    "objects": Y[:, 0].astype(object),
+    "list": Y.tolist(),
+}
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("kind", [kind for kind in TARGETS if kind != "booleans"])
+def test_targets_of_every_kind(kind, early_stopping):
+    params = PARAMS | {"early_stopping": early_stopping}
+    comp = MLPRegressor(**params).fit(X, TARGETS[kind])
+    ref = sklearn.neural_network.MLPRegressor(**params).fit(X, TARGETS[kind])
+    assert comp.predict(X).shape == ref.predict(X).shape
+    assert_allclose(comp.predict(X), ref.predict(X), rtol=1e-6)
+    assert comp.n_outputs_ == ref.n_outputs_
+    if early_stopping:
+        assert_allclose(comp.validation_scores_, ref.validation_scores_, rtol=1e-6)
+
+
+def test_boolean_targets_are_zero_and_one():
+    comp = MLPRegressor(**PARAMS).fit(X, TARGETS["booleans"])
+    ref = MLPRegressor(**PARAMS).fit(X, TARGETS["booleans"].astype(float))
+    assert_array_equal(comp.predict(X), ref.predict(X))
+
+
+def test_poisson():
+    y = RNG.poisson(np.exp(Y / 2))
+    comp = MLPRegressor("poisson", **PARAMS).fit(X, y)
+    ref = sklearn.neural_network.MLPRegressor("poisson", **PARAMS).fit(X, y)
+    assert comp.out_activation_ == "exp"
+    assert_allclose(comp.loss_curve_, ref.loss_curve_, rtol=1e-6)
+    assert_allclose(comp.predict(X), ref.predict(X), rtol=1e-6)
+    assert comp.predict(X).min() > 0
+
+
+def test_negative_counts_are_refused():
+    with pytest.raises(ValueError, match=r"negative: .*y >= 0"):
+        MLPRegressor(loss="poisson", **PARAMS).fit(X, Y)
+
+
+def test_sparse_y_is_refused():
+    with pytest.raises(TypeError, match=r"toarray"):
+        MLPRegressor(**PARAMS).fit(X, sp.csr_array(Y))
+
+
+@pytest.mark.parametrize(
+    "y, message",
+    [
+        (np.full(60, np.nan), "y contains NaN"),
+        (np.r_[np.inf, np.zeros(59)], "y contains infinity"),
+        (np.full(60, 1j), "Complex data not supported"),
+    ],
+)
+def test_invalid_targets(y, message):
+    with pytest.raises(ValueError, match=message):
+        MLPRegressor(**PARAMS).fit(X, y)
+
+
+def test_other_number_of_outputs_under_warm_start():
+    comp = MLPRegressor(**PARAMS, warm_start=True).fit(X, Y)
+    before = comp.predict(X)
+    with pytest.raises(ValueError, match="y needs 1 outputs but coefs_ has 3"):
+        comp.fit(X, Y[:, 0])
+    assert_array_equal(comp.predict(X), before)
+
+
+def test_targets_too_large_for_float32_are_called_divergence():
+    with pytest.raises(ValueError, match="diverged in epoch 1"):
+        MLPRegressor(**PARAMS).fit(X.astype(np.float32), Y * 1e300)
+
+
+# -- scores ----------------------------------------------------------------------------
+
+CONSTANT = np.column_stack([Y[:, 0], np.full(60, 2.0), np.full(60, 3.0)])
+PREDICTED = CONSTANT + np.array([0.1, 0.0, 0.2])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    "values, outputs",
+    [
+        (Y, Y + 0.3),
+        (Y[:, :1], Y[:, 1:2]),
+        (Y, Y.copy()),
+        (CONSTANT, PREDICTED),
+        (np.rint(Y).astype(int), Y),
+        (Y, (Y + 0.3).astype(np.float32)),
+        (Y.astype(np.float32), (Y + 0.3).astype(np.float32)),
+    ],
+    ids=["3", "1", "perfect", "constant", "integers", "mixed", "float32"],
+)
+def test_r2_is_scikit_learns(values, outputs, weighted):
+    weight = RNG.uniform(size=60) if weighted else None
+    single = values.dtype == outputs.dtype == np.float32 and not weighted
+    assert_allclose(
+        r2(values, outputs, weight),
+        r2_score(values, outputs, sample_weight=weight),
+        # scikit-learn sums in float32 if nothing is float64.
+        rtol=1e-6 if single else 1e-15,
+    )
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_score_of_outputs_that_are_not_finite_is_nan(value):
+    outputs = Y.copy()
+    outputs[3, 1] = value
+    assert np.isnan(MLPRegressor()._score_outputs(outputs, Y, None))

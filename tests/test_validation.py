@@ -1,0 +1,69 @@
+"""Widths, weights, rows and targets as training takes them."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_array_equal
+
+from fastmlp._validation import as_float, as_rows, check_weights, hidden_units
+
+X = np.random.RandomState(0).randn(6, 3)
+
+
+@pytest.mark.parametrize(
+    "sizes, units",
+    [
+        ((), []),
+        (7, [7]),
+        (np.int32(7), [7]),
+        ([3, 2], [3, 2]),
+        (np.array([3, 2], dtype=np.uint8), [3, 2]),
+        (range(1, 4), [1, 2, 3]),
+    ],
+    ids=str,
+)
+def test_hidden_units_are_integers(sizes, units):
+    assert hidden_units(sizes) == units
+    assert all(type(n) is int for n in hidden_units(sizes))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("container", [np.asarray, np.asfortranarray, sp.csr_array])
+def test_rows_are_not_copied(container, dtype):
+    rows = container(X.astype(dtype))
+    assert as_rows(rows) is rows
+
+
+@pytest.mark.parametrize("container", [sp.csc_array, sp.csc_matrix])
+def test_csc_becomes_csr(container):
+    rows = as_rows(container(X))
+    assert rows.format == "csr"
+    assert_array_equal(rows.toarray(), X)
+
+
+@pytest.mark.parametrize("wanted", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.int64, np.float16, ">f8"])
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+def test_other_types_are_converted(container, dtype, wanted):
+    # scipy.sparse has neither half precision nor foreign byte orders.
+    if container is sp.csr_array and dtype in (np.float16, ">f8"):
+        dtype = np.int32
+    rows = container(np.rint(X).astype(dtype))
+    converted = as_rows(rows, wanted)
+    assert converted.dtype == wanted
+    assert (converted != rows).sum() == 0
+
+
+def test_floats_out_of_range_become_infinite():
+    assert_array_equal(as_float(np.array([1e300, 1.0]), np.float32), [np.inf, 1.0])
+
+
+def test_arrays_in_fortran_order_are_reordered():
+    array = as_float(np.asfortranarray(X), np.float64)
+    assert array.flags.c_contiguous
+    assert_array_equal(array, X)
+    assert as_float(X, np.float64) is X
+
+
+def test_weights_may_be_a_number():
+    assert_array_equal(check_weights(2, X), np.full(6, 2.0))
