@@ -5,6 +5,7 @@ fitted attributes last, so that one that raises leaves the estimator as it was.
 """
 
 import contextlib
+import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -30,7 +31,7 @@ from fastmlp._training import (
     Training,
 )
 from fastmlp._validation import as_float, as_rows, check_weights, hidden_units
-from fastmlp.kernels import Data, Engine
+from fastmlp.kernels import FEW_ROWS, PREDICTION_ROWS, Data, Engine, predict_few
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
 AUTO_BATCH_SIZE = 200
@@ -493,14 +494,46 @@ class BaseMLP(BaseEstimator, ABC):
 
     def _outputs(self, X):
         """Return the outputs of the network, (n_samples, n_outputs)."""
+        outputs = self._few_outputs(X)
+        if outputs is not None:
+            return outputs
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         network = self._current_network()
         self._check_features(network, X.shape[1])
         network = network.astype(self._prediction_dtype(X.dtype, network.dtype))
-        with self._engine(network, self.out_activation_) as engine:
+        rows = min(X.shape[0], PREDICTION_ROWS)
+        with self._engine(network, self.out_activation_, batch_size=rows) as engine:
             engine.load(network.parameters)
             return engine.predict(as_rows(X, network.dtype))
+
+    def _few_outputs(self, X):
+        """Return the outputs for a few rows of a plain array, None for all else.
+
+        scikit-learn's validation takes several times as long as the network. What it
+        would refuse, warn about or convert is left to it.
+        """
+        state = vars(self)
+        network = state.get("_network")
+        if (
+            network is None
+            or type(X) is not np.ndarray
+            or X.ndim != 2
+            or not 0 < len(X) <= FEW_ROWS
+            or X.shape[1] != network.units[0]
+            or X.shape[1] != self.n_features_in_
+            or X.dtype != network.dtype
+            or not X.flags.c_contiguous
+            or "feature_names_in_" in state
+            or self.dtype not in (None, X.dtype.name)
+            or not network.holds(self.coefs_, self.intercepts_)
+            # Overflows here are rare, and scikit-learn then looks closer.
+            or not math.isfinite(np.add.reduce(X, axis=None))
+        ):
+            return None
+        return predict_few(
+            network.units, network.parameters, self.activation, self.out_activation_, X
+        )
 
     def _prediction_dtype(self, *dtypes):
         """Return the type that NumPy's product of X and weights would have."""
@@ -524,6 +557,16 @@ class BaseMLP(BaseEstimator, ABC):
         super().__setstate__(state)
         if "_optimizer" in vars(self):
             self._optimizer = OptimizerState(**self._optimizer)
+        coefs, intercepts = (
+            getattr(self, "coefs_", ()),
+            getattr(self, "intercepts_", ()),
+        )
+        arrays = [*coefs, *intercepts]
+        # Weights that were mapped from a file stay there.
+        if arrays and all(type(array) is np.ndarray for array in arrays):
+            self._network = Network.from_arrays(coefs, intercepts)
+            self.coefs_ = list(self._network.coefs)
+            self.intercepts_ = list(self._network.intercepts)
 
     def __sklearn_tags__(self):
         """Return scikit-learn's tags: sparse X is accepted."""

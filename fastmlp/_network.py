@@ -4,6 +4,8 @@ import itertools
 
 import numpy as np
 
+from fastmlp.kernels import OVERREAD
+
 
 def glorot_uniform(random_state, fan_in, fan_out, activation):
     """Draw the weights, then the biases, of one layer, uniform in [-bound, bound].
@@ -51,7 +53,7 @@ class Network:
     units : sequence of int
         Units per layer: features, hidden layers, outputs.
     parameters : (n_parameters,) float array, C-contiguous and writable
-        The buffer; not copied.
+        The buffer; not copied. OVERREAD more elements follow it in memory.
 
     Attributes
     ----------
@@ -83,7 +85,8 @@ class Network:
         # Python integers: the product of two widths may pass 2**31.
         pairs = itertools.pairwise([int(n) for n in units])
         n_parameters = sum((fan_in + 1) * fan_out for fan_in, fan_out in pairs)
-        return cls(units, np.empty(n_parameters, dtype))
+        buffer = np.empty(n_parameters + OVERREAD, dtype)
+        return cls(units, buffer[:n_parameters])
 
     @classmethod
     def initial(cls, units, activation, random_state, dtype, init="glorot_uniform"):
@@ -150,7 +153,9 @@ class Network:
         """Return this network if it has the dtype, otherwise a converted copy."""
         if self.dtype == dtype:
             return self
-        return Network(self.units, self.parameters.astype(dtype))
+        converted = Network.empty(self.units, dtype)
+        converted.parameters[...] = self.parameters
+        return converted
 
 
 def chain_units(coefs, intercepts):

@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from fastmlp._network import INITIALIZERS, Network
+from fastmlp.kernels import OVERREAD
 
 UNITS = (3, 5, 2)
 
@@ -132,4 +133,4 @@ def test_sizes_beyond_32_bits_are_counted_exactly(monkeypatch):
     units = np.array([70_000, 70_000, 1], dtype=np.int32)
     with pytest.raises(MemoryError):
         Network.empty(units, np.float32)
-    assert asked == [70_001 * 70_000 + 70_001]
+    assert asked == [70_001 * 70_000 + 70_001 + OVERREAD]

@@ -8,9 +8,20 @@ after the other), `engine` (all of it behind one class).
 """
 
 from ._activations import ACTIVATIONS
+from ._layout import OVERREAD
 from ._losses import LOSSES
 from ._optimizers import Optimizer
 from ._rows import Data
-from .engine import Engine
+from .engine import FEW_ROWS, PREDICTION_ROWS, Engine, predict_few
 
-__all__ = ["ACTIVATIONS", "LOSSES", "Data", "Engine", "Optimizer"]
+__all__ = [
+    "ACTIVATIONS",
+    "FEW_ROWS",
+    "LOSSES",
+    "OVERREAD",
+    "PREDICTION_ROWS",
+    "Data",
+    "Engine",
+    "Optimizer",
+    "predict_few",
+]

@@ -7,7 +7,7 @@ from ._simd import TILE_VECTORS, panel_product, transpose_square
 @jit
 def product(
     rows, depth, columns, width, a, a_offset, a_row, a_column, block, jump,
-    b, b_offset, start, start_offset, start_row, c, c_offset,
+    b, b_offset, b_row, start, start_offset, start_row, c, c_offset,
 ):  # fmt: skip
     """C = start + A B for one panel of C.
 
@@ -17,12 +17,13 @@ def product(
         A is rows x depth, B depth x columns. Of columns, only the first `width` belong
         to this panel; C is written up to a whole vector beyond them.
     width : int
-        Columns of one panel, padding included, and row stride of B and C.
+        Columns of one panel, padding included, and row stride of C.
     a : array; a_offset, a_row, a_column, block, jump : int
         Element (i, k) of A is ``a[a_offset + i*a_row + (k % block)*a_column +
         (k // block)*jump]``: with a block of one panel's width this walks through the
         panels of a matrix, with ``block >= depth`` it is a plain strided matrix.
-    b : array; b_offset : int
+    b : array; b_offset, b_row : int
+        Of each row, as much is read as C is written.
     start : array; start_offset, start_row : int
         Initial values; a row stride of 0 makes them one row for all rows of C.
     c : array; c_offset : int
@@ -40,7 +41,7 @@ def product(
         a,
         (a_offset, a_row, a_column, block, jump),
         b,
-        (b_offset, width),
+        (b_offset, b_row),
         start,
         (start_offset, start_row),
         c,

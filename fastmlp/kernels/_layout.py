@@ -11,7 +11,7 @@ All offsets are in elements, from the start of the block.
 
 import numpy as np
 
-from ._simd import TILE_ROWS, TILE_VECTORS, lanes, panel_width
+from ._simd import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES, lanes, panel_width
 
 LAYER = np.dtype(
     [
@@ -20,6 +20,8 @@ LAYER = np.dtype(
         ("in_panels", np.int64),
         ("out_panels", np.int64),
         ("weights", np.int64),
+        ("weights_row", np.int64),  # from one row of a panel to the next
+        ("weights_jump", np.int64),  # from one panel to the next
         ("biases", np.int64),
         ("transposed", np.int64),  # -1: the first layer needs no transposed copy
         # One minibatch: inputs, scores before the activation, outputs, and the loss's
@@ -80,6 +82,9 @@ PLAN = np.dtype(
     ]
 )
 
+# Elements behind a flat vector of parameters that a vector load may touch.
+OVERREAD = VECTOR_BYTES // 4
+
 
 def round_up(n, multiple):
     """Smallest multiple of `multiple` that is at least `n`."""
@@ -102,6 +107,10 @@ class Layout:
     by_rows : bool
         Whether each row of the network's outputs is worked on as a whole, and padded to
         whole vectors.
+    flat : bool, default=False
+        Whether the parameters stay in scikit-learn's packing, outside the block: for
+        few rows, which are not worth a copy into panels. Kernels may read up to
+        `OVERREAD` elements beyond the last.
     n_moments : int, default=None
         Moments of the optimizer. None leaves out all that only training needs.
     n_threads : int, default=1
@@ -123,6 +132,7 @@ class Layout:
         rows,
         keeps_scores,
         by_rows=False,
+        flat=False,
         n_moments=None,
         n_threads=1,
     ):
@@ -135,7 +145,11 @@ class Layout:
         self.plan = np.zeros(1, PLAN)
         self.plan["capacity"], self.plan["width"] = self.capacity, self.width
         self.size = 0
-        self._place_parameters()
+        self._describe_layers()
+        if flat:
+            self._point_at_flat()
+        else:
+            self._place_parameters()
         self._place_minibatch(keeps_scores, n_moments is not None)
         self._place_rows(by_rows)
         if n_moments is not None:
@@ -145,16 +159,31 @@ class Layout:
         start, self.size = self.size, self.size + int(size)
         return start
 
-    def _place_parameters(self):
+    def _describe_layers(self):
         layers, width = self.layers, self.width
         layers["fan_in"], layers["fan_out"] = self.units[:-1], self.units[1:]
         layers["in_panels"] = -(-layers["fan_in"] // width)
         layers["out_panels"] = -(-layers["fan_out"] // width)
+        layers["transposed"] = -1
+
+    def _place_parameters(self):
+        layers, width = self.layers, self.width
+        layers["weights_row"] = width
+        layers["weights_jump"] = layers["fan_in"] * width
         for layer in layers:
             columns = layer["out_panels"] * width
             layer["weights"] = self._reserve(layer["fan_in"] * columns)
             layer["biases"] = self._reserve(columns)
         self.n_parameters = self.size
+
+    def _point_at_flat(self):
+        layers = self.layers
+        layers["weights_row"] = layers["fan_out"]
+        layers["weights_jump"] = self.width
+        weights = layers["fan_in"] * layers["fan_out"]
+        layers["weights"] = np.cumsum(weights) - weights
+        layers["biases"] = weights.sum() + np.cumsum(layers["fan_out"])
+        layers["biases"] -= layers["fan_out"]
 
     def _place_minibatch(self, keeps_scores, training):
         def region(panels):
@@ -184,7 +213,6 @@ class Layout:
 
     def _place_training(self, n_threads):
         width, plan = self.width, self.plan[0]
-        self.layers["transposed"] = -1
         for layer in self.layers[1:]:
             blocks = layer["in_panels"] * layer["out_panels"]
             layer["transposed"] = self._reserve(blocks * width * width)

@@ -43,6 +43,8 @@ def describe(X):
             _writable(X.indices),
             _writable(X.indptr.astype(np.int64, copy=False)),
         )
+    if X.flags.c_contiguous and X.flags.writeable and X.flags.aligned:
+        return X.reshape(-1), 0, X.shape[1], 1
     size = X.itemsize
     if any(stride % size for stride in X.strides) or not X.flags.aligned:
         X = np.ascontiguousarray(X)

@@ -34,7 +34,7 @@ CHUNK_DEPTH = 512
 
 
 @jit
-def _forward(plan, layers, memory, first, count):
+def _forward(plan, layers, parameters, memory, first, count):
     """Take rows ``first`` to ``first + count`` of the minibatch through all layers.
 
     z = a W + b; a = f(z), each panel's activation right after its product, while it is
@@ -47,12 +47,12 @@ def _forward(plan, layers, memory, first, count):
         layer = layers[i]
         for j in range(layer.out_panels):
             at = j * jump + row
-            weights = layer.weights + j * layer.fan_in * width
+            weights = layer.weights + j * layer.weights_jump
             product(
                 count, layer.fan_in, layer.fan_out - j * width, width,
                 memory, layer.inputs + row, width, one, width, jump,
-                memory, weights,
-                memory, layer.biases + j * width, zero,
+                parameters, weights, layer.weights_row,
+                parameters, layer.biases + j * width, zero,
                 memory, layer.outputs + at,
             )  # fmt: skip
             if layer.forward != 0:
@@ -80,7 +80,7 @@ def _backward(plan, layers, memory, first, count):
             product(
                 count, layer.fan_out, layer.fan_in - j * width, width,
                 memory, layer.deltas + row, width, one, width, jump,
-                memory, layer.transposed + j * height * width,
+                memory, layer.transposed + j * height * width, width,
                 memory, plan.zeros, zero,
                 memory, layer.input_deltas + at,
             )  # fmt: skip
@@ -175,7 +175,7 @@ def _gradient(
         product(
             rows, depth, columns, width,
             memory, inputs + k * input_column, input_row, input_column, depth, zero,
-            memory, deltas + k * width,
+            memory, deltas + k * width, width,
             memory, start, start_row,
             memory, tile,
         )  # fmt: skip
@@ -297,7 +297,7 @@ def train(
         for first in range(start, end, CHUNK_ROWS):
             count = min(CHUNK_ROWS, end - first)
             gather(rows, order, begin + first, count, plan, layers[0], memory, first)
-            _forward(plan, layers, memory, first, count)
+            _forward(plan, layers, memory, memory, first, count)
             _lose(plan, last, memory, first, count, order, begin, y, sample_weight)
             _backward(plan, layers, memory, first, count)
         share = n / weight if plan.average != 0 else 1.0
@@ -319,7 +319,9 @@ def train(
 
 
 @entry
-def predict(thread, bounds, share, output, plans, layers, memory, rows, order, out):
+def predict(
+    thread, bounds, share, output, plans, layers, parameters, memory, rows, order, out,
+):  # fmt: skip
     """Write the network's outputs for this thread's part of the rows.
 
     Parameters
@@ -331,6 +333,8 @@ def predict(thread, bounds, share, output, plans, layers, memory, rows, order, o
     output : int
         Address of the compiled output activation; 0: identity.
     plans, layers, memory, rows, order : see `train`
+    parameters : array
+        `memory` itself, or a flat vector, see `_layout.Layout`.
     out : (n * n_outputs,) array, overwritten
     """
     plan = plans[0]
@@ -339,7 +343,7 @@ def predict(thread, bounds, share, output, plans, layers, memory, rows, order, o
     for begin in range(bounds[thread], bounds[thread + 1], share):
         count = min(share, bounds[thread + 1] - begin)
         gather(rows, order, begin, count, plan, layers[0], memory, first)
-        _forward(plan, layers, memory, first, count)
+        _forward(plan, layers, parameters, memory, first, count)
         for i in range(count):
             memory[plan.row_weights + first + i] = 1
         _copy_outputs(plan, last, memory, first, count)

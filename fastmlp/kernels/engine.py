@@ -1,5 +1,7 @@
 """One network in the kernels' layout, and the threads that train it."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from ._activations import ACTIVATIONS, OUTPUTS, backward_loop, forward_loop, output_loop
@@ -15,8 +17,66 @@ from ._team import Team, available_cores
 # barriers: of one minibatch in training, of the whole call in prediction.
 _WORTH_A_THREAD = {"train": 500_000, "predict": 10_000_000}
 
+# Rows that prediction has a use for at once, in all threads together.
+PREDICTION_ROWS = CHUNK_ROWS * available_cores()
+
 # Rows of the blocks in which the gradient over a whole data set is summed.
 _GRADIENT_ROWS = 1024
+
+
+# Rows up to which a copy of the parameters into panels costs more than it gains.
+FEW_ROWS = 8
+
+
+def predict_few(units, parameters, activation, out_activation, X):
+    """Return the outputs, (n, n_outputs), for a few dense rows: a lean `Engine`.
+
+    Bit-identical to what an engine returns for the same rows.
+
+    Parameters
+    ----------
+    units, activation, out_activation : see `Engine`; `units` is a tuple of int
+    parameters : array in scikit-learn's packing
+        `OVERREAD` more elements follow it in memory.
+    X : (n, n_features) C-contiguous array, n at most FEW_ROWS
+        Of the parameters' dtype.
+    """
+    dtype = parameters.dtype.type
+    layout, output = _few_rows(units, activation, out_activation, dtype)
+    n = len(X)
+    out = np.empty((n, units[-1]), dtype)
+    predict(
+        0,
+        np.array([0, n]),
+        FEW_ROWS,
+        output,
+        layout.plan,
+        layout.layers,
+        parameters,
+        np.empty(layout.size, dtype),
+        describe(X),
+        _FIRST_ROWS,
+        out.reshape(-1),
+    )
+    return out
+
+
+_FIRST_ROWS = np.arange(FEW_ROWS)
+
+
+@lru_cache(maxsize=256)
+def _few_rows(units, activation, out_activation, dtype):
+    """Layout for a few rows, and the address of the output activation."""
+    row, output = ACTIVATIONS[activation], OUTPUTS[out_activation]
+    by_rows = output is not None and output.by_rows
+    keeps_scores = (False,) * (len(units) - 1)
+    layout = Layout(units, dtype, FEW_ROWS, keeps_scores, by_rows, flat=True)
+    if row is not None:
+        hidden = layout.layers[:-1]
+        hidden["forward"] = forward_loop(activation, dtype).address
+        hidden["parameter"] = row.parameter
+    address = 0 if output is None else output_loop(out_activation, dtype).address
+    return layout, address
 
 
 class Engine:
@@ -36,7 +96,8 @@ class Engine:
         Together with `out_activation` a key of LOSSES.
     dtype : float32 or float64
     batch_size : int, default=1024
-        Rows of a minibatch.
+        Rows of a minibatch; for prediction alone, the rows that there is room for, of
+        which no more than `PREDICTION_ROWS` are of use.
     optimizer : Optimizer, default=None
         None: the engine computes gradients and predictions only.
     n_threads : int, default=None
@@ -173,16 +234,18 @@ class Engine:
         order = np.arange(X.shape[0]) if rows is None else rows
         layout, n = self._layout, len(order)
         out = np.empty((n, self._units[-1]), self._dtype)
-        n_threads = self._choose_threads("predict", min(n, layout.capacity))
+        room = layout.capacity // TILE_ROWS
+        n_threads = min(room, self._choose_threads("predict", n))
         tiles = np.arange(n_threads + 1) * -(-n // TILE_ROWS) // n_threads
         with Team(n_threads) as team:
             team.run(
                 predict,
                 (tiles * TILE_ROWS).clip(max=n),
-                min(CHUNK_ROWS, layout.capacity // n_threads // TILE_ROWS * TILE_ROWS),
+                min(CHUNK_ROWS, room // n_threads * TILE_ROWS),
                 self._compiled(output_loop, self._out_activation),
                 layout.plan,
                 layout.layers,
+                self._memory,
                 self._memory,
                 describe(X),
                 order,
@@ -204,8 +267,8 @@ class Engine:
             self._batch_size,
             keeps_scores,
             output is not None and output.by_rows,
-            n_moments,
-            n_threads,
+            n_moments=n_moments,
+            n_threads=n_threads,
         )
         self._memory = layout.allocate()
         if hidden and row is not None:
