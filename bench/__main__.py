@@ -1,0 +1,158 @@
+"""``python -m bench``: fastmlp beside its peers, as one table, JSON and charts."""
+
+import argparse
+import logging
+import sys
+from functools import partial
+from pathlib import Path
+
+from bench import (
+    growth,
+    machine,
+    memory,
+    prediction,
+    real_data,
+    report,
+    selection,
+    start,
+    threads,
+    training,
+)
+from bench.contestants import CONTESTANTS
+from bench.settings import Settings
+from bench.workloads import MAIN, SHAPES, WORKLOADS
+
+# The shapes beside the main workloads are left to those that win there.
+SHAPE_CONTESTANTS = ("fastmlp", "sklearn", "torch", "jax", "fastmlp64", "sklearn64")
+
+
+def _train(settings, workloads, contestants, section):
+    names = [name for name in contestants if name in settings.contestants]
+    rows = []
+    for workload in workloads:
+        if workload.name in settings.workloads:
+            if settings.quick:
+                epochs = max(1, workload.epochs // 2)
+                workload = workload.smaller(workload.rows, epochs)
+            rows += training.measure(workload, settings, names, section)
+    return rows
+
+
+# In the order of the table. Each returns a list of Row.
+SECTIONS = {
+    "training": partial(
+        _train, workloads=MAIN, contestants=tuple(CONTESTANTS), section="training"
+    ),
+    "shapes": partial(
+        _train, workloads=SHAPES, contestants=SHAPE_CONTESTANTS, section="shapes"
+    ),
+    "prediction": prediction.measure,
+    "selection": selection.measure,
+    "start": start.measure,
+    "growth": growth.measure,
+    "threads": threads.measure,
+    "memory": memory.measure,
+    "real_data": real_data.measure,
+}
+
+CHOICES = tuple(CONTESTANTS) + tuple(
+    name for name in prediction.PREDICTORS if name not in CONTESTANTS
+)
+
+# What --quick leaves out takes the most time to compile or to train.
+QUICK_CONTESTANTS = ("fastmlp", "sklearn", "torch", "jax", "onnxruntime")
+QUICK_SHAPES = ("odd", "regression", "sparse")
+
+
+def parse(arguments=None):
+    """Return the Settings and the names of the sections."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    add = parser.add_argument
+    add("--quick", action="store_true", help="a selection, in less than 3 minutes")
+    add(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="folder of adult-train.csv, adult-test.csv and california_housing.csv",
+    )
+    add("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS))
+    add("--workloads", nargs="+", choices=WORKLOADS)
+    add("--contestants", nargs="+", choices=CHOICES)
+    add("--rounds", type=int, default=5, help="of every timing (default 5)")
+    add(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        default=Path(__file__).parent / "results",
+        help="folder for results.json and the charts (default bench/results)",
+    )
+    args = parser.parse_args(arguments)
+    if args.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    if args.data is not None and not args.data.is_dir():
+        parser.error(f"--data {args.data} is not a folder")
+    workloads, contestants = args.workloads, args.contestants
+    if workloads is None:
+        main = tuple(workload.name for workload in MAIN)
+        workloads = main + QUICK_SHAPES if args.quick else tuple(WORKLOADS)
+    if contestants is None:
+        contestants = QUICK_CONTESTANTS if args.quick else CHOICES
+    settings = Settings(
+        quick=args.quick,
+        rounds=args.rounds,
+        contestants=tuple(contestants),
+        workloads=tuple(workloads),
+        data=args.data,
+        output=args.output,
+    )
+    return settings, args.sections
+
+
+def main(arguments=None):
+    """Run the suite; return 1 if a contestant gave a wrong answer, else 0."""
+    settings, sections = parse(arguments)
+    about = machine.describe()
+    settings.progress("limits of this CPU")
+    settings.limits = machine.measure_limits()
+    print(report.format_machine(about, settings.limits), flush=True)
+    rows = []
+    for name, measure in SECTIONS.items():
+        if name in sections:
+            rows += measure(settings)
+    print()
+    print(report.format_table(rows))
+    settings.output.mkdir(parents=True, exist_ok=True)
+    about["thread_pools"] = machine.describe_pools()
+    report.write_json(
+        settings.output / "results.json",
+        rows,
+        machine=about,
+        limits=settings.limits,
+        rounds=settings.rounds,
+        quick=settings.quick,
+    )
+    draw(settings, rows)
+    settings.progress(f"done; JSON and charts are in {settings.output}")
+    return int(any(row.failed for row in rows))
+
+
+def draw(settings, rows):
+    """Draw the charts of the sections that were measured."""
+    try:
+        import matplotlib
+    except ImportError as error:
+        settings.progress(f"no charts: {error}")
+        return
+    # Its font lookup reports what this machine's fonts lack.
+    logging.getLogger(matplotlib.__name__).setLevel(logging.ERROR)
+    bars = [row for row in rows if row.section in ("training", "prediction")]
+    if any(row.ratio is not None for row in bars):
+        report.draw_ratios(settings.output / "ratios.png", bars)
+    curves = [row for row in rows if row.section == "growth"]
+    if curves:
+        peak = settings.limits["float32"]
+        growth.draw(settings.output / "growth.png", settings.quick, curves, peak)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""Who trains: one module for each peer, loaded when it is asked for.
+
+A contestant is a class made with ``(workload, X, y)``. Its ``train()`` is what is
+timed: `workload.epochs` epochs from `workloads.initial_parameters`, anything that is
+prepared once (conversion, compilation) excluded. ``parameters()`` are those that the
+last ``train()`` ended with: a list of (W, b).
+"""
+
+import importlib
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Contestant(NamedTuple):
+    """How one contestant is shown and where it is found."""
+
+    label: str
+    module: str
+    factory: str
+    dtype: type = np.float32
+
+    def load(self):
+        """Return the class.
+
+        Raises
+        ------
+        ImportError
+            If the peer is not installed, or does not work here.
+        """
+        with warnings.catch_warnings():
+            # What a peer warns of while it is imported is not ours to mend.
+            warnings.simplefilter("ignore")
+            module = importlib.import_module(f"bench.contestants.{self.module}")
+        return getattr(module, self.factory)
+
+
+CONTESTANTS = {
+    "fastmlp": Contestant("fastmlp f32", "estimators", "Fastmlp"),
+    "sklearn": Contestant("scikit-learn f32", "estimators", "Sklearn"),
+    "torch": Contestant("PyTorch f32", "pytorch", "Torch"),
+    "compile": Contestant("PyTorch f32 compiled", "pytorch", "CompiledTorch"),
+    "jax": Contestant("JAX f32", "jax_optax", "Jax"),
+    "skorch": Contestant("skorch f32", "skorch_net", "Skorch"),
+    "fastmlp64": Contestant("fastmlp f64", "estimators", "Fastmlp", np.float64),
+    "sklearn64": Contestant("scikit-learn f64", "estimators", "Sklearn", np.float64),
+}
+
+# Whose time is divided by whose: by fastmlp's in the same dtype.
+BASELINE = {
+    name: "fastmlp64" if contestant.dtype == np.float64 else "fastmlp"
+    for name, contestant in CONTESTANTS.items()
+}

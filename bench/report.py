@@ -1,0 +1,181 @@
+"""Rows of results: the table, the JSON file and the bar chart."""
+
+import json
+from dataclasses import dataclass
+
+from bench.timing import Times
+
+
+@dataclass
+class Row:
+    """One line of the table.
+
+    Parameters
+    ----------
+    section, job, contestant : str
+    detail : str
+        What one of the times is the time of.
+    times : Times or None
+        None: not timed; `note` says why.
+    ratio : float or None
+        Its time divided by fastmlp's, or what the section's docstring says.
+    goal : float or None
+        What the ratio should be at least.
+    flops : float or None
+        Floating-point operations a second.
+    share : float or None
+        Of the CPU's peak in the same dtype.
+    note : str
+        The answer it gave, or why there is no time.
+    """
+
+    section: str
+    job: str
+    contestant: str
+    detail: str = ""
+    times: Times | None = None
+    ratio: float | None = None
+    goal: float | None = None
+    flops: float | None = None
+    share: float | None = None
+    note: str = ""
+
+    @property
+    def failed(self):
+        """Whether the contestant gave a wrong answer."""
+        return self.note.startswith("WRONG")
+
+    def to_dict(self):
+        """Return a dict that json can write."""
+        result = vars(self).copy()
+        if self.times is not None:
+            times = self.times
+            result["times"] = list(times.rounds)
+            result |= {"best": times.best, "median": times.median}
+        return result
+
+
+HEADER = (
+    "section", "job", "contestant", "best", "median", "ratio", "goal", "GFLOP/s",
+    "of peak", "note",
+)  # fmt: skip
+
+
+def format_seconds(seconds):
+    """Return the time with three digits and its unit."""
+    if seconds >= 1:
+        return f"{seconds:.3g} s" if seconds < 100 else f"{seconds:.0f} s"
+    if seconds >= 1e-3:
+        return f"{seconds * 1e3:.3g} ms"
+    return f"{seconds * 1e6:.3g} µs"
+
+
+def _goal(row):
+    if row.goal is None:
+        return ""
+    if row.ratio >= row.goal:
+        return f"{row.goal:g} met"
+    return f"{row.goal:g} missed by {1 - row.ratio / row.goal:.0%}"
+
+
+def _cells(row):
+    note = row.note.splitlines()[0] if row.note else ""
+    return (
+        row.section,
+        row.job,
+        row.contestant,
+        "" if row.times is None else format_seconds(row.times.best),
+        "" if row.times is None else format_seconds(row.times.median),
+        "" if row.ratio is None else f"{row.ratio:.2f}",
+        _goal(row),
+        "" if row.flops is None else f"{row.flops / 1e9:.1f}",
+        "" if row.share is None else f"{row.share:.0%}",
+        note.replace("|", "/"),
+    )
+
+
+def format_table(rows):
+    """Return the rows as a Markdown table, readable as it is."""
+    lines = [HEADER, *(_cells(row) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(HEADER))]
+    right = range(3, 9)
+
+    def join(cells):
+        padded = (
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        )
+        return f"| {' | '.join(padded)} |"
+
+    rule = [
+        "-" * (w - 1) + ":" if i in right else "-" * w for i, w in enumerate(widths)
+    ]
+    return "\n".join([join(HEADER), join(rule), *map(join, lines[1:])])
+
+
+def format_machine(machine, limits):
+    """Return a few lines on where this ran and what the limits are."""
+    versions = (f"{k} {v}" for k, v in machine["versions"].items() if v)
+    lines = [
+        f"{machine['date']}, {machine['cpu']} ({machine['cpu_llvm']}), "
+        f"{machine['cores_available']} of {machine['cores']} cores, "
+        f"tile {machine['tile']}, load {machine['load_average']}",
+        f"{machine['system']}, Python {machine['python']}, {', '.join(versions)}",
+    ]
+    if limits:
+        lines.append(
+            f"peak of {limits['cores']} cores: {limits['float32'] / 1e9:.0f} GFLOP/s "
+            f"float32, {limits['float64'] / 1e9:.0f} float64; of one: "
+            f"{limits['float32_one_core'] / 1e9:.0f} and "
+            f"{limits['float64_one_core'] / 1e9:.0f}; copying: "
+            f"{limits['bandwidth'] / 1e9:.1f} GB/s"
+        )
+    return "\n".join(lines)
+
+
+def write_json(path, rows, **about):
+    """Write the rows and all that is known about the run."""
+    result = about | {"rows": [row.to_dict() for row in rows]}
+    path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+
+
+def draw_ratios(path, rows):
+    """Draw the ratios of `rows` as bars: one chart a section, one group a job.
+
+    Parameters
+    ----------
+    path : Path
+        Of the PNG.
+    rows : list of Row
+        Those without a ratio are left out.
+    """
+    from matplotlib.figure import Figure
+
+    rows = [row for row in rows if row.ratio is not None]
+    sections = list(dict.fromkeys(row.section for row in rows))
+    names = list(dict.fromkeys(row.contestant for row in rows))
+    figure = Figure(figsize=(11, 3.8 * len(sections)), layout="constrained")
+    charts = figure.subplots(len(sections), squeeze=False)[:, 0]
+    for axes, section in zip(charts, sections, strict=True):
+        _draw_bars(axes, [row for row in rows if row.section == section], names)
+        axes.set(title=section, yscale="log", ylabel="time / fastmlp's, same dtype")
+    figure.savefig(path, dpi=120)
+
+
+def _draw_bars(axes, rows, names):
+    """Draw one group of bars for each job; a contestant has one colour everywhere."""
+    jobs = list(dict.fromkeys(row.job for row in rows))
+    here = [name for name in names if any(row.contestant == name for row in rows)]
+    width = 0.85 / len(here)
+    for i, name in enumerate(here):
+        mine = [row for row in rows if row.contestant == name]
+        shift = (i - (len(here) - 1) / 2) * width
+        places = [jobs.index(row.job) + shift for row in mine]
+        color = f"C{names.index(name)}"
+        bars = axes.bar(places, [row.ratio for row in mine], width, color=color)
+        bars.set_label(name)
+        labels = [f"{row.ratio:.3g}" for row in mine]
+        axes.bar_label(bars, labels, fontsize=7)
+    axes.axhline(1, color="black", linewidth=1)
+    axes.set_xticks(range(len(jobs)), jobs)
+    axes.legend(fontsize=8)

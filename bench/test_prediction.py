@@ -1,0 +1,36 @@
+"""Every contestant's predictions, then their time."""
+
+import pytest
+
+from bench.prediction import PREDICTORS, check, fit_model, make_jobs
+from bench.training import WrongAnswer
+from bench.workloads import WORKLOADS, make_data
+
+
+@pytest.fixture(scope="module")
+def model():
+    return fit_model()
+
+
+@pytest.mark.parametrize("job", make_jobs(), ids=lambda job: job[0])
+@pytest.mark.parametrize("name", PREDICTORS)
+# What a peer warns of is not ours to mend; a wrong answer is found all the same.
+@pytest.mark.filterwarnings("ignore")
+def test_prediction(benchmark, model, name, job):
+    kind = PREDICTORS[name]
+    try:
+        predictor = kind(model)
+    except ImportError as error:
+        pytest.skip(f"{kind.label} is missing: {error}")
+    group, X, method, calls = job
+    check(predictor, model, X)
+    benchmark.group = group
+    function = getattr(predictor, method)
+    benchmark.pedantic(function, args=(X,), rounds=5, iterations=calls)
+
+
+def test_check_refuses_other_weights(model):
+    other = fit_model()
+    other.coefs_[0] = other.coefs_[0] * 1.01
+    with pytest.raises(WrongAnswer, match="off by"):
+        check(other, model, make_data(WORKLOADS["digits"])[0])

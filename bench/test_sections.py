@@ -1,0 +1,113 @@
+"""What the sections do beside timing: fresh processes, missing peers, wrong answers."""
+
+import json
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from bench import fresh, machine, memory, real_data, selection, training
+from bench.contestants import CONTESTANTS, Contestant
+from bench.settings import Settings
+from bench.workloads import WORKLOADS
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """Return settings of a run with one round."""
+    return Settings(
+        quick=True,
+        rounds=1,
+        contestants=("fastmlp", "sklearn"),
+        workloads=("tiny",),
+        data=None,
+        output=tmp_path,
+        limits={"float32": 1e11},
+    )
+
+
+class Unsound:
+    """A contestant that trains on nothing."""
+
+    def __init__(self, workload, X, y):
+        self._workload = workload
+
+    def train(self):
+        pass
+
+    def parameters(self):
+        return [(np.zeros((8, 16)), np.zeros(16)), (np.zeros((16, 3)), np.zeros(3))]
+
+
+def test_training_rows(settings, monkeypatch):
+    absent = Contestant("absent", "no_such_module", "Absent")
+    unsound = Contestant("unsound", "unsound", "Unsound")
+    monkeypatch.setitem(CONTESTANTS, "torch", absent)
+    monkeypatch.setitem(CONTESTANTS, "jax", unsound)
+    monkeypatch.setitem(
+        sys.modules,
+        "bench.contestants.unsound",
+        SimpleNamespace(Unsound=Unsound),
+    )
+    names = ("fastmlp", "sklearn", "torch", "jax")
+    workload = WORKLOADS["tiny"].smaller(rows=300, epochs=5)
+    rows = training.measure(workload, settings, names, "training")
+    fast, slow, missing, wrong = rows
+    assert slow.ratio == slow.times.best / fast.times.best
+    assert slow.goal == 40
+    assert fast.share == pytest.approx(workload.flops / fast.times.best / 1e11)
+    assert missing.times is None
+    assert missing.note.startswith("missing: No module named")
+    assert wrong.times is None
+    assert wrong.failed
+    assert not any(row.failed for row in (fast, slow, missing))
+
+
+def test_selection_refuses_other_scores():
+    scores = np.array([0.8, 0.9])
+    ref, comp = (
+        SimpleNamespace(cv_results_={"mean_test_score": values})
+        for values in (scores, scores - [0, 0.1])
+    )
+    selection.check(ref, ref)
+    with pytest.raises(training.WrongAnswer, match=r"scores off by 0\.1"):
+        selection.check(comp, ref)
+
+
+def test_start_in_a_fresh_process(tmp_path):
+    folder = tmp_path / "cache"
+    seconds = fresh.run("start", "fastmlp", FASTMLP_CACHE_DIR=str(folder))
+    assert list(seconds) == ["import", "first fit", "second fit"]
+    assert any(folder.rglob("*.nbc"))
+
+
+def test_start_says_why_a_process_failed():
+    with pytest.raises(RuntimeError, match="KeyError: 'no such contestant'"):
+        fresh.run("start", "no such contestant")
+
+
+@pytest.mark.skipif(not memory._RESET.exists(), reason="needs Linux")
+def test_memory_above_the_data():
+    found = fresh.run("memory", "fastmlp", "250000")
+    assert found["X"] == 250_000 * memory.FEATURES * 4
+    assert 0 < found["above"] < memory.GOAL * found["X"]
+
+
+def test_real_data_without_a_folder(settings, monkeypatch):
+    monkeypatch.setattr(real_data, "PROBLEMS", {"adult": real_data.load_adult})
+    (row,) = real_data.measure(settings)
+    assert row.note == "missing: give --data DIR"
+
+
+def test_machine_is_described():
+    about = machine.describe()
+    json.dumps(about)
+    assert about["versions"]["numpy"] == np.__version__
+    assert about["cores_available"] >= 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_limits_are_positive(dtype):
+    assert machine.fma_peak(dtype, n_threads=1, seconds=0.01) > 0
+    assert machine.memory_bandwidth(n_threads=1, megabytes=1) > 0

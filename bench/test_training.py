@@ -1,0 +1,91 @@
+"""Every contestant's answer, then its time: ``pytest bench --benchmark-enable``.
+
+Without that option each job runs once and only the answers are checked, on fewer rows.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bench.contestants import CONTESTANTS
+from bench.training import Check, WrongAnswer, make_trainer
+from bench.workloads import WORKLOADS, initial_parameters, make_data, mean_loss
+
+
+def sized(workload, request):
+    """Return the workload, or a small part of it if nothing is timed."""
+    if request.config.getoption("benchmark_enable"):
+        return workload
+    return replace(workload, rows=min(2_000, workload.rows), epochs=3)
+
+
+@pytest.mark.parametrize("contestant", CONTESTANTS)
+@pytest.mark.parametrize("name", WORKLOADS)
+# What a peer warns of is not ours to mend; a wrong answer is found all the same.
+@pytest.mark.filterwarnings("ignore")
+def test_training(benchmark, request, name, contestant):
+    workload = sized(WORKLOADS[name], request)
+    try:
+        trainer = make_trainer(contestant, workload)
+    except ImportError as error:
+        pytest.skip(f"{CONTESTANTS[contestant].label} is missing: {error}")
+    trainer.train()
+    Check(workload)(trainer)
+    benchmark.group = name
+    benchmark.pedantic(trainer.train, rounds=5)
+
+
+def test_check_refuses_untrained_parameters():
+    workload = WORKLOADS["digits"]
+
+    class Untrained:
+        def parameters(self):
+            return initial_parameters(workload)
+
+    with pytest.raises(WrongAnswer, match="loss"):
+        Check(workload)(Untrained())
+
+
+def test_check_refuses_missing_epochs():
+    workload = WORKLOADS["odd"]
+    trainer = make_trainer("sklearn", workload.smaller(rows=10_000, epochs=5))
+    trainer.train()
+    with pytest.raises(WrongAnswer, match="loss"):
+        Check(workload)(trainer)
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_initial_parameters_are_those_of_scikit_learn(name):
+    workload = WORKLOADS[name].smaller(rows=1_000)
+    trainer = make_trainer("sklearn", workload)
+    # One step that is too small to change a float32.
+    trainer.estimator.set_params(learning_rate_init=1e-30)
+    trainer.train()
+    for ref, comp in zip(
+        trainer.parameters(), initial_parameters(workload), strict=True
+    ):
+        np.testing.assert_array_equal(comp[0], ref[0])
+        np.testing.assert_array_equal(comp[1], ref[1])
+
+
+def test_mean_loss_is_that_of_scikit_learn():
+    for name in ("digits", "regression", "adult"):
+        workload = WORKLOADS[name].smaller(rows=500)
+        trainer = make_trainer("sklearn64", workload)
+        # One minibatch and no step to speak of: the loss of the epoch is the network's.
+        trainer.estimator.set_params(
+            learning_rate_init=1e-30, batch_size=500, alpha=0.0
+        )
+        trainer.train()
+        ref_loss = trainer.estimator.loss_
+        X, y = make_data(workload, np.float64)
+        comp_loss = mean_loss(workload, trainer.parameters(), X, y)
+        assert comp_loss == pytest.approx(ref_loss, rel=1e-9)
+
+
+def test_flops_of_one_hidden_layer():
+    workload = WORKLOADS["digits"]
+    forward = 2 * (64 * 100 + 100 * 10)
+    input_gradient = 2 * 100 * 10
+    assert workload.flops == 1_797 * (2 * forward + input_gradient)
