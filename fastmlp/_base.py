@@ -202,7 +202,9 @@ class BaseMLP(BaseEstimator, ABC):
         random_state = check_random_state(self.random_state)
         units = (X.shape[1], *hidden, target.n_outputs)
         if anew:
-            network = self._initial_network(units, random_state, X.dtype)
+            network = Network.initial(
+                units, self.activation, random_state, self.dtype or X.dtype
+            )
             for name in TRAINING_ATTRIBUTES:
                 vars(self).pop(name, None)
         else:
@@ -213,7 +215,7 @@ class BaseMLP(BaseEstimator, ABC):
             None if sample_weight is None else as_float(sample_weight, network.dtype),
         )
         if self.solver == "lbfgs":
-            self._fit_lbfgs(data, network, target)
+            network = self._fit_lbfgs(data, network, target)
         else:
             split = self._split(X, target, sample_weight, random_state)
             self._fit_stochastic(
@@ -284,7 +286,11 @@ class BaseMLP(BaseEstimator, ABC):
             self._optimizer = state.advanced(optimizer, moments)
 
     def _fit_lbfgs(self, data, network, target):
-        """Train by L-BFGS and set the attributes that say how it went."""
+        """Train by L-BFGS, set the attributes that say how; return the new network.
+
+        The loss is evaluated in the type of the parameters, and unless `dtype` is set
+        the result stays in SciPy's float64, both as in scikit-learn.
+        """
         with self._engine(network, target.out_activation) as engine:
             result, outcome = LBFGS(
                 engine,
@@ -304,11 +310,13 @@ class BaseMLP(BaseEstimator, ABC):
         if outcome is Outcome.DIVERGED:
             period, remedy = f"iteration {result.nit}", "raise alpha"
             raise ValueError(NON_FINITE.format(period=period, remedy=remedy))
+        network = network.astype(self.dtype or np.float64)
         network.parameters[...] = result.x
         self.n_iter_ = n_iter
         self.t_ = getattr(self, "t_", 0)
         self.loss_ = result.fun
         vars(self).pop("_optimizer", None)
+        return network
 
     def _report(self, outcome, history, incremental):
         """Turn the outcome of the epochs into a warning or an error."""
@@ -333,19 +341,6 @@ class BaseMLP(BaseEstimator, ABC):
             )
 
     # -- pieces of fitting -----------------------------------------------------------
-
-    def _parameter_dtype(self, dtype):
-        """Return the type of parameters that would follow `dtype`."""
-        if self.dtype is not None:
-            return np.dtype(self.dtype)
-        # SciPy minimises in float64, and scikit-learn keeps its result.
-        return np.dtype(np.float64) if self.solver == "lbfgs" else np.dtype(dtype)
-
-    def _initial_network(self, units, random_state, dtype):
-        drawn = Network.initial(
-            units, self.activation, random_state, self.dtype or dtype
-        )
-        return drawn.astype(self._parameter_dtype(drawn.dtype))
 
     def _current_network(self):
         """Return the network of `coefs_` and `intercepts_`, which may have been set."""
@@ -373,7 +368,7 @@ class BaseMLP(BaseEstimator, ABC):
                 f"y needs {units[-1]} outputs but coefs_ has {network.units[-1]}: to "
                 "train another network call fit with warm_start=False."
             )
-        return network.astype(self._parameter_dtype(network.dtype))
+        return network.astype(self.dtype or network.dtype)
 
     def _check_features(self, network, n_features):
         if network.units[0] != n_features:

@@ -193,7 +193,9 @@ def test_dtype_of_the_weights(Estimator, dtype, solver, x_dtype, expected):
         assert array.dtype == expected
     if dtype is None:
         ref = make(sklearns(Estimator), solver=solver).fit(X_cast, Y)
-        assert_same_model(estimator, ref, 1e-6 if expected == np.float64 else 2e-3)
+        # L-BFGS evaluates in X's float32 what it then keeps in float64.
+        rtol = {"lbfgs": 1e-4, "adam": 2e-3 if x_dtype == np.float32 else 1e-6}[solver]
+        assert_same_model(estimator, ref, rtol)
 
 
 @both

@@ -223,7 +223,7 @@ def _update_unit(plan, unit, memory, thread, n, rate, scale):
     _update(plan, memory, unit.weights, size, tile, rate, scale, plan.alpha)
     if unit.transposed >= 0:
         transpose(memory, unit.weights, memory, unit.transposed, unit.rows, width)
-    return sum_squares(memory, unit.weights, size) if plan.alpha != 0 else memory[0]
+    return sum_squares(memory, unit.weights, size)
 
 
 @jit

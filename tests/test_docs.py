@@ -1,0 +1,117 @@
+"""What the documents say holds: examples, commands, versions, parameters."""
+
+import doctest
+import inspect
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import fastmlp
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+
+
+def test_readme_examples():
+    failed, attempted = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
+    assert attempted > 5
+    assert failed == 0
+
+
+@pytest.mark.parametrize("ending", ["python -m fastmlp", "python -m pytest"])
+def test_readme_commands_are_single_lines_for_a_fresh_machine(ending):
+    lines = re.findall(rf"^python3 -m venv .*{ending}$", README, re.MULTILINE)
+    assert len(lines) == 1
+    assert "pip install" in lines[0]
+
+
+def test_ci_takes_the_test_command_from_the_readme():
+    pattern = re.search(r"test_command=\$\((sed .* README\.md)\)", ci_script()).group(1)
+    found = subprocess.run(
+        ["bash", "-c", pattern], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.count("\n") == 1
+    assert found.stdout.strip() in README
+    assert "pytest" in found.stdout
+
+
+def ci_script():
+    return (ROOT / ".ci" / "run").read_text("utf-8")
+
+
+def test_readme_links_exist():
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+@pytest.mark.parametrize("tool", ["ruff", "mypy"])
+def test_pre_commit_and_ci_use_the_same_version(tool):
+    pins = PROJECT["project"]["optional-dependencies"]["dev"]
+    (pinned,) = (pin.partition("==")[2] for pin in pins if pin.startswith(f"{tool}=="))
+    config = (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
+    assert re.search(rf"{tool}\S*\n\s+rev: v{re.escape(pinned)}\n", config)
+
+
+def test_version_is_written_once():
+    assert PROJECT["project"]["dynamic"] == ["version"]
+    assert PROJECT["tool"]["hatch"]["version"]["path"] == "fastmlp/__init__.py"
+    assert re.fullmatch(r"\d+\.\d+\.\d+(\.dev\d+)?", fastmlp.__version__)
+
+
+def public_objects():
+    """Yield the name and the object of whatever a user calls."""
+    for name in fastmlp.__all__:
+        thing = getattr(fastmlp, name)
+        if not callable(thing):
+            continue
+        yield name, thing
+        if inspect.isclass(thing):
+            for method, function in inspect.getmembers(thing, inspect.isfunction):
+                # The others come from scikit-learn's base classes.
+                if method[0] != "_" and function.__module__.startswith("fastmlp"):
+                    yield f"{name}.{method}", function
+
+
+PUBLIC = dict(public_objects())
+
+
+def section(docstring, title):
+    """Return the body of a numpydoc section, empty if there is none."""
+    pattern = rf"^{title}\n-+\n(.*?)(?=^\S[^\n]*\n-{{3,}}\n|\Z)"
+    found = re.search(pattern, inspect.cleandoc(docstring), re.MULTILINE | re.DOTALL)
+    return found.group(1) if found else ""
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_docstring_parameters_are_the_signatures(name):
+    documented = re.findall(
+        r"^(\w+(?:, \w+)*) : ", section(PUBLIC[name].__doc__, "Parameters"), re.M
+    )
+    documented = [each for names in documented for each in names.split(", ")]
+    parameters = [p for p in inspect.signature(PUBLIC[name]).parameters if p != "self"]
+    assert documented == parameters
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_docstring_names_what_is_returned(name):
+    if inspect.isclass(PUBLIC[name]):
+        assert ">>>" in section(PUBLIC[name].__doc__, "Examples")
+        assert section(PUBLIC[name].__doc__, "Attributes")
+    else:
+        assert section(PUBLIC[name].__doc__, "Returns")
+
+
+@pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
+def test_documented_attributes_exist(name):
+    X, y = [[0.0], [1.0], [2.0], [3.0]], [0, 1, 0, 1]
+    estimator = getattr(fastmlp, name)(hidden_layer_sizes=(3,), tol=10.0).fit(X, y)
+    attributes = section(PUBLIC[name].__doc__, "Attributes")
+    documented = re.findall(r"^(\w+(?:, \w+)*) : ", attributes, re.M)
+    documented = {each for names in documented for each in names.split(", ")}
+    fitted = {name for name in vars(estimator) if re.match(r"[^_].*_$", name)}
+    assert documented - {"feature_names_in_"} == fitted

@@ -1,0 +1,218 @@
+"""Inside the tools of scikit-learn, across processes, and on real data."""
+
+import pickle
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pytest
+import sklearn
+import sklearn.neural_network
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.datasets import load_diabetes, load_digits, load_iris
+from sklearn.ensemble import BaggingClassifier, StackingClassifier
+from sklearn.inspection import permutation_importance
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import fastmlp
+from fastmlp import MLPClassifier, MLPRegressor
+
+X_IRIS, Y_IRIS = load_iris(return_X_y=True)
+X_IRIS = StandardScaler().fit_transform(X_IRIS)
+
+
+def small_classifier(**params):
+    """Return a classifier that converges on the iris in a moment."""
+    defaults = {
+        "hidden_layer_sizes": (8,),
+        "solver": "lbfgs",
+        "alpha": 1.0,
+        "max_iter": 1000,
+        "random_state": 0,
+    }
+    return MLPClassifier(**defaults | params)
+
+
+def test_pipeline():
+    pipeline = make_pipeline(StandardScaler(), small_classifier())
+    X, y = load_iris(return_X_y=True)
+    assert pipeline.fit(X, y).score(X, y) > 0.95
+    assert_allclose(pipeline.predict_proba(X).sum(axis=1), 1.0)
+
+
+def test_grid_search_in_two_processes():
+    grid = {"alpha": [1e-2, 1e4], "hidden_layer_sizes": [(4,), (8,)]}
+    search = GridSearchCV(small_classifier(), grid, cv=3, n_jobs=2).fit(X_IRIS, Y_IRIS)
+    alone = GridSearchCV(small_classifier(), grid, cv=3).fit(X_IRIS, Y_IRIS)
+    assert search.best_params_["alpha"] == 1e-2
+    assert search.best_score_ > 0.9
+    assert_array_equal(
+        search.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"]
+    )
+
+
+def test_cross_val_score():
+    assert cross_val_score(small_classifier(), X_IRIS, Y_IRIS, cv=3).min() > 0.9
+
+
+def test_calibrated_classifier():
+    calibrated = CalibratedClassifierCV(small_classifier(), cv=3).fit(X_IRIS, Y_IRIS)
+    assert calibrated.score(X_IRIS, Y_IRIS) > 0.9
+
+
+def test_bagging_classifier():
+    bagging = BaggingClassifier(small_classifier(), n_estimators=3, random_state=0)
+    bagging.fit(X_IRIS, Y_IRIS)
+    assert bagging.score(X_IRIS, Y_IRIS) > 0.9
+    first, second = bagging.estimators_[:2]
+    assert not np.array_equal(first.coefs_[0], second.coefs_[0])
+
+
+def test_stacking_classifier():
+    stacking = StackingClassifier(
+        [("small", small_classifier()), ("tanh", small_classifier(activation="tanh"))],
+        final_estimator=LogisticRegression(),
+        cv=3,
+    )
+    assert stacking.fit(X_IRIS, Y_IRIS).score(X_IRIS, Y_IRIS) > 0.9
+
+
+def test_permutation_importance():
+    noise = np.random.default_rng(0).normal(size=(len(X_IRIS), 1))
+    X = np.hstack([X_IRIS, noise])
+    classifier = small_classifier(alpha=10.0).fit(X, Y_IRIS)
+    found = permutation_importance(classifier, X, Y_IRIS, n_repeats=5, random_state=0)
+    assert found.importances_mean[:4].max() > 0.1
+    assert abs(found.importances_mean[4]) < 0.03
+
+
+def test_metadata_routing_of_sample_weight():
+    # Weights of zero for one class: only if they reach fit is it never predicted.
+    sample_weight = np.where(Y_IRIS == 2, 0.0, 1.0)
+    with sklearn.config_context(enable_metadata_routing=True):
+        classifier = small_classifier().set_fit_request(sample_weight=True)
+        classifier.set_score_request(sample_weight=True)
+        search = GridSearchCV(classifier, {"alpha": [1.0]}, cv=3)
+        search.fit(X_IRIS, Y_IRIS, sample_weight=sample_weight)
+        direct = small_classifier().fit(X_IRIS, Y_IRIS, sample_weight)
+    assert 2 not in search.predict(X_IRIS)
+    assert search.best_score_ > 0.95
+    assert_array_equal(search.predict_proba(X_IRIS), direct.predict_proba(X_IRIS))
+
+
+def test_metadata_routing_of_partial_fit():
+    with sklearn.config_context(enable_metadata_routing=True):
+        requested = MLPClassifier().set_partial_fit_request(
+            sample_weight=True, classes=False
+        )
+        routing = requested.get_metadata_routing()
+    assert routing.partial_fit.requests == {
+        "sample_weight": True,
+        "classes": False,
+    }
+
+
+ESTIMATORS = {
+    "classifier": (MLPClassifier, X_IRIS, np.array(["a", "b", "c"])[Y_IRIS]),
+    "regressor": (MLPRegressor, X_IRIS, Y_IRIS.astype(float)),
+}
+
+
+def fit_some(kind, **params):
+    estimator_class, X, y = ESTIMATORS[kind]
+    return train(estimator_class(hidden_layer_sizes=(8,), **params), X, y), X, y
+
+
+def train(estimator, X, y):
+    kwargs = {"classes": np.unique(y)} if isinstance(estimator, MLPClassifier) else {}
+    for _ in range(3):
+        estimator.partial_fit(X, y, **kwargs)
+    return estimator
+
+
+def dumped_by_pickle(estimator, path):
+    path.write_bytes(pickle.dumps(estimator))
+
+
+DUMPS = {"pickle": dumped_by_pickle, "joblib": joblib.dump}
+
+# Loads, trains on, and writes the predictions of before and after.
+IN_ANOTHER_PROCESS = """
+import sys
+import joblib, numpy as np
+estimator = joblib.load(sys.argv[1])
+X, y = joblib.load(sys.argv[2])
+before = estimator.predict(X)
+after = estimator.partial_fit(X, y).coefs_
+joblib.dump((before, after), sys.argv[3])
+"""
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize("kind", ESTIMATORS)
+@pytest.mark.parametrize("dump", DUMPS)
+def test_saved_model_in_another_process(tmp_path, dump, kind, solver):
+    # It predicts the same there, and trains on from the same state of the optimizer.
+    estimator, X, y = fit_some(kind, random_state=0, solver=solver)
+    model, data, out = (tmp_path / name for name in ("model", "data", "out"))
+    DUMPS[dump](estimator, model)
+    joblib.dump((X, y), data)
+    subprocess.run(
+        [sys.executable, "-c", IN_ANOTHER_PROCESS, model, data, out], check=True
+    )
+    comp_before, comp_after = joblib.load(out)
+    assert_array_equal(comp_before, estimator.predict(X))
+    ref_after = estimator.partial_fit(X, y).coefs_
+    for comp, ref in zip(comp_after, ref_after, strict=True):
+        assert_array_equal(comp, ref)
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_clone_is_unfitted_and_equal(kind):
+    estimator, X, y = fit_some(kind, random_state=0, alpha=0.5)
+    cloned = clone(estimator)
+    assert not hasattr(cloned, "coefs_")
+    assert cloned.get_params() == estimator.get_params()
+    # The same numbers again: nothing of the first estimator is shared.
+    assert_array_equal(train(cloned, X, y).predict(X), estimator.predict(X))
+
+
+def scores_over_seeds(library, kind):
+    """Return the test score on real data from five seeds."""
+    if kind == "classifier":
+        X, y = load_digits(return_X_y=True)
+        estimator = library.MLPClassifier((50,), learning_rate_init=0.01)
+    else:
+        X, y = load_diabetes(return_X_y=True)
+        y = StandardScaler().fit_transform(y[:, None])[:, 0]
+        estimator = library.MLPRegressor(
+            hidden_layer_sizes=(50,), learning_rate_init=0.01, alpha=1.0
+        )
+    X = StandardScaler().fit_transform(X).astype(np.float32)
+    X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+    estimator.set_params(max_iter=30, n_iter_no_change=np.inf)
+    return [
+        clone(estimator)
+        .set_params(random_state=seed)
+        .fit(X_train, y_train)
+        .score(X_test, y_test)
+        for seed in range(5)
+    ]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_scores_on_real_data_are_scikit_learns(kind):
+    ref = np.array(scores_over_seeds(sklearn.neural_network, kind))
+    comp = np.array(scores_over_seeds(fastmlp, kind))
+    assert ref.min() > {"classifier": 0.95, "regressor": 0.2}[kind]
+    # Paired by seed, float32 rounding is all that differs.
+    noise = max(ref.std(), 0.01)
+    assert abs(comp.mean() - ref.mean()) < noise
+    assert np.abs(comp - ref).max() < 3 * noise

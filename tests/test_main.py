@@ -1,0 +1,94 @@
+"""The main job, `python -m fastmlp`, on a reduced grid."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fastmlp import __main__ as main_module
+
+GRID = {"mlp__hidden_layer_sizes": [(16,)], "mlp__alpha": [1e-4, 1e-1]}
+
+
+@pytest.fixture
+def args():
+    return main_module.make_parser().parse_args(
+        ["digits", "--folds", "2", "--epochs", "60"]
+    )
+
+
+def test_data_are_float32_and_split_once():
+    X_train, X_test, y_train, y_test = main_module.load_data(seed=0)
+    assert X_train.dtype == np.float32
+    assert len(X_train) + len(X_test) == 1797
+    assert len(X_train) == len(y_train)
+    assert np.bincount(y_test).min() > 40  # stratified: every digit is held out
+    again = main_module.load_data(seed=0)
+    np.testing.assert_array_equal(again[1], X_test)
+
+
+def test_compile_seconds_is_never_negative():
+    X_train, _, y_train, _ = main_module.load_data(seed=0)
+    assert main_module.compile_seconds(X_train[:50], y_train[:50]) >= 0
+
+
+def test_search(args):
+    data = main_module.load_data(seed=0)
+    result = main_module.search(main_module.MLPClassifier, data, args, GRID)
+    assert result.seconds > 0
+    assert result.test_accuracy > 0.85
+    assert set(result.best_params) == set(GRID)
+
+
+def test_digits_prints_progress_times_and_accuracy(args, capsys):
+    main_module.digits(args, GRID)
+    out = capsys.readouterr().out
+    assert len(re.findall(r"^\[CV \d/2\] END", out, re.MULTILINE)) == 2 * 2 * 2
+    assert re.search(r"^compiling or loading the kernels: \d+\.\d\d s$", out, re.M)
+    rows = re.findall(r"^(fastmlp|scikit-learn) +(\d\.\d{4}) +(\d+\.\d\d)", out, re.M)
+    assert [row[0] for row in rows] == ["fastmlp", "scikit-learn"]
+    comp, ref = (float(row[1]) for row in rows)
+    assert abs(comp - ref) < 0.03
+    assert re.search(r"^ratio of the times, .*: \d+\.\d$", out, re.MULTILINE)
+
+
+def test_job_is_digits_unless_named(monkeypatch):
+    called = []
+    monkeypatch.setattr(main_module, "digits", called.append)
+    main_module.main([])
+    main_module.main(["digits", "--epochs", "7"])
+    assert [each.epochs for each in called] == [100, 7]
+
+
+def test_unknown_job(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main_module.main(["sums"])
+    assert stopped.value.code == 2
+    assert "invalid choice: 'sums'" in capsys.readouterr().err
+
+
+def test_help_in_a_process():
+    ran = subprocess.run(
+        [sys.executable, "-m", "fastmlp", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "digits" in ran.stdout
+    assert ran.stderr == ""
+
+
+def test_progress_is_seen_in_a_pipe_while_it_works():
+    # Buffered, the first line would come together with the last one, at the end.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fastmlp"], stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        first = process.stdout.readline()
+        process.kill()
+        rest = process.stdout.read()
+    assert first.startswith("digits: 1347 rows")
+    assert "ratio" not in rest
+    assert process.returncode != 0
