@@ -31,7 +31,7 @@ from fastmlp._training import (
     Training,
 )
 from fastmlp._validation import as_float, as_rows, check_weights, hidden_units
-from fastmlp.kernels import FEW_ROWS, PREDICTION_ROWS, Data, Engine, predict_few
+from fastmlp.kernels import Data, Engine, predict_outputs
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
 AUTO_BATCH_SIZE = 200
@@ -489,7 +489,7 @@ class BaseMLP(BaseEstimator, ABC):
 
     def _outputs(self, X):
         """Return the outputs of the network, (n_samples, n_outputs)."""
-        outputs = self._few_outputs(X)
+        outputs = self._plain_outputs(X)
         if outputs is not None:
             return outputs
         check_is_fitted(self)
@@ -497,16 +497,13 @@ class BaseMLP(BaseEstimator, ABC):
         network = self._current_network()
         self._check_features(network, X.shape[1])
         network = network.astype(self._prediction_dtype(X.dtype, network.dtype))
-        rows = min(X.shape[0], PREDICTION_ROWS)
-        with self._engine(network, self.out_activation_, batch_size=rows) as engine:
-            engine.load(network.parameters)
-            return engine.predict(as_rows(X, network.dtype))
+        return self._predict_outputs(network, as_rows(X, network.dtype))
 
-    def _few_outputs(self, X):
-        """Return the outputs for a few rows of a plain array, None for all else.
+    def _plain_outputs(self, X):
+        """Return the outputs for a plain array that needs no conversion, else None.
 
-        scikit-learn's validation takes several times as long as the network. What it
-        would refuse, warn about or convert is left to it.
+        For a few rows scikit-learn's validation takes several times as long as the
+        network. What it would refuse, warn about or convert is left to it.
         """
         state = vars(self)
         network = state.get("_network")
@@ -514,7 +511,7 @@ class BaseMLP(BaseEstimator, ABC):
             network is None
             or type(X) is not np.ndarray
             or X.ndim != 2
-            or not 0 < len(X) <= FEW_ROWS
+            or len(X) == 0
             or X.shape[1] != network.units[0]
             or X.shape[1] != self.n_features_in_
             or X.dtype != network.dtype
@@ -526,8 +523,16 @@ class BaseMLP(BaseEstimator, ABC):
             or not math.isfinite(np.add.reduce(X, axis=None))
         ):
             return None
-        return predict_few(
-            network.units, network.parameters, self.activation, self.out_activation_, X
+        return self._predict_outputs(network, X)
+
+    def _predict_outputs(self, network, X):
+        return predict_outputs(
+            network.units,
+            network.parameters,
+            self.activation,
+            self.out_activation_,
+            X,
+            self.n_threads,
         )
 
     def _prediction_dtype(self, *dtypes):

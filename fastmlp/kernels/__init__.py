@@ -4,7 +4,8 @@ In reading order: `_jit` (Numba's options and cache), `_simd` (vectors and the r
 tile), `_gemm` (the product over one panel), `_math` (vectorised exp, log, tanh),
 `_activations`, `_losses`, `_optimizers` (scalar functions and their tables), `_layout`
 (where everything lies), `_rows` (reading X), `_team` (threads), `_step` (one minibatch
-after the other), `engine` (all of it behind one class).
+after the other), `prediction` and `engine` (all of it behind one function and one
+class).
 """
 
 from ._activations import ACTIVATIONS
@@ -12,16 +13,15 @@ from ._layout import OVERREAD
 from ._losses import LOSSES
 from ._optimizers import Optimizer
 from ._rows import Data
-from .engine import FEW_ROWS, PREDICTION_ROWS, Engine, predict_few
+from .engine import Engine
+from .prediction import predict_outputs
 
 __all__ = [
     "ACTIVATIONS",
-    "FEW_ROWS",
     "LOSSES",
     "OVERREAD",
-    "PREDICTION_ROWS",
     "Data",
     "Engine",
     "Optimizer",
-    "predict_few",
+    "predict_outputs",
 ]

@@ -72,6 +72,14 @@ def available_cores():
     return max(1, min(cores, int(limit)) if limit.isdigit() else cores)
 
 
+def threads_worth(n):
+    """Return `n`, a whole number of threads that the work is worth, within limits.
+
+    At least one, at most the cores that this process may use.
+    """
+    return int(max(1, min(n, available_cores()))) if n > 1 else 1
+
+
 class Team:
     """Runs one function in several threads at once; the caller is one of them.
 

@@ -1,82 +1,24 @@
 """One network in the kernels' layout, and the threads that train it."""
 
-from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
+from . import prediction
 from ._activations import ACTIVATIONS, OUTPUTS, backward_loop, forward_loop, output_loop
 from ._layout import Layout
 from ._losses import LOSSES, limits, loss_loop
 from ._optimizers import N_SETTINGS, RULES, update_loop
-from ._rows import describe
 from ._simd import TILE_ROWS
-from ._step import CHUNK_ROWS, predict, train
-from ._team import Team, available_cores
+from ._step import train
+from ._team import Team, threads_worth
 
-# Floating-point operations from which another thread pays for being woken and for the
-# barriers: of one minibatch in training, of the whole call in prediction.
-_WORTH_A_THREAD = {"train": 500_000, "predict": 10_000_000}
-
-# Rows that prediction has a use for at once, in all threads together.
-PREDICTION_ROWS = CHUNK_ROWS * available_cores()
+# Floating-point operations of one minibatch from which another thread pays for the two
+# barriers of a step.
+_WORTH_A_THREAD = 500_000
 
 # Rows of the blocks in which the gradient over a whole data set is summed.
 _GRADIENT_ROWS = 1024
-
-
-# Rows up to which a copy of the parameters into panels costs more than it gains.
-FEW_ROWS = 8
-
-
-def predict_few(units, parameters, activation, out_activation, X):
-    """Return the outputs, (n, n_outputs), for a few dense rows: a lean `Engine`.
-
-    Bit-identical to what an engine returns for the same rows.
-
-    Parameters
-    ----------
-    units, activation, out_activation : see `Engine`; `units` is a tuple of int
-    parameters : array in scikit-learn's packing
-        `OVERREAD` more elements follow it in memory.
-    X : (n, n_features) C-contiguous array, n at most FEW_ROWS
-        Of the parameters' dtype.
-    """
-    dtype = parameters.dtype.type
-    layout, output = _few_rows(units, activation, out_activation, dtype)
-    n = len(X)
-    out = np.empty((n, units[-1]), dtype)
-    predict(
-        0,
-        np.array([0, n]),
-        FEW_ROWS,
-        output,
-        layout.plan,
-        layout.layers,
-        parameters,
-        np.empty(layout.size, dtype),
-        describe(X),
-        _FIRST_ROWS,
-        out.reshape(-1),
-    )
-    return out
-
-
-_FIRST_ROWS = np.arange(FEW_ROWS)
-
-
-@lru_cache(maxsize=256)
-def _few_rows(units, activation, out_activation, dtype):
-    """Layout for a few rows, and the address of the output activation."""
-    row, output = ACTIVATIONS[activation], OUTPUTS[out_activation]
-    by_rows = output is not None and output.by_rows
-    keeps_scores = (False,) * (len(units) - 1)
-    layout = Layout(units, dtype, FEW_ROWS, keeps_scores, by_rows, flat=True)
-    if row is not None:
-        hidden = layout.layers[:-1]
-        hidden["forward"] = forward_loop(activation, dtype).address
-        hidden["parameter"] = row.parameter
-    address = 0 if output is None else output_loop(out_activation, dtype).address
-    return layout, address
 
 
 class Engine:
@@ -96,10 +38,9 @@ class Engine:
         Together with `out_activation` a key of LOSSES.
     dtype : float32 or float64
     batch_size : int, default=1024
-        Rows of a minibatch; for prediction alone, the rows that there is room for, of
-        which no more than `PREDICTION_ROWS` are of use.
+        Rows of a minibatch.
     optimizer : Optimizer, default=None
-        None: the engine computes gradients and predictions only.
+        None: the engine computes gradients only.
     n_threads : int, default=None
         None: as many as the cores this process may use and the work is worth.
 
@@ -232,26 +173,15 @@ class Engine:
             Indices of rows of X.
         """
         order = np.arange(X.shape[0]) if rows is None else rows
-        layout, n = self._layout, len(order)
-        out = np.empty((n, self._units[-1]), self._dtype)
-        room = layout.capacity // TILE_ROWS
-        n_threads = min(room, self._choose_threads("predict", n))
-        tiles = np.arange(n_threads + 1) * -(-n // TILE_ROWS) // n_threads
-        with Team(n_threads) as team:
-            team.run(
-                predict,
-                (tiles * TILE_ROWS).clip(max=n),
-                min(CHUNK_ROWS, room // n_threads * TILE_ROWS),
-                self._compiled(output_loop, self._out_activation),
-                layout.plan,
-                layout.layers,
-                self._memory,
-                self._memory,
-                describe(X),
-                order,
-                out.reshape(-1),
-            )
-        return out
+        return prediction.run(
+            self._layout,
+            self._compiled(output_loop, self._out_activation),
+            self._memory,
+            self._memory,
+            X,
+            order,
+            prediction.choose_threads(self._units, len(order), self._n_threads),
+        )
 
     def _allocate(self, rule):
         """Lay out the memory for one rule of RULES, or for prediction alone."""
@@ -259,7 +189,7 @@ class Engine:
         hidden = len(self._units) - 2
         keeps_scores = (row is not None and row.keeps_scores,) * hidden + (False,)
         n_moments = None if rule is None else RULES[rule].n_moments
-        n_threads = self._choose_threads("train", self._batch_size)
+        n_threads = self._choose_threads(self._batch_size)
         self._rule = rule
         self._layout = layout = Layout(
             self._units,
@@ -324,10 +254,9 @@ class Engine:
             return 0
         return loop(*names, self._dtype.type).address
 
-    def _choose_threads(self, work, rows):
+    def _choose_threads(self, rows):
         if self._n_threads is not None:
             return max(1, min(int(self._n_threads), -(-rows // TILE_ROWS)))
-        weights = sum(n * m for n, m in zip(self._units, self._units[1:], strict=False))
-        passes = 6 if work == "train" else 2
-        worth = passes * weights * rows // _WORTH_A_THREAD[work]
-        return int(max(1, min(available_cores(), worth, rows // TILE_ROWS)))
+        weights = sum(n * m for n, m in pairwise(self._units))
+        worth = threads_worth(6 * weights * rows // _WORTH_A_THREAD)
+        return max(1, min(worth, rows // TILE_ROWS))

@@ -1,0 +1,114 @@
+"""Outputs of a network for rows of X, without an engine."""
+
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+
+from ._activations import ACTIVATIONS, OUTPUTS, forward_loop, output_loop
+from ._layout import Layout
+from ._rows import describe
+from ._simd import TILE_ROWS
+from ._step import CHUNK_ROWS, predict
+from ._team import Team, threads_worth
+
+# Rows up to which an arena that stays in the first-level cache serves.
+FEW_ROWS = 8
+
+# Floating-point operations of a call from which another thread pays for being started.
+_WORTH_A_THREAD = 10_000_000
+
+
+def predict_outputs(units, parameters, activation, out_activation, X, n_threads=None):
+    """Return the outputs, (n, n_outputs), for all rows of X.
+
+    The bits of a row's outputs do not depend on the other rows nor on the threads.
+
+    Parameters
+    ----------
+    units : tuple of int
+        Features, units of each hidden layer, outputs.
+    parameters : array in scikit-learn's packing
+        `OVERREAD` more elements follow it in memory.
+    activation, out_activation : str
+        Keys of ACTIVATIONS and OUTPUTS.
+    X : as in `Data`
+    n_threads : int, default=None
+        None: as many as the cores this process may use and the work is worth.
+    """
+    n, dtype = X.shape[0], parameters.dtype.type
+    flat = n <= CHUNK_ROWS
+    threads = choose_threads(units, n, n_threads)
+    rows = FEW_ROWS if n <= FEW_ROWS else CHUNK_ROWS * (1 if flat else threads)
+    layout, output = _layout(units, activation, out_activation, dtype, rows, flat)
+    # What is read is written before, and what is never touched costs nothing.
+    memory = np.empty(layout.size, dtype)
+    if not flat:
+        # The padding has to be zero.
+        memory[: layout.n_parameters] = 0
+        layout.pack(parameters, memory)
+        parameters = memory
+    return run(layout, output, parameters, memory, X, np.arange(n), threads)
+
+
+def run(layout, output, parameters, memory, X, order, n_threads):
+    """Return the outputs for the rows ``order`` of X, with a laid out network.
+
+    Parameters
+    ----------
+    layout : Layout
+    output : int
+        Address of the output activation; 0: identity.
+    parameters, memory : arrays, see `_step.predict`
+    X : as in `Data`
+    order : (n,) int64 array
+    n_threads : int
+    """
+    n, tiles = len(order), layout.capacity // TILE_ROWS
+    n_threads = min(n_threads, tiles)
+    out = np.empty((n, layout.units[-1]), layout.dtype)
+    bounds = [0, n]
+    if n_threads > 1:
+        parts = np.arange(n_threads + 1) * -(-n // TILE_ROWS) // n_threads
+        bounds = (parts * TILE_ROWS).clip(max=n)
+    arguments = (
+        np.asarray(bounds),
+        min(CHUNK_ROWS, tiles // n_threads * TILE_ROWS),
+        output,
+        layout.plan,
+        layout.layers,
+        parameters,
+        memory,
+        describe(X),
+        order,
+        out.reshape(-1),
+    )
+    if n_threads == 1:
+        predict(0, *arguments)
+    else:
+        with Team(n_threads) as team:
+            team.run(predict, *arguments)
+    return out
+
+
+def choose_threads(units, n, n_threads):
+    """Return the threads for predicting `n` rows, at most a tile of rows for each."""
+    if n_threads is None:
+        work = 2 * n * sum(a * b for a, b in pairwise(units))
+        n_threads = threads_worth(work // _WORTH_A_THREAD)
+    return max(1, min(n_threads, n // TILE_ROWS))
+
+
+@lru_cache(maxsize=256)
+def _layout(units, activation, out_activation, dtype, rows, flat):
+    """Layout for prediction, and the address of the output activation."""
+    row, output = ACTIVATIONS[activation], OUTPUTS[out_activation]
+    by_rows = output is not None and output.by_rows
+    keeps_scores = (False,) * (len(units) - 1)
+    layout = Layout(units, dtype, rows, keeps_scores, by_rows, flat)
+    if row is not None and len(units) > 2:
+        hidden = layout.layers[:-1]
+        hidden["forward"] = forward_loop(activation, dtype).address
+        hidden["parameter"] = row.parameter
+    address = 0 if output is None else output_loop(out_activation, dtype).address
+    return layout, address
