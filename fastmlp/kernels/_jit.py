@@ -95,7 +95,8 @@ def _fingerprint():
         digest.update(path.read_bytes())
     versions = (numba.__version__, llvmlite.__version__, sys.version)
     machine = cpu_target.target_context.codegen().magic_tuple()
-    digest.update(repr((versions, machine, platform.machine())).encode())
+    checks = numba.config.BOUNDSCHECK
+    digest.update(repr((versions, machine, platform.machine(), checks)).encode())
     return digest.hexdigest()[:16]
 
 
@@ -182,24 +183,34 @@ class _EntryCache(caching.FunctionCache):
         # and a compiled function in it hashes differently in every process.
         return sig, self._entry_name
 
+    def _open(self, sig):
+        digest = hashlib.sha256(repr(sig).encode()).hexdigest()[:8]
+        self._file_name = f"{self._entry_name}-{digest}"
+        self._cache_file = caching.IndexDataCacheFile(
+            self._cache_path, self._file_name, _FINGERPRINT
+        )
+
     def load_overload(self, sig, target_context):
+        self._open(sig)
         try:
-            return super().load_overload(sig, target_context)
+            found = super().load_overload(sig, target_context)
+            if found is not None and found.signature.args != getattr(sig, "args", sig):
+                raise TypeError(f"{found.signature} is not {sig}")
+            return found
         except Exception as error:
             self._warn("read", error)
+            self._forget()
             return None
 
     def save_overload(self, sig, data):
+        self._open(sig)
         try:
             super().save_overload(sig, data)
         except Exception as error:
             self._warn("write", error)
-            # A damaged index is the only thing that can keep a good file from being
-            # written beside it.
-            self._forget()
 
     def _forget(self):
-        for path in Path(self.cache_path).glob(f"{self._entry_name}.*"):
+        for path in Path(self.cache_path).glob(f"{self._file_name}.*"):
             try:
                 path.unlink()
             except OSError:

@@ -65,7 +65,8 @@ PLAN = np.dtype(
         ("row_weights", np.int64),
         ("losses", np.int64),
         ("scratch", np.int64),
-        ("tiles", np.int64),  # blocks of gradient, some per thread
+        # Blocks of gradient: per thread TILE_VECTORS and a spare one.
+        ("tiles", np.int64),
         ("zeros", np.int64),  # a panel's width
         ("ones", np.int64),
         # How far behind its parameter each moment of the optimizer lies.
@@ -221,7 +222,7 @@ class Layout:
         self.moments = self._reserve(self.n_moments * self.n_parameters)
         plan["targets"] = self._reserve(self.capacity * self.units[-1])
         plan["losses"] = self._reserve(self.capacity)
-        plan["tiles"] = self._reserve(n_threads * TILE_VECTORS * width * width)
+        plan["tiles"] = self._reserve(n_threads * (TILE_VECTORS + 1) * width * width)
         plan["zeros"] = self._reserve(width)
         plan["ones"] = self._reserve(width)
 

@@ -164,8 +164,11 @@ class Optimizer:
         """Numbers kept per parameter beside the parameter itself."""
         return RULES[self.rule].n_moments
 
-    def settings(self):
-        """Return what the update takes from memory, as (N_SETTINGS,) float64."""
+    def settings(self, dtype):
+        """Return what the update takes from memory, as (N_SETTINGS,) float64.
+
+        An epsilon that vanishes in `dtype` would make 0 / 0 of a gradient that is zero.
+        """
         if self.name == "sgd":
             used = (self.momentum,)
         else:
@@ -174,7 +177,7 @@ class Optimizer:
                 1 - self.beta_1,
                 self.beta_2,
                 1 - self.beta_2,
-                self.epsilon,
+                max(self.epsilon, float(np.finfo(dtype).tiny)),
             )
         settings = np.zeros(N_SETTINGS)
         settings[: len(used)] = used

@@ -94,23 +94,6 @@ def address(typingctx, array, offset):
 
 
 @intrinsic
-def borrowed(typingctx, array):
-    """Return the array without its reference count; the caller keeps it alive.
-
-    Counting is an atomic operation on a word that all threads of a team share.
-    """
-
-    def codegen(context, builder, signature, args):
-        kind = context.make_array(signature.args[0])
-        view = kind(context, builder, args[0])
-        view.meminfo = cgutils.get_null_value(view.meminfo.type)
-        view.parent = cgutils.get_null_value(view.parent.type)
-        return view._getvalue()
-
-    return array(array), codegen
-
-
-@intrinsic
 def pointer(typingctx, place):
     """Return the address `place` as a void pointer, for `numba.carray`."""
 

@@ -160,26 +160,32 @@ def _lose(plan, layer, memory, first, count, order, begin, y, sample_weight):
 
 @jit
 def _gradient(
-    plan, memory, rows, columns, n, inputs, input_row, input_column, deltas, tile
+    plan, memory, rows, columns, n, inputs, input_row, input_column, deltas, tile, spare
 ):
     """Sum over `n` rows of inputs' deltas into the block of gradient at `tile`.
+
+    Parts of many rows are summed at `spare` and then added.
 
     `input_row` and `input_column` are the strides of the transposed inputs: 1 and a
     panel's width for those of a layer, 0 for a one that stands for all, which gives the
     gradient of biases.
     """
     width, zero = plan.width, np.int64(0)
-    start, start_row = plan.zeros, zero
+    to = tile
     for k in range(0, n, CHUNK_DEPTH):
         depth = min(CHUNK_DEPTH, n - k)
         product(
             rows, depth, columns, width,
             memory, inputs + k * input_column, input_row, input_column, depth, zero,
             memory, deltas + k * width, width,
-            memory, start, start_row,
-            memory, tile,
+            memory, plan.zeros, zero,
+            memory, to,
         )  # fmt: skip
-        start, start_row = tile, width
+        if k != 0:
+            for i in range(rows):
+                for j in range(i * width, i * width + columns):
+                    memory[tile + j] += memory[to + j]
+        to = spare
 
 
 @jit
@@ -207,17 +213,38 @@ def _update_unit(plan, unit, memory, thread, n, rate, scale):
     # Blocks that differ in how many of their vectors are padding have a tile each, so
     # that the padding stays zero.
     block = plan.width * plan.width
-    tile = plan.tiles + (thread * TILE_VECTORS + unit.padding) * block
+    tiles = plan.tiles + thread * (TILE_VECTORS + 1) * block
+    tile, spare = tiles + unit.padding * block, tiles + TILE_VECTORS * block
     # A literal in a call would be a type of its own, and compiled for separately.
     width, zero, one = plan.width, np.int64(0), np.int64(1)
     if unit.biases >= 0:
         _gradient(
-            plan, memory, one, unit.columns, n, plan.ones, zero, zero, unit.deltas, tile
+            plan,
+            memory,
+            one,
+            unit.columns,
+            n,
+            plan.ones,
+            zero,
+            zero,
+            unit.deltas,
+            tile,
+            spare,
         )
         _update(plan, memory, unit.biases, width, tile, rate, scale, 0.0)
     rows, columns = unit.rows, unit.columns
     _gradient(
-        plan, memory, rows, columns, n, unit.inputs, one, width, unit.deltas, tile
+        plan,
+        memory,
+        rows,
+        columns,
+        n,
+        unit.inputs,
+        one,
+        width,
+        unit.deltas,
+        tile,
+        spare,
     )
     size = unit.rows * width
     _update(plan, memory, unit.weights, size, tile, rate, scale, plan.alpha)

@@ -13,7 +13,7 @@ import numpy as np
 from numba import types
 
 from ._jit import jit
-from ._simd import atomic_add, atomic_load, atomic_store
+from ._simd import TILE_ROWS, atomic_add, atomic_load, atomic_store
 
 # Where the barrier's words lie: each on a cache line of its own, so that those who spin
 # on the generation do not slow down those who still arrive.
@@ -72,12 +72,20 @@ def available_cores():
     return max(1, min(cores, int(limit)) if limit.isdigit() else cores)
 
 
-def threads_worth(n):
-    """Return `n`, a whole number of threads that the work is worth, within limits.
+def choose_threads(asked, worth, rows):
+    """Return the number of threads for some rows, at most a tile of rows for each.
 
-    At least one, at most the cores that this process may use.
+    Parameters
+    ----------
+    asked : int or None
+        What the user asks for; None: as many as the work is worth and the cores allow.
+    worth : float
+        How many threads the work is worth.
+    rows : int
     """
-    return int(max(1, min(n, available_cores()))) if n > 1 else 1
+    if asked is None:
+        asked = min(worth, available_cores()) if worth >= 2 else 1
+    return max(1, min(int(asked), -(-rows // TILE_ROWS)))
 
 
 class Team:
@@ -116,19 +124,26 @@ class Team:
             return function(0, *arguments)
         if not self._threads:
             self._start()
+        finished, error, result = [], None, None
         sent = 0
         try:
             for tasks in self._tasks:
-                tasks.put((function, arguments))
+                tasks.put((function, arguments, finished))
                 sent += 1
             result = function(0, *arguments)
-        except BaseException:
+        except BaseException as raised:
+            error = raised
             break_barrier(self.barrier)
-            self._collect(sent)
-            self.barrier = make_barrier()
-            raise
-        error = self._collect(sent)
+        # An interrupt while the others still work must wait for them too.
+        while len(finished) < sent:
+            try:
+                self._done.get()
+            except BaseException as raised:
+                error = raised
+                break_barrier(self.barrier)
+        error = error or next(filter(None, finished), None)
         if error is not None:
+            self.barrier = make_barrier()
             raise error
         return result
 
@@ -143,7 +158,7 @@ class Team:
 
     def _work(self, number, tasks):
         while (task := tasks.get()) is not None:
-            function, arguments = task
+            function, arguments, finished = task
             error = None
             try:
                 function(number, *arguments)
@@ -152,8 +167,6 @@ class Team:
                 break_barrier(self.barrier)
             # Holding the arrays until the next task would keep a whole X alive.
             task = function = arguments = None
-            self._done.put(error)
-
-    def _collect(self, count):
-        errors = [self._done.get() for _ in range(count)]
-        return next((error for error in errors if error is not None), None)
+            finished.append(error)
+            finished = error = None
+            self._done.put(None)

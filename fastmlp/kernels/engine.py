@@ -9,9 +9,8 @@ from ._activations import ACTIVATIONS, OUTPUTS, backward_loop, forward_loop, out
 from ._layout import Layout
 from ._losses import LOSSES, limits, loss_loop
 from ._optimizers import N_SETTINGS, RULES, update_loop
-from ._simd import TILE_ROWS
 from ._step import train
-from ._team import Team, threads_worth
+from ._team import Team, choose_threads
 
 # Floating-point operations of one minibatch from which another thread pays for the two
 # barriers of a step.
@@ -149,6 +148,19 @@ class Engine:
         """
         flat = np.empty(self.n_parameters, self._dtype)
         self.store(flat)
+        if self._optimizer is not None:
+            # Its rule would train, and its moments have to stay.
+            with Engine(
+                self._units,
+                self._activation,
+                self._out_activation,
+                self._loss,
+                self._dtype,
+                batch_size=self._batch_size,
+                n_threads=self._n_threads,
+            ) as other:
+                other.load(flat)
+                return other.loss_gradient(data, alpha, gradient)
         if self._rule is None:
             self._allocate("gradient")
         self.load(flat)
@@ -180,7 +192,7 @@ class Engine:
             self._memory,
             X,
             order,
-            prediction.choose_threads(self._units, len(order), self._n_threads),
+            prediction.count_threads(self._units, len(order), self._n_threads),
         )
 
     def _allocate(self, rule):
@@ -189,7 +201,10 @@ class Engine:
         hidden = len(self._units) - 2
         keeps_scores = (row is not None and row.keeps_scores,) * hidden + (False,)
         n_moments = None if rule is None else RULES[rule].n_moments
-        n_threads = self._choose_threads(self._batch_size)
+        work = 6 * self._batch_size * sum(a * b for a, b in pairwise(self._units))
+        n_threads = choose_threads(
+            self._n_threads, work / _WORTH_A_THREAD, self._batch_size
+        )
         self._rule = rule
         self._layout = layout = Layout(
             self._units,
@@ -218,7 +233,7 @@ class Engine:
         plan["update"] = self._compiled(update_loop, rule)
         self._settings = np.zeros(N_SETTINGS)
         if self._optimizer is not None:
-            self._settings[:] = self._optimizer.settings()
+            self._settings[:] = self._optimizer.settings(self._dtype)
         plan["settings"] = self._settings.ctypes.data
         self._update_units = layout.make_units()
         self._shares = layout.share_units(self._update_units, n_threads)
@@ -253,10 +268,3 @@ class Engine:
         if names == ("identity",):
             return 0
         return loop(*names, self._dtype.type).address
-
-    def _choose_threads(self, rows):
-        if self._n_threads is not None:
-            return max(1, min(int(self._n_threads), -(-rows // TILE_ROWS)))
-        weights = sum(n * m for n, m in pairwise(self._units))
-        worth = threads_worth(6 * weights * rows // _WORTH_A_THREAD)
-        return max(1, min(worth, rows // TILE_ROWS))

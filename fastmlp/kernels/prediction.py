@@ -10,7 +10,7 @@ from ._layout import Layout
 from ._rows import describe
 from ._simd import TILE_ROWS
 from ._step import CHUNK_ROWS, predict
-from ._team import Team, threads_worth
+from ._team import Team, choose_threads
 
 # Rows up to which an arena that stays in the first-level cache serves.
 FEW_ROWS = 8
@@ -38,7 +38,7 @@ def predict_outputs(units, parameters, activation, out_activation, X, n_threads=
     """
     n, dtype = X.shape[0], parameters.dtype.type
     flat = n <= CHUNK_ROWS
-    threads = choose_threads(units, n, n_threads)
+    threads = count_threads(units, n, n_threads)
     rows = FEW_ROWS if n <= FEW_ROWS else CHUNK_ROWS * (1 if flat else threads)
     layout, output = _layout(units, activation, out_activation, dtype, rows, flat)
     # What is read is written before, and what is never touched costs nothing.
@@ -91,12 +91,10 @@ def run(layout, output, parameters, memory, X, order, n_threads):
     return out
 
 
-def choose_threads(units, n, n_threads):
-    """Return the threads for predicting `n` rows, at most a tile of rows for each."""
-    if n_threads is None:
-        work = 2 * n * sum(a * b for a, b in pairwise(units))
-        n_threads = threads_worth(work // _WORTH_A_THREAD)
-    return max(1, min(n_threads, n // TILE_ROWS))
+def count_threads(units, n, n_threads):
+    """Return the threads for predicting `n` rows."""
+    work = 2 * n * sum(a * b for a, b in pairwise(units))
+    return choose_threads(n_threads, work / _WORTH_A_THREAD, n)
 
 
 @lru_cache(maxsize=256)

@@ -1,0 +1,213 @@
+"""All kernels on edge sizes, every array of theirs beside an unreadable page.
+
+Run as ``python -m tests.kernel_run results.npz float32 float64``. A step beyond an
+array ends the process; what the kernels returned is written to the file for comparison
+between instruction sets.
+"""
+
+import ctypes
+import functools
+import itertools
+import mmap
+import sys
+
+import numpy as np
+from scipy import sparse
+
+from fastmlp.kernels import Engine, engine, prediction
+from fastmlp.kernels._activations import OUTPUTS
+from fastmlp.kernels._layout import OVERREAD
+from fastmlp.kernels._optimizers import N_SETTINGS
+from fastmlp.kernels._simd import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES, panel_width
+from fastmlp.kernels._step import CHUNK_ROWS, predict
+from fastmlp.kernels._team import Team
+from tests.guarded import SIDES, guarded
+from tests.networks import (
+    BASE,
+    KERNELS,
+    loss_and_gradient,
+    make_parameters,
+    make_problem,
+    run_epochs,
+    variations,
+)
+from tests.test_gemm import LAYOUTS, Operands, cases
+
+# From X to an array of the same numbers that lies otherwise.
+FORMS = {
+    "C": np.ascontiguousarray,
+    "F": np.asfortranarray,
+    "strided": lambda X: np.repeat(np.repeat(X, 2, axis=0), 3, axis=1)[::2, ::3],
+    "negative": lambda X: np.ascontiguousarray(X[::-1, ::-1])[::-1, ::-1],
+    "one row": lambda X: np.broadcast_to(X[0], X.shape),
+    "csr": lambda X: sparse.csr_array(np.where(X > 0, X, 0)),
+}
+
+
+class Fence:
+    """Hands kernels guarded copies of their arrays and copies these back afterwards."""
+
+    def __init__(self, side):
+        self.side = side
+        self._copies = []
+
+    def inside(self, value):
+        """Return `value` with every array in it guarded."""
+        if isinstance(value, tuple):
+            return tuple(self.inside(member) for member in value)
+        if not isinstance(value, np.ndarray) or isinstance(_memory(value), mmap.mmap):
+            return value
+        copy = guarded(value, self.side)
+        self._copies.append((value, copy))
+        if "settings" in (value.dtype.names or ()) and value["settings"][0]:
+            place = int(value["settings"][0])
+            settings = (ctypes.c_double * N_SETTINGS).from_address(place)
+            self._settings = guarded(np.array(settings), self.side)
+            copy["settings"] = self._settings.ctypes.data
+        return copy
+
+    def copy_back(self):
+        """Bring back what the kernels wrote."""
+        for value, copy in self._copies:
+            if value.flags.writeable and "settings" not in (value.dtype.names or ()):
+                value[...] = copy
+
+
+def _memory(array):
+    """Return the object that an array's memory belongs to."""
+    while isinstance(array, np.ndarray) and array.base is not None:
+        array = array.base
+    return array
+
+
+def _fenced_team(side):
+    class FencedTeam(Team):
+        def run(self, function, *arguments):
+            fence = Fence(side)
+            function = getattr(function, "compiled", function)
+            result = super().run(function, *fence.inside(arguments))
+            fence.copy_back()
+            return result
+
+    return FencedTeam
+
+
+def _fenced(compiled, side):
+    """Return a kernel for one thread, called without a team."""
+
+    def fenced(*arguments):
+        fence = Fence(side)
+        compiled(*fence.inside(arguments))
+        fence.copy_back()
+
+    fenced.compiled = compiled
+    return fenced
+
+
+def _predict_outputs(network, n, dtype, side):
+    """Predict from parameters in scikit-learn's packing, guarded too."""
+    X, _, _ = make_problem(network, n, dtype)
+    units = network["units"]
+    beyond = np.full(OVERREAD, np.nan, dtype)
+    parameters = np.concatenate([make_parameters(units, dtype), beyond])
+    parameters = guarded(parameters, side)[:-OVERREAD]
+    names = network["activation"], network["out_activation"]
+    return prediction.predict_outputs(units, parameters, *names, X)
+
+
+def _predict(network, n, batch, dtype, form="C", n_threads=1):
+    X, _, _ = make_problem(network, n, dtype)
+    settings = {"batch_size": batch, "n_threads": n_threads}
+    with Engine(**network, dtype=dtype, **settings) as network_engine:
+        network_engine.load(make_parameters(network["units"], dtype))
+        return network_engine.predict(FORMS[form](X))
+
+
+def _train(network, rule, n, batch, dtype, form="C", n_threads=1):
+    X, y, weight = make_problem(network, n, dtype, weighted=n % 2 == 0)
+    problem, alpha = (FORMS[form](X), y, weight), 0.1
+    settings = {"batch_size": batch, "n_threads": n_threads}
+    if rule == "gradient":
+        return loss_and_gradient(KERNELS, network, dtype, problem, alpha, **settings)
+    return run_epochs(
+        KERNELS, network, dtype, rule, problem, alpha=alpha, epochs=2, **settings
+    )
+
+
+def _shapes(dtype):
+    """Return (units, rows, batch) around the tile in every direction."""
+    tile, width = TILE_ROWS, panel_width(dtype)
+    for n in (1, tile - 1, tile + 3, width - 1, width, width + 1):
+        yield (n, 3), tile + 3, tile
+        yield (2, n, 1), tile + 1, tile - 1
+        yield (n, n, n), 2 * tile + 1, 2 * tile + 1
+    yield (3, width, 2 * width + 1, 2), 3, 1
+    yield (2 * width + 1, 2, 2 * width + 1), 1, 8
+
+
+def _run_tables(dtype, side):
+    """Every row of every table."""
+    tile = TILE_ROWS
+    for (network, rule), n in itertools.product(variations(), (1, tile, 2 * tile + 3)):
+        yield _train(network, rule, n, tile + 3, dtype)
+    for name, n in itertools.product(OUTPUTS, (0, 1, 2 * tile + 3)):
+        for n_outputs in (1, 3, panel_width(dtype) + 1):
+            network = BASE | {"out_activation": name, "units": (5, 9, n_outputs)}
+            yield (_predict(network, n, tile, dtype),)
+            yield (_predict_outputs(network, n, dtype, side),)
+
+
+def _run_sizes(dtype, side):
+    """Every size around the tile, every form of X."""
+    tile = TILE_ROWS
+    for units, n, batch in _shapes(dtype):
+        network = BASE | {"units": units}
+        for rule, n_threads in (("adam", 1), ("gradient", 1), ("sgd", 3)):
+            yield _train(network, rule, n, batch, dtype, n_threads=n_threads)
+        yield (_predict(network, n, 3 * tile, dtype, n_threads=3),)
+        for rows in (n, CHUNK_ROWS + n):
+            yield (_predict_outputs(network, rows, dtype, side),)
+    wide = BASE | {"units": (panel_width(dtype) + 3, 5, 3)}
+    for form, n in itertools.product(FORMS, (1, tile + 3)):
+        yield _train(wide, "sgd", n, 5, dtype, form)
+        yield (_predict(wide, n, 2 * tile, dtype, form),)
+
+
+def _run_fixed(dtype):
+    """Every row of every table at sizes that do not follow the tile."""
+    for (network, rule), units in itertools.product(
+        variations(), ((7, 3), (5, 31, 3), (33, 65, 17, 2))
+    ):
+        network = network | {"units": units}
+        yield _train(network, rule, 50, 19, dtype)
+        yield (_predict(network, 50, 64, dtype, "csr"),)
+
+
+def _flat(results):
+    numbers = itertools.chain.from_iterable(results)
+    return np.concatenate([np.ravel(x).astype(np.float64) for x in numbers])
+
+
+def _run_products(dtype, side):
+    for layout, start in itertools.product(LAYOUTS, ("bias", "accumulate")):
+        for case in cases(dtype, (0, 1, panel_width(dtype) + 1)):
+            make = functools.partial(guarded, side=side)
+            Operands(*case, layout, start, dtype, make).check()
+
+
+def main(path, *names):
+    """Run all for the dtypes of these names and write the results."""
+    results = {"tile": np.array([VECTOR_BYTES, TILE_ROWS, TILE_VECTORS])}
+    for name, side in itertools.product(names, SIDES):
+        dtype = np.dtype(name).type
+        engine.Team = prediction.Team = _fenced_team(side)
+        prediction.predict = _fenced(predict, side)
+        _run_products(dtype, side)
+        runs = itertools.chain(_run_tables(dtype, side), _run_sizes(dtype, side))
+        results[f"{name}-{side}"] = _flat(runs)
+        results[f"{name}-agree"] = _flat(_run_fixed(dtype))
+    np.savez(path, **results)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,140 @@
+"""Networks and data for the tests of the kernels, drawn from the kernels' own tables.
+
+A row that joins one of the tables is covered by itself where these lists are used, and
+fails by name where a reference for it is missing.
+"""
+
+import itertools
+
+import numpy as np
+
+from fastmlp.kernels import ACTIVATIONS, LOSSES, Data, Engine, Optimizer
+from fastmlp.kernels._optimizers import RULES
+from fastmlp.kernels._simd import TILE_ROWS, lanes, panel_width
+from tests.naive import NaiveData, NaiveEngine, NaiveOptimizer
+
+DTYPES = [np.float32, np.float64]
+KERNELS = (Engine, Data, Optimizer)
+NAIVE = (NaiveEngine, NaiveData, NaiveOptimizer)
+
+# "gradient" is what the engine uses without an optimizer.
+TRAINING_RULES = [rule for rule in RULES if rule != "gradient"]
+
+# Epsilon is large: with a tiny one, the step for a gradient that is all rounding error
+# is as large as any other, and no two programs agree on it.
+_ADAM = {"learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.99, "epsilon": 1e-3}
+_SGD = {"learning_rate": 0.02, "momentum": 0.0, "nesterov": False}
+_SETTINGS = {
+    "sgd": ("sgd", _SGD),
+    "momentum": ("sgd", _SGD | {"momentum": 0.9}),
+    "nesterov": ("sgd", _SGD | {"momentum": 0.9, "nesterov": True}),
+    "adam": ("adam", _ADAM),
+}
+
+# What every comparison starts from; tests vary one or two of them at a time.
+BASE = {
+    "units": (5, 9, 3),
+    "activation": "tanh",
+    "out_activation": "softmax",
+    "loss": "log_loss",
+}
+
+
+def make_optimizer(rule, kind=Optimizer):
+    """Return an optimizer that follows a row of RULES."""
+    name, settings = _SETTINGS.get(rule, (rule, {"learning_rate": 0.01}))
+    return kind(name, **settings)
+
+
+def variations():
+    """Return one network per row of each table, and its rule: (settings, rule)."""
+    cases = [(BASE, rule) for rule in RULES]
+    cases += [(BASE | {"activation": name}, "sgd") for name in ACTIVATIONS]
+    for out_activation, loss in LOSSES:
+        cases.append((BASE | {"out_activation": out_activation, "loss": loss}, "sgd"))
+    return cases
+
+
+def edge_sizes(dtype):
+    """Return numbers of columns around one vector and one panel."""
+    lane, width = lanes(dtype), panel_width(dtype)
+    around = {1, 2, lane - 1, lane, lane + 1, width - 1, width, width + 1}
+    return sorted((around | {2 * width, 2 * width + 1}) - {0})
+
+
+def edge_rows():
+    """Return numbers of rows from none to two tiles and one."""
+    return list(range(2 * TILE_ROWS + 2))
+
+
+def make_targets(rng, n, n_outputs, out_activation, dtype):
+    """Return targets of the kind that the outputs mean."""
+    if out_activation == "softmax":
+        y = rng.integers(0, n_outputs, (n, 1))
+    elif out_activation == "logistic":
+        y = rng.integers(0, 2, (n, n_outputs))
+    elif out_activation == "exp":
+        y = rng.poisson(1.5, (n, n_outputs))
+    else:
+        y = rng.standard_normal((n, n_outputs))
+    return y.astype(dtype)
+
+
+def make_problem(network, n, dtype, *, weighted=False, seed=0):
+    """Return X, y and the weights (None where not `weighted`) for a network."""
+    rng = np.random.default_rng(seed)
+    units = network["units"]
+    X = rng.standard_normal((n, units[0])).astype(dtype)
+    y = make_targets(rng, n, units[-1], network["out_activation"], dtype)
+    weight = rng.uniform(0.1, 2, n).astype(dtype) if weighted else None
+    return X, y, weight
+
+
+def make_parameters(units, dtype, seed=1):
+    """Return parameters of a size that saturates nothing, in scikit-learn's packing.
+
+    The same numbers in both dtypes.
+    """
+    rng = np.random.default_rng(seed)
+    pairs = list(itertools.pairwise(units))
+    weights = [rng.standard_normal(n * m) / np.sqrt(n) for n, m in pairs]
+    biases = [0.3 * rng.standard_normal(m) for _, m in pairs]
+    return np.concatenate([*weights, *biases]).astype(np.float32).astype(dtype)
+
+
+def run_epochs(
+    kinds, network, dtype, rule, problem, *, batch_size=8, alpha=0.0, n_threads=1,
+    epochs=1,
+):  # fmt: skip
+    """Train and return losses, parameters, moments, predictions as one tuple."""
+    make_engine, make_data, optimizer_kind = kinds
+    X, y, weight = problem
+    units = network["units"]
+    with make_engine(
+        **network,
+        dtype=dtype,
+        batch_size=batch_size,
+        optimizer=make_optimizer(rule, optimizer_kind),
+        n_threads=n_threads,
+    ) as engine:
+        engine.load(make_parameters(units, dtype))
+        data = make_data(X, y, weight)
+        rng = np.random.default_rng(2)
+        losses = [
+            engine.train_epoch(data, rng.permutation(len(y)), alpha)
+            for _ in range(epochs)
+        ]
+        parameters = np.empty(engine.n_parameters, dtype)
+        engine.store(parameters)
+        moments = engine.store_moments()
+        return (np.array(losses), parameters, *moments, engine.predict(X))
+
+
+def loss_and_gradient(kinds, network, dtype, problem, alpha, **settings):
+    """Return loss and gradient over all rows."""
+    make_engine, make_data, _ = kinds
+    with make_engine(**network, dtype=dtype, **settings) as engine:
+        engine.load(make_parameters(network["units"], dtype))
+        gradient = np.empty(engine.n_parameters, dtype)
+        value = engine.loss_gradient(make_data(*problem), alpha, gradient)
+    return value, gradient

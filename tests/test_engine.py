@@ -1,0 +1,265 @@
+"""The engine as its users see it: parameters in and out, what calls leave behind."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from fastmlp.kernels import Data, Engine, Optimizer, engine, predict_outputs
+from fastmlp.kernels._layout import OVERREAD
+from fastmlp.kernels._simd import TILE_ROWS
+from fastmlp.kernels._step import CHUNK_ROWS
+from tests.naive import ACTIVATIONS
+from tests.networks import (
+    BASE,
+    DTYPES,
+    KERNELS,
+    NAIVE,
+    TRAINING_RULES,
+    make_optimizer,
+    make_parameters,
+    make_problem,
+)
+
+UNITS = [(1, 1), (5, 3), (7, 33, 2), (33, 16, 65, 1)]
+
+
+def _train_and_store(kinds, dtype, alphas, parameters, moments=(), rule="momentum"):
+    """Return losses, parameters and moments after one epoch per alpha."""
+    make_engine, make_data, optimizer_kind = kinds
+    X, y, weight = make_problem(BASE, 30, dtype)
+    optimizer = make_optimizer(rule, optimizer_kind)
+    with make_engine(
+        **BASE, dtype=dtype, batch_size=8, optimizer=optimizer, n_threads=1
+    ) as network:
+        network.load(parameters, moments)
+        data = make_data(X, y, weight)
+        losses = [network.train_epoch(data, np.arange(30), a) for a in alphas]
+        stored = np.empty_like(parameters)
+        network.store(stored)
+        return losses, stored, network.store_moments()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rule", [None, *TRAINING_RULES])
+@pytest.mark.parametrize("units", UNITS)
+def test_what_is_loaded_is_stored(units, rule, dtype):
+    optimizer = None if rule is None else make_optimizer(rule)
+    network = BASE | {"units": units}
+    with Engine(**network, dtype=dtype, optimizer=optimizer) as comp:
+        parameters = make_parameters(units, dtype)
+        assert comp.n_parameters == parameters.size
+        n_moments = 0 if rule is None else optimizer.n_moments
+        moments = [make_parameters(units, dtype, seed) for seed in range(n_moments)]
+        comp.load(parameters, moments)
+        stored = np.empty_like(parameters)
+        comp.store(stored)
+        np.testing.assert_array_equal(stored, parameters)
+        assert len(comp.store_moments()) == n_moments
+        for a, b in zip(comp.store_moments(), moments, strict=True):
+            np.testing.assert_array_equal(a, b)
+        comp.load(parameters)
+        assert not any(moment.any() for moment in comp.store_moments())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rule", TRAINING_RULES)
+def test_training_goes_on_from_stored_state(rule, dtype):
+    """Two epochs in one engine, and in two that hand over, are the same bits."""
+    parameters = make_parameters(BASE["units"], dtype)
+    ref = _train_and_store(KERNELS, dtype, [0.1, 0.1], parameters, rule=rule)
+    X, y, _ = make_problem(BASE, 30, dtype)
+    optimizer, data = make_optimizer(rule), Data(X, y)
+    moments, losses = (), []
+    for _ in range(2):
+        with Engine(**BASE, dtype=dtype, batch_size=8, optimizer=optimizer) as comp:
+            comp.load(parameters, moments)
+            losses.append(comp.train_epoch(data, np.arange(30), 0.1))
+            comp.store(parameters)
+            moments = comp.store_moments()
+    assert optimizer.t == 8
+    np.testing.assert_allclose(losses, ref[0], rtol=4 * np.finfo(dtype).eps)
+    assert parameters.tobytes() == ref[1].tobytes()
+    for a, b in zip(moments, ref[2], strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+def test_penalty_may_change_between_epochs():
+    parameters = make_parameters(BASE["units"], np.float64)
+    alphas = [0.0, 0.5, 0.0, 0.1]
+    comp = _train_and_store(KERNELS, np.float64, alphas, parameters)
+    ref = _train_and_store(NAIVE, np.float64, alphas, parameters)
+    np.testing.assert_allclose(comp[0], ref[0], rtol=1e-12)
+    np.testing.assert_allclose(comp[1], ref[1], rtol=1e-10)
+
+
+def test_learning_rate_may_change_between_epochs():
+    X, y, _ = make_problem(BASE, 30, np.float64)
+    parameters = make_parameters(BASE["units"], np.float64)
+    stored = np.empty_like(parameters)
+    optimizer = Optimizer("sgd", learning_rate=0.1)
+    with Engine(**BASE, dtype=np.float64, batch_size=8, optimizer=optimizer) as comp:
+        comp.load(parameters)
+        optimizer.learning_rate = 0.0
+        comp.train_epoch(Data(X, y), np.arange(30), 0.1)
+        comp.store(stored)
+        np.testing.assert_array_equal(stored, parameters)
+        optimizer.learning_rate = 0.1
+        comp.train_epoch(Data(X, y), np.arange(30), 0.1)
+        comp.store(stored)
+        assert (stored != parameters).all()
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("rule", TRAINING_RULES)
+def test_gradient_between_epochs_leaves_training_alone(rule, n_threads):
+    """An engine with an optimizer gives the gradient too, and trains on as before."""
+    X, y, _ = make_problem(BASE, 30, np.float64)
+    parameters = make_parameters(BASE["units"], np.float64)
+    results = []
+    for make_engine, make_data, optimizer_kind in (KERNELS, NAIVE):
+        with make_engine(
+            **BASE, dtype=np.float64, batch_size=8, n_threads=n_threads,
+            optimizer=make_optimizer(rule, optimizer_kind),
+        ) as comp:  # fmt: skip
+            comp.load(parameters)
+            data, gradient = make_data(X, y), np.empty_like(parameters)
+            first = comp.train_epoch(data, np.arange(30), 0.1)
+            value = comp.loss_gradient(data, 0.1, gradient)
+            second = comp.train_epoch(data, np.arange(30), 0.1)
+            stored = np.empty_like(parameters)
+            comp.store(stored)
+            moments = comp.store_moments()
+        results.append((first, value, gradient, second, stored, *moments))
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-13)
+
+
+def test_part_of_the_rows():
+    """Rows that are not in `order` have no influence, whatever they hold."""
+    X, y, weight = make_problem(BASE, 30, np.float64, weighted=True)
+    order = np.array([7, 7, 3, 20, 11, 0, 29, 1, 2])
+    others = np.setdiff1d(np.arange(30), order)
+    results = []
+    for _ in range(2):
+        optimizer = make_optimizer("momentum")
+        with Engine(
+            **BASE, dtype=np.float64, batch_size=4, optimizer=optimizer
+        ) as comp:
+            comp.load(make_parameters(BASE["units"], np.float64))
+            loss = comp.train_epoch(Data(X, y, weight), order, 0.1)
+            stored = np.empty(comp.n_parameters)
+            comp.store(stored)
+        results.append((loss, stored.tobytes()))
+        X[others] = np.nan
+        weight[others] = np.nan
+    assert results[0] == results[1]
+    assert np.isfinite(results[0][0])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("units", UNITS)
+def test_finite(units, dtype):
+    network = BASE | {"units": units}
+    with Engine(**network, dtype=dtype, optimizer=make_optimizer("sgd")) as comp:
+        for value in (np.nan, np.inf, -np.inf):
+            for place in (0, -1):
+                parameters = make_parameters(units, dtype)
+                comp.load(parameters)
+                assert comp.finite()
+                parameters[place] = value
+                comp.load(parameters)
+                assert not comp.finite()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_threads", [None, 1, 2, 4, 1000])
+def test_predict_in_pieces(n_threads, dtype):
+    network = BASE | {"units": (5, 33, 3)}
+    X, _, _ = make_problem(network, 5 * TILE_ROWS + 3, dtype)
+    parameters = make_parameters(network["units"], dtype)
+    ref = None
+    for batch in (1, TILE_ROWS, 3 * TILE_ROWS, 1000):
+        with Engine(
+            **network, dtype=dtype, batch_size=batch, n_threads=n_threads
+        ) as comp:
+            comp.load(parameters)
+            for n in (0, 1, TILE_ROWS, TILE_ROWS + 1, len(X)):
+                out = comp.predict(X[:n])
+                assert (out.shape, out.dtype) == ((n, 3), dtype)
+                ref = comp.predict(X) if ref is None else ref
+                assert out.tobytes() == ref[:n].tobytes()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("out_activation", ["identity", "logistic", "softmax", "exp"])
+@pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"])
+def test_any_number_of_rows_is_the_same_bits(activation, out_activation, dtype):
+    """With a copy in panels or without, whatever stands behind the parameters."""
+    for units in UNITS:
+        network = {
+            "units": units,
+            "activation": activation,
+            "out_activation": out_activation,
+            "loss": "unused",
+        }
+        X, _, _ = make_problem(network, 2 * CHUNK_ROWS + 3, dtype)
+        beyond = np.full(OVERREAD, np.nan, dtype)
+        parameters = np.append(make_parameters(units, dtype), beyond)[:-OVERREAD]
+        with Engine(**network, dtype=dtype) as comp:
+            comp.load(parameters)
+            ref = comp.predict(X)
+        for n in (1, 2, 3, TILE_ROWS + 1, CHUNK_ROWS, CHUNK_ROWS + 1, len(X)):
+            out = predict_outputs(units, parameters, activation, out_activation, X[:n])
+            assert out.tobytes() == ref[:n].tobytes()
+            assert np.isfinite(out).all()
+
+
+def test_no_hidden_layer_uses_the_output_activation_alone():
+    rng = np.random.default_rng(0)
+    W, b, X = rng.standard_normal((5, 3)), rng.standard_normal(3), np.eye(4, 5)
+    for name in ("identity", "logistic", "softmax", "exp"):
+        with Engine((5, 3), "relu", name, "unused", np.float64) as comp:
+            comp.load(np.concatenate([W.ravel(), b]))
+            ref = (X @ W + b) if name == "identity" else ACTIVATIONS[name](X @ W + b)
+            np.testing.assert_allclose(comp.predict(X), ref, rtol=1e-13)
+
+
+def test_threads_end_with_the_engine():
+    before = threading.active_count()
+    X, y, _ = make_problem(BASE, 64, np.float64)
+    with Engine(
+        **BASE, dtype=np.float64, batch_size=32, optimizer=make_optimizer("sgd"),
+        n_threads=3,
+    ) as comp:  # fmt: skip
+        comp.load(make_parameters(BASE["units"], np.float64))
+        comp.train_epoch(Data(X, y), np.arange(64), 0.0)
+        assert threading.active_count() == before + 2
+        comp.predict(X)
+        assert threading.active_count() == before + 2
+    assert threading.active_count() == before
+
+
+def test_epoch_that_fails_in_one_thread_leaves_an_engine_that_works(monkeypatch):
+    X, y, _ = make_problem(BASE, 64, np.float64)
+    parameters = make_parameters(BASE["units"], np.float64)
+    compiled, results = engine.train, []
+
+    def failing(thread, *arguments):
+        if thread == 1:
+            raise MemoryError("on purpose")
+        return compiled(thread, *arguments)
+
+    with Engine(
+        **BASE, dtype=np.float64, batch_size=32, optimizer=make_optimizer("sgd"),
+        n_threads=2,
+    ) as comp:  # fmt: skip
+        for fails in (False, True, False):
+            monkeypatch.setattr(engine, "train", failing if fails else compiled)
+            comp.load(parameters)
+            if fails:
+                with pytest.raises(MemoryError, match="on purpose"):
+                    comp.train_epoch(Data(X, y), np.arange(64), 0.1)
+            else:
+                results.append(comp.train_epoch(Data(X, y), np.arange(64), 0.1))
+    assert results[0] == results[1]

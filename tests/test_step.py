@@ -1,0 +1,290 @@
+"""Whole epochs: against NumPy, central differences, and any number of threads."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from fastmlp.kernels import ACTIVATIONS, LOSSES, Data, Engine, Optimizer
+from fastmlp.kernels._simd import TILE_ROWS
+from fastmlp.kernels._step import CHUNK_DEPTH, CHUNK_ROWS
+from tests.networks import (
+    BASE,
+    DTYPES,
+    KERNELS,
+    NAIVE,
+    TRAINING_RULES,
+    loss_and_gradient,
+    make_parameters,
+    make_problem,
+    run_epochs,
+)
+
+WIDTHS = [1, 7, 16, 31, 32, 33, 65]
+
+
+def _assert_close(comp, ref, dtype, factor=200):
+    for a, b in zip(comp, ref, strict=True):
+        b = np.asarray(b, np.float64)
+        bound = factor * np.finfo(dtype).eps * (1 + abs(b))
+        assert (abs(a - b) <= bound).all()
+
+
+def _wide(problem):
+    """Return the same numbers in float64, which references are computed in."""
+    return tuple(None if a is None else a.astype(np.float64) for a in problem)
+
+
+def _compare(network, dtype, rule, problem, **settings):
+    comp = run_epochs(KERNELS, network, dtype, rule, problem, **settings)
+    ref = run_epochs(NAIVE, network, np.float64, rule, _wide(problem), **settings)
+    _assert_close(comp, ref, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("out_activation, loss", LOSSES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("rule", TRAINING_RULES)
+def test_epochs_equal_naive(rule, activation, out_activation, loss, dtype):
+    network = {
+        "units": (5, 9, 3),
+        "activation": activation,
+        "out_activation": out_activation,
+        "loss": loss,
+    }
+    for weighted in (False, True):
+        problem = make_problem(network, 21, dtype, weighted=weighted)
+        for alpha in (0.0, 0.3):
+            _compare(network, dtype, rule, problem, alpha=alpha, epochs=2)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("hidden", [(), (1,), *[(n, n) for n in WIDTHS], (5, 33, 2)])
+@pytest.mark.parametrize("n_outputs", [1, 2, 10, 33, 65])
+def test_widths(n_outputs, hidden, dtype):
+    network = BASE | {"units": (7, *hidden, n_outputs), "activation": "relu"}
+    problem = make_problem(network, 20, dtype)
+    _compare(network, dtype, "momentum", problem, alpha=0.1)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_features", WIDTHS)
+def test_features(n_features, dtype):
+    network = BASE | {"units": (n_features, 5, 2)}
+    X, y, weight = make_problem(network, 20, dtype)
+    _compare(network, dtype, "adam", (X, y, weight))
+    X = sparse.csr_array(np.where(X > 0, X, 0))
+    _compare(network, dtype, "adam", (X, y, weight))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("batch", [1, CHUNK_ROWS + 1, CHUNK_DEPTH + 1, 1300])
+def test_batches_of_several_chunks(batch, dtype):
+    network = BASE | {"units": (7, 33, 3)}
+    n = 1300 if batch > 1 else 50
+    problem = make_problem(network, n, dtype, weighted=True)
+    for n_threads in (1, 2):
+        _compare(
+            network, dtype, "nesterov", problem, batch_size=batch, n_threads=n_threads
+        )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("skipped", [(0,), (1,), (2,), (0, 1), (0, 1, 2)])
+def test_minibatch_without_weight_is_passed_over(skipped, n_threads, dtype):
+    network, rows = BASE, 2 * TILE_ROWS + 3
+    X, y, weight = make_problem(network, 3 * rows, dtype, weighted=True)
+    for i in skipped:
+        weight[i * rows : (i + 1) * rows] = 0
+    parameters = make_parameters(network["units"], dtype)
+    results = []
+    for make_engine, make_data, optimizer_kind in (KERNELS, NAIVE):
+        optimizer = optimizer_kind(
+            "adam", learning_rate=0.01, beta_1=0.9, beta_2=0.99, epsilon=1e-3
+        )
+        with make_engine(
+            **network, dtype=dtype, batch_size=rows, optimizer=optimizer,
+            n_threads=n_threads,
+        ) as engine:  # fmt: skip
+            engine.load(parameters)
+            data = make_data(X, y, weight)
+            loss = engine.train_epoch(data, np.arange(3 * rows), 0.1)
+            stored = np.empty_like(parameters)
+            engine.store(stored)
+        results.append((loss, optimizer.t, stored))
+    _assert_close(*results, dtype)
+    if len(skipped) == 3:
+        assert results[0][0] == 0
+        np.testing.assert_array_equal(results[0][2], parameters)
+
+
+def _everything(n_threads, dtype, network, problem, batch, rule):
+    settings = {"batch_size": batch, "n_threads": n_threads}
+    trained = run_epochs(
+        KERNELS, network, dtype, rule, problem, alpha=0.1, epochs=2, **settings
+    )
+    value, gradient = loss_and_gradient(
+        KERNELS, network, dtype, problem, 0.1, **settings
+    )
+    return [np.asarray(a).tobytes() for a in (*trained, value, gradient)]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("batch", [1, 7, 8, 9, 33, 200])
+@pytest.mark.parametrize("form", ["dense", "csr"])
+def test_number_of_threads_changes_no_bit(form, batch, dtype):
+    network = BASE | {"units": (10, 33, 65, 3)}
+    X, y, weight = make_problem(network, 203, dtype, weighted=batch % 2 == 0)
+    if form == "csr":
+        X = sparse.csr_array(np.where(X > 0, X, 0))
+    rule = "adam" if form == "dense" else "momentum"
+    arguments = dtype, network, (X, y, weight), batch, rule
+    ref = _everything(1, *arguments)
+    for n_threads in (2, 3, 4, 50):
+        assert _everything(n_threads, *arguments) == ref
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("out_activation, loss", LOSSES)
+def test_threads_and_every_loss(out_activation, loss, dtype):
+    network = BASE | {"out_activation": out_activation, "loss": loss}
+    problem = make_problem(network, 50, dtype)
+    ref = _everything(1, dtype, network, problem, 30, "sgd")
+    for n_threads in (2, 3):
+        assert _everything(n_threads, dtype, network, problem, 30, "sgd") == ref
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rows_do_not_depend_on_each_other(dtype):
+    """A row's prediction is the same bits alone and among others."""
+    network = BASE | {"units": (10, 33, 17)}
+    X, _, _ = make_problem(network, 40, dtype)
+    parameters = make_parameters(network["units"], dtype)
+    with Engine(**network, dtype=dtype, batch_size=16) as engine:
+        engine.load(parameters)
+        whole = engine.predict(X)
+        for rows in ([0], [39], [5, 3], range(1, 12), range(7, 40)):
+            comp = engine.predict(X, np.array(rows))
+            assert comp.tobytes() == whole[list(rows)].tobytes()
+
+
+@pytest.mark.parametrize("out_activation, loss", LOSSES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_gradient_is_that_of_the_loss(activation, out_activation, loss):
+    # The squared error steps along the sum over outputs but reports their mean.
+    n_outputs = 1 if loss == "squared_error" else 3
+    network = {
+        "units": (4, 6, 5, n_outputs),
+        "activation": activation,
+        "out_activation": out_activation,
+        "loss": loss,
+    }
+    X, y, weight = make_problem(network, 11, np.float64, weighted=True)
+    data, h, alpha = Data(X, y, weight), 1e-6, 0.2
+    parameters = make_parameters(network["units"], np.float64)
+    with Engine(**network, dtype=np.float64, batch_size=4) as engine:
+        unused = np.empty_like(parameters)
+
+        def value(moved):
+            engine.load(moved)
+            return engine.loss_gradient(data, alpha, unused)
+
+        ref = np.empty_like(parameters)
+        for i in range(parameters.size):
+            step = h * (np.arange(parameters.size) == i)
+            ref[i] = (value(parameters + step) - value(parameters - step)) / (2 * h)
+        engine.load(parameters)
+        comp = np.empty_like(parameters)
+        engine.loss_gradient(data, alpha, comp)
+    np.testing.assert_allclose(comp, ref, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("out_activation, loss", LOSSES)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_loss_and_gradient_equal_naive(weighted, out_activation, loss, dtype):
+    network = BASE | {"out_activation": out_activation, "loss": loss}
+    for n, batch in ((1, 8), (100, 8), (100, 33), (100, 1000)):
+        problem = make_problem(network, n, dtype, weighted=weighted)
+        comp = loss_and_gradient(
+            KERNELS, network, dtype, problem, 0.1, batch_size=batch
+        )
+        ref = loss_and_gradient(NAIVE, network, np.float64, _wide(problem), 0.1)
+        _assert_close(comp, ref, dtype, 50)
+
+
+def _sums(n, dtype):
+    """Return X, y: a linear network's gradient sums n numbers of much the same size."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(0.05, 0.15, (n, 3)).astype(dtype)
+    y = rng.uniform(-0.35, -0.25, (n, 1)).astype(dtype)
+    return X, y
+
+
+def _error_after_one_step(n, n_threads=1):
+    """Relative error of a float32 step over one minibatch of all n rows."""
+    X, y = _sums(n, np.float32)
+    parameters = np.zeros(4, np.float32)
+    optimizer = Optimizer("sgd", learning_rate=1.0)
+    with Engine(
+        (3, 1), "relu", "identity", "squared_error", np.float32,
+        batch_size=n, optimizer=optimizer, n_threads=n_threads,
+    ) as engine:  # fmt: skip
+        engine.load(parameters)
+        loss = engine.train_epoch(Data(X, y), np.arange(n), 0.0)
+        engine.store(parameters)
+    X, y = X.astype(np.float64), y.astype(np.float64)
+    ref = np.append(X.T @ y[:, 0], y.sum()) / n
+    np.testing.assert_allclose(loss, 0.5 * (y**2).mean(), rtol=1e-6)
+    return abs(parameters / ref - 1).max()
+
+
+def test_error_of_float32_sums_does_not_grow_with_the_rows():
+    assert _error_after_one_step(1_000) < 2e-6
+    assert _error_after_one_step(20_000) < 2e-6
+    assert _error_after_one_step(200_000) < 2e-6
+
+
+def test_error_of_the_float32_gradient_does_not_grow_with_the_rows():
+    n = 1_000_000
+    X, y = _sums(n, np.float32)
+    with Engine((3, 1), "relu", "identity", "squared_error", np.float32) as engine:
+        engine.load(np.zeros(4, np.float32))
+        gradient = np.empty(4, np.float32)
+        loss = engine.loss_gradient(Data(X, y), 0.0, gradient)
+    X, y = X.astype(np.float64), y.astype(np.float64)
+    ref = -np.append(X.T @ y[:, 0], y.sum()) / n
+    np.testing.assert_allclose(gradient, ref, rtol=4e-6)
+    np.testing.assert_allclose(loss, 0.5 * (y**2).mean(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_bad_numbers_show_in_loss_and_parameters(value, activation, dtype):
+    network = BASE | {"activation": activation}
+    X, y, weight = make_problem(network, 16, dtype)
+    X[3, 2] = value
+    with np.errstate(all="ignore"):
+        losses, parameters, *_ = run_epochs(
+            KERNELS, network, dtype, "sgd", (X, y, weight), batch_size=16
+        )
+    # An infinite feature saturates bounded activations; then 0 * inf is the gradient.
+    assert np.isnan(parameters).any()
+    if np.isnan(value):
+        assert np.isnan(losses).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_bad_rows_of_one_minibatch_leave_the_next_alone(dtype):
+    """What stands in the rows and padding of the minibatch before is not read."""
+    network = BASE | {"units": (5, 9, 9, 3)}
+    X, _, _ = make_problem(network, 40, dtype)
+    X[:16] = np.nan
+    parameters = make_parameters(network["units"], dtype)
+    with Engine(**network, dtype=dtype, batch_size=16) as engine:
+        engine.load(parameters)
+        ref = engine.predict(X[16:])
+        assert np.isnan(engine.predict(X)[:16]).all()
+        assert np.isfinite(engine.predict(X)[16:]).all()
+        assert engine.predict(X[16:]).tobytes() == ref.tobytes()

@@ -1,0 +1,184 @@
+"""Threads that meet at barriers, and what an error in one of them leaves behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numba
+import numpy as np
+import pytest
+
+from fastmlp.kernels import _team
+from fastmlp.kernels._simd import TILE_ROWS
+from fastmlp.kernels._team import Team, available_cores, choose_threads, wait
+
+LINE = 16
+ROUNDS = 2000
+
+
+@numba.njit(nogil=True)
+def _meet(thread, barrier, n_threads, counters, rounds):
+    """Count rounds; return how often another thread's count was not the same."""
+    late = 0
+    for i in range(rounds):
+        counters[thread * LINE] = i + 1
+        if wait(barrier, n_threads):
+            return -1
+        for other in range(n_threads):
+            late += counters[other * LINE] != i + 1
+        if wait(barrier, n_threads):
+            return -1
+    return late
+
+
+def _run(team, rounds=ROUNDS):
+    counters = np.zeros(LINE * team.n_threads, np.int64)
+    late = np.full(team.n_threads, -2)
+
+    def meet(thread, barrier):
+        late[thread] = _meet(thread, barrier, team.n_threads, counters, rounds)
+
+    team.run(meet, team.barrier)
+    return late.tolist(), counters[::LINE].tolist()
+
+
+def _assert_works(team):
+    n = team.n_threads
+    assert _run(team) == ([0] * n, [ROUNDS] * n)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3, 4, 7])
+def test_nobody_leaves_before_all_are_there(n_threads):
+    with Team(n_threads) as team:
+        _assert_works(team)
+        _assert_works(team)
+
+
+def test_threads_are_numbered_and_the_callers_result_returned():
+    with Team(3) as team:
+        seen = {}
+
+        def note(thread, argument):
+            seen[thread] = threading.get_ident()
+            return thread, argument
+
+        assert team.run(note, "x") == (0, "x")
+    assert sorted(seen) == [0, 1, 2]
+    assert seen[0] == threading.get_ident()
+    assert len(set(seen.values())) == 3
+
+
+def test_threads_end_with_the_context():
+    before = threading.active_count()
+    with Team(4) as team:
+        assert threading.active_count() == before
+        _run(team, 1)
+        threads = list(team._threads)
+        assert threading.active_count() == before + 3
+    assert not any(thread.is_alive() for thread in threads)
+    # A team may be used again: it starts new ones.
+    _assert_works(team)
+    team.close()
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("bad", [0, 1, 2])
+def test_error_in_one_thread_frees_the_others(bad, error):
+    with Team(3) as team:
+        counters = np.zeros(LINE * 3, np.int64)
+        results = {}
+
+        def meet(thread, barrier):
+            if thread == bad:
+                raise error("on purpose")
+            results[thread] = _meet(thread, barrier, 3, counters, 10)
+
+        for _ in range(3):
+            with pytest.raises(error, match="on purpose"):
+                team.run(meet, team.barrier)
+            # They have all come back, told that the barrier was broken.
+            assert results == {i: -1 for i in range(3) if i != bad}
+            results.clear()
+        _assert_works(team)
+        threads = list(team._threads)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def test_interrupt_while_the_caller_waits_for_the_others():
+    """`run` never returns while a thread may still write to its arrays."""
+    with Team(2) as team:
+        log = []
+
+        def work(thread):
+            if thread == 0:
+                return
+            time.sleep(0.05)
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            time.sleep(0.2)
+            log.append("done")
+
+        for i in range(3):
+            with pytest.raises(KeyboardInterrupt):
+                team.run(work)
+            assert log == ["done"] * (i + 1)
+        _assert_works(team)
+
+
+def test_exiting_interpreter_does_not_wait_for_a_team():
+    code = (
+        "from fastmlp.kernels._team import Team\n"
+        "team = Team(3)\n"
+        "team.run(lambda thread: None)\n"
+        "print('end')\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "end\n", "")
+
+
+def test_arguments_are_let_go():
+    """A waiting thread would keep a whole X alive."""
+    with Team(2) as team:
+        array = np.zeros(5)
+        before = sys.getrefcount(array)
+        team.run(lambda thread, array: None, array)
+        assert sys.getrefcount(array) == before
+
+
+@pytest.mark.parametrize("limit, cores", [("1", 1), ("", None), ("x", None)])
+def test_cores_are_limited_by_the_environment(limit, cores, monkeypatch):
+    monkeypatch.setenv("NUMBA_NUM_THREADS", limit)
+    monkeypatch.setattr(_team.joblib, "cpu_count", lambda: 5)
+    assert available_cores() == (cores or 5)
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity"), reason="affinity can be set on Linux only"
+)
+def test_cores_follow_the_affinity():
+    code = (
+        "import os\n"
+        "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "from fastmlp.kernels._team import available_cores\n"
+        "print(available_cores())\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert run.stdout == "1\n"
+
+
+def test_small_jobs_get_one_thread_and_large_ones_all(monkeypatch):
+    monkeypatch.setattr(_team, "available_cores", lambda: 5)
+    assert [choose_threads(None, worth, 1000) for worth in (0, 1.9, 2, 3.5, 99)] == [
+        *(1, 1, 2, 3, 5)
+    ]
+    # No more than there are tiles, whatever is asked.
+    assert choose_threads(None, 99, 2 * TILE_ROWS) == 2
+    assert choose_threads(8, 0, 2 * TILE_ROWS + 1) == 3
+    assert choose_threads(8, 0, 0) == 1
