@@ -12,7 +12,7 @@ import joblib
 import numpy as np
 from numba import types
 
-from ._jit import jit
+from ._jit import entry, jit
 from ._simd import TILE_ROWS, atomic_add, atomic_load, atomic_store
 
 # Where the barrier's words lie: each on a cache line of its own, so that those who spin
@@ -23,6 +23,13 @@ _WORDS = 48
 # Some 10 us of spinning: longer than the threads of one minibatch are apart, shorter
 # than a time slice lost to a thread that waits for this core.
 _SPINS = 2000
+
+# A thread that sleeps takes some 100 us to wake, a quarter of an epoch on a small set:
+# between two epochs threads look out for the next one for a while before they sleep.
+_LOOKOUTS = 500
+
+# Where the signals lie: runs that have begun, and threads that have finished theirs.
+_BEGUN, _FINISHED = 0, 16
 
 _yield_to_others = types.ExternalFunction(
     "SwitchToThread" if os.name == "nt" else "sched_yield", types.int32()
@@ -59,6 +66,22 @@ def wait(words, n_threads):
         if spins > _SPINS:
             _yield_to_others()
     return False
+
+
+@entry
+def look_out(words, place, value):
+    """Wait for a while, awake, for ``words[place]`` to become `value` or more."""
+    for spins in range(_SPINS + _LOOKOUTS):
+        if atomic_load(words, place) >= value:
+            return
+        if spins > _SPINS:
+            _yield_to_others()
+
+
+@entry
+def announce(words, place):
+    """Add 1 to ``words[place]``, for those who look out for it."""
+    atomic_add(words, place, 1)
 
 
 def available_cores():
@@ -99,6 +122,7 @@ class Team:
         self.barrier = make_barrier()
         self._tasks = [queue.SimpleQueue() for _ in range(n_threads - 1)]
         self._done = queue.SimpleQueue()
+        self._signals = np.zeros(_WORDS, np.int64)
         self._threads = []
 
     def __enter__(self):
@@ -109,8 +133,12 @@ class Team:
 
     def close(self):
         """End the threads; the next `run` would start new ones."""
-        for tasks, thread in zip(self._tasks, self._threads, strict=False):
+        if not self._threads:
+            return
+        for tasks in self._tasks:
             tasks.put(None)
+        announce(self._signals, _BEGUN)
+        for thread in self._threads:
             thread.join()
         self._threads = []
 
@@ -125,11 +153,12 @@ class Team:
         if not self._threads:
             self._start()
         finished, error, result = [], None, None
-        sent = 0
+        sent, finishing = 0, int(self._signals[_FINISHED]) + len(self._threads)
         try:
             for tasks in self._tasks:
                 tasks.put((function, arguments, finished))
                 sent += 1
+            announce(self._signals, _BEGUN)
             result = function(0, *arguments)
         except BaseException as raised:
             error = raised
@@ -137,6 +166,7 @@ class Team:
         # An interrupt while the others still work must wait for them too.
         while len(finished) < sent:
             try:
+                look_out(self._signals, _FINISHED, finishing)
                 self._done.get()
             except BaseException as raised:
                 error = raised
@@ -148,6 +178,7 @@ class Team:
         return result
 
     def _start(self):
+        self._signals[:] = 0
         for number, tasks in enumerate(self._tasks, start=1):
             # Daemons: an interpreter that exits in the middle of a fit does not hang.
             thread = threading.Thread(
@@ -157,6 +188,7 @@ class Team:
             self._threads.append(thread)
 
     def _work(self, number, tasks):
+        begun = 1
         while (task := tasks.get()) is not None:
             function, arguments, finished = task
             error = None
@@ -169,4 +201,7 @@ class Team:
             task = function = arguments = None
             finished.append(error)
             finished = error = None
+            announce(self._signals, _FINISHED)
             self._done.put(None)
+            begun += 1
+            look_out(self._signals, _BEGUN, begun)
