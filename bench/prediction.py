@@ -48,7 +48,9 @@ class Fastmlp:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             own.fit(X, y)
-        own.coefs_, own.intercepts_ = model.coefs_, model.intercepts_
+        arrays = model.coefs_ + model.intercepts_
+        for own_array, array in zip(own.coefs_ + own.intercepts_, arrays, strict=True):
+            own_array[...] = array
         self.predict_proba, self.predict = own.predict_proba, own.predict
 
 

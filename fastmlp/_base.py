@@ -259,6 +259,7 @@ class BaseMLP(BaseEstimator, ABC):
             target.out_activation,
             batch_size=self._clipped_batch_size(len(split.rows)),
             optimizer=optimizer,
+            sparse=data.sparse,
         )
         with engine:
             engine.load(
@@ -291,7 +292,7 @@ class BaseMLP(BaseEstimator, ABC):
         The loss is evaluated in the type of the parameters, and unless `dtype` is set
         the result stays in SciPy's float64, both as in scikit-learn.
         """
-        with self._engine(network, target.out_activation) as engine:
+        with self._engine(network, target.out_activation, sparse=data.sparse) as engine:
             result, outcome = LBFGS(
                 engine,
                 network.parameters,

@@ -12,7 +12,6 @@ import mmap
 import sys
 
 import numpy as np
-from scipy import sparse
 
 from fastmlp.kernels import Engine, engine, prediction
 from fastmlp.kernels._activations import OUTPUTS
@@ -26,6 +25,7 @@ from tests.networks import (
     BASE,
     KERNELS,
     loss_and_gradient,
+    make_csr,
     make_parameters,
     make_problem,
     run_epochs,
@@ -40,7 +40,8 @@ FORMS = {
     "strided": lambda X: np.repeat(np.repeat(X, 2, axis=0), 3, axis=1)[::2, ::3],
     "negative": lambda X: np.ascontiguousarray(X[::-1, ::-1])[::-1, ::-1],
     "one row": lambda X: np.broadcast_to(X[0], X.shape),
-    "csr": lambda X: sparse.csr_array(np.where(X > 0, X, 0)),
+    "full csr": lambda X: make_csr(X, 0.5),
+    "csr": lambda X: make_csr(X, 0.1),
 }
 
 

@@ -7,6 +7,7 @@ fails by name where a reference for it is missing.
 import itertools
 
 import numpy as np
+from scipy import sparse
 
 from fastmlp.kernels import ACTIVATIONS, LOSSES, Data, Engine, Optimizer
 from fastmlp.kernels._optimizers import RULES
@@ -102,6 +103,16 @@ def make_parameters(units, dtype, seed=1):
     return np.concatenate([*weights, *biases]).astype(np.float32).astype(dtype)
 
 
+def _sparse(data):
+    """Return what an engine has to be told of its data."""
+    return {"sparse": True} if getattr(data, "sparse", False) else {}
+
+
+def make_csr(X, share):
+    """Return X with about that share of its elements stored, the others zero."""
+    return sparse.csr_array(np.where(np.quantile(X, 1 - share) < X, X, 0))
+
+
 def run_epochs(
     kinds, network, dtype, rule, problem, *, batch_size=8, alpha=0.0, n_threads=1,
     epochs=1,
@@ -110,7 +121,9 @@ def run_epochs(
     make_engine, make_data, optimizer_kind = kinds
     X, y, weight = problem
     units = network["units"]
+    data = make_data(X, y, weight)
     with make_engine(
+        **_sparse(data),
         **network,
         dtype=dtype,
         batch_size=batch_size,
@@ -118,7 +131,6 @@ def run_epochs(
         n_threads=n_threads,
     ) as engine:
         engine.load(make_parameters(units, dtype))
-        data = make_data(X, y, weight)
         rng = np.random.default_rng(2)
         losses = [
             engine.train_epoch(data, rng.permutation(len(y)), alpha)
@@ -133,8 +145,9 @@ def run_epochs(
 def loss_and_gradient(kinds, network, dtype, problem, alpha, **settings):
     """Return loss and gradient over all rows."""
     make_engine, make_data, _ = kinds
-    with make_engine(**network, dtype=dtype, **settings) as engine:
+    data = make_data(*problem)
+    with make_engine(**network, **_sparse(data), dtype=dtype, **settings) as engine:
         engine.load(make_parameters(network["units"], dtype))
         gradient = np.empty(engine.n_parameters, dtype)
-        value = engine.loss_gradient(make_data(*problem), alpha, gradient)
+        value = engine.loss_gradient(data, alpha, gradient)
     return value, gradient

@@ -6,7 +6,7 @@ from scipy import sparse
 
 from fastmlp.kernels import Engine
 from fastmlp.kernels._rows import Data, describe
-from tests.networks import DTYPES, edge_sizes
+from tests.networks import DTYPES, edge_sizes, make_csr
 
 N_ROWS = 21
 
@@ -65,6 +65,25 @@ def test_form_of_x_changes_nothing(form, dtype):
     for n_features in edge_sizes(dtype):
         X = _example(n_features, dtype)
         np.testing.assert_array_equal(_through_identity(FORMS[form](X), dtype), X)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_few_stored_elements(dtype):
+    for n_features in edge_sizes(dtype):
+        X = make_csr(_example(n_features, dtype), 0.1)
+        assert Data(X, np.zeros((N_ROWS, 1))).sparse
+        np.testing.assert_array_equal(_through_identity(X, dtype), X.toarray())
+
+
+def test_engine_for_sparse_rows_refuses_dense_ones():
+    X = _example(5, np.float64)
+    with Engine(
+        (5, 1), "relu", "identity", "squared_error", np.float64, sparse=True
+    ) as engine:
+        with pytest.raises(ValueError, match="sparse"):
+            engine.predict(X)
+        with pytest.raises(ValueError, match="sparse"):
+            engine.loss_gradient(Data(X, np.zeros((N_ROWS, 1))), 0.0, np.empty(6))
 
 
 @pytest.mark.parametrize("form", ["C", "F", "csr"])
@@ -136,9 +155,10 @@ def test_dense_x_is_not_copied(form):
     assert (places.min(), places.max()) == (0, values.size - 1)
 
 
-def test_csr_is_not_copied():
-    X = sparse.csr_array(_example(7, np.float64))
-    values, indices, _ = describe(X)
+@pytest.mark.parametrize("share", [0.1, 0.9])
+def test_csr_is_not_copied(share):
+    X = make_csr(_example(7, np.float64), share)
+    values, indices, *_ = describe(X)
     assert np.shares_memory(values, X.data)
     assert np.shares_memory(indices, X.indices)
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from scipy import sparse
 
 from fastmlp.kernels import ACTIVATIONS, LOSSES, Data, Engine, Optimizer
 from fastmlp.kernels._simd import TILE_ROWS
@@ -14,6 +13,7 @@ from tests.networks import (
     NAIVE,
     TRAINING_RULES,
     loss_and_gradient,
+    make_csr,
     make_parameters,
     make_problem,
     run_epochs,
@@ -72,8 +72,8 @@ def test_features(n_features, dtype):
     network = BASE | {"units": (n_features, 5, 2)}
     X, y, weight = make_problem(network, 20, dtype)
     _compare(network, dtype, "adam", (X, y, weight))
-    X = sparse.csr_array(np.where(X > 0, X, 0))
-    _compare(network, dtype, "adam", (X, y, weight))
+    for share in (0.5, 0.1):
+        _compare(network, dtype, "adam", (make_csr(X, share), y, weight))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -131,12 +131,12 @@ def _everything(n_threads, dtype, network, problem, batch, rule):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("batch", [1, 7, 8, 9, 33, 200])
-@pytest.mark.parametrize("form", ["dense", "csr"])
+@pytest.mark.parametrize("form", ["dense", "full csr", "csr"])
 def test_number_of_threads_changes_no_bit(form, batch, dtype):
     network = BASE | {"units": (10, 33, 65, 3)}
     X, y, weight = make_problem(network, 203, dtype, weighted=batch % 2 == 0)
-    if form == "csr":
-        X = sparse.csr_array(np.where(X > 0, X, 0))
+    if form != "dense":
+        X = make_csr(X, 0.1 if form == "csr" else 0.5)
     rule = "adam" if form == "dense" else "momentum"
     arguments = dtype, network, (X, y, weight), batch, rule
     ref = _everything(1, *arguments)

@@ -42,6 +42,7 @@ LAYER = np.dtype(
 # weights, and with the first of them the panel's biases.
 UNIT = np.dtype(
     [
+        ("first", np.int64),  # the first feature of its rows; -1: not the first layer
         ("rows", np.int64),
         ("columns", np.int64),
         ("padding", np.int64),  # vectors of the panel that are padding
@@ -112,6 +113,8 @@ class Layout:
         Whether the parameters stay in scikit-learn's packing, outside the block: for
         few rows, which are not worth a copy into panels. Kernels may read up to
         `OVERREAD` elements beyond the last.
+    sparse : bool, default=False
+        Whether X stays sparse, so that the first layer's inputs need no room.
     n_moments : int, default=None
         Moments of the optimizer. None leaves out all that only training needs.
     n_threads : int, default=1
@@ -134,6 +137,7 @@ class Layout:
         keeps_scores,
         by_rows=False,
         flat=False,
+        sparse=False,
         n_moments=None,
         n_threads=1,
     ):
@@ -151,7 +155,7 @@ class Layout:
             self._point_at_flat()
         else:
             self._place_parameters()
-        self._place_minibatch(keeps_scores, n_moments is not None)
+        self._place_minibatch(keeps_scores, sparse, n_moments is not None)
         self._place_rows(by_rows)
         if n_moments is not None:
             self._place_training(n_threads)
@@ -186,11 +190,11 @@ class Layout:
         layers["biases"] = weights.sum() + np.cumsum(layers["fan_out"])
         layers["biases"] -= layers["fan_out"]
 
-    def _place_minibatch(self, keeps_scores, training):
+    def _place_minibatch(self, keeps_scores, sparse, training):
         def region(panels):
             return self._reserve(panels * self.capacity * self.width)
 
-        outputs, deltas = region(self.layers[0]["in_panels"]), -1
+        outputs, deltas = -1 if sparse else region(self.layers[0]["in_panels"]), -1
         last = len(self.layers) - 1
         for i, layer in enumerate(self.layers):
             layer["inputs"], layer["input_deltas"] = outputs, deltas
@@ -251,6 +255,7 @@ class Layout:
         first = layer["transposed"] < 0
         blocks = layer["transposed"] + (k * n_out + j) * width * width
         units["transposed"] = -1 if first else blocks
+        units["first"] = k * width if first else -1
         units["inputs"] = layer["inputs"] + k * self.capacity * width
         units["deltas"] = layer["deltas"] + j * self.capacity * width
         return units

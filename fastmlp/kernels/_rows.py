@@ -3,11 +3,15 @@
 import ctypes
 
 import numpy as np
+from numba import types
 from numba.extending import overload
 from scipy import sparse
 
 from ._jit import OPTIONS, jit
-from ._simd import copy_rows, prefetch
+from ._simd import TILE_VECTORS, copy_rows, prefetch, sum_scaled_rows
+
+# Share of stored entries from which CSR is cheaper to copy than to multiply as it is.
+_DENSE = 0.25
 
 
 class Data:
@@ -25,6 +29,7 @@ class Data:
 
     def __init__(self, X, y, sample_weight=None):
         self.rows = describe(X)
+        self.sparse = is_multiplied(self.rows)
         self.y = np.ascontiguousarray(y)
         self.sample_weight = (
             np.empty(0, self.y.dtype)
@@ -36,13 +41,20 @@ class Data:
 
 
 def describe(X):
-    """Return what `gather` takes: a tuple of arrays and strides that describes X."""
+    """Return what `enter` takes: a tuple that describes X.
+
+    Dense X: (values, offset, row stride, column stride). CSR: its three arrays, with a
+    0 behind them where it is so full that it is copied into the minibatch like a dense
+    one; otherwise it never becomes dense.
+    """
     if sparse.issparse(X):
-        return (
+        rows = (
             _writable(X.data),
             _writable(X.indices),
             _writable(X.indptr.astype(np.int64, copy=False)),
         )
+        many = X.nnz > _DENSE * X.shape[0] * X.shape[1]
+        return (*rows, 0) if many else rows
     if X.flags.c_contiguous and X.flags.writeable and X.flags.aligned:
         return X.reshape(-1), 0, X.shape[1], 1
     size = X.itemsize
@@ -54,6 +66,11 @@ def describe(X):
     if X.size == 0:
         return np.empty(0, X.dtype), 0, row, column
     return _view(X, X.ctypes.data + low * size, high - low + 1), -low, row, column
+
+
+def is_multiplied(rows):
+    """Whether these rows, described, are multiplied as they are: few entries in CSR."""
+    return len(rows) == 3
 
 
 def _writable(array):
@@ -75,10 +92,24 @@ def _view(owner, place, size):
     return np.frombuffer(buffer, owner.dtype)
 
 
-def gather(rows, order, begin, n, plan, layer, memory, first):
-    """Copy rows ``order[begin:begin + n]`` of X into the minibatch, from `first` on.
+def enter(rows, order, begin, n, plan, layer, parameters, memory, first):
+    """Take rows ``order[begin:begin + n]`` of X into the minibatch, from `first` on.
 
-    Rows keep their order; what stands in the last panel's padding stays.
+    Returns whether the scores of the first layer are there already: 0 after copying
+    the rows into its inputs, 1 after multiplying sparse ones.
+    """
+    raise NotImplementedError("called from compiled code only")
+
+
+def sort_columns(rows, order, begin, n, layer):
+    """Prepare the columns of a minibatch of sparse rows for `sum_columns`."""
+    raise NotImplementedError("called from compiled code only")
+
+
+def sum_columns(rows, plan, unit, memory, tile):
+    """Gradient of a block of the first layer's weights from sparse rows, at `tile`.
+
+    Returns False where the block's inputs are dense, and leaves it alone.
     """
     raise NotImplementedError("called from compiled code only")
 
@@ -89,7 +120,7 @@ _AHEAD, _LINES = 4, 8
 
 
 @jit
-def _gather_dense(rows, order, begin, n, plan, layer, memory, first):
+def _copy_dense(rows, order, begin, n, plan, layer, parameters, memory, first):
     values, start, row_stride, column_stride = rows
     width = plan.width
     jump = plan.capacity * width
@@ -113,11 +144,12 @@ def _gather_dense(rows, order, begin, n, plan, layer, memory, first):
             for k in range(layer.fan_in):
                 place = target + k // width * jump + k % width
                 memory[place] = values[source + k * column_stride]
+    return 0
 
 
 @jit
-def _gather_sparse(rows, order, begin, n, plan, layer, memory, first):
-    values, indices, starts = rows
+def _copy_sparse(rows, order, begin, n, plan, layer, parameters, memory, first):
+    values, indices, starts, _ = rows
     width = plan.width
     for i in range(n):
         place = layer.inputs + (first + i) * width
@@ -131,14 +163,114 @@ def _gather_sparse(rows, order, begin, n, plan, layer, memory, first):
             to = place + panel * plan.capacity * width + indices[at] - panel * width
             # Duplicates in a CSR matrix mean their sum.
             memory[to] += values[at]
+    return 0
 
 
-@overload(gather, jit_options=OPTIONS)
-def _overload_gather(rows, order, begin, n, plan, layer, memory, first):
-    """Choose by what `describe` returned: four members are dense, three are CSR."""
-    chosen = _gather_dense if len(rows) == 4 else _gather_sparse
+@jit
+def _multiply_sparse(rows, order, begin, n, plan, layer, parameters, memory, first):
+    values, indices, starts = rows[0], rows[1], rows[2]
+    width = plan.width
+    lanes = width // TILE_VECTORS
+    for j in range(layer.out_panels):
+        columns = layer.fan_out - j * width
+        vectors = min(TILE_VECTORS, (columns + lanes - 1) // lanes)
+        weights = (layer.weights + j * layer.weights_jump, layer.weights_row)
+        bias = (parameters, layer.biases + j * width)
+        to = layer.outputs + (j * plan.capacity + first) * width
+        for i in range(n):
+            row = order[begin + i]
+            count = (starts[row + 1] - starts[row], vectors)
+            sum_scaled_rows(
+                count, values, indices, starts[row],
+                parameters, weights, bias, memory, to + i * width,
+            )  # fmt: skip
+    return 1
 
-    def implementation(rows, order, begin, n, plan, layer, memory, first):
-        chosen(rows, order, begin, n, plan, layer, memory, first)
+
+@overload(enter, jit_options=OPTIONS)
+def _overload_enter(rows, order, begin, n, plan, layer, parameters, memory, first):
+    """Choose by what `describe` returned."""
+    if not _is_sparse(rows):
+        chosen = _copy_dense
+    else:
+        chosen = _copy_sparse if len(rows) == 4 else _multiply_sparse
+
+    def implementation(rows, order, begin, n, plan, layer, parameters, memory, first):
+        return chosen(rows, order, begin, n, plan, layer, parameters, memory, first)
 
     return implementation
+
+
+def _is_sparse(rows):
+    return isinstance(rows[1], types.Array)
+
+
+def work_space(rows, n_features, batch):
+    """Return the arrays by which `sort_columns` extends `rows` for training.
+
+    Where the columns begin; of each entry the row in the minibatch, and its value.
+    """
+    values, _, starts = rows
+    lengths = np.diff(starts)
+    largest = np.partition(lengths, max(0, lengths.size - batch))[-batch:]
+    entries = int(largest.sum())
+    return (
+        np.zeros(n_features + 2, np.int64),
+        np.empty(entries, np.int64),
+        np.empty(entries, values.dtype),
+    )
+
+
+@jit
+def _sort_sparse(rows, order, begin, n, layer):
+    """Sort the minibatch's entries by column, by counting; rows stay in order."""
+    values, indices, starts, ends, members, factors = rows
+    for k in range(ends.size):
+        ends[k] = 0
+    for i in range(begin, begin + n):
+        for at in range(starts[order[i]], starts[order[i] + 1]):
+            ends[indices[at] + 2] += 1
+    for k in range(1, ends.size):
+        ends[k] += ends[k - 1]
+    for i in range(n):
+        row = order[begin + i]
+        for at in range(starts[row], starts[row + 1]):
+            to = ends[indices[at] + 1]
+            ends[indices[at] + 1] = to + 1
+            members[to] = i
+            factors[to] = values[at]
+
+
+@overload(sort_columns, jit_options=OPTIONS)
+def _overload_sort_columns(rows, order, begin, n, layer):
+    if len(rows) == 6:
+        return lambda rows, order, begin, n, layer: _sort_sparse(
+            rows, order, begin, n, layer
+        )
+    return lambda rows, order, begin, n, layer: None
+
+
+@jit
+def _sum_sparse(rows, plan, unit, memory, tile):
+    _, _, _, ends, members, factors = rows
+    if unit.first < 0:
+        return False
+    width = plan.width
+    vectors = TILE_VECTORS - unit.padding
+    deltas, zeros = (unit.deltas, width), (memory, plan.zeros)
+    for k in range(unit.rows):
+        at = ends[unit.first + k]
+        count = (ends[unit.first + k + 1] - at, vectors)
+        sum_scaled_rows(
+            count, factors, members, at, memory, deltas, zeros, memory, tile + k * width
+        )
+    return True
+
+
+@overload(sum_columns, jit_options=OPTIONS)
+def _overload_sum_columns(rows, plan, unit, memory, tile):
+    if len(rows) == 6:
+        return lambda rows, plan, unit, memory, tile: _sum_sparse(
+            rows, plan, unit, memory, tile
+        )
+    return lambda rows, plan, unit, memory, tile: False

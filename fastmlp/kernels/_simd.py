@@ -483,6 +483,75 @@ def _exchange(builder, rows, distance):
 
 
 @intrinsic
+def sum_scaled_rows(typingctx, count, factors, members, at, b, b_at, start, c, c_at):
+    """C = start + sum over t of factors[t] B[members[t]]: a row of a sparse product.
+
+    Parameters
+    ----------
+    count : (terms, vectors) tuple of int
+        The sum runs over `terms` entries, the rows have `vectors` vectors (1 to
+        TILE_VECTORS).
+    factors, members : arrays of float and int; at : int
+        The first term is at ``factors[at]``, ``members[at]``.
+    b : array; b_at : (offset, row) tuple of int
+    start : (array, offset) tuple
+    c : array; c_at : int
+        Must not overlap the others.
+
+    Notes
+    -----
+    Terms are added in order, each with one rounding where the CPU can, as in
+    `panel_product`.
+    """
+    index2 = types.UniTuple(types.intp, 2)
+    signature = types.void(
+        index2, factors, members, types.intp, b, index2, start, c, types.intp
+    )
+
+    def codegen(context, builder, signature, args):
+        kinds = signature.args
+        terms, width = cgutils.unpack_tuple(builder, args[0])
+        b_offset, b_row = cgutils.unpack_tuple(builder, args[5])
+        begin, begin_at = cgutils.unpack_tuple(builder, args[6])
+        vectors = _Vectors(context, builder, kinds[4].dtype)
+        factors = builder.gep(_data(context, builder, kinds[1], args[1]), [args[3]])
+        members = builder.gep(_data(context, builder, kinds[2], args[2]), [args[3]])
+        b = builder.gep(_data(context, builder, kinds[4], args[4]), [b_offset])
+        start = builder.gep(_data(context, builder, kinds[6][0], begin), [begin_at])
+        c = builder.gep(_data(context, builder, kinds[7], args[7]), [args[8]])
+        for count in range(1, TILE_VECTORS + 1):
+            places = [v * vectors.lanes for v in range(count)]
+            with builder.if_then(builder.icmp_signed("==", width, _index(count))):
+                sums = [cgutils.alloca_once(builder, vectors.type) for _ in places]
+                for place, total in zip(places, sums, strict=True):
+                    builder.store(vectors.load(start, place), total)
+                with cgutils.for_range(builder, terms) as term:
+                    factor = builder.load(builder.gep(factors, [term.index]))
+                    factor = vectors.broadcast(_cast(builder, factor, vectors.element))
+                    member = builder.load(builder.gep(members, [term.index]))
+                    if member.type != _INDEX:
+                        member = builder.sext(member, _INDEX)
+                    row = builder.gep(b, [builder.mul(member, b_row)])
+                    for place, total in zip(places, sums, strict=True):
+                        value = vectors.load(row, place)
+                        value = vectors.fma(factor, value, builder.load(total))
+                        builder.store(value, total)
+                for place, total in zip(places, sums, strict=True):
+                    vectors.store(builder.load(total), c, place)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+def _cast(builder, value, kind):
+    """Convert a float to the other precision if it is not of this one."""
+    if value.type == kind:
+        return value
+    wider = isinstance(kind, ir.DoubleType)
+    return (builder.fpext if wider else builder.fptrunc)(value, kind)
+
+
+@intrinsic
 def panel_product(typingctx, shape, a, a_at, b, b_at, start, start_at, c, c_at):
     """C = start + A B for one panel of C: the register-tile microkernel.
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ._gemm import product, transpose
 from ._jit import entry, jit
-from ._rows import gather
+from ._rows import enter, sort_columns, sum_columns
 from ._simd import (
     TILE_ROWS,
     TILE_VECTORS,
@@ -34,11 +34,12 @@ CHUNK_DEPTH = 512
 
 
 @jit
-def _forward(plan, layers, parameters, memory, first, count):
+def _forward(plan, layers, parameters, memory, first, count, done):
     """Take rows ``first`` to ``first + count`` of the minibatch through all layers.
 
     z = a W + b; a = f(z), each panel's activation right after its product, while it is
-    in the first-level cache. `first` is a multiple of the tile's rows.
+    in the first-level cache. `first` is a multiple of the tile's rows. The products of
+    the first `done` layers (0 or 1) are there already.
     """
     width = plan.width
     row, jump = first * width, plan.capacity * width
@@ -47,14 +48,15 @@ def _forward(plan, layers, parameters, memory, first, count):
         layer = layers[i]
         for j in range(layer.out_panels):
             at = j * jump + row
-            weights = layer.weights + j * layer.weights_jump
-            product(
-                count, layer.fan_in, layer.fan_out - j * width, width,
-                memory, layer.inputs + row, width, one, width, jump,
-                parameters, weights, layer.weights_row,
-                parameters, layer.biases + j * width, zero,
-                memory, layer.outputs + at,
-            )  # fmt: skip
+            if i >= done:
+                weights = layer.weights + j * layer.weights_jump
+                product(
+                    count, layer.fan_in, layer.fan_out - j * width, width,
+                    memory, layer.inputs + row, width, one, width, jump,
+                    parameters, weights, layer.weights_row,
+                    parameters, layer.biases + j * width, zero,
+                    memory, layer.outputs + at,
+                )  # fmt: skip
             if layer.forward != 0:
                 outputs = address(memory, layer.outputs + at)
                 if layer.scores != layer.outputs:
@@ -208,7 +210,7 @@ def _update(plan, memory, at, n, tile, rate, scale, alpha):
 
 
 @jit
-def _update_unit(plan, unit, memory, thread, n, rate, scale):
+def _update_unit(plan, unit, rows, memory, thread, n, rate, scale):
     """Gradient, update and transposed copy of one unit; the weights' sum of squares."""
     # Blocks that differ in how many of their vectors are padding have a tile each, so
     # that the padding stays zero.
@@ -219,33 +221,15 @@ def _update_unit(plan, unit, memory, thread, n, rate, scale):
     width, zero, one = plan.width, np.int64(0), np.int64(1)
     if unit.biases >= 0:
         _gradient(
-            plan,
-            memory,
-            one,
-            unit.columns,
-            n,
-            plan.ones,
-            zero,
-            zero,
-            unit.deltas,
-            tile,
-            spare,
-        )
+            plan, memory, one, unit.columns, n, plan.ones, zero, zero,
+            unit.deltas, tile, spare,
+        )  # fmt: skip
         _update(plan, memory, unit.biases, width, tile, rate, scale, 0.0)
-    rows, columns = unit.rows, unit.columns
-    _gradient(
-        plan,
-        memory,
-        rows,
-        columns,
-        n,
-        unit.inputs,
-        one,
-        width,
-        unit.deltas,
-        tile,
-        spare,
-    )
+    if not sum_columns(rows, plan, unit, memory, tile):
+        _gradient(
+            plan, memory, unit.rows, unit.columns, n, unit.inputs, one, width,
+            unit.deltas, tile, spare,
+        )  # fmt: skip
     size = unit.rows * width
     _update(plan, memory, unit.weights, size, tile, rate, scale, plan.alpha)
     if unit.transposed >= 0:
@@ -323,11 +307,16 @@ def train(
         end = min(n, (thread + 1) * tiles // n_threads * TILE_ROWS)
         for first in range(start, end, CHUNK_ROWS):
             count = min(CHUNK_ROWS, end - first)
-            gather(rows, order, begin + first, count, plan, layers[0], memory, first)
-            _forward(plan, layers, memory, memory, first, count)
+            done = enter(
+                rows, order, begin + first, count,
+                plan, layers[0], memory, memory, first,
+            )  # fmt: skip
+            _forward(plan, layers, memory, memory, first, count, done)
             _lose(plan, last, memory, first, count, order, begin, y, sample_weight)
             _backward(plan, layers, memory, first, count)
         share = n / weight if plan.average != 0 else 1.0
+        if thread == 0:
+            sort_columns(rows, order, begin, n, layers[0])
         if thread == 0 and plan.alpha != 0:
             total += share * (
                 0.5 * plan.alpha * _sum(penalty, np.int64(0), penalty.size)
@@ -338,7 +327,7 @@ def train(
             total += share * _sum(memory, plan.losses, n)
         for u in range(shares[thread], shares[thread + 1]):
             penalty[u] = _update_unit(
-                plan, units[u], memory, thread, n, rates[step], 1 / weight
+                plan, units[u], rows, memory, thread, n, rates[step], 1 / weight
             )
         if wait(barrier, n_threads):
             return total
@@ -369,8 +358,10 @@ def predict(
     first = thread * share
     for begin in range(bounds[thread], bounds[thread + 1], share):
         count = min(share, bounds[thread + 1] - begin)
-        gather(rows, order, begin, count, plan, layers[0], memory, first)
-        _forward(plan, layers, parameters, memory, first, count)
+        done = enter(
+            rows, order, begin, count, plan, layers[0], parameters, memory, first
+        )
+        _forward(plan, layers, parameters, memory, first, count, done)
         for i in range(count):
             memory[plan.row_weights + first + i] = 1
         _copy_outputs(plan, last, memory, first, count)

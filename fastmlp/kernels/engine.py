@@ -9,6 +9,7 @@ from ._activations import ACTIVATIONS, OUTPUTS, backward_loop, forward_loop, out
 from ._layout import Layout
 from ._losses import LOSSES, limits, loss_loop
 from ._optimizers import N_SETTINGS, RULES, update_loop
+from ._rows import describe, is_multiplied, work_space
 from ._step import train
 from ._team import Team, choose_threads
 
@@ -42,6 +43,8 @@ class Engine:
         None: the engine computes gradients only.
     n_threads : int, default=None
         None: as many as the cores this process may use and the work is worth.
+    sparse : bool, default=False
+        Whether the data that it learns from are sparse, see `Data.sparse`.
 
     Notes
     -----
@@ -59,6 +62,7 @@ class Engine:
         batch_size=_GRADIENT_ROWS,
         optimizer=None,
         n_threads=None,
+        sparse=False,
     ):
         self._units = tuple(int(n) for n in units)
         self._activation = activation
@@ -68,7 +72,9 @@ class Engine:
         self._batch_size = int(batch_size)
         self._optimizer = optimizer
         self._n_threads = n_threads
+        self._sparse = sparse
         self._team = None
+        self._extended = None
         self._allocate(None if optimizer is None else optimizer.rule)
 
     def __enter__(self):
@@ -158,6 +164,7 @@ class Engine:
                 self._dtype,
                 batch_size=self._batch_size,
                 n_threads=self._n_threads,
+                sparse=self._sparse,
             ) as other:
                 other.load(flat)
                 return other.loss_gradient(data, alpha, gradient)
@@ -185,12 +192,16 @@ class Engine:
             Indices of rows of X.
         """
         order = np.arange(X.shape[0]) if rows is None else rows
+        described = describe(X)
+        # Other sparse rows need less room than there is.
+        if self._sparse:
+            self._check_form(described)
         return prediction.run(
             self._layout,
             self._compiled(output_loop, self._out_activation),
             self._memory,
             self._memory,
-            X,
+            described,
             order,
             prediction.count_threads(self._units, len(order), self._n_threads),
         )
@@ -212,6 +223,7 @@ class Engine:
             self._batch_size,
             keeps_scores,
             output is not None and output.by_rows,
+            sparse=self._sparse,
             n_moments=n_moments,
             n_threads=n_threads,
         )
@@ -253,11 +265,29 @@ class Engine:
             self._shares,
             self._penalty,
             self._memory,
-            data.rows,
+            self._rows_of(data),
             data.y,
             data.sample_weight,
             order,
         )
+
+    def _check_form(self, rows):
+        """Refuse rows that this engine has no room for."""
+        if is_multiplied(rows) != self._sparse:
+            raise ValueError(
+                f"The engine was made with sparse={self._sparse}, the data are not of "
+                "that form: see Data.sparse."
+            )
+
+    def _rows_of(self, data):
+        """Return the description of X, with room to sort a minibatch of sparse rows."""
+        self._check_form(data.rows)
+        if not self._sparse:
+            return data.rows
+        if self._extended is None or self._extended[0] is not data:
+            space = work_space(data.rows, self._units[0], self._batch_size)
+            self._extended = data, (*data.rows, *space)
+        return self._extended[1]
 
     def _behind(self, i):
         """How far moment number `i` lies behind the parameters."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from ._activations import ACTIVATIONS, OUTPUTS, forward_loop, output_loop
 from ._layout import Layout
-from ._rows import describe
+from ._rows import describe, is_multiplied
 from ._simd import TILE_ROWS
 from ._step import CHUNK_ROWS, predict
 from ._team import Team, choose_threads
@@ -40,7 +40,10 @@ def predict_outputs(units, parameters, activation, out_activation, X, n_threads=
     flat = n <= CHUNK_ROWS
     threads = count_threads(units, n, n_threads)
     rows = FEW_ROWS if n <= FEW_ROWS else CHUNK_ROWS * (1 if flat else threads)
-    layout, output = _layout(units, activation, out_activation, dtype, rows, flat)
+    described = describe(X)
+    layout, output = _layout(
+        units, activation, out_activation, dtype, rows, flat, is_multiplied(described)
+    )
     # What is read is written before, and what is never touched costs nothing.
     memory = np.empty(layout.size, dtype)
     if not flat:
@@ -48,10 +51,10 @@ def predict_outputs(units, parameters, activation, out_activation, X, n_threads=
         memory[: layout.n_parameters] = 0
         layout.pack(parameters, memory)
         parameters = memory
-    return run(layout, output, parameters, memory, X, np.arange(n), threads)
+    return run(layout, output, parameters, memory, described, np.arange(n), threads)
 
 
-def run(layout, output, parameters, memory, X, order, n_threads):
+def run(layout, output, parameters, memory, rows, order, n_threads):
     """Return the outputs for the rows ``order`` of X, with a laid out network.
 
     Parameters
@@ -60,7 +63,7 @@ def run(layout, output, parameters, memory, X, order, n_threads):
     output : int
         Address of the output activation; 0: identity.
     parameters, memory : arrays, see `_step.predict`
-    X : as in `Data`
+    rows : tuple, see `_rows.describe`
     order : (n,) int64 array
     n_threads : int
     """
@@ -79,7 +82,7 @@ def run(layout, output, parameters, memory, X, order, n_threads):
         layout.layers,
         parameters,
         memory,
-        describe(X),
+        rows,
         order,
         out.reshape(-1),
     )
@@ -98,12 +101,12 @@ def count_threads(units, n, n_threads):
 
 
 @lru_cache(maxsize=256)
-def _layout(units, activation, out_activation, dtype, rows, flat):
+def _layout(units, activation, out_activation, dtype, rows, flat, sparse):
     """Layout for prediction, and the address of the output activation."""
     row, output = ACTIVATIONS[activation], OUTPUTS[out_activation]
     by_rows = output is not None and output.by_rows
     keeps_scores = (False,) * (len(units) - 1)
-    layout = Layout(units, dtype, rows, keeps_scores, by_rows, flat)
+    layout = Layout(units, dtype, rows, keeps_scores, by_rows, flat, sparse)
     if row is not None and len(units) > 2:
         hidden = layout.layers[:-1]
         hidden["forward"] = forward_loop(activation, dtype).address
