@@ -1,11 +1,11 @@
 """Arrays in, arrays out: everything that is compiled.
 
-In reading order: `_jit` (Numba's options and cache), `_simd` (vectors and the register
-tile), `_gemm` (the product over one panel), `_math` (vectorised exp, log, tanh),
-`_activations`, `_losses`, `_optimizers` (scalar functions and their tables), `_layout`
-(where everything lies), `_rows` (reading X), `_team` (threads), `_step` (one minibatch
-after the other), `prediction` and `engine` (all of it behind one function and one
-class).
+In reading order: `_jit` (Numba's options and cache), `_llvm` (what Numba has no word
+for), `_simd` (vectors and the register tile), `_gemm` (the product over one panel),
+`_math` (vectorised exp, log, tanh), `_activations`, `_losses`, `_optimizers` (scalar
+functions and their tables), `_layout` (where everything lies), `_rows` (reading X),
+`_team` (threads), `_step` (one minibatch after the other), `prediction` and `engine`
+(all of it behind one function and one class).
 """
 
 from ._activations import ACTIVATIONS

@@ -11,7 +11,8 @@ from numba import carray, types
 
 from . import _math
 from ._jit import callback, jit, own_name
-from ._simd import normalize_rows, pointer, shift_rows
+from ._llvm import pointer
+from ._simd import normalize_rows, shift_rows
 
 
 class Activation(NamedTuple):

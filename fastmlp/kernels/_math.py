@@ -18,7 +18,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from ._jit import jit
-from ._simd import bits_float, float_bits
+from ._llvm import bits_float, float_bits
 
 
 class _Format(NamedTuple):

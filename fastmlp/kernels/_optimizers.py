@@ -19,7 +19,7 @@ import numpy as np
 from numba import carray, types
 
 from ._jit import callback, jit, own_name
-from ._simd import pointer
+from ._llvm import pointer
 
 N_SETTINGS = 5
 

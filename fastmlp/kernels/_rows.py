@@ -8,7 +8,8 @@ from numba.extending import overload
 from scipy import sparse
 
 from ._jit import OPTIONS, jit
-from ._simd import TILE_VECTORS, copy_rows, prefetch, sum_scaled_rows
+from ._llvm import prefetch
+from ._simd import TILE_VECTORS, copy_rows, sum_scaled_rows
 
 # Share of stored entries from which CSR is cheaper to copy than to multiply as it is.
 _DENSE = 0.25

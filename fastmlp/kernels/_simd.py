@@ -1,4 +1,4 @@
-"""Vector width and register tile of this CPU; the only file that writes LLVM IR.
+"""Vector width and register tile of this CPU, and what is done with whole vectors.
 
 Everything here is typed by the element type of the arrays it is given: float32 or
 float64. Arrays are one-dimensional and C-contiguous, places in them are element
@@ -15,8 +15,7 @@ from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 from numba.np.numpy_support import as_dtype
 
-_INT_OF = {types.float32: types.int32, types.float64: types.int64}
-_FLOAT_OF = {types.int32: types.float32, types.int64: types.float64}
+from ._llvm import data_of
 
 _INDEX = ir.IntType(64)
 
@@ -54,102 +53,6 @@ def lanes(dtype):
 def panel_width(dtype):
     """Columns of one panel: the width of the register tile in elements."""
     return TILE_VECTORS * lanes(dtype)
-
-
-@intrinsic
-def float_bits(typingctx, x):
-    """Return the IEEE 754 bits of a float32 or float64 as an integer of its width."""
-    to = _INT_OF[x]
-
-    def codegen(context, builder, signature, args):
-        return builder.bitcast(args[0], context.get_value_type(to))
-
-    return to(x), codegen
-
-
-@intrinsic
-def bits_float(typingctx, i):
-    """Return the float whose IEEE 754 bits are the int32 or int64 `i`."""
-    to = _FLOAT_OF[i]
-
-    def codegen(context, builder, signature, args):
-        return builder.bitcast(args[0], context.get_value_type(to))
-
-    return to(i), codegen
-
-
-def _data(context, builder, array_type, array):
-    return context.make_array(array_type)(context, builder, array).data
-
-
-@intrinsic
-def address(typingctx, array, offset):
-    """Return the memory address of ``array[offset]``; nothing is read."""
-
-    def codegen(context, builder, signature, args):
-        data = _data(context, builder, signature.args[0], args[0])
-        return builder.ptrtoint(builder.gep(data, [args[1]]), _INDEX)
-
-    return types.intp(array, types.intp), codegen
-
-
-@intrinsic
-def pointer(typingctx, place):
-    """Return the address `place` as a void pointer, for `numba.carray`."""
-
-    def codegen(context, builder, signature, args):
-        return builder.inttoptr(args[0], cgutils.voidptr_t)
-
-    return types.voidptr(types.intp), codegen
-
-
-@intrinsic
-def call(typingctx, function, arguments):
-    """Call the compiled callback at the address `function` with a tuple of scalars."""
-
-    def codegen(context, builder, signature, args):
-        members = cgutils.unpack_tuple(builder, args[1], len(signature.args[1]))
-        kind = ir.FunctionType(ir.VoidType(), [m.type for m in members])
-        builder.call(builder.inttoptr(args[0], kind.as_pointer()), members)
-        return context.get_dummy_value()
-
-    return types.void(types.intp, arguments), codegen
-
-
-@intrinsic
-def atomic_add(typingctx, array, offset, value):
-    """Add to ``array[offset]`` (int64) in one step and return what was there before."""
-
-    def codegen(context, builder, signature, args):
-        data = _data(context, builder, signature.args[0], args[0])
-        place = builder.gep(data, [args[1]])
-        return builder.atomic_rmw("add", place, args[2], "seq_cst")
-
-    return types.int64(array, types.intp, types.int64), codegen
-
-
-@intrinsic
-def atomic_load(typingctx, array, offset):
-    """Return ``array[offset]`` (int64) as the other threads last wrote it."""
-
-    def codegen(context, builder, signature, args):
-        data = _data(context, builder, signature.args[0], args[0])
-        return builder.load_atomic(builder.gep(data, [args[1]]), "seq_cst", 8)
-
-    return types.int64(array, types.intp), codegen
-
-
-@intrinsic
-def atomic_store(typingctx, array, offset, value):
-    """Write ``array[offset]`` (int64) so that every thread sees it."""
-
-    def codegen(context, builder, signature, args):
-        data = _data(context, builder, signature.args[0], args[0])
-        place = builder.gep(data, [args[1]])
-        builder.store_atomic(args[2], place, "seq_cst", 8)
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, types.int64), codegen
 
 
 class _Vectors:
@@ -255,7 +158,7 @@ def sum_squares(typingctx, x, offset, count):
     def codegen(context, builder, signature, args):
         array_type = signature.args[0]
         vectors = _Vectors(context, builder, array_type.dtype)
-        base = builder.gep(_data(context, builder, array_type, args[0]), [args[1]])
+        base = builder.gep(data_of(context, builder, array_type, args[0]), [args[1]])
         total = cgutils.alloca_once_value(builder, ir.Constant(vectors.type, None))
         step = _index(vectors.lanes)
         with cgutils.for_range_slice(builder, _index(0), args[2], step) as (i, _):
@@ -299,8 +202,8 @@ def copy_rows(
         rows, columns, _, source_at, _, target_at, filled, fill = args
         inside = _Vectors(context, builder, signature.args[4].dtype)
         outside = _Vectors(context, builder, signature.args[2].dtype, inside.lanes)
-        source = _data(context, builder, signature.args[2], args[2])
-        target = _data(context, builder, signature.args[4], args[4])
+        source = data_of(context, builder, signature.args[2], args[2])
+        target = data_of(context, builder, signature.args[4], args[4])
         if inside.align == 4:
             fill = builder.fptrunc(fill, inside.element)
         fills = inside.broadcast(fill)
@@ -353,25 +256,6 @@ def _each_vector(builder, lanes, columns, body):
         body(whole, rest)
 
 
-@intrinsic
-def prefetch(typingctx, array, offset):
-    """Ask for the cache line of ``array[offset]``, which may lie outside the array."""
-
-    def codegen(context, builder, signature, args):
-        data = _data(context, builder, signature.args[0], args[0])
-        place = builder.gep(data, [args[1]])
-        read, keep, cached = (ir.Constant(ir.IntType(32), i) for i in (0, 3, 1))
-        arguments = [place, read, keep, cached]
-        kind = ir.FunctionType(ir.VoidType(), [a.type for a in arguments])
-        function = cgutils.get_or_insert_function(
-            builder.module, kind, "llvm.prefetch.p0"
-        )
-        builder.call(function, arguments)
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp), codegen
-
-
 def _fold(vectors, width, base, start, combine):
     """Combine the vectors of a row into one, beginning with `start`."""
     builder = vectors.builder
@@ -400,7 +284,7 @@ def shift_rows(typingctx, x, rows, width):
 
     def codegen(context, builder, signature, args):
         vectors = _Vectors(context, builder, signature.args[0].dtype)
-        data = _data(context, builder, signature.args[0], args[0])
+        data = data_of(context, builder, signature.args[0], args[0])
         low = vectors.constant(float("-inf"))
         with cgutils.for_range(builder, args[1]) as row:
             base = builder.gep(data, [builder.mul(row.index, args[2])])
@@ -422,7 +306,7 @@ def normalize_rows(typingctx, x, rows, width, weights, totals):
     def codegen(context, builder, signature, args):
         vectors = _Vectors(context, builder, signature.args[0].dtype)
         data, weights, totals = (
-            _data(context, builder, signature.args[i], args[i]) for i in (0, 3, 4)
+            data_of(context, builder, signature.args[i], args[i]) for i in (0, 3, 4)
         )
         zero = vectors.constant(0.0)
         with cgutils.for_range(builder, args[1]) as row:
@@ -450,7 +334,7 @@ def transpose_square(typingctx, source, source_at, target, target_at):
         places = []
         for at in (0, 2):
             offset, stride = cgutils.unpack_tuple(builder, args[at + 1])
-            data = _data(context, builder, signature.args[at], args[at])
+            data = data_of(context, builder, signature.args[at], args[at])
             base = builder.gep(data, [offset])
             steps = [builder.mul(stride, _index(i)) for i in range(vectors.lanes)]
             places.append([builder.gep(base, [step]) for step in steps])
@@ -514,11 +398,11 @@ def sum_scaled_rows(typingctx, count, factors, members, at, b, b_at, start, c, c
         b_offset, b_row = cgutils.unpack_tuple(builder, args[5])
         begin, begin_at = cgutils.unpack_tuple(builder, args[6])
         vectors = _Vectors(context, builder, kinds[4].dtype)
-        factors = builder.gep(_data(context, builder, kinds[1], args[1]), [args[3]])
-        members = builder.gep(_data(context, builder, kinds[2], args[2]), [args[3]])
-        b = builder.gep(_data(context, builder, kinds[4], args[4]), [b_offset])
-        start = builder.gep(_data(context, builder, kinds[6][0], begin), [begin_at])
-        c = builder.gep(_data(context, builder, kinds[7], args[7]), [args[8]])
+        factors = builder.gep(data_of(context, builder, kinds[1], args[1]), [args[3]])
+        members = builder.gep(data_of(context, builder, kinds[2], args[2]), [args[3]])
+        b = builder.gep(data_of(context, builder, kinds[4], args[4]), [b_offset])
+        start = builder.gep(data_of(context, builder, kinds[6][0], begin), [begin_at])
+        c = builder.gep(data_of(context, builder, kinds[7], args[7]), [args[8]])
         for count in range(1, TILE_VECTORS + 1):
             places = [v * vectors.lanes for v in range(count)]
             with builder.if_then(builder.icmp_signed("==", width, _index(count))):
@@ -587,7 +471,7 @@ def panel_product(typingctx, shape, a, a_at, b, b_at, start, start_at, c, c_at):
         operands = {}
         for name, at in (("a", 1), ("b", 3), ("start", 5), ("c", 7)):
             array_type = signature.args[at]
-            data = _data(context, builder, array_type, args[at])
+            data = data_of(context, builder, array_type, args[at])
             strides = cgutils.unpack_tuple(builder, args[at + 1])
             operands[name] = (builder.gep(data, [strides[0]]), *strides[1:])
         vectors = _Vectors(context, builder, signature.args[1].dtype)

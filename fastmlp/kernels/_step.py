@@ -13,12 +13,11 @@ import numpy as np
 
 from ._gemm import product, transpose
 from ._jit import entry, jit
+from ._llvm import address, call
 from ._rows import enter, sort_columns, sum_columns
 from ._simd import (
     TILE_ROWS,
     TILE_VECTORS,
-    address,
-    call,
     copy_rows,
     sum_squares,
 )

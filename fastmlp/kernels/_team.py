@@ -13,7 +13,8 @@ import numpy as np
 from numba import types
 
 from ._jit import entry, jit
-from ._simd import TILE_ROWS, atomic_add, atomic_load, atomic_store
+from ._llvm import atomic_add, atomic_load, atomic_store
+from ._simd import TILE_ROWS
 
 # Where the barrier's words lie: each on a cache line of its own, so that those who spin
 # on the generation do not slow down those who still arrive.

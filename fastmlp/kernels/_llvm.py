@@ -1,0 +1,131 @@
+"""What Numba has no word for: bits, addresses, calls by address, atomics, prefetch.
+
+With `_simd` the only files that write LLVM IR. Places in arrays are element offsets;
+nothing is bounds-checked.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+_INT_OF = {types.float32: types.int32, types.float64: types.int64}
+_FLOAT_OF = {types.int32: types.float32, types.int64: types.float64}
+
+_INDEX = ir.IntType(64)
+
+
+@intrinsic
+def float_bits(typingctx, x):
+    """Return the IEEE 754 bits of a float32 or float64 as an integer of its width."""
+    to = _INT_OF[x]
+
+    def codegen(context, builder, signature, args):
+        return builder.bitcast(args[0], context.get_value_type(to))
+
+    return to(x), codegen
+
+
+@intrinsic
+def bits_float(typingctx, i):
+    """Return the float whose IEEE 754 bits are the int32 or int64 `i`."""
+    to = _FLOAT_OF[i]
+
+    def codegen(context, builder, signature, args):
+        return builder.bitcast(args[0], context.get_value_type(to))
+
+    return to(i), codegen
+
+
+def data_of(context, builder, array_type, array):
+    """Emit the pointer to an array's first element."""
+    return context.make_array(array_type)(context, builder, array).data
+
+
+@intrinsic
+def address(typingctx, array, offset):
+    """Return the memory address of ``array[offset]``; nothing is read."""
+
+    def codegen(context, builder, signature, args):
+        data = data_of(context, builder, signature.args[0], args[0])
+        return builder.ptrtoint(builder.gep(data, [args[1]]), _INDEX)
+
+    return types.intp(array, types.intp), codegen
+
+
+@intrinsic
+def pointer(typingctx, place):
+    """Return the address `place` as a void pointer, for `numba.carray`."""
+
+    def codegen(context, builder, signature, args):
+        return builder.inttoptr(args[0], cgutils.voidptr_t)
+
+    return types.voidptr(types.intp), codegen
+
+
+@intrinsic
+def call(typingctx, function, arguments):
+    """Call the compiled callback at the address `function` with a tuple of scalars."""
+
+    def codegen(context, builder, signature, args):
+        members = cgutils.unpack_tuple(builder, args[1], len(signature.args[1]))
+        kind = ir.FunctionType(ir.VoidType(), [m.type for m in members])
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), members)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, arguments), codegen
+
+
+@intrinsic
+def atomic_add(typingctx, array, offset, value):
+    """Add to ``array[offset]`` (int64) in one step and return what was there before."""
+
+    def codegen(context, builder, signature, args):
+        data = data_of(context, builder, signature.args[0], args[0])
+        place = builder.gep(data, [args[1]])
+        return builder.atomic_rmw("add", place, args[2], "seq_cst")
+
+    return types.int64(array, types.intp, types.int64), codegen
+
+
+@intrinsic
+def atomic_load(typingctx, array, offset):
+    """Return ``array[offset]`` (int64) as the other threads last wrote it."""
+
+    def codegen(context, builder, signature, args):
+        data = data_of(context, builder, signature.args[0], args[0])
+        return builder.load_atomic(builder.gep(data, [args[1]]), "seq_cst", 8)
+
+    return types.int64(array, types.intp), codegen
+
+
+@intrinsic
+def atomic_store(typingctx, array, offset, value):
+    """Write ``array[offset]`` (int64) so that every thread sees it."""
+
+    def codegen(context, builder, signature, args):
+        data = data_of(context, builder, signature.args[0], args[0])
+        place = builder.gep(data, [args[1]])
+        builder.store_atomic(args[2], place, "seq_cst", 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.int64), codegen
+
+
+@intrinsic
+def prefetch(typingctx, array, offset):
+    """Ask for the cache line of ``array[offset]``, which may lie outside the array."""
+
+    def codegen(context, builder, signature, args):
+        data = data_of(context, builder, signature.args[0], args[0])
+        place = builder.gep(data, [args[1]])
+        read, keep, cached = (ir.Constant(ir.IntType(32), i) for i in (0, 3, 1))
+        arguments = [place, read, keep, cached]
+        kind = ir.FunctionType(ir.VoidType(), [a.type for a in arguments])
+        function = cgutils.get_or_insert_function(
+            builder.module, kind, "llvm.prefetch.p0"
+        )
+        builder.call(function, arguments)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), codegen
