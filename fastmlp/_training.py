@@ -274,6 +274,8 @@ class Training:
     def _ends(self):
         """Set the rate of the next epoch; return whether there is to be none."""
         rate = self.schedule.after_epoch(self.optimizer.learning_rate, self.history.t)
+        # Even where training ends here: partial_fit may go on from this rate.
+        self.optimizer.learning_rate = rate
         if self.history.no_improvement_count > self.settings.patience:
             rate, message = self.schedule.on_plateau(rate)
             self._say(

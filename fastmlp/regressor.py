@@ -263,6 +263,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _check_target(self, y, incremental):
         if sp.issparse(y):
             raise TypeError("Sparse y is not supported: pass y.toarray().")
+        if y.dtype.kind not in "fiub":
+            raise TypeError(
+                f"y must hold real numbers, got dtype {y.dtype}: convert it, for "
+                "instance with y.astype(float)."
+            )
         values = y[:, np.newaxis] if y.ndim == 1 else y
         if self.loss == "poisson" and (values < 0).any():
             raise ValueError(

@@ -81,6 +81,24 @@ def test_invalid_targets(y, message):
         MLPRegressor(**PARAMS).fit(X, y)
 
 
+@pytest.mark.parametrize(
+    "y",
+    [
+        np.array(["1", "2"] * 20),
+        np.array([b"1", b"2"] * 20),
+        np.arange(40).astype("M8[D]"),
+        np.arange(40).astype("m8[s]"),
+        np.zeros(40, [("a", float)]),
+    ],
+    ids=lambda y: str(y.dtype),
+)
+def test_targets_that_are_no_numbers_are_refused(y):
+    with pytest.raises(TypeError):
+        sklearn.neural_network.MLPRegressor(**PARAMS).fit(X[:40], y)
+    with pytest.raises(TypeError, match="y must hold real numbers, got dtype"):
+        MLPRegressor(**PARAMS).fit(X[:40], y)
+
+
 def test_other_number_of_outputs_under_warm_start():
     comp = MLPRegressor(**PARAMS, warm_start=True).fit(X, Y)
     before = comp.predict(X)

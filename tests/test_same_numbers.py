@@ -5,11 +5,13 @@ Relative errors granted after 5 epochs or iterations: float64 1e-6 with SGD and 
 """
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
+from sklearn.exceptions import ConvergenceWarning
 
 from .comparing import (
     COMPUTED,
@@ -205,6 +207,24 @@ def test_lbfgs_in_float32_where_outputs_saturate():
     assert_case(case)
 
 
+@pytest.mark.parametrize("dtype, tolerance", [("float64", 1e-12), ("float32", 1e-5)])
+@pytest.mark.parametrize("scale", [10, 30, 100, 1000])
+@pytest.mark.parametrize("n_columns", [1, 2])
+def test_loss_where_outputs_saturate(n_columns, scale, dtype, tolerance):
+    # scikit-learn takes logarithms of rounded probabilities, some of which are wrong
+    # and beyond 1 - 1e-10: their rounding decides a thousandth of the loss.
+    rng = np.random.default_rng(0)
+    X = (scale * rng.normal(size=(40, 3))).astype(dtype)
+    y = np.squeeze(rng.integers(0, 2, (40, n_columns)))
+    params = {"max_iter": 3, "random_state": 0, "hidden_layer_sizes": (20,)}
+    curves = []
+    for library in (REFERENCE, COMPUTED):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            curves.append(library.MLPClassifier(**params).fit(X, y).loss_curve_)
+    np.testing.assert_allclose(curves[1], curves[0], rtol=tolerance)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("n_samples", [39, 40, 41, 230])
 @pytest.mark.parametrize("batch_size", [1, 8, 39, 40, 500, "auto"])
@@ -246,6 +266,20 @@ def test_stops_in_the_same_epoch(problem, solver, early_stopping):
             "hidden_layer_sizes": (8,),
         },
     )
+    assert_case(case)
+
+
+@pytest.mark.parametrize("solver", ["sgd constant", "sgd invscaling"])
+def test_partial_fit_goes_on_from_the_rate_of_a_fit_that_stopped_early(solver):
+    case = make_case(
+        "regression",
+        solver,
+        "tanh",
+        sequence="fit, partial_fit",
+        params={"max_iter": 5, "tol": 1e9, "n_iter_no_change": 1},
+    )
+    ref = run(REFERENCE, case)
+    assert not ref.told  # stopped before max_iter
     assert_case(case)
 
 
