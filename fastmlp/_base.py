@@ -212,7 +212,7 @@ class BaseMLP(BaseEstimator, ABC):
         data = Data(
             X,
             as_float(target.values, network.dtype),
-            None if sample_weight is None else as_float(sample_weight, network.dtype),
+            sample_weight,
         )
         if self.solver == "lbfgs":
             network = self._fit_lbfgs(data, network, target)

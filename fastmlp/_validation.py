@@ -21,6 +21,8 @@ def hidden_units(hidden_layer_sizes):
         hidden_layer_sizes = [hidden_layer_sizes]
     sizes = list(hidden_layer_sizes)
     try:
+        if any(isinstance(size, bool | np.bool_) for size in sizes):
+            raise TypeError
         units = [operator.index(size) for size in sizes]
     except TypeError:
         raise TypeError(f"hidden_layer_sizes must be integers, got {sizes}.") from None

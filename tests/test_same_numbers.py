@@ -310,3 +310,19 @@ def test_every_problem_trains(problem):
     kwargs = {} if classes is None else {"classes": classes}
     losses = [estimator.partial_fit(X, y, **kwargs).loss_ for _ in range(5)]
     assert losses[-1] < 0.95 * losses[0]
+
+
+def test_lbfgs_divides_by_the_sum_of_weights_in_their_own_dtype():
+    # In another precision it differs by 1e-8, which an ill-conditioned line search
+    # multiplies: loss and gradient do not belong together quite.
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(1000, 3)), rng.normal(size=1000)
+    weight = rng.uniform(0.1, 1, 1000).astype(np.float32)
+    params = {"solver": "lbfgs", "max_iter": 1, "max_fun": 1, "random_state": 0}
+    params |= {"alpha": 100.0, "hidden_layer_sizes": (5,)}
+    losses = []
+    for library in (REFERENCE, COMPUTED):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            losses.append(library.MLPRegressor(**params).fit(X, y, weight).loss_)
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-13)

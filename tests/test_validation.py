@@ -67,3 +67,9 @@ def test_arrays_in_fortran_order_are_reordered():
 
 def test_weights_may_be_a_number():
     assert_array_equal(check_weights(2, X), np.full(6, 2.0))
+
+
+@pytest.mark.parametrize("sizes", [True, (True,), [3, False], np.array([True])])
+def test_truth_values_are_no_widths(sizes):
+    with pytest.raises(TypeError, match="hidden_layer_sizes must be integers"):
+        hidden_units(sizes)

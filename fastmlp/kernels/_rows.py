@@ -25,18 +25,26 @@ class Data:
         differ from the network's: rows are converted as they are read.
     y : ndarray of shape (n, n_outputs) or (n, 1), the network's dtype
         Targets; the class index for softmax outputs.
-    sample_weight : ndarray of shape (n,), the network's dtype, or None
+    sample_weight : ndarray of shape (n,), float32 or float64, or None
+
+    Attributes
+    ----------
+    weight : float
+        Sum of the sample weights in their own dtype, by which scikit-learn divides.
+    sparse : bool
+        Whether the rows are multiplied as they are stored.
     """
 
     def __init__(self, X, y, sample_weight=None):
         self.rows = describe(X)
         self.sparse = is_multiplied(self.rows)
         self.y = np.ascontiguousarray(y)
-        self.sample_weight = (
-            np.empty(0, self.y.dtype)
-            if sample_weight is None
-            else np.ascontiguousarray(sample_weight)
-        )
+        if sample_weight is None:
+            self.sample_weight = np.empty(0, self.y.dtype)
+            self.weight = float(len(self.y))
+        else:
+            self.sample_weight = np.ascontiguousarray(sample_weight, self.y.dtype)
+            self.weight = float(sample_weight.sum())
         # The kernels see addresses: X has to stay alive.
         self._owner = X
 

@@ -178,9 +178,12 @@ class Engine:
         n_weights = sum(w.size for w, _ in self._layout.split(flat))
         weights = flat[:n_weights]
         gradient[:n_weights] += alpha * weights
-        weight = data.sample_weight.sum() if data.sample_weight.size else order.size
-        gradient /= weight
-        return float((total + 0.5 * alpha * np.vdot(weights, weights)) / weight)
+        gradient /= data.weight
+        # scikit-learn averages losses by weights of the network's dtype and divides all
+        # else by the weights' sum in their own.
+        exact = data.sample_weight.sum() if data.sample_weight.size else order.size
+        penalty = 0.5 * alpha * np.vdot(weights, weights) / data.weight
+        return float(total / exact + penalty)
 
     def predict(self, X, rows=None):
         """Return the outputs, (n, n_outputs), for the rows of X or those of `rows`.
