@@ -31,13 +31,6 @@ def _softmax(x, rows, width, weights, totals):
     _simd.normalize_rows(x, rows, width, weights, totals)
 
 
-@numba.njit
-def _count(words, value):
-    before = _simd.atomic_add(words, 1, value)
-    _simd.atomic_store(words, 2, before)
-    return before, _simd.atomic_load(words, 1)
-
-
 @pytest.mark.parametrize(
     "features, tile",
     [
@@ -123,9 +116,3 @@ def test_row_with_nan_is_nan_and_the_others_are_not(dtype):
         assert np.isnan(x[1]).all()
         assert np.isnan(totals[1])
         np.testing.assert_array_equal(x[[0, 2]], dtype(1 / width))
-
-
-def test_atomic_words():
-    words = np.array([5, 6, 7])
-    assert _count(words, 10) == (6, 16)
-    assert words.tolist() == [5, 16, 6]
