@@ -13,7 +13,7 @@ import pytest
 
 from fastmlp.kernels import _team
 from fastmlp.kernels._simd import TILE_ROWS
-from fastmlp.kernels._team import Team, available_cores, choose_threads, wait
+from fastmlp.kernels._team import Pace, Team, available_cores, choose_threads, wait
 
 LINE = 16
 ROUNDS = 2000
@@ -182,3 +182,37 @@ def test_small_jobs_get_one_thread_and_large_ones_all(monkeypatch):
     assert choose_threads(None, 99, 2 * TILE_ROWS) == 2
     assert choose_threads(8, 0, 2 * TILE_ROWS + 1) == 3
     assert choose_threads(8, 0, 0) == 1
+
+
+def _choices(times, runs):
+    """Numbers of threads that a Pace chooses when a run of n takes ``times[n]``."""
+    pace, chosen = Pace(tuple(times)), []
+    for _ in range(runs):
+        chosen.append(pace.choose())
+        pace.note(chosen[-1], times[chosen[-1]])
+    return chosen
+
+
+def test_pace_takes_the_faster():
+    chosen = _choices({2: 1.0, 1: 2.0}, 200)
+    assert chosen[:3] == [2, 2, 1]
+    assert chosen.count(2) > 180
+    chosen = _choices({2: 2.0, 1: 1.0}, 200)
+    assert chosen.count(1) > 180
+    # The slower one is tried again now and then.
+    assert chosen[3:].count(2) > 1
+
+
+def test_pace_follows_a_change():
+    pace, taken = Pace((2, 1)), []
+    for run in range(200):
+        n = pace.choose()
+        taken.append(n)
+        together = 1.0 if run < 100 else 3.0
+        pace.note(n, together if n == 2 else 2.0)
+    assert taken[50:100].count(2) > 45
+    assert taken[110:].count(1) > 80
+
+
+def test_pace_without_a_choice():
+    assert _choices({4: 1.0}, 5) == [4] * 5

@@ -112,6 +112,43 @@ def choose_threads(asked, worth, rows):
     return max(1, min(int(asked), -(-rows // TILE_ROWS)))
 
 
+class Pace:
+    """Chooses between one thread and a whole team, run by run, by what each took.
+
+    Where another process is busy on a core, or where the cores of a virtual machine
+    lie far apart, two threads that meet every few microseconds are slower than one,
+    and only a clock can tell.
+
+    Parameters
+    ----------
+    choices : sequence of int
+        Numbers of threads to choose from, the most likely one first.
+    """
+
+    # What was not chosen looks this much better each time, so that it is tried again:
+    # sooner where it was close, and at a cost of about as much of the whole time.
+    _FORGETTING = 0.985
+
+    def __init__(self, choices):
+        # The first run starts the threads, and is not to be compared.
+        self._trials = [*reversed(choices), choices[0]]
+        self._seconds = dict.fromkeys(choices, 0.0)
+
+    def choose(self):
+        """Return how many threads the next run should take."""
+        if self._trials:
+            return self._trials[-1]
+        return min(self._seconds, key=self._seconds.__getitem__)
+
+    def note(self, n_threads, seconds):
+        """Take note of the time that a run took, per unit of work."""
+        for n in self._seconds:
+            self._seconds[n] *= self._FORGETTING
+        self._seconds[n_threads] = seconds
+        if self._trials:
+            self._trials.pop()
+
+
 class Team:
     """Runs one function in several threads at once; the caller is one of them.
 
@@ -143,13 +180,15 @@ class Team:
             thread.join()
         self._threads = []
 
-    def run(self, function, *arguments):
+    def run(self, function, *arguments, alone=False):
         """Call ``function(thread, *arguments)`` in every thread and return the first's.
+
+        Or, `alone`, in the calling thread only.
 
         Whatever is raised in one of them, an interrupt among them, breaks the barrier,
         so that nobody waits for ever, and is raised here once all have come back.
         """
-        if self.n_threads == 1:
+        if alone or self.n_threads == 1:
             return function(0, *arguments)
         if not self._threads:
             self._start()

@@ -1,6 +1,7 @@
 """One network in the kernels' layout, and the threads that train it."""
 
 from itertools import pairwise
+from time import perf_counter
 
 import numpy as np
 
@@ -11,11 +12,14 @@ from ._losses import LOSSES, limits, loss_loop
 from ._optimizers import N_SETTINGS, RULES, update_loop
 from ._rows import describe, is_multiplied, work_space
 from ._step import train
-from ._team import Team, choose_threads
+from ._team import Pace, Team, choose_threads
 
 # Floating-point operations of one minibatch from which another thread pays for the two
 # barriers of a step.
 _WORTH_A_THREAD = 500_000
+
+# Operations of one minibatch below which a team may lose to one thread.
+_DOUBTFUL = 100_000_000
 
 # Rows of the blocks in which the gradient over a whole data set is summed.
 _GRADIENT_ROWS = 1024
@@ -238,9 +242,17 @@ class Engine:
             if rule is not None:
                 layers["backward"] = self._compiled(backward_loop, self._activation)
         if rule is not None:
-            self._prepare_training(rule, n_threads)
+            self._prepare_training(rule)
+            self._gather_team(n_threads, self._n_threads is None and work < _DOUBTFUL)
 
-    def _prepare_training(self, rule, n_threads):
+    def _gather_team(self, n_threads, doubtful):
+        choices = (n_threads, 1) if doubtful and n_threads > 1 else (n_threads,)
+        self._team, self._pace = Team(n_threads), Pace(choices)
+        self._shares = {
+            n: self._layout.share_units(self._update_units, n) for n in choices
+        }
+
+    def _prepare_training(self, rule):
         layout, names = self._layout, (self._out_activation, self._loss)
         plan = layout.plan
         plan["loss"] = self._compiled(loss_loop, *names)
@@ -251,28 +263,31 @@ class Engine:
             self._settings[:] = self._optimizer.settings(self._dtype)
         plan["settings"] = self._settings.ctypes.data
         self._update_units = layout.make_units()
-        self._shares = layout.share_units(self._update_units, n_threads)
         self._penalty = np.zeros(self._update_units.size)
-        self._team = Team(n_threads)
 
     def _train(self, data, order, rates):
-        return self._team.run(
+        n_threads = self._pace.choose()
+        started = perf_counter()
+        total = self._team.run(
             train,
-            self._team.n_threads,
+            n_threads,
             self._team.barrier,
             self._batch_size,
             rates,
             self._layout.plan,
             self._layout.layers,
             self._update_units,
-            self._shares,
+            self._shares[n_threads],
             self._penalty,
             self._memory,
             self._rows_of(data),
             data.y,
             data.sample_weight,
             order,
+            alone=n_threads == 1,
         )
+        self._pace.note(n_threads, (perf_counter() - started) / max(1, rates.size))
+        return total
 
     def _check_form(self, rows):
         """Refuse rows that this engine has no room for."""
