@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_info
 import fastmlp
 from fastmlp.kernels._jit import OPTIONS
 from fastmlp.kernels._simd import (
+    TILE_PARTS,
     TILE_ROWS,
     TILE_VECTORS,
     VECTOR_BYTES,
@@ -98,7 +99,7 @@ def fma_peak(dtype, n_threads, seconds=0.5):
     seconds : float
     """
     depth, width = 128, panel_width(dtype)
-    shape = TILE_ROWS, depth, TILE_VECTORS
+    shape = TILE_ROWS, depth, TILE_PARTS
     a_at, b_at, c_at = (0, 1, TILE_ROWS, depth, 0), (0, width), (0, width)
     rates = [0.0] * n_threads
 

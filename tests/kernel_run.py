@@ -83,10 +83,10 @@ def _memory(array):
 
 def _fenced_team(side):
     class FencedTeam(Team):
-        def run(self, function, *arguments):
+        def run(self, function, *arguments, alone=False):
             fence = Fence(side)
             function = getattr(function, "compiled", function)
-            result = super().run(function, *fence.inside(arguments))
+            result = super().run(function, *fence.inside(arguments), alone=alone)
             fence.copy_back()
             return result
 

@@ -6,8 +6,8 @@ import numba
 import numpy as np
 import pytest
 
-from fastmlp.kernels._gemm import product, transpose
-from fastmlp.kernels._simd import TILE_ROWS, TILE_VECTORS, lanes, panel_width
+from fastmlp.kernels._gemm import product_loop, transpose
+from fastmlp.kernels._simd import TILE_PARTS, TILE_ROWS, panel_width
 from tests.networks import DTYPES, edge_rows, edge_sizes
 
 # A in panels and B too; A in panels and B with no padding between its rows; A a strided
@@ -16,13 +16,16 @@ LAYOUTS = ("panels", "flat", "transposed")
 STARTS = ("bias", "zeros", "accumulate")
 
 
-@numba.njit
 def _product(shape, a, a_at, b, b_at, start, start_at, c, c_at):
-    rows, depth, columns, width = shape
-    offset, row, column, block, jump = a_at
-    product(
-        rows, depth, columns, width, a, offset, row, column, block, jump,
-        b, b_at[0], b_at[1], start, start_at[0], start_at[1], c, c_at,
+    def place(array, offset):
+        return array.ctypes.data + offset * array.itemsize
+
+    product_loop(a.dtype.type).ctypes(
+        *shape,
+        place(a, a_at[0]), *a_at[1:],
+        place(b, b_at[0]), b_at[1],
+        place(start, start_at[0]), start_at[1],
+        place(c, c_at),
     )  # fmt: skip
 
 
@@ -64,10 +67,11 @@ class Operands:
 
     def __init__(self, rows, depth, columns, layout, start, dtype, make, offset=0):
         rng = np.random.default_rng([rows, depth, columns])
-        width, lane = panel_width(dtype), lanes(dtype)
-        vectors = min(TILE_VECTORS, -(-columns // lane))
+        width = panel_width(dtype)
+        lane = width // TILE_PARTS
+        parts = min(TILE_PARTS, -(-columns // lane))
         self.columns = min(columns, width)
-        self.used = vectors * lane
+        self.used = parts * lane
         self.rows, self.width, self.offset = rows, width, offset
         self.padded = padded = touched_rows(rows)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastmlp.kernels._layout import LAYER, PLAN, UNIT, Layout
-from fastmlp.kernels._simd import TILE_ROWS, TILE_VECTORS, panel_width
+from fastmlp.kernels._simd import TILE_PARTS, TILE_ROWS, panel_width
 from tests.networks import DTYPES
 
 SHAPES = [(1, 1), (3, 2), (7, 33, 5), (65, 16, 31, 1), (5, 1, 64, 65, 2)]
@@ -44,9 +44,9 @@ def _regions(layout, n_threads):
     names = ("row_weights", "losses", "scratch")
     regions += [(plan[name], capacity) for name in names]
     tiles = plan["zeros"] - plan["tiles"]
-    assert tiles >= n_threads * TILE_VECTORS * width * width
+    assert tiles >= n_threads * TILE_PARTS * width * width
     regions.append((plan["tiles"], tiles))
-    regions += [(plan[name], width) for name in ("zeros", "ones")]
+    regions.append((plan["zeros"], width))
     return sorted({(int(start), int(size)) for start, size in regions})
 
 
@@ -106,8 +106,7 @@ def test_transposed_copy(units, dtype):
         )
         np.testing.assert_array_equal(memory[place], weights)
     rest = layout.n_flat - sum(w.size for w, _ in layout.split(flat)[1:])
-    constant = width  # the ones
-    assert np.count_nonzero(memory) == layout.n_flat - rest + constant
+    assert np.count_nonzero(memory) == layout.n_flat - rest
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

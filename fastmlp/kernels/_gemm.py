@@ -1,52 +1,62 @@
 """The matrix product over one panel of columns: forward, input and weight gradient."""
 
-from ._jit import jit
-from ._simd import TILE_VECTORS, panel_product, transpose_square
+from functools import cache
+
+from numba import carray, types
+
+from ._jit import callback, jit
+from ._llvm import pointer
+from ._simd import TILE_PARTS, TILE_VECTORS, panel_product, transpose_square
 
 
-@jit
-def product(
-    rows, depth, columns, width, a, a_offset, a_row, a_column, block, jump,
-    b, b_offset, b_row, start, start_offset, start_row, c, c_offset,
-):  # fmt: skip
-    """C = start + A B for one panel of C.
+@cache
+def product_loop(dtype):
+    """Compile C = start + A B for one panel of C, by addresses.
 
-    Parameters
-    ----------
-    rows, depth, columns : int
+    ``product(rows, depth, columns, width, a, a_row, a_column, block, jump, b, b_row,
+    start, start_row, c)``, all integers; strides are in elements:
+
+    rows, depth, columns
         A is rows x depth, B depth x columns. Of columns, only the first `width` belong
-        to this panel; C is written up to a whole vector beyond them.
-    width : int
+        to this panel; C is written up to a whole part of a vector.
+    width
         Columns of one panel, padding included, and row stride of C.
-    a : array; a_offset, a_row, a_column, block, jump : int
-        Element (i, k) of A is ``a[a_offset + i*a_row + (k % block)*a_column +
-        (k // block)*jump]``: with a block of one panel's width this walks through the
-        panels of a matrix, with ``block >= depth`` it is a plain strided matrix.
-    b : array; b_offset, b_row : int
+    a, a_row, a_column, block, jump
+        A[i, k] is at ``a + i*a_row + (k % block)*a_column + (k // block)*jump``:
+        with a block of one panel's width this walks through the panels of a matrix,
+        with ``block >= depth`` it is a plain strided matrix.
+    b, b_row
         Of each row, as much is read as C is written.
-    start : array; start_offset, start_row : int
+    start, start_row
         Initial values; a row stride of 0 makes them one row for all rows of C.
-    c : array; c_offset : int
+    c
         Must not overlap A or B, may be `start`.
 
-    Notes
-    -----
     A is read and C written up to `rows` rounded up to the tile's rows; see
-    `_simd.panel_product`, which this wraps so that it is compiled once.
+    `_simd.panel_product`. A callback, so that this, the most code by far, is compiled
+    once and not with everything that calls it.
     """
-    lanes = width // TILE_VECTORS
-    vectors = min(TILE_VECTORS, (columns + lanes - 1) // lanes)
-    panel_product(
-        (rows, depth, vectors),
-        a,
-        (a_offset, a_row, a_column, block, jump),
-        b,
-        (b_offset, b_row),
-        start,
-        (start_offset, start_row),
-        c,
-        (c_offset, width),
-    )
+
+    def product(
+        rows, depth, columns, width, a, a_row, a_column, block, jump,
+        b, b_row, start, start_row, c,
+    ):  # fmt: skip
+        lanes = width // TILE_PARTS
+        parts = min(TILE_PARTS, (columns + lanes - 1) // lanes)
+        panel_product(
+            (rows, depth, parts),
+            carray(pointer(a), (1,), dtype),
+            (0, a_row, a_column, block, jump),
+            carray(pointer(b), (1,), dtype),
+            (0, b_row),
+            carray(pointer(start), (1,), dtype),
+            (0, start_row),
+            carray(pointer(c), (1,), dtype),
+            (0, width),
+        )
+
+    name = f"product-{dtype.__name__}"
+    return callback(product, types.void(*[types.intp] * 14), name)
 
 
 @jit

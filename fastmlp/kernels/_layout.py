@@ -11,7 +11,8 @@ All offsets are in elements, from the start of the block.
 
 import numpy as np
 
-from ._simd import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES, lanes, panel_width
+from ._gemm import product_loop
+from ._simd import TILE_PARTS, TILE_ROWS, VECTOR_BYTES, lanes, panel_width
 
 LAYER = np.dtype(
     [
@@ -45,7 +46,7 @@ UNIT = np.dtype(
         ("first", np.int64),  # the first feature of its rows; -1: not the first layer
         ("rows", np.int64),
         ("columns", np.int64),
-        ("padding", np.int64),  # vectors of the panel that are padding
+        ("padding", np.int64),  # parts of vectors of the panel that are padding
         ("weights", np.int64),
         ("biases", np.int64),  # -1: not this unit's
         ("transposed", np.int64),
@@ -66,14 +67,14 @@ PLAN = np.dtype(
         ("row_weights", np.int64),
         ("losses", np.int64),
         ("scratch", np.int64),
-        # Blocks of gradient: per thread TILE_VECTORS and a spare one.
+        # Blocks of gradient: per thread TILE_PARTS and a spare one.
         ("tiles", np.int64),
         ("zeros", np.int64),  # a panel's width
-        ("ones", np.int64),
         # How far behind its parameter each moment of the optimizer lies.
         ("first_moment", np.int64),
         ("second_moment", np.int64),
-        # Addresses of the compiled loss and update, and what they are told.
+        # Addresses of the compiled product, loss and update, and what they are told.
+        ("product", np.int64),
         ("loss", np.int64),
         ("low", np.float64),
         ("high", np.float64),
@@ -83,6 +84,9 @@ PLAN = np.dtype(
         ("average", np.int64),
     ]
 )
+
+# No vector that is read or written straddles two lines of the cache.
+LINE_BYTES = 64
 
 # Elements behind a flat vector of parameters that a vector load may touch.
 OVERREAD = VECTOR_BYTES // 4
@@ -149,6 +153,7 @@ class Layout:
         self.layers = np.zeros(len(units) - 1, LAYER)
         self.plan = np.zeros(1, PLAN)
         self.plan["capacity"], self.plan["width"] = self.capacity, self.width
+        self.plan["product"] = product_loop(self.dtype.type).address
         self.size = 0
         self._describe_layers()
         if flat:
@@ -161,7 +166,9 @@ class Layout:
             self._place_training(n_threads)
 
     def _reserve(self, size):
-        start, self.size = self.size, self.size + int(size)
+        """Place of `size` elements at the beginning of a cache line."""
+        start = round_up(self.size, LINE_BYTES // self.dtype.itemsize)
+        self.size = start + int(size)
         return start
 
     def _describe_layers(self):
@@ -179,7 +186,8 @@ class Layout:
             columns = layer["out_panels"] * width
             layer["weights"] = self._reserve(layer["fan_in"] * columns)
             layer["biases"] = self._reserve(columns)
-        self.n_parameters = self.size
+        # Moments that follow each other this far apart begin at a line too.
+        self.n_parameters = self._reserve(0)
 
     def _point_at_flat(self):
         layers = self.layers
@@ -221,22 +229,20 @@ class Layout:
         for layer in self.layers[1:]:
             blocks = layer["in_panels"] * layer["out_panels"]
             layer["transposed"] = self._reserve(blocks * width * width)
-        plan["first_moment"] = self.size
-        plan["second_moment"] = self.size + self.n_parameters
         self.moments = self._reserve(self.n_moments * self.n_parameters)
+        plan["first_moment"] = self.moments
+        plan["second_moment"] = self.moments + self.n_parameters
         plan["targets"] = self._reserve(self.capacity * self.units[-1])
         plan["losses"] = self._reserve(self.capacity)
-        plan["tiles"] = self._reserve(n_threads * (TILE_VECTORS + 1) * width * width)
+        plan["tiles"] = self._reserve(n_threads * (TILE_PARTS + 1) * width * width)
         plan["zeros"] = self._reserve(width)
-        plan["ones"] = self._reserve(width)
 
     def allocate(self):
-        """Return a block of memory for this layout, set up but for the parameters."""
-        memory = np.zeros(self.size, self.dtype)
-        ones = int(self.plan["ones"][0])
-        if ones:
-            memory[ones : ones + self.width] = 1
-        return memory
+        """Return a block of zeros that begins at a line of the cache."""
+        spare = LINE_BYTES // self.dtype.itemsize
+        block = np.zeros(self.size + spare, self.dtype)
+        start = -block.ctypes.data % LINE_BYTES // self.dtype.itemsize
+        return block[start : start + self.size]
 
     def make_units(self):
         """Return the units of the parameters phase, layer by layer, as UNIT records."""
@@ -249,7 +255,7 @@ class Layout:
         units = np.zeros(n_in * n_out, UNIT)
         units["rows"] = np.minimum(width, layer["fan_in"] - k * width)
         units["columns"] = np.minimum(width, layer["fan_out"] - j * width)
-        units["padding"] = (width - units["columns"]) // lanes(self.dtype)
+        units["padding"] = (width - units["columns"]) // (width // TILE_PARTS)
         units["weights"] = layer["weights"] + (j * layer["fan_in"] + k * width) * width
         units["biases"] = np.where(k == 0, layer["biases"] + j * width, -1)
         first = layer["transposed"] < 0
@@ -266,8 +272,8 @@ class Layout:
         Each thread gets consecutive units, the same ones at every step, so that their
         parameters and moments stay in its core's cache.
         """
-        vectors = -(-units["columns"] // lanes(self.dtype))
-        cost = np.cumsum(vectors * (round_up(units["rows"], TILE_ROWS) + 1))
+        parts = TILE_PARTS - units["padding"]
+        cost = np.cumsum(parts * (round_up(units["rows"], TILE_ROWS) + 1))
         targets = cost[-1] * np.arange(1, n_threads) / n_threads
         inner = np.searchsorted(cost, targets, side="left") + 1
         return np.concatenate([[0], inner, [units.size]]).clip(max=units.size)
@@ -307,10 +313,11 @@ class Layout:
         """Pairs of views of the same numbers, in panels and in that packing."""
         for layer, (weights, biases) in zip(self.layers, self.split(flat), strict=True):
             start = int(layer["weights"]) + behind
-            stop = int(layer["biases"]) + behind
-            panels = memory[start:stop].reshape(-1, len(weights), self.width)
+            size = int(layer["out_panels"]) * len(weights) * self.width
+            panels = memory[start : start + size].reshape(-1, len(weights), self.width)
             yield from self._columns(panels, weights)
-            yield memory[stop : stop + biases.size], biases
+            start = int(layer["biases"]) + behind
+            yield memory[start : start + biases.size], biases
 
     def _columns(self, panels, matrix):
         """Pairs of views of a matrix: all full panels at once, and the last one."""

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from ._jit import OPTIONS, jit
 from ._llvm import prefetch
-from ._simd import TILE_VECTORS, copy_rows, sum_scaled_rows
+from ._simd import TILE_PARTS, copy_rows, sum_scaled_rows
 
 # Share of stored entries from which CSR is cheaper to copy than to multiply as it is.
 _DENSE = 0.25
@@ -179,16 +179,16 @@ def _copy_sparse(rows, order, begin, n, plan, layer, parameters, memory, first):
 def _multiply_sparse(rows, order, begin, n, plan, layer, parameters, memory, first):
     values, indices, starts = rows[0], rows[1], rows[2]
     width = plan.width
-    lanes = width // TILE_VECTORS
+    lanes = width // TILE_PARTS
     for j in range(layer.out_panels):
         columns = layer.fan_out - j * width
-        vectors = min(TILE_VECTORS, (columns + lanes - 1) // lanes)
+        parts = min(TILE_PARTS, (columns + lanes - 1) // lanes)
         weights = (layer.weights + j * layer.weights_jump, layer.weights_row)
         bias = (parameters, layer.biases + j * width)
         to = layer.outputs + (j * plan.capacity + first) * width
         for i in range(n):
             row = order[begin + i]
-            count = (starts[row + 1] - starts[row], vectors)
+            count = (starts[row + 1] - starts[row], parts)
             sum_scaled_rows(
                 count, values, indices, starts[row],
                 parameters, weights, bias, memory, to + i * width,
@@ -265,11 +265,11 @@ def _sum_sparse(rows, plan, unit, memory, tile):
     if unit.first < 0:
         return False
     width = plan.width
-    vectors = TILE_VECTORS - unit.padding
+    parts = TILE_PARTS - unit.padding
     deltas, zeros = (unit.deltas, width), (memory, plan.zeros)
     for k in range(unit.rows):
         at = ends[unit.first + k]
-        count = (ends[unit.first + k + 1] - at, vectors)
+        count = (ends[unit.first + k + 1] - at, parts)
         sum_scaled_rows(
             count, factors, members, at, memory, deltas, zeros, memory, tile + k * width
         )

@@ -45,6 +45,12 @@ def _choose_tile(features):
 VECTOR_BYTES, TILE_ROWS, TILE_VECTORS = _choose_tile(_cpu_features())
 
 
+# The last columns of a matrix are worked on in parts of a vector of this many bytes.
+# Half of a 512-bit vector costs half where the CPU splits those into two.
+PART_BYTES = min(VECTOR_BYTES, 32)
+TILE_PARTS = TILE_VECTORS * VECTOR_BYTES // PART_BYTES
+
+
 def lanes(dtype):
     """Elements of `dtype` in one vector register."""
     return VECTOR_BYTES // np.dtype(dtype).itemsize
@@ -130,10 +136,19 @@ class _Vectors:
         return self._call("fmuladd", self.type, [a, b, c])
 
     def maximum(self, a, b):
-        return self._call("maxnum", self.type, [a, b])
+        """Return the larger one; of a number and a NaN, either. One instruction."""
+        return self.builder.select(self.builder.fcmp_ordered(">", a, b), a, b)
 
     def largest(self, vector):
-        return self._call("vector.reduce.fmax", self.element, [vector])
+        """Return the largest element in every lane."""
+        distance = self.lanes // 2
+        while distance:
+            order = [(i + distance) % self.lanes for i in range(self.lanes)]
+            order = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), order)
+            turned = self.builder.shuffle_vector(vector, vector, order)
+            vector = self.maximum(vector, turned)
+            distance //= 2
+        return vector
 
     def sum(self, vector):
         zero = ir.Constant(self.element, 0.0)
@@ -141,6 +156,19 @@ class _Vectors:
         return self._call(
             "vector.reduce.fadd", self.element, [zero, vector], fastmath=("reassoc",)
         )
+
+
+def _pieces(context, builder, dtype, parts):
+    """Vectors that `parts` parts of a vector make up, each with its first element.
+
+    Whole ones, and one of a single part behind them where there is a rest.
+    """
+    whole = _Vectors(context, builder, dtype)
+    each = VECTOR_BYTES // PART_BYTES
+    part = _Vectors(context, builder, dtype, whole.lanes // each)
+    n_whole, rest = divmod(parts, each)
+    pieces = [(whole, v * whole.lanes) for v in range(n_whole)]
+    return pieces + [(part, n_whole * whole.lanes)] * rest
 
 
 def _index(value):
@@ -288,8 +316,7 @@ def shift_rows(typingctx, x, rows, width):
         low = vectors.constant(float("-inf"))
         with cgutils.for_range(builder, args[1]) as row:
             base = builder.gep(data, [builder.mul(row.index, args[2])])
-            top = vectors.largest(_fold(vectors, args[2], base, low, vectors.maximum))
-            tops = vectors.broadcast(top)
+            tops = vectors.largest(_fold(vectors, args[2], base, low, vectors.maximum))
             _map(vectors, args[2], base, lambda v: builder.fsub(v, tops))
         return context.get_dummy_value()
 
@@ -372,9 +399,9 @@ def sum_scaled_rows(typingctx, count, factors, members, at, b, b_at, start, c, c
 
     Parameters
     ----------
-    count : (terms, vectors) tuple of int
-        The sum runs over `terms` entries, the rows have `vectors` vectors (1 to
-        TILE_VECTORS).
+    count : (terms, parts) tuple of int
+        The sum runs over `terms` entries, the rows have `parts` parts of a vector (1 to
+        TILE_PARTS).
     factors, members : arrays of float and int; at : int
         The first term is at ``factors[at]``, ``members[at]``.
     b : array; b_at : (offset, row) tuple of int
@@ -397,34 +424,100 @@ def sum_scaled_rows(typingctx, count, factors, members, at, b, b_at, start, c, c
         terms, width = cgutils.unpack_tuple(builder, args[0])
         b_offset, b_row = cgutils.unpack_tuple(builder, args[5])
         begin, begin_at = cgutils.unpack_tuple(builder, args[6])
-        vectors = _Vectors(context, builder, kinds[4].dtype)
+        element = context.get_value_type(kinds[4].dtype)
         factors = builder.gep(data_of(context, builder, kinds[1], args[1]), [args[3]])
         members = builder.gep(data_of(context, builder, kinds[2], args[2]), [args[3]])
         b = builder.gep(data_of(context, builder, kinds[4], args[4]), [b_offset])
         start = builder.gep(data_of(context, builder, kinds[6][0], begin), [begin_at])
         c = builder.gep(data_of(context, builder, kinds[7], args[7]), [args[8]])
-        for count in range(1, TILE_VECTORS + 1):
-            places = [v * vectors.lanes for v in range(count)]
-            with builder.if_then(builder.icmp_signed("==", width, _index(count))):
-                sums = [cgutils.alloca_once(builder, vectors.type) for _ in places]
-                for place, total in zip(places, sums, strict=True):
+        for parts in range(1, TILE_PARTS + 1):
+            pieces = _pieces(context, builder, kinds[4].dtype, parts)
+            with builder.if_then(builder.icmp_signed("==", width, _index(parts))):
+                sums = [cgutils.alloca_once(builder, vec.type) for vec, _ in pieces]
+                for (vectors, place), total in zip(pieces, sums, strict=True):
                     builder.store(vectors.load(start, place), total)
                 with cgutils.for_range(builder, terms) as term:
                     factor = builder.load(builder.gep(factors, [term.index]))
-                    factor = vectors.broadcast(_cast(builder, factor, vectors.element))
+                    factor = _cast(builder, factor, element)
                     member = builder.load(builder.gep(members, [term.index]))
                     if member.type != _INDEX:
                         member = builder.sext(member, _INDEX)
                     row = builder.gep(b, [builder.mul(member, b_row)])
-                    for place, total in zip(places, sums, strict=True):
+                    for (vectors, place), total in zip(pieces, sums, strict=True):
                         value = vectors.load(row, place)
-                        value = vectors.fma(factor, value, builder.load(total))
+                        spread = vectors.broadcast(factor)
+                        value = vectors.fma(spread, value, builder.load(total))
                         builder.store(value, total)
-                for place, total in zip(places, sums, strict=True):
+                for (vectors, place), total in zip(pieces, sums, strict=True):
                     vectors.store(builder.load(total), c, place)
         return context.get_dummy_value()
 
     return signature, codegen
+
+
+# Partial sums that hide the latency of an addition.
+_CHAINS = 4
+
+
+@intrinsic
+def sum_rows(typingctx, count, x, x_at, start, c_at):
+    """Sum of rows: ``x[c_at:] = x[start:] + sum over i of x[offset + i*row:]``.
+
+    Parameters
+    ----------
+    count : (rows, parts) tuple of int
+        Each row has `parts` parts of a vector (1 to TILE_PARTS).
+    x : array; x_at : (offset, row) tuple of int
+    start, c_at : int
+        Where the initial values and the result lie; may be the same.
+
+    Notes
+    -----
+    Every _CHAINS-th row is summed apart; the order depends on `rows` alone.
+    """
+    index2 = types.UniTuple(types.intp, 2)
+
+    def codegen(context, builder, signature, args):
+        dtype = signature.args[1].dtype
+        rows, width = cgutils.unpack_tuple(builder, args[0])
+        offset, stride = cgutils.unpack_tuple(builder, args[2])
+        data = data_of(context, builder, signature.args[1], args[1])
+        start, c = (builder.gep(data, [place]) for place in args[3:])
+        [(vectors, _)] = _pieces(context, builder, dtype, 1)
+        with cgutils.for_range(builder, width) as part:
+            place = builder.mul(part.index, _index(vectors.lanes))
+            base = builder.gep(data, [builder.add(offset, place)])
+            total = _sum_column(vectors, base, stride, rows)
+            total = builder.fadd(total, vectors.load(start, place))
+            vectors.store(total, c, place)
+        return context.get_dummy_value()
+
+    signature = types.void(index2, x, index2, types.intp, types.intp)
+    return signature, codegen
+
+
+def _sum_column(vectors, base, stride, rows):
+    """Sum of one vector of each row; rows beyond the chains' go to the first."""
+    builder = vectors.builder
+    last = builder.sub(rows, builder.srem(rows, _index(_CHAINS)))
+    chains = [cgutils.alloca_once(builder, vectors.type) for _ in range(_CHAINS)]
+    for chain in chains:
+        builder.store(vectors.constant(0.0), chain)
+
+    def add(chain, row):
+        value = vectors.load(builder.gep(base, [builder.mul(row, stride)]))
+        builder.store(builder.fadd(builder.load(chain), value), chain)
+
+    step = _index(_CHAINS)
+    with cgutils.for_range_slice(builder, _index(0), last, step) as (row, _):
+        for i, chain in enumerate(chains):
+            add(chain, builder.add(row, _index(i)))
+    with cgutils.for_range_slice(builder, last, rows, _index(1)) as (row, _):
+        add(chains[0], row)
+    sums = [builder.load(chain) for chain in chains]
+    while len(sums) > 1:
+        sums = [builder.fadd(a, b) for a, b in zip(sums[::2], sums[1::2], strict=True)]
+    return sums[0]
 
 
 def _cast(builder, value, kind):
@@ -441,15 +534,15 @@ def panel_product(typingctx, shape, a, a_at, b, b_at, start, start_at, c, c_at):
 
     Parameters
     ----------
-    shape : (rows, depth, vectors) tuple of int
-        C has `rows` rows of `vectors` vectors (1 to TILE_VECTORS), the sum runs over
-        `depth`.
+    shape : (rows, depth, parts) tuple of int
+        C has `rows` rows of `parts` parts of a vector (1 to TILE_PARTS), the sum runs
+        over `depth`.
     a : array; a_at : (offset, row, column, block, jump) tuple of int
         Element (i, k) of A is ``a[offset + i*row + (k % block)*column +
         (k // block)*jump]``: with a block of one panel's width this walks through the
         panels of a matrix, with ``block >= depth`` it is a plain strided matrix.
     b : array; b_at : (offset, row) tuple of int
-        Row k of B is the vectors at ``b[offset + k*row]``.
+        Row k of B is the parts at ``b[offset + k*row]``.
     start, start_at : the same for the initial values
         A row stride of 0 makes them one row for all: a bias.
     c, c_at : the same for C
@@ -474,19 +567,18 @@ def panel_product(typingctx, shape, a, a_at, b, b_at, start, start_at, c, c_at):
             data = data_of(context, builder, array_type, args[at])
             strides = cgutils.unpack_tuple(builder, args[at + 1])
             operands[name] = (builder.gep(data, [strides[0]]), *strides[1:])
-        vectors = _Vectors(context, builder, signature.args[1].dtype)
         rows, depth, width = cgutils.unpack_tuple(builder, args[0])
-        for count in range(1, TILE_VECTORS + 1):
-            with builder.if_then(builder.icmp_signed("==", width, _index(count))):
-                _emit_rows(vectors, count, rows, depth, operands)
+        for parts in range(1, TILE_PARTS + 1):
+            pieces = _pieces(context, builder, signature.args[1].dtype, parts)
+            with builder.if_then(builder.icmp_signed("==", width, _index(parts))):
+                _emit_rows(builder, pieces, rows, depth, operands)
         return context.get_dummy_value()
 
     return signature, codegen
 
 
-def _emit_rows(vectors, count, rows, depth, operands):
+def _emit_rows(builder, pieces, rows, depth, operands):
     """All rows of a panel: full tiles, then what is left."""
-    builder = vectors.builder
     tile_rows = _index(TILE_ROWS)
     left = builder.srem(rows, tile_rows)
     few = builder.icmp_signed("<=", left, _index(2))
@@ -494,37 +586,38 @@ def _emit_rows(vectors, count, rows, depth, operands):
     tiles = builder.sdiv(builder.select(few, rows, padded), tile_rows)
     with cgutils.for_range(builder, tiles) as tile:
         first = builder.mul(tile.index, tile_rows)
-        _emit_tile(vectors, TILE_ROWS, count, first, depth, operands)
+        _emit_tile(builder, TILE_ROWS, pieces, first, depth, operands)
     singles = builder.select(few, left, _index(0))
     done = builder.sub(rows, left)
     with cgutils.for_range(builder, singles) as single:
         first = builder.add(done, single.index)
-        _emit_tile(vectors, 1, count, first, depth, operands)
+        _emit_tile(builder, 1, pieces, first, depth, operands)
 
 
-def _emit_tile(vectors, height, count, first, depth, operands):
-    """One register tile of `height` rows by `count` vectors, from row `first` on."""
-    builder = vectors.builder
+def _emit_tile(builder, height, pieces, first, depth, operands):
+    """One register tile of `height` rows by these pieces, from row `first` on."""
     a, a_row, a_column, block, jump = operands["a"]
     b, b_row = operands["b"]
     start, start_row = operands["start"]
     c, c_row = operands["c"]
-    places = [(i, v) for i in range(height) for v in range(count)]
     a_rows = [builder.mul(builder.add(first, _index(i)), a_row) for i in range(height)]
 
-    sums = {place: cgutils.alloca_once(builder, vectors.type) for place in places}
-    for i, v in places:
+    sums = {}
+    for i in range(height):
         row = builder.mul(builder.add(first, _index(i)), start_row)
-        value = vectors.load(builder.gep(start, [row]), v * vectors.lanes)
-        builder.store(value, sums[i, v])
+        for vectors, place in pieces:
+            value = vectors.load(builder.gep(start, [row]), place)
+            sums[i, place] = cgutils.alloca_once(builder, vectors.type)
+            builder.store(value, sums[i, place])
 
     def accumulate(a_k, b_k):
-        b_vectors = [vectors.load(b_k, v * vectors.lanes) for v in range(count)]
+        b_pieces = [vectors.load(b_k, place) for vectors, place in pieces]
         for i in range(height):
-            factor = vectors.broadcast(builder.load(builder.gep(a_k, [a_rows[i]])))
-            for v in range(count):
-                total = vectors.fma(factor, b_vectors[v], builder.load(sums[i, v]))
-                builder.store(total, sums[i, v])
+            factor = builder.load(builder.gep(a_k, [a_rows[i]]))
+            for (vectors, place), b_piece in zip(pieces, b_pieces, strict=True):
+                total = builder.load(sums[i, place])
+                total = vectors.fma(vectors.broadcast(factor), b_piece, total)
+                builder.store(total, sums[i, place])
 
     last = builder.sub(depth, _index(1))
     blocks = builder.sdiv(builder.add(last, block), block)
@@ -538,7 +631,8 @@ def _emit_tile(vectors, height, count, first, depth, operands):
             a_k = builder.gep(a_block, [builder.mul(k.index, a_column)])
             accumulate(a_k, builder.gep(b_block, [builder.mul(k.index, b_row)]))
 
-    for i, v in places:
+    for i in range(height):
         row = builder.mul(builder.add(first, _index(i)), c_row)
-        value = builder.load(sums[i, v])
-        vectors.store(value, builder.gep(c, [row]), v * vectors.lanes)
+        for vectors, place in pieces:
+            value = builder.load(sums[i, place])
+            vectors.store(value, builder.gep(c, [row]), place)

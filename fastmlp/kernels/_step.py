@@ -11,14 +11,15 @@ returns, `order` the indices of the rows to visit.
 
 import numpy as np
 
-from ._gemm import product, transpose
+from ._gemm import transpose
 from ._jit import entry, jit
 from ._llvm import address, call
 from ._rows import enter, sort_columns, sum_columns
 from ._simd import (
+    TILE_PARTS,
     TILE_ROWS,
-    TILE_VECTORS,
     copy_rows,
+    sum_rows,
     sum_squares,
 )
 from ._team import wait
@@ -49,12 +50,15 @@ def _forward(plan, layers, parameters, memory, first, count, done):
             at = j * jump + row
             if i >= done:
                 weights = layer.weights + j * layer.weights_jump
-                product(
-                    count, layer.fan_in, layer.fan_out - j * width, width,
-                    memory, layer.inputs + row, width, one, width, jump,
-                    parameters, weights, layer.weights_row,
-                    parameters, layer.biases + j * width, zero,
-                    memory, layer.outputs + at,
+                call(
+                    plan.product,
+                    (
+                        count, layer.fan_in, layer.fan_out - j * width, width,
+                        address(memory, layer.inputs + row), width, one, width, jump,
+                        address(parameters, weights), layer.weights_row,
+                        address(parameters, layer.biases + j * width), zero,
+                        address(memory, layer.outputs + at),
+                    ),
                 )  # fmt: skip
             if layer.forward != 0:
                 outputs = address(memory, layer.outputs + at)
@@ -78,12 +82,15 @@ def _backward(plan, layers, memory, first, count):
         height = layer.out_panels * width
         for j in range(layer.in_panels):
             at = j * jump + row
-            product(
-                count, layer.fan_out, layer.fan_in - j * width, width,
-                memory, layer.deltas + row, width, one, width, jump,
-                memory, layer.transposed + j * height * width, width,
-                memory, plan.zeros, zero,
-                memory, layer.input_deltas + at,
+            call(
+                plan.product,
+                (
+                    count, layer.fan_out, layer.fan_in - j * width, width,
+                    address(memory, layer.deltas + row), width, one, width, jump,
+                    address(memory, layer.transposed + j * height * width), width,
+                    address(memory, plan.zeros), zero,
+                    address(memory, layer.input_deltas + at),
+                ),
             )  # fmt: skip
             if below.backward != 0:
                 scores = address(memory, below.scores + at)
@@ -160,27 +167,38 @@ def _lose(plan, layer, memory, first, count, order, begin, y, sample_weight):
 
 
 @jit
-def _gradient(
-    plan, memory, rows, columns, n, inputs, input_row, input_column, deltas, tile, spare
-):
+def _bias_gradient(plan, memory, unit, n, tile):
+    """Sum of `n` rows of deltas at `tile`."""
+    start = plan.zeros
+    parts = TILE_PARTS - unit.padding
+    for k in range(0, n, CHUNK_DEPTH):
+        count = (min(CHUNK_DEPTH, n - k), parts)
+        place = (unit.deltas + k * plan.width, plan.width)
+        sum_rows(count, memory, place, start, tile)
+        start = tile
+
+
+@jit
+def _weight_gradient(plan, memory, unit, n, tile, spare):
     """Sum over `n` rows of inputs' deltas into the block of gradient at `tile`.
 
     Parts of many rows are summed at `spare` and then added.
-
-    `input_row` and `input_column` are the strides of the transposed inputs: 1 and a
-    panel's width for those of a layer, 0 for a one that stands for all, which gives the
-    gradient of biases.
     """
-    width, zero = plan.width, np.int64(0)
+    rows, columns = unit.rows, unit.columns
+    # A literal in a call would be a type of its own, and compiled for separately.
+    width, zero, one = plan.width, np.int64(0), np.int64(1)
     to = tile
     for k in range(0, n, CHUNK_DEPTH):
         depth = min(CHUNK_DEPTH, n - k)
-        product(
-            rows, depth, columns, width,
-            memory, inputs + k * input_column, input_row, input_column, depth, zero,
-            memory, deltas + k * width, width,
-            memory, plan.zeros, zero,
-            memory, to,
+        call(
+            plan.product,
+            (
+                rows, depth, columns, width,
+                address(memory, unit.inputs + k * width), one, width, depth, zero,
+                address(memory, unit.deltas + k * width), width,
+                address(memory, plan.zeros), zero,
+                address(memory, to),
+            ),
         )  # fmt: skip
         if k != 0:
             for i in range(rows):
@@ -211,24 +229,17 @@ def _update(plan, memory, at, n, tile, rate, scale, alpha):
 @jit
 def _update_unit(plan, unit, rows, memory, thread, n, rate, scale):
     """Gradient, update and transposed copy of one unit; the weights' sum of squares."""
-    # Blocks that differ in how many of their vectors are padding have a tile each, so
+    # Blocks that differ in how many parts of them are padding have a tile each, so
     # that the padding stays zero.
     block = plan.width * plan.width
-    tiles = plan.tiles + thread * (TILE_VECTORS + 1) * block
-    tile, spare = tiles + unit.padding * block, tiles + TILE_VECTORS * block
-    # A literal in a call would be a type of its own, and compiled for separately.
-    width, zero, one = plan.width, np.int64(0), np.int64(1)
+    tiles = plan.tiles + thread * (TILE_PARTS + 1) * block
+    tile, spare = tiles + unit.padding * block, tiles + TILE_PARTS * block
+    width = plan.width
     if unit.biases >= 0:
-        _gradient(
-            plan, memory, one, unit.columns, n, plan.ones, zero, zero,
-            unit.deltas, tile, spare,
-        )  # fmt: skip
+        _bias_gradient(plan, memory, unit, n, tile)
         _update(plan, memory, unit.biases, width, tile, rate, scale, 0.0)
     if not sum_columns(rows, plan, unit, memory, tile):
-        _gradient(
-            plan, memory, unit.rows, unit.columns, n, unit.inputs, one, width,
-            unit.deltas, tile, spare,
-        )  # fmt: skip
+        _weight_gradient(plan, memory, unit, n, tile, spare)
     size = unit.rows * width
     _update(plan, memory, unit.weights, size, tile, rate, scale, plan.alpha)
     if unit.transposed >= 0:

@@ -125,6 +125,9 @@ class Pace:
         Numbers of threads to choose from, the most likely one first.
     """
 
+    # Other cores are taken only where they save a tenth of the time.
+    _COST_OF_CORES = 1.1
+
     # What was not chosen looks this much better each time, so that it is tried again:
     # sooner where it was close, and at a cost of about as much of the whole time.
     _FORGETTING = 0.985
@@ -144,7 +147,8 @@ class Pace:
         """Take note of the time that a run took, per unit of work."""
         for n in self._seconds:
             self._seconds[n] *= self._FORGETTING
-        self._seconds[n_threads] = seconds
+        cost = 1.0 if n_threads == 1 else self._COST_OF_CORES
+        self._seconds[n_threads] = seconds * cost
         if self._trials:
             self._trials.pop()
 
