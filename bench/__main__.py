@@ -11,6 +11,7 @@ from bench import (
     machine,
     memory,
     prediction,
+    profile,
     real_data,
     report,
     selection,
@@ -65,7 +66,7 @@ QUICK_SHAPES = ("odd", "regression", "sparse")
 
 
 def parse(arguments=None):
-    """Return the Settings and the names of the sections."""
+    """Return the Settings and the names of the sections; None: only the profile."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     add = parser.add_argument
     add("--quick", action="store_true", help="a selection, in less than 3 minutes")
@@ -74,6 +75,11 @@ def parse(arguments=None):
         type=Path,
         metavar="DIR",
         help="folder of adult-train.csv, adult-test.csv and california_housing.csv",
+    )
+    add(
+        "--profile",
+        action="store_true",
+        help="only print where the time of a training step goes, in µs",
     )
     add("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     add("--workloads", nargs="+", choices=WORKLOADS)
@@ -105,7 +111,7 @@ def parse(arguments=None):
         data=args.data,
         output=args.output,
     )
-    return settings, args.sections
+    return settings, None if args.profile else args.sections
 
 
 def main(arguments=None):
@@ -115,6 +121,10 @@ def main(arguments=None):
     settings.progress("limits of this CPU")
     settings.limits = machine.measure_limits()
     print(report.format_machine(about, settings.limits), flush=True)
+    if sections is None:
+        print()
+        print(profile.format_table(settings))
+        return 0
     rows = []
     for name, measure in SECTIONS.items():
         if name in sections:

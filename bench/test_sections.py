@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bench import fresh, machine, memory, real_data, selection, training
+from bench import fresh, machine, memory, profile, real_data, selection, training
 from bench.contestants import CONTESTANTS, Contestant
 from bench.settings import Settings
 from bench.workloads import WORKLOADS
@@ -54,7 +54,7 @@ def test_training_rows(settings, monkeypatch):
     workload = WORKLOADS["tiny"].smaller(rows=300, epochs=5)
     rows = training.measure(workload, settings, names, "training")
     fast, slow, missing, wrong = rows
-    assert slow.ratio == slow.times.best / fast.times.best
+    assert slow.ratio == pytest.approx(slow.times.best / fast.times.best)
     assert slow.goal == 40
     assert fast.share == pytest.approx(workload.flops / fast.times.best / 1e11)
     assert missing.times is None
@@ -111,3 +111,12 @@ def test_machine_is_described():
 def test_limits_are_positive(dtype):
     assert machine.fma_peak(dtype, n_threads=1, seconds=0.01) > 0
     assert machine.memory_bandwidth(n_threads=1, megabytes=1) > 0
+
+
+def test_profile_has_every_phase(settings):
+    settings.limits = {"float32": 2e11, "float32_one_core": 1e11}
+    settings.workloads = ("tiny",)
+    header, _, *rows = profile.format_table(settings).splitlines()
+    assert "| gather | forward | loss | backward | update | wait |" in header
+    assert all(row.startswith("| tiny | ") for row in rows)
+    assert all(row.count("|") == header.count("|") for row in rows)

@@ -6,9 +6,10 @@ shapes and parameters), `_schedules` and `_training` (epochs, stopping, L-BFGS),
 `regressor`.
 """
 
+from fastmlp._warmup import warmup
 from fastmlp.classifier import MLPClassifier
 from fastmlp.regressor import MLPRegressor
 
 __version__ = "0.1.0"
 
-__all__ = ["MLPClassifier", "MLPRegressor", "__version__"]
+__all__ = ["MLPClassifier", "MLPRegressor", "__version__", "warmup"]

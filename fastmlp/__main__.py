@@ -19,7 +19,7 @@ from sklearn.neural_network import MLPClassifier as SklearnMLPClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler
 
-from fastmlp import MLPClassifier
+from fastmlp import MLPClassifier, warmup
 
 GRID = {
     "mlp__hidden_layer_sizes": [(100,), (100, 50)],
@@ -112,6 +112,14 @@ def digits(args, grid=None):
     print(f"ratio of the times, scikit-learn / fastmlp: {ratio:.1f}")
 
 
+def warm_up(args):
+    """Compile everything and print where it is kept."""
+    start = time.perf_counter()
+    folder = warmup(verbose=True)
+    seconds = time.perf_counter() - start
+    print(f"compiled or loaded in {seconds:.1f} s, kept in {folder}")
+
+
 def make_parser():
     """Return the parser of the command line: one sub-command per job."""
     parser = argparse.ArgumentParser(prog="python -m fastmlp", description=__doc__)
@@ -126,6 +134,10 @@ def make_parser():
     job.add_argument("--n-jobs", type=int, default=1, help="processes of each search")
     job.add_argument("--seed", type=int, default=0, help="of split and networks")
     job.set_defaults(run=digits)
+    job = commands.add_parser(
+        "warmup", help="compile the kernels ahead of time and say where they are kept"
+    )
+    job.set_defaults(run=warm_up)
     return parser
 
 

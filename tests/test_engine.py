@@ -8,7 +8,7 @@ import pytest
 from fastmlp.kernels import Data, Engine, Optimizer, engine, predict_outputs
 from fastmlp.kernels._layout import OVERREAD
 from fastmlp.kernels._simd import TILE_ROWS
-from fastmlp.kernels._step import CHUNK_ROWS
+from fastmlp.kernels._step import CHUNK_ROWS, PHASES
 from tests.naive import ACTIVATIONS
 from tests.networks import (
     BASE,
@@ -263,3 +263,26 @@ def test_epoch_that_fails_in_one_thread_leaves_an_engine_that_works(monkeypatch)
             else:
                 results.append(comp.train_epoch(Data(X, y), np.arange(64), 0.1))
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_profile_trains_as_an_epoch_does(n_threads):
+    units, dtype, rows = (5, 9, 3), np.float32, 40
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, (rows, 1)).astype(dtype)
+    data = Data(rng.standard_normal((rows, 5)).astype(dtype), y)
+    order = rng.permutation(rows)
+    stored = []
+    for name in ("train_epoch", "profile"):
+        with Engine(
+            units, "relu", "softmax", "log_loss", dtype, batch_size=16,
+            optimizer=Optimizer("adam", learning_rate=0.01), n_threads=n_threads,
+        ) as engine:  # fmt: skip
+            engine.load(make_parameters(units, dtype))
+            result = [getattr(engine, name)(data, order, 0.1) for _ in range(3)][-1]
+            stored.append(np.empty(engine.n_parameters, dtype))
+            engine.store(stored[-1])
+    np.testing.assert_array_equal(*stored)
+    assert list(result) == list(PHASES)
+    assert all(seconds >= 0 for seconds in result.values())
+    assert sum(result[phase] for phase in PHASES[:-1]) > 0

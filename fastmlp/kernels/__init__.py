@@ -9,6 +9,7 @@ functions and their tables), `_layout` (where everything lies), `_rows` (reading
 """
 
 from ._activations import ACTIVATIONS
+from ._jit import cache_folder
 from ._layout import OVERREAD
 from ._losses import LOSSES
 from ._optimizers import Optimizer
@@ -23,5 +24,6 @@ __all__ = [
     "Data",
     "Engine",
     "Optimizer",
+    "cache_folder",
     "predict_outputs",
 ]

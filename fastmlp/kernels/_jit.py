@@ -138,6 +138,11 @@ def _open_cache_folder():
     return None
 
 
+def cache_folder():
+    """Return the folder in which compiled kernels are kept, a Path, or None."""
+    return _CACHE_FOLDER
+
+
 class _Locator(caching._CacheLocator):
     """Where machine code lies: the folder's name carries the whole fingerprint."""
 

@@ -1,8 +1,10 @@
-"""What Numba has no word for: bits, addresses, calls by address, atomics, prefetch.
+"""What Numba has no word for: bits, addresses, calls by address, atomics, clocks.
 
 With `_simd` the only files that write LLVM IR. Places in arrays are element offsets;
 nothing is bounds-checked.
 """
+
+import platform
 
 from llvmlite import ir
 from numba import types
@@ -129,3 +131,21 @@ def prefetch(typingctx, array, offset):
         return context.get_dummy_value()
 
     return types.void(array, types.intp), codegen
+
+
+# x86 has one counter, which runs at a constant rate; elsewhere user code may not read
+# that of the cycles.
+_X86 = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
+_COUNTER = f"llvm.read{'cycle' if _X86 else 'steady'}counter"
+
+
+@intrinsic
+def ticks(typingctx):
+    """Return the count of a clock that runs at a constant, unknown rate."""
+
+    def codegen(context, builder, signature, args):
+        kind = ir.FunctionType(_INDEX, [])
+        function = cgutils.get_or_insert_function(builder.module, kind, _COUNTER)
+        return builder.call(function, [])
+
+    return types.int64(), codegen

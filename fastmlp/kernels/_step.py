@@ -13,7 +13,7 @@ import numpy as np
 
 from ._gemm import transpose
 from ._jit import entry, jit
-from ._llvm import address, call
+from ._llvm import address, call, ticks
 from ._rows import enter, sort_columns, sum_columns
 from ._simd import (
     TILE_PARTS,
@@ -247,6 +247,22 @@ def _update_unit(plan, unit, rows, memory, thread, n, rate, scale):
     return sum_squares(memory, unit.weights, size)
 
 
+# What `train` tells apart when it is timed, and where it counts them: for each thread
+# a row of words, the first the time of its last mark.
+PHASES = ("gather", "forward", "loss", "backward", "update", "wait")
+CLOCK_WORDS = 8
+_GATHER, _FORWARD, _LOSS, _BACKWARD, _UPDATE, _WAIT = map(np.int64, range(len(PHASES)))
+
+
+@jit
+def _mark(clock, thread, phase):
+    """Add the ticks since the thread's last mark to a phase, if there is a clock."""
+    if clock.size != 0:
+        start, now = thread * CLOCK_WORDS, ticks()
+        clock[start + 1 + phase] += now - clock[start]
+        clock[start] = now
+
+
 @jit
 def _sum_weights(order, sample_weight, begin, n):
     if sample_weight.size == 0:
@@ -269,7 +285,7 @@ def _sum(values, begin, n):
 @entry
 def train(
     thread, n_threads, barrier, batch, rates, plans, layers, units, shares, penalty,
-    memory, rows, y, sample_weight, order,
+    memory, rows, y, sample_weight, order, clock,
 ):  # fmt: skip
     """Run one epoch as thread number `thread` of `n_threads`; all of them must come.
 
@@ -291,6 +307,8 @@ def train(
     y : (n_samples, n_outputs or 1) array
     sample_weight : (n_samples,) array, or (0,): all 1
     order : (n,) int64 array
+    clock : (n_threads * CLOCK_WORDS,) int64 array, or (0,): not timed
+        The ticks of each phase of PHASES are added to it.
 
     Returns
     -------
@@ -306,6 +324,8 @@ def train(
     plan = plans[0]
     last = layers[layers.size - 1]
     total = 0.0
+    if clock.size != 0:
+        clock[thread * CLOCK_WORDS] = ticks()
     for step in range(rates.size):
         begin = step * batch
         n = min(batch, order.size - begin)
@@ -321,9 +341,13 @@ def train(
                 rows, order, begin + first, count,
                 plan, layers[0], memory, memory, first,
             )  # fmt: skip
+            _mark(clock, thread, _GATHER)
             _forward(plan, layers, memory, memory, first, count, done)
+            _mark(clock, thread, _FORWARD)
             _lose(plan, last, memory, first, count, order, begin, y, sample_weight)
+            _mark(clock, thread, _LOSS)
             _backward(plan, layers, memory, first, count)
+            _mark(clock, thread, _BACKWARD)
         share = n / weight if plan.average != 0 else 1.0
         if thread == 0:
             sort_columns(rows, order, begin, n, layers[0])
@@ -333,14 +357,17 @@ def train(
             )
         if wait(barrier, n_threads):
             return total
+        _mark(clock, thread, _WAIT)
         if thread == 0:
             total += share * _sum(memory, plan.losses, n)
         for u in range(shares[thread], shares[thread + 1]):
             penalty[u] = _update_unit(
                 plan, units[u], rows, memory, thread, n, rates[step], 1 / weight
             )
+        _mark(clock, thread, _UPDATE)
         if wait(barrier, n_threads):
             return total
+        _mark(clock, thread, _WAIT)
     return total
 
 

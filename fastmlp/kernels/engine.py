@@ -11,7 +11,7 @@ from ._layout import Layout
 from ._losses import LOSSES, limits, loss_loop
 from ._optimizers import N_SETTINGS, RULES, update_loop
 from ._rows import describe, is_multiplied, work_space
-from ._step import train
+from ._step import CLOCK_WORDS, PHASES, train
 from ._team import Pace, Team, choose_threads
 
 # Floating-point operations of one minibatch from which another thread pays for the two
@@ -20,6 +20,8 @@ _WORTH_A_THREAD = 500_000
 
 # Operations of one minibatch below which a team may lose to one thread.
 _DOUBTFUL = 100_000_000
+
+_NO_CLOCK = np.empty(0, np.int64)
 
 # Rows of the blocks in which the gradient over a whole data set is summed.
 _GRADIENT_ROWS = 1024
@@ -144,9 +146,30 @@ class Engine:
             Mean over `order` of the minibatches' losses, each with the penalty on the
             weights before its step.
         """
+        return self._train_epoch(data, order, alpha, _NO_CLOCK)
+
+    def profile(self, data, order, alpha):
+        """Train an epoch as `train_epoch` does; return where the time went.
+
+        Returns
+        -------
+        seconds : dict
+            By name of the phase, the average over the threads. "update" is the
+            gradient of the parameters with their update, "wait" what the threads
+            waited for each other.
+        """
+        clock = np.zeros(self._team.n_threads * CLOCK_WORDS, np.int64)
+        started = perf_counter()
+        self._train_epoch(data, order, alpha, clock)
+        seconds = perf_counter() - started
+        ticks = clock.reshape(-1, CLOCK_WORDS)[:, 1 : 1 + len(PHASES)]
+        shares = ticks.sum(axis=0) / ticks.sum()
+        return dict(zip(PHASES, (shares * seconds).tolist(), strict=True))
+
+    def _train_epoch(self, data, order, alpha, clock):
         n_steps = -(-len(order) // self._batch_size)
         self._layout.plan["alpha"], self._layout.plan["average"] = alpha, 1
-        total = self._train(data, order, self._optimizer.rates(n_steps))
+        total = self._train(data, order, self._optimizer.rates(n_steps), clock)
         self._optimizer.t += n_steps
         return total / len(order)
 
@@ -265,7 +288,7 @@ class Engine:
         self._update_units = layout.make_units()
         self._penalty = np.zeros(self._update_units.size)
 
-    def _train(self, data, order, rates):
+    def _train(self, data, order, rates, clock=_NO_CLOCK):
         n_threads = self._pace.choose()
         started = perf_counter()
         total = self._team.run(
@@ -284,6 +307,7 @@ class Engine:
             data.y,
             data.sample_weight,
             order,
+            clock,
             alone=n_threads == 1,
         )
         self._pace.note(n_threads, (perf_counter() - started) / max(1, rates.size))
