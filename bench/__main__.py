@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from bench import (
+    avx2,
     growth,
     machine,
     memory,
@@ -47,6 +48,7 @@ SECTIONS = {
     "shapes": partial(
         _train, workloads=SHAPES, contestants=SHAPE_CONTESTANTS, section="shapes"
     ),
+    "avx2": avx2.measure,
     "prediction": prediction.measure,
     "selection": selection.measure,
     "start": start.measure,
@@ -62,6 +64,7 @@ CHOICES = tuple(CONTESTANTS) + tuple(
 
 # What --quick leaves out takes the most time to compile or to train.
 QUICK_CONTESTANTS = ("fastmlp", "sklearn", "torch", "jax", "onnxruntime")
+SLOW_SECTIONS = ("avx2",)
 QUICK_SHAPES = ("odd", "regression", "sparse")
 
 
@@ -81,7 +84,7 @@ def parse(arguments=None):
         action="store_true",
         help="only print where the time of a training step goes, in µs",
     )
-    add("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS))
+    add("--sections", nargs="+", choices=SECTIONS)
     add("--workloads", nargs="+", choices=WORKLOADS)
     add("--contestants", nargs="+", choices=CHOICES)
     add("--rounds", type=int, default=5, help="of every timing (default 5)")
@@ -97,7 +100,9 @@ def parse(arguments=None):
         parser.error("--rounds must be at least 1")
     if args.data is not None and not args.data.is_dir():
         parser.error(f"--data {args.data} is not a folder")
-    workloads, contestants = args.workloads, args.contestants
+    workloads, contestants, sections = args.workloads, args.contestants, args.sections
+    if sections is None:
+        sections = [s for s in SECTIONS if not (args.quick and s in SLOW_SECTIONS)]
     if workloads is None:
         main = tuple(workload.name for workload in MAIN)
         workloads = main + QUICK_SHAPES if args.quick else tuple(WORKLOADS)
@@ -111,7 +116,7 @@ def parse(arguments=None):
         data=args.data,
         output=args.output,
     )
-    return settings, None if args.profile else args.sections
+    return settings, None if args.profile else sections
 
 
 def main(arguments=None):

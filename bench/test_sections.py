@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bench import fresh, machine, memory, profile, real_data, selection, training
+from bench import avx2, fresh, machine, memory, profile, real_data, selection, training
 from bench.contestants import CONTESTANTS, Contestant
 from bench.settings import Settings
 from bench.workloads import WORKLOADS
@@ -120,3 +120,11 @@ def test_profile_has_every_phase(settings):
     assert "| gather | forward | loss | backward | update | wait |" in header
     assert all(row.startswith("| tiny | ") for row in rows)
     assert all(row.count("|") == header.count("|") for row in rows)
+
+
+def test_avx2_in_a_fresh_process(settings):
+    rows = avx2.measure(settings)
+    assert [row.contestant for row in rows] == ["fastmlp", "sklearn"]
+    assert not any(row.failed for row in rows)
+    assert rows[1].goal == 20
+    assert rows[1].ratio == pytest.approx(rows[1].times.best / rows[0].times.best)

@@ -5,9 +5,9 @@ import statistics
 import time
 from typing import NamedTuple
 
-# Threads of OpenMP and OpenBLAS spin for some milliseconds after their work; the next
-# contestant starts when they sleep.
-PAUSE = 0.02
+# Threads of OpenMP and OpenBLAS spin on after their work, these for up to a tenth of a
+# second; the next contestant starts when they sleep.
+PAUSE = 0.12
 
 
 class Times(NamedTuple):
