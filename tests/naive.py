@@ -11,9 +11,9 @@ the penalty is divided by the sum of weights of the minibatch, the reported squa
 error is a mean over the outputs while its gradient is a sum, and probabilities are
 clipped to [eps, 1 - eps] in the reported log-loss.
 
-In reading order: `forward`, `losses_and_deltas`, `loss`, `backward`, the optimizer steps,
-`train_epoch`, and the packing of parameters into one flat vector. The classes at the
-end wear the interface of `fastmlp.kernels` over these functions.
+In reading order: `forward`, `losses_and_deltas`, `loss`, `backward`, the optimizer
+steps, `train_epoch`, and the packing of parameters into one flat vector. The classes at
+the end wear the interface of `fastmlp.kernels` over these functions.
 """
 
 import itertools
@@ -89,8 +89,8 @@ LOSSES = {
         lambda y, a, _: a - y,
     ),
     ("logistic", "log_loss"): (
-        lambda y, a, _: -(xlogy(y, _clipped(a)) + xlogy(1 - y, 1 - _clipped(a))).sum(
-            axis=1
+        lambda y, a, _: (
+            -(xlogy(y, _clipped(a)) + xlogy(1 - y, 1 - _clipped(a))).sum(axis=1)
         ),
         lambda y, a, _: a - y,
     ),

@@ -24,7 +24,6 @@ SETTINGS = {
 CASES = [(key, told) for key in LOSSES for told in [{}, *SETTINGS.get(key, [])]]
 
 
-
 def _evaluate(key, z, y, weight=None, **told):
     """Return weighted losses (rows,) and deltas (rows, n_outputs)."""
     dtype = z.dtype.type
