@@ -17,11 +17,17 @@ from sklearn.base import BaseEstimator, _fit_context, is_regressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, column_or_1d
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils._param_validation import (
+    Interval,
+    InvalidParameterError,
+    Options,
+    StrOptions,
+)
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastmlp._network import Network
+from fastmlp._pairings import Pairing
 from fastmlp._training import (
     LBFGS,
     History,
@@ -30,7 +36,13 @@ from fastmlp._training import (
     Settings,
     Training,
 )
-from fastmlp._validation import as_float, as_rows, check_weights, hidden_units
+from fastmlp._validation import (
+    as_float,
+    as_rows,
+    check_weights,
+    hidden_units,
+    nearest_option,
+)
 from fastmlp.kernels import Data, Engine, predict_outputs
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
@@ -63,14 +75,15 @@ class Target(NamedTuple):
     Parameters
     ----------
     values : (n, k) array
-        For softmax outputs one column, the class index; otherwise one per output.
+        For losses of a label one column, the class index; otherwise one per output.
     n_outputs : int
-    out_activation : str
+    pairing : Pairing
+        Output activation, loss and what it is told.
     """
 
     values: np.ndarray
     n_outputs: int
-    out_activation: str
+    pairing: Pairing
 
 
 class Split(NamedTuple):
@@ -125,12 +138,23 @@ class BaseMLP(BaseEstimator, ABC):
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "dtype": [StrOptions({"float32", "float64"}), None],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+        "out_activation": [
+            StrOptions({"identity", "logistic", "softmax", "exp"}),
+            None,
+        ],
     }
 
     def _set_parameters(self, parameters):
         """Set the constructor's parameters, given its ``locals()``."""
         del parameters["self"]
         vars(self).update(parameters)
+
+    def _validate_params(self):
+        try:
+            super()._validate_params()
+        except InvalidParameterError as error:
+            hint = nearest_option(str(error), self)
+            raise InvalidParameterError(f"{error}{hint}") from None
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
@@ -225,7 +249,7 @@ class BaseMLP(BaseEstimator, ABC):
         self.coefs_, self.intercepts_ = list(network.coefs), list(network.intercepts)
         self.n_layers_ = len(network.units)
         self.n_outputs_ = target.n_outputs
-        self.out_activation_ = target.out_activation
+        self.out_activation_ = target.pairing.out_activation
         return self
 
     def _validate_input(self, X, y, reset):
@@ -256,7 +280,7 @@ class BaseMLP(BaseEstimator, ABC):
         history = self._history()
         engine = self._engine(
             network,
-            target.out_activation,
+            target.pairing,
             batch_size=self._clipped_batch_size(len(split.rows)),
             optimizer=optimizer,
             sparse=data.sparse,
@@ -292,7 +316,7 @@ class BaseMLP(BaseEstimator, ABC):
         The loss is evaluated in the type of the parameters, and unless `dtype` is set
         the result stays in SciPy's float64, both as in scikit-learn.
         """
-        with self._engine(network, target.out_activation, sparse=data.sparse) as engine:
+        with self._engine(network, target.pairing, sparse=data.sparse) as engine:
             result, outcome = LBFGS(
                 engine,
                 network.parameters,
@@ -378,14 +402,15 @@ class BaseMLP(BaseEstimator, ABC):
                 f"{network.units[0]} features as input: the rows of coefs_[0]."
             )
 
-    def _engine(self, network, out_activation, **training):
+    def _engine(self, network, pairing, **training):
         return Engine(
             network.units,
             self.activation,
-            out_activation,
-            self.loss,
+            pairing.out_activation,
+            pairing.loss,
             network.dtype,
             n_threads=self.n_threads,
+            loss_settings=pairing.settings,
             **training,
         )
 

@@ -1,10 +1,43 @@
 """Checking and converting what training takes: widths, weights, rows, targets."""
 
+import difflib
 import operator
+import re
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_sample_weight
+
+
+def did_you_mean(name, known):
+    """Return a sentence that names the known name nearest to `name`, or nothing.
+
+    Parameters
+    ----------
+    name : object
+        What was given; only a string is near to anything.
+    known : collection of str
+    """
+    if not isinstance(name, str):
+        return ""
+    nearest = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    return f" Did you mean {nearest[0]!r}?" if nearest else ""
+
+
+def nearest_option(message, estimator):
+    """Return `did_you_mean` for the parameter that scikit-learn's message refuses.
+
+    Parameters
+    ----------
+    message : str
+        Of an InvalidParameterError; it lists the known names.
+    estimator : BaseEstimator
+    """
+    name = re.match(r"The '(\w+)' parameter", message).group(1)
+    options = estimator._parameter_constraints[name]
+    known = [each.options for each in options if isinstance(each, StrOptions)]
+    return did_you_mean(getattr(estimator, name), set().union(*known))
 
 
 def hidden_units(hidden_layer_sizes):

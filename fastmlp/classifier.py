@@ -1,9 +1,13 @@
 """Classification."""
 
+from numbers import Real
+from typing import ClassVar
+
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import (
     _check_partial_fit_first_call,
@@ -12,14 +16,16 @@ from sklearn.utils.multiclass import (
 )
 
 from fastmlp._base import BaseMLP, Target, unchanged_on_error
+from fastmlp._pairings import CLASSIFICATION, pair_classification
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
     """Multi-layer perceptron for classification.
 
-    Minimises the log-loss of a chain of fully connected layers by stochastic gradient
-    descent or L-BFGS. It takes the place of `sklearn.neural_network.MLPClassifier`:
-    with the same `random_state` it gives the same model up to rounding.
+    Minimises the log-loss, or another loss, of a chain of fully connected layers by
+    stochastic gradient descent or L-BFGS. It takes the place of
+    `sklearn.neural_network.MLPClassifier`: with the same `random_state` it gives the
+    same model up to rounding.
 
     Parameters
     ----------
@@ -97,6 +103,24 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     n_threads : int or None, default=None
         Threads that train and predict. None chooses by the size of the job and the
         cores this process may use. The results do not depend on it.
+    loss : {'log_loss', 'squared_error', 'hinge'}, default='log_loss'
+        The loss of a row.
+
+        - 'log_loss': cross-entropy; for multilabel y the sum over the labels;
+        - 'squared_error': half the squared error of the probabilities, the sum over the
+          outputs, with its own derivative: slow where an output is wrong and saturated;
+        - 'hinge': ``max(0, 1 - t * z)`` of the raw score z, t being 1 for the second of
+          two classes and -1 for the first; for multilabel y the sum over the labels;
+          for several classes Crammer and Singer's [4]_
+          ``max(0, 1 - (z[y] - max(z of the others)))``. There are no probabilities
+          then: see `decision_function`.
+    out_activation : {'logistic', 'softmax', 'identity'} or None, default=None
+        Activation of the output layer. None takes the one that belongs to `loss` and y,
+        see `out_activation_`; any other raises a ValueError.
+    label_smoothing : float, default=0.0
+        Share s, in [0, 1), of a target that is spread over all classes [5]_: softmax
+        outputs learn ``(1 - s) * one_hot + s / n_classes``, logistic ones
+        ``(1 - s) * y + s / 2``. For 'log_loss' only.
 
     Attributes
     ----------
@@ -132,7 +156,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Number of outputs of the network.
     out_activation_ : str
         Activation of the output layer: 'logistic' for two classes
-        and multilabel y, otherwise 'softmax'.
+        and multilabel y, otherwise 'softmax'; 'identity' with `loss` 'hinge'.
 
     See Also
     --------
@@ -152,6 +176,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
        https://arxiv.org/abs/1412.6980
     .. [3] C. Zhu, R. H. Byrd, P. Lu and J. Nocedal, "Algorithm 778: L-BFGS-B", ACM
        Transactions on Mathematical Software 23(4), 1997.
+    .. [4] K. Crammer and Y. Singer, "On the algorithmic implementation of multiclass
+       kernel-based vector machines", JMLR 2, 2001.
+    .. [5] C. Szegedy et al., "Rethinking the Inception architecture for computer
+       vision", CVPR 2016, section 7.
 
     Examples
     --------
@@ -169,7 +197,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     True
     """
 
-    loss = "log_loss"
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseMLP._parameter_constraints,
+        "loss": [StrOptions(set(CLASSIFICATION))],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+    }
 
     def __init__(
         self,
@@ -199,6 +231,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         max_fun=15000,
         dtype=None,
         n_threads=None,
+        loss="log_loss",
+        out_activation=None,
+        label_smoothing=0.0,
     ):
         self._set_parameters(locals())
 
@@ -253,13 +288,65 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_classes)
             The most probable class; for multilabel y a 0/1 matrix of the labels with a
-            probability above 0.5, sparse if the y of `fit` was.
+            probability above 0.5, sparse if the y of `fit` was. With `loss` 'hinge' the
+            class with the largest score, or the labels with a score above 0.
         """
         outputs = self._outputs(X)
+        threshold = 0.0 if self._is_hinge() else 0.5
         if self._label_binarizer.y_type_.startswith("multilabel"):
-            return self._label_binarizer.inverse_transform(outputs)
-        return self.classes_[self._chosen(outputs)]
+            return self._label_binarizer.inverse_transform(outputs, threshold)
+        return self.classes_[self._chosen(outputs, threshold)]
 
+    def _is_hinge(self):
+        """Whether outputs are scores of the hinge loss: as fitted, or as they will be.
+
+        `loss` may have been changed since the fit.
+        """
+        fitted = getattr(self, "out_activation_", None)
+        return self.loss == "hinge" if fitted is None else fitted == "identity"
+
+    def _check_probabilities(self):
+        if self._is_hinge():
+            raise AttributeError(
+                "loss='hinge' gives no probabilities: use decision_function, or "
+                "loss='log_loss'."
+            )
+        return True
+
+    def _check_hinge(self):
+        if not self._is_hinge():
+            raise AttributeError(
+                f"decision_function is available with loss='hinge', not loss="
+                f"{self.loss!r}: use predict_proba."
+            )
+        return True
+
+    @available_if(lambda estimator: estimator._check_hinge())
+    def decision_function(self, X):
+        """Return the raw scores of the hinge loss.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            For two classes one number per row, above 0 for the second class; for more,
+            and for the labels of multilabel y, a column each.
+
+        Raises
+        ------
+        AttributeError
+            If `loss` is not 'hinge'. As in scikit-learn the other losses have
+            probabilities only, so that what prefers a decision function, such as
+            calibration, treats both classes alike.
+        """
+        scores = self._outputs(X)
+        return scores.ravel() if scores.shape[1] == 1 else scores
+
+    @available_if(lambda estimator: estimator._check_probabilities())
     def predict_proba(self, X):
         """Predict the probability of each class.
 
@@ -273,12 +360,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         p : ndarray of shape (n_samples, n_classes)
             Columns in the order of `classes_`. For multilabel y each is the
             probability of one label, and rows need not add up to 1.
+
+        Raises
+        ------
+        AttributeError
+            If `loss` is 'hinge'.
         """
         p = self._outputs(X)
         if p.shape[1] == 1:
             return np.hstack([1 - p, p])
         return p
 
+    @available_if(lambda estimator: estimator._check_probabilities())
     def predict_log_proba(self, X):
         """Predict the logarithm of the probability of each class.
 
@@ -291,22 +384,27 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         -------
         log_p : ndarray of shape (n_samples, n_classes)
             ``log(predict_proba(X))``; -inf where that is 0.
+
+        Raises
+        ------
+        AttributeError
+            If `loss` is 'hinge'.
         """
         p = self.predict_proba(X)
         return np.log(p, out=p)
 
-    def _chosen(self, outputs):
+    def _chosen(self, outputs, threshold=0.5):
         """Return the class index per row; for multilabel y whether each label is on."""
         if outputs.shape[1] > 1:
             if self._label_binarizer.y_type_ == "multiclass":
                 return outputs.argmax(axis=1)
-            return outputs > 0.5
+            return outputs > threshold
         if len(self.classes_) == 1:
             return np.zeros(len(outputs), dtype=int)
-        return (outputs[:, 0] > 0.5).astype(int)
+        return (outputs[:, 0] > threshold).astype(int)
 
     def _score_outputs(self, outputs, values, sample_weight):
-        chosen = self._chosen(outputs)
+        chosen = self._chosen(outputs, 0.0 if self.loss == "hinge" else 0.5)
         if chosen.ndim == 1:
             correct = chosen == values[:, 0]
         else:
@@ -362,13 +460,20 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                     "found in the data"
                 )
             y = y.toarray() if sp.issparse(y) else y
-            return Target(y != 0, len(classes), "logistic")
+            return self._target(y != 0, len(classes), "multilabel")
         if kind.startswith("multilabel"):
-            return Target(y[:, np.newaxis] == classes, len(classes), "logistic")
+            on = y[:, np.newaxis] == classes
+            return self._target(on, len(classes), "multilabel")
         indices = np.searchsorted(classes, y)[:, np.newaxis]
         if kind == "multiclass":
-            return Target(indices, len(classes), "softmax")
-        return Target(indices, 1, "logistic")
+            return self._target(indices, len(classes), "multiclass")
+        return self._target(indices, 1, "binary")
+
+    def _target(self, values, n_outputs, kind):
+        pairing = pair_classification(
+            self.loss, self.out_activation, self.label_smoothing, kind
+        )
+        return Target(values, n_outputs, pairing)
 
     def __sklearn_tags__(self):
         """Return scikit-learn's tags: multilabel y is accepted."""

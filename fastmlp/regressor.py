@@ -5,28 +5,41 @@ from typing import ClassVar
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import RegressorMixin, _fit_context
+from sklearn.metrics import mean_pinball_loss
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from fastmlp._base import BaseMLP, Target, unchanged_on_error
-
-# Output activation of each loss: the one that makes their gradient output - target.
-OUT_ACTIVATIONS = {"squared_error": "identity", "poisson": "exp"}
+from fastmlp._pairings import REGRESSION, pair_regression
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
     """Multi-layer perceptron for regression.
 
-    Minimises the squared error or the Poisson deviance of a chain of fully connected
-    layers by stochastic gradient descent or L-BFGS. It takes the place of
+    Minimises the squared error, or another loss, of a chain of fully connected layers
+    by stochastic gradient descent or L-BFGS. It takes the place of
     `sklearn.neural_network.MLPRegressor`: with the same `random_state` it gives the
     same model up to rounding.
 
     Parameters
     ----------
-    loss : {'squared_error', 'poisson'}, default='squared_error'
-        The loss: half the squared error, or half the Poisson deviance. 'poisson' has
-        the exponential as output activation and requires ``y >= 0``.
+    loss : str, or tuple of str and parameter, default='squared_error'
+        The loss of a row. Except for 'squared_error' on identity outputs (see Notes) it
+        is a sum over outputs, with e the prediction minus the target:
+
+        - 'squared_error': half the squared error;
+        - 'absolute_error': ``|e|``, which learns the median;
+        - 'huber' or ``('huber', delta)``: ``e**2 / 2`` up to ``|e| == delta``, and
+          ``delta * (|e| - delta / 2)`` beyond [4]_; delta is 1.0 unless given;
+        - 'quantile' or ``('quantile', level)``: the pinball loss
+          ``max(-level * e, (1 - level) * e)`` [5]_, which learns that quantile; 0.5
+          unless given. ``('quantile', [0.1, 0.5, 0.9])`` learns several at once for a
+          y of one column: one output for each level, whose losses are added;
+        - 'poisson': half the Poisson deviance, for ``y >= 0``; exponential outputs;
+        - 'gamma': half the gamma deviance ``log(p / y) + y / p - 1`` of the prediction
+          p, for ``y > 0``; exponential outputs;
+        - 'log_loss': binary cross-entropy ``-y * log(p) - (1 - y) * log(1 - p)`` for y
+          in [0, 1]; logistic outputs.
     hidden_layer_sizes : array-like of int, default=(100,)
         Units of each hidden layer, from the input to the output. ``()`` has no hidden
         layer: linear regression.
@@ -100,6 +113,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     n_threads : int or None, default=None
         Threads that train and predict. None chooses by the size of the job and the
         cores this process may use. The results do not depend on it.
+    out_activation : {'identity', 'logistic', 'exp'} or None, default=None
+        Activation of the output layer. None takes the one that belongs to `loss`.
+        'logistic' with `loss` 'squared_error' keeps predictions of y in [0, 1] there;
+        the loss is then half the sum of squares over the outputs, with its own
+        derivative. What does not go together raises a ValueError.
 
     Attributes
     ----------
@@ -111,7 +129,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     loss_curve_ : list of float
         The loss of each epoch: the average over its minibatches, penalty included.
     validation_scores_ : list of float or None
-        R² on the validation rows after each epoch; None without `early_stopping`.
+        `score` on the validation rows after each epoch; None without `early_stopping`.
     best_validation_score_ : float or None
         The best of them.
     t_ : int
@@ -131,8 +149,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     n_outputs_ : int
         Number of outputs of the network.
     out_activation_ : str
-        Activation of the output layer: 'identity', or 'exp' for
-        `loss` 'poisson'.
+        Activation of the output layer: 'identity', 'exp' for `loss` 'poisson' and
+        'gamma', 'logistic' for 'log_loss' or if asked for.
+    quantiles_ : ndarray of shape (n_levels,)
+        The levels of `loss` 'quantile'; only set by that.
 
     See Also
     --------
@@ -142,7 +162,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     -----
     With k > 1 outputs the reported squared error is a mean over them while the steps
     follow the gradient of their sum, k times as long: scikit-learn's convention, kept
-    for the same numbers.
+    for the same numbers. The other losses report the sum.
+
+    Outputs for several quantiles are sorted in each row when they are predicted, so
+    that a higher level never has the lower value.
 
     If the parameters become infinite or NaN in some epoch, training ends there: with
     `early_stopping` the weights of the best epoch so far are kept and a
@@ -156,6 +179,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
        https://arxiv.org/abs/1412.6980
     .. [3] C. Zhu, R. H. Byrd, P. Lu and J. Nocedal, "Algorithm 778: L-BFGS-B", ACM
        Transactions on Mathematical Software 23(4), 1997.
+    .. [4] P. J. Huber, "Robust estimation of a location parameter", Annals of
+       Mathematical Statistics 35(1), 1964.
+    .. [5] R. Koenker and G. Bassett, "Regression quantiles", Econometrica 46(1), 1978.
 
     Examples
     --------
@@ -173,7 +199,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseMLP._parameter_constraints,
-        "loss": [StrOptions(set(OUT_ACTIVATIONS))],
+        "loss": [StrOptions(set(REGRESSION)), tuple, list],
     }
 
     def __init__(
@@ -205,6 +231,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         max_fun=15000,
         dtype=None,
         n_threads=None,
+        out_activation=None,
     ):
         self._set_parameters(locals())
 
@@ -250,14 +277,53 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            The predictions, one-dimensional for one output.
+            The predictions, one-dimensional for one output. With several quantiles
+            (n_samples, n_levels), none below the one before it.
         """
         outputs = self._outputs(X)
+        if self._several_quantiles():
+            outputs.sort(axis=1)
         return outputs.ravel() if outputs.shape[1] == 1 else outputs
+
+    def score(self, X, y, sample_weight=None):
+        """Return R² of the predictions, or minus the pinball loss of several quantiles.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            The true targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row. None: all 1.
+
+        Returns
+        -------
+        score : float
+            `sklearn.metrics.r2_score`; for several quantiles, of which none is a
+            prediction of the mean, ``-mean_pinball_loss`` averaged over the levels.
+            Higher is better in both cases.
+        """
+        if not self._several_quantiles():
+            return super().score(X, y, sample_weight)
+        prediction = self.predict(X)
+        return -float(
+            np.mean(
+                [
+                    mean_pinball_loss(y, column, sample_weight=sample_weight, alpha=a)
+                    for column, a in zip(prediction.T, self.quantiles_, strict=True)
+                ]
+            )
+        )
+
+    def _several_quantiles(self):
+        return len(getattr(self, "quantiles_", ())) > 1
 
     def _score_outputs(self, outputs, values, sample_weight):
         if not np.isfinite(outputs).all():
             return float("nan")
+        if self._several_quantiles():
+            return -pinball(values, np.sort(outputs, 1), self.quantiles_, sample_weight)
         return r2(values, outputs, sample_weight)
 
     def _check_target(self, y, incremental):
@@ -269,12 +335,71 @@ class MLPRegressor(RegressorMixin, BaseMLP):
                 "instance with y.astype(float)."
             )
         values = y[:, np.newaxis] if y.ndim == 1 else y
-        if self.loss == "poisson" and (values < 0).any():
-            raise ValueError(
-                "Some values of y are negative: loss='poisson' is for counts and rates "
-                "y >= 0. Use loss='squared_error', or transform y."
-            )
-        return Target(values, values.shape[1], OUT_ACTIVATIONS[self.loss])
+        pairing = pair_regression(self.loss, self.out_activation)
+        check_domain(values, pairing)
+        vars(self).pop("quantiles_", None)
+        if pairing.loss == "quantile":
+            self.quantiles_ = np.atleast_1d(pairing.settings["parameter"])
+        if self._several_quantiles():
+            if values.shape[1] > 1:
+                raise ValueError(
+                    f"loss={self.loss!r} learns several levels of a y of one column, "
+                    f"got {values.shape[1]} columns: fit one estimator for each, or "
+                    "one level."
+                )
+            values = np.repeat(values, len(self.quantiles_), axis=1)
+        return Target(values, values.shape[1], pairing)
+
+
+def check_domain(values, pairing):
+    """Refuse targets that a loss or an output activation has no meaning for.
+
+    Parameters
+    ----------
+    values : (n, k) array
+    pairing : Pairing
+
+    Raises
+    ------
+    ValueError
+        Saying which value does not fit and where it stands.
+    """
+    if pairing.loss == "poisson":
+        wrong = values < 0
+        problem = "negative: loss='poisson' is for counts and rates y >= 0"
+    elif pairing.loss == "gamma":
+        wrong = values <= 0
+        problem = "not positive: loss='gamma' is for y > 0"
+    elif pairing.out_activation == "logistic":
+        # A NaN has been refused.
+        wrong = (values < 0) | (values > 1)
+        problem = (
+            f"outside [0, 1]: loss={pairing.loss!r} on out_activation='logistic' is "
+            "for y from 0 to 1"
+        )
+    else:
+        return
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise ValueError(
+            f"Some values of y are {problem}. The first is {values[row, column]} in "
+            f"row {row}, column {column}. Use loss='squared_error' with "
+            "out_activation=None, or transform y."
+        )
+
+
+def pinball(values, outputs, levels, sample_weight):
+    """Return the pinball loss of quantiles, averaged over rows and levels.
+
+    Parameters
+    ----------
+    values, outputs : (n, n_levels) arrays
+    levels : (n_levels,) array
+    sample_weight : (n,) array or None
+    """
+    error = values.astype(np.float64) - outputs.astype(np.float64)
+    losses = np.maximum(levels * error, (levels - 1) * error)
+    return float(np.average(losses.mean(axis=1), weights=sample_weight))
 
 
 def r2(values, outputs, sample_weight):

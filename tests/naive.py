@@ -3,17 +3,17 @@
 Nothing of fastmlp is imported here. Every function takes and returns arrays of one
 dtype and leaves its arguments unchanged. Throughout, `coefs` and `intercepts` are lists
 of the layers' weights `(fan_in, fan_out)` and biases `(fan_out,)`; targets `y` are
-`(n, k)`: k columns for identity, exp and logistic outputs, and one column of class
-indices for softmax outputs.
+`(n, k)`: k columns, and one column of class indices for softmax outputs and the label
+hinge loss.
 
 The conventions are scikit-learn's (`sklearn/neural_network/_multilayer_perceptron.py`):
 the penalty is divided by the sum of weights of the minibatch, the reported squared
 error is a mean over the outputs while its gradient is a sum, and probabilities are
 clipped to [eps, 1 - eps] in the reported log-loss.
 
-In reading order: `forward`, `sample_losses`, `loss`, `backward`, the optimizer steps,
-`train_epoch`, and the packing of parameters into one flat vector. The classes at the
-end wear the interface of `fastmlp.kernels` over these functions.
+In reading order: `forward`, `losses_and_deltas`, `loss`, `backward`, the optimizer
+steps, `train_epoch`, and the packing of parameters into one flat vector. The classes at
+the end wear the interface of `fastmlp.kernels` over these functions.
 """
 
 import itertools
@@ -49,25 +49,110 @@ def forward(X, coefs, intercepts, activation, out_activation):
     return layers
 
 
-def target_matrix(y, out_activation, n_outputs):
-    """Return the targets in the shape of the outputs: one-hot for softmax."""
-    if out_activation == "softmax":
-        return np.eye(n_outputs, dtype=y.dtype)[y[:, 0].astype(int)]
-    return y
+def target_matrix(y, out_activation, n_outputs, loss="log_loss", smoothing=0.0):
+    """Return the targets in the shape of the outputs: one-hot for labels, smoothed."""
+    if out_activation == "softmax" or loss == "label_hinge":
+        one_hot = np.eye(n_outputs, dtype=y.dtype)[y[:, 0].astype(int)]
+        return (1 - smoothing) * one_hot + smoothing / n_outputs
+    return (1 - smoothing) * y + smoothing / 2
 
 
-def sample_losses(y, output, loss, out_activation):
-    """Return the loss of each row, summed over outputs (squared error: averaged)."""
-    y = target_matrix(y, out_activation, output.shape[1])
-    if loss == "squared_error":
-        return 0.5 * ((y - output) ** 2).mean(axis=1)
-    if loss == "poisson":
-        return (xlogy(y, y / output) - y + output).sum(axis=1)
-    eps = np.finfo(output.dtype).eps
-    p = np.clip(output, eps, 1 - eps)
-    if out_activation == "softmax":
-        return -xlogy(y, p).sum(axis=1)
-    return -(xlogy(y, p) + xlogy(1 - y, 1 - p)).sum(axis=1)
+def _rivals(y, score):
+    """Return scores with those of the true class at -inf."""
+    return np.where(y > 0, -np.inf, score)
+
+
+def _label_margin(y, score):
+    return (y * score).sum(axis=1) - _rivals(y, score).max(axis=1)
+
+
+def _label_hinge_delta(y, score, _):
+    best = np.eye(y.shape[1])[_rivals(y, score).argmax(axis=1)]
+    return np.where((_label_margin(y, score) < 1)[:, None], best - y, 0)
+
+
+def _clipped(p):
+    eps = np.finfo(p.dtype).eps
+    return np.clip(p, eps, 1 - eps)
+
+
+def _softmax_jacobian(p):
+    """Return (n, k, k): the derivative of output j in score i."""
+    return p[:, :, None] * (np.eye(p.shape[1]) - p[:, None, :])
+
+
+# Loss of each row and its derivative in the scores, from targets in the outputs' shape,
+# outputs a and the loss's own parameter. Everything is a sum over outputs.
+LOSSES = {
+    ("softmax", "log_loss"): (
+        lambda y, a, _: -xlogy(y, _clipped(a)).sum(axis=1),
+        lambda y, a, _: a - y,
+    ),
+    ("logistic", "log_loss"): (
+        lambda y, a, _: (
+            -(xlogy(y, _clipped(a)) + xlogy(1 - y, 1 - _clipped(a))).sum(axis=1)
+        ),
+        lambda y, a, _: a - y,
+    ),
+    ("identity", "squared_error"): (
+        # scikit-learn's: a mean over outputs whose gradient is the sum's.
+        lambda y, a, _: 0.5 * ((y - a) ** 2).mean(axis=1),
+        lambda y, a, _: a - y,
+    ),
+    ("exp", "poisson"): (
+        lambda y, a, _: (xlogy(y, y / a) - y + a).sum(axis=1),
+        lambda y, a, _: a - y,
+    ),
+    ("softmax", "squared_error"): (
+        lambda y, a, _: 0.5 * ((y - a) ** 2).sum(axis=1),
+        lambda y, a, _: np.einsum("nij,nj->ni", _softmax_jacobian(a), a - y),
+    ),
+    ("logistic", "squared_error"): (
+        lambda y, a, _: 0.5 * ((y - a) ** 2).sum(axis=1),
+        lambda y, a, _: (a - y) * a * (1 - a),
+    ),
+    ("identity", "hinge"): (
+        lambda y, z, _: np.maximum(0, 1 - (2 * y - 1) * z).sum(axis=1),
+        lambda y, z, _: np.where((2 * y - 1) * z < 1, 1 - 2 * y, 0),
+    ),
+    ("identity", "label_hinge"): (
+        lambda y, z, _: np.maximum(0, 1 - _label_margin(y, z)),
+        _label_hinge_delta,
+    ),
+    ("identity", "absolute_error"): (
+        lambda y, z, _: abs(z - y).sum(axis=1),
+        lambda y, z, _: np.sign(z - y),
+    ),
+    ("identity", "huber"): (
+        lambda y, z, delta: np.where(
+            abs(z - y) <= delta, (z - y) ** 2 / 2, delta * (abs(z - y) - delta / 2)
+        ).sum(axis=1),
+        lambda y, z, delta: np.clip(z - y, -delta, delta),
+    ),
+    ("identity", "quantile"): (
+        lambda y, z, level: np.maximum(level * (y - z), (level - 1) * (y - z)).sum(
+            axis=1
+        ),
+        lambda y, z, level: np.where(z == y, 0, np.where(z > y, 1 - level, -level)),
+    ),
+    ("exp", "gamma"): (
+        lambda y, a, _: (np.log(a / y) + y / a - 1).sum(axis=1),
+        lambda y, a, _: 1 - y / a,
+    ),
+}
+
+# The own parameter of a loss that is told none.
+PARAMETERS = {"huber": 1.0, "quantile": 0.5}
+
+
+def losses_and_deltas(y, output, loss, out_activation, settings=None):
+    """Return the loss of each row (n,) and its derivative in the scores (n, k)."""
+    settings = settings or {}
+    smoothing = settings.get("smoothing", 0.0)
+    y = target_matrix(y, out_activation, output.shape[1], loss, smoothing)
+    parameter = np.asarray(settings.get("parameter", PARAMETERS.get(loss, 0.0)))
+    value, derivative = LOSSES[out_activation, loss]
+    return value(y, output, parameter), derivative(y, output, parameter)
 
 
 def penalty(coefs, alpha):
@@ -75,23 +160,16 @@ def penalty(coefs, alpha):
     return 0.5 * alpha * sum(np.vdot(W, W) for W in coefs)
 
 
-def loss(y, output, coefs, alpha, loss, out_activation, sample_weight=None):
+def loss(losses, coefs, alpha, weight):
     """Return the weighted mean loss, plus the penalty over the sum of weights."""
-    weight = np.ones(len(y), output.dtype) if sample_weight is None else sample_weight
-    losses = sample_losses(y, output, loss, out_activation)
     return (np.dot(weight, losses) + penalty(coefs, alpha)) / weight.sum()
 
 
-def backward(layers, y, coefs, alpha, activation, out_activation, sample_weight=None):
+def backward(layers, delta, coefs, alpha, activation, weight):
     """Return the gradients of the loss in coefs and in intercepts, two lists.
 
-    Every loss here is the canonical one of its output activation: its derivative in
-    the raw score is output - target. For k-output squared error that is k times the
-    derivative of `loss`.
+    `delta` is each row's derivative of its loss in the scores.
     """
-    output = layers[-1]
-    weight = np.ones(len(y), output.dtype) if sample_weight is None else sample_weight
-    delta = output - target_matrix(y, out_activation, output.shape[1])
     delta = delta * weight[:, None]
     coef_grads, intercept_grads = [], []
     for i in range(len(coefs) - 1, -1, -1):
@@ -188,7 +266,9 @@ class NaiveEngine:
         batch_size=200,
         optimizer=None,
         n_threads=None,
+        loss_settings=None,
     ):
+        self.loss_settings = loss_settings
         self.units, self.dtype = tuple(units), np.dtype(dtype)
         self.activation, self.out_activation = activation, out_activation
         self.loss, self.batch_size, self.optimizer = loss, batch_size, optimizer
@@ -231,16 +311,15 @@ class NaiveEngine:
     def _loss_gradient(self, data, rows, alpha):
         coefs, intercepts = unpack(self.parameters, self.units)
         y = data.y[rows]
-        weight = None if data.sample_weight is None else data.sample_weight[rows]
+        weight = data.sample_weight
+        weight = np.ones(len(y), self.dtype) if weight is None else weight[rows]
         X = dense_rows(data.X, rows, self.dtype)
         layers = forward(X, coefs, intercepts, self.activation, self.out_activation)
-        value = loss(
-            y, layers[-1], coefs, alpha, self.loss, self.out_activation, weight
+        losses, deltas = losses_and_deltas(
+            y, layers[-1], self.loss, self.out_activation, self.loss_settings
         )
-        gradients = backward(
-            layers, y, coefs, alpha, self.activation, self.out_activation, weight
-        )
-        return float(value), pack(*gradients)
+        gradients = backward(layers, deltas, coefs, alpha, self.activation, weight)
+        return float(loss(losses, coefs, alpha, weight)), pack(*gradients)
 
     def loss_gradient(self, data, alpha, gradient):
         """Return the loss of all rows and write its gradient."""

@@ -68,12 +68,14 @@ def edge_rows():
     return list(range(2 * TILE_ROWS + 2))
 
 
-def make_targets(rng, n, n_outputs, out_activation, dtype):
-    """Return targets of the kind that the outputs mean."""
-    if out_activation == "softmax":
+def make_targets(rng, n, n_outputs, out_activation, loss, dtype):
+    """Return targets of the kind that the outputs and the loss mean."""
+    if out_activation == "softmax" or loss == "label_hinge":
         y = rng.integers(0, n_outputs, (n, 1))
-    elif out_activation == "logistic":
+    elif out_activation == "logistic" or loss == "hinge":
         y = rng.integers(0, 2, (n, n_outputs))
+    elif loss == "gamma":
+        y = rng.gamma(2.0, 1.0, (n, n_outputs))
     elif out_activation == "exp":
         y = rng.poisson(1.5, (n, n_outputs))
     else:
@@ -86,7 +88,8 @@ def make_problem(network, n, dtype, *, weighted=False, seed=0):
     rng = np.random.default_rng(seed)
     units = network["units"]
     X = rng.standard_normal((n, units[0])).astype(dtype)
-    y = make_targets(rng, n, units[-1], network["out_activation"], dtype)
+    kind = network["out_activation"], network["loss"]
+    y = make_targets(rng, n, units[-1], *kind, dtype)
     weight = rng.uniform(0.1, 2, n).astype(dtype) if weighted else None
     return X, y, weight
 

@@ -155,6 +155,30 @@ def test_threads_and_every_loss(out_activation, loss, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "out_activation, loss, told",
+    [
+        ("softmax", "log_loss", {"smoothing": 0.2}),
+        ("logistic", "log_loss", {"smoothing": 0.2}),
+        ("identity", "huber", {"parameter": 0.3}),
+        ("identity", "quantile", {"parameter": np.array([0.1, 0.5, 0.9])}),
+    ],
+)
+def test_loss_settings_reach_the_kernels(out_activation, loss, told, dtype):
+    network = BASE | {"out_activation": out_activation, "loss": loss}
+    problem = make_problem(network, 50, dtype, weighted=True)
+    plain = _everything(1, dtype, network, problem, 30, "sgd")
+    network["loss_settings"] = told
+    _compare(network, dtype, "momentum", problem, alpha=0.1, epochs=2)
+    comp = loss_and_gradient(KERNELS, network, dtype, problem, 0.1)
+    ref = loss_and_gradient(NAIVE, network, np.float64, _wide(problem), 0.1)
+    _assert_close(comp, ref, dtype, 50)
+    ref = _everything(1, dtype, network, problem, 30, "sgd")
+    assert _everything(3, dtype, network, problem, 30, "sgd") == ref
+    assert ref != plain
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_rows_do_not_depend_on_each_other(dtype):
     """A row's prediction is the same bits alone and among others."""
     network = BASE | {"units": (10, 33, 17)}
@@ -171,8 +195,8 @@ def test_rows_do_not_depend_on_each_other(dtype):
 @pytest.mark.parametrize("out_activation, loss", LOSSES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_gradient_is_that_of_the_loss(activation, out_activation, loss):
-    # The squared error steps along the sum over outputs but reports their mean.
-    n_outputs = 1 if loss == "squared_error" else 3
+    # This squared error steps along the sum over outputs but reports their mean.
+    n_outputs = 1 if (out_activation, loss) == ("identity", "squared_error") else 3
     network = {
         "units": (4, 6, 5, n_outputs),
         "activation": activation,

@@ -76,8 +76,7 @@ PLAN = np.dtype(
         # Addresses of the compiled product, loss and update, and what they are told.
         ("product", np.int64),
         ("loss", np.int64),
-        ("low", np.float64),
-        ("high", np.float64),
+        ("loss_settings", np.int64),
         ("update", np.int64),
         ("settings", np.int64),
         ("alpha", np.float64),

@@ -3,16 +3,20 @@
 Each function takes C-contiguous arrays flattened to one dimension and works in place:
 
 z : (rows * width,) raw scores; overwritten with the derivative of the weighted loss
-    in them. width is n_outputs, or for losses by rows that rounded up to whole vectors,
-    where the padding is -inf.
-y : (rows * columns,) targets: class indices (columns = 1) for softmax, one column per
-    output elsewhere.
+    in them. width is n_outputs, or for outputs that are worked on by rows (see OUTPUTS)
+    that rounded up to whole vectors, where the padding is -inf.
+y : (rows * columns,) targets: class indices (columns = 1) for losses of a label, one
+    column per output elsewhere.
 w : (rows,) sample weights.
 loss_out : (rows,) weighted loss of each sample, overwritten.
 scratch : (rows,) overwritten.
 n_outputs : int
-low, high : bounds of one term of a log-loss, see `limits`; infinite ones leave it as
-    it is.
+settings : (FIXED_SETTINGS + n_outputs,) float64 array of `make_settings`: low and high,
+    the bounds of one term of a log-loss (infinite ones leave it as it is); the
+    smoothing of the targets; the loss's own parameter for each output.
+
+Where a loss has a kink its derivative there is 0. A score that is NaN makes loss and
+derivative NaN.
 """
 
 from functools import cache
@@ -26,17 +30,21 @@ from ._jit import callback, jit, own_name
 from ._llvm import pointer
 from ._simd import normalize_rows, shift_rows
 
+FIXED_SETTINGS = 3
+
 
 class Loss(NamedTuple):
     """One row of the table.
 
-    With `by_rows` the target is a class index and the outputs of a sample depend on
-    each other; `logarithmic` are those whose terms scikit-learn clips.
+    With `of_label` the target is a class index; `logarithmic` are those whose terms
+    scikit-learn clips and whose targets may be smoothed; `parameter` is the default of
+    what the loss itself is told, None if that is nothing.
     """
 
     function: object
-    by_rows: bool = False
+    of_label: bool = False
     logarithmic: bool = False
+    parameter: float | None = None
 
 
 @jit
@@ -47,77 +55,246 @@ def _clip(x, low, high):
 
 
 @jit
-def _softmax_log_loss(z, y, w, loss_out, scratch, n_outputs, low, high):
-    """Cross-entropy of softmax(z): log(sum_k exp(z_k)) - z_y; softmax(z)_k - (k == y).
+def _softmax_log_loss(z, y, w, loss_out, scratch, n_outputs, settings):
+    """Cross-entropy of softmax(z): log(sum_k exp(z_k)) - sum_k t_k z_k; softmax(z) - t.
 
-    The exponentials run over all samples at once, the only part that is worth a
-    vector; the logarithm's argument lies in [1, n_outputs].
+    t_k = (1 - s) (k == y) + s / n_outputs with the smoothing s (Szegedy et al. 2016,
+    section 7). The exponentials run over all samples at once, the only part that is
+    worth a vector; the logarithm's argument lies in [1, n_outputs]. The largest score
+    being 0, no term is negative and nothing cancels.
     """
+    real = z.dtype.type
+    low, high, smoothing = real(settings[0]), real(settings[1]), real(settings[2])
+    share, rest = smoothing / real(n_outputs), real(1) - smoothing
     rows = w.size
     width = z.size // rows
     shift_rows(z, rows, width)
     for i in range(rows):
         loss_out[i] = -z[i * width + int(y[i])]
+    if smoothing > 0:
+        for i in range(rows):
+            total = real(0)
+            for k in range(i * width, i * width + n_outputs):
+                total -= z[k]
+            loss_out[i] = rest * loss_out[i] + share * total
     for k in range(z.size):
         z[k] = _math.exp(z[k])
     normalize_rows(z, rows, width, w, scratch)
     for i in range(rows):
         loss = loss_out[i] + _math.log(scratch[i])
         loss_out[i] = _clip(loss, low, high) * w[i]
+    if smoothing > 0:
+        for i in range(rows):
+            for k in range(i * width, i * width + n_outputs):
+                z[k] -= share * w[i]
     for i in range(rows):
-        z[i * width + int(y[i])] -= w[i]
+        z[i * width + int(y[i])] -= rest * w[i]
 
 
 @jit
-def _logistic_log_loss(z, y, w, loss_out, scratch, n_outputs, low, high):
-    """Cross-entropy of sigmoid(z), summed over outputs: log(1 + e^z) - y z; a - y.
+def _logistic_log_loss(z, y, w, loss_out, scratch, n_outputs, settings):
+    """Cross-entropy of sigmoid(z), summed over outputs: log(1 + e^z) - t z; a - t.
 
-    max(z, 0) - y z is exact for a target of 0 or 1, so that nothing cancels. Where the
-    terms are bounded they are taken from the probability as it rounds, as scikit-learn
-    does with targets of 0 and 1: for a score of 30 to 36 on the wrong side the two
-    differ by up to 1 in 1000.
+    t = (1 - s) y + s / 2 with the smoothing s. With log(1 + e^-|z|) and the part of |z|
+    that is not expected nothing cancels. Where the terms are bounded they are taken
+    from the probability as it rounds, as scikit-learn does with targets of 0 and 1: for
+    a score of 30 to 36 on the wrong side the two differ by up to 1 in 1000.
     """
-    zero, one = type(low)(0), type(low)(1)
+    real = z.dtype.type
+    zero, one = real(0), real(1)
+    low, high, smoothing = real(settings[0]), real(settings[1]), real(settings[2])
     bounded = high < np.inf
+    half, rest = smoothing / real(2), one - smoothing
     for i in range(w.size):
         loss = zero
         for k in range(i * n_outputs, (i + 1) * n_outputs):
             score = z[k]
             a = one / (one + _math.exp(-score))
+            target = rest * y[k] + half
             if bounded:
-                term = -_math.log(a if y[k] != zero else one - a)
+                term = -_math.log(a if target != zero else one - a)
                 loss += _clip(term, low, high)
             else:
-                above = score if score > zero else zero
                 tail = _math.log1p(_math.exp(-abs(score)))
-                loss += tail + (above - y[k] * score)
-            z[k] = (a - y[k]) * w[i]
+                loss += tail + abs(score) * (one - target if score > zero else target)
+            z[k] = (a - target) * w[i]
         loss_out[i] = loss * w[i]
 
 
 @jit
-def _squared_error(z, y, w, loss_out, scratch, n_outputs, low, high):
+def _softmax_squared_error(z, y, w, loss_out, scratch, n_outputs, settings):
+    """Half the squared error of p = softmax(z): 1/2 sum_k (p_k - (k == y))^2.
+
+    Its derivative through the whole Jacobian, p_j (e_j - sum_k e_k p_k) with the errors
+    e, in terms of r = 1 - p_y, the other classes' sum, and Q, that of their squares:
+    -p_y (r^2 + Q) for the class, p_j (p_j + p_y r - Q) for the others. Neither r nor
+    the derivative for the class loses digits where p_y rounds to 1.
+    """
+    real = z.dtype.type
+    zero, half = real(0), real(0.5)
+    rows = w.size
+    width = z.size // rows
+    shift_rows(z, rows, width)
+    for k in range(z.size):
+        z[k] = _math.exp(z[k])
+    for i in range(rows):
+        loss_out[i] = 1
+    normalize_rows(z, rows, width, loss_out, scratch)
+    for i in range(rows):
+        first, chosen = i * width, i * width + int(y[i])
+        p = z[chosen]
+        z[chosen] = zero
+        others, squares = zero, zero
+        for k in range(first, first + n_outputs):
+            others += z[k]
+            squares += z[k] * z[k]
+        for k in range(first, first + n_outputs):
+            z[k] = z[k] * (z[k] + (p * others - squares)) * w[i]
+        total = others * others + squares
+        z[chosen] = -p * total * w[i]
+        loss_out[i] = half * total * w[i]
+
+
+@jit
+def _logistic_squared_error(z, y, w, loss_out, scratch, n_outputs, settings):
+    """Half the squared error of a = sigmoid(z), summed over outputs; (a - y) a (1 - a).
+
+    The smaller of a and 1 - a is computed, so that neither the error nor the derivative
+    loses digits where the other rounds to 1.
+    """
+    real = z.dtype.type
+    zero, half, one = real(0), real(0.5), real(1)
+    for i in range(w.size):
+        loss = zero
+        for k in range(i * n_outputs, (i + 1) * n_outputs):
+            small = _math.sigmoid(-abs(z[k]))
+            error = (one - y[k]) - small if z[k] > zero else small - y[k]
+            loss += error * error
+            z[k] = error * (small * (one - small)) * w[i]
+        loss_out[i] = half * loss * w[i]
+
+
+@jit
+def _hinge(z, y, w, loss_out, scratch, n_outputs, settings):
+    """Hinge loss, summed over outputs: max(0, 1 - t z) with t = 2 y - 1; -t or 0."""
+    real = z.dtype.type
+    zero, one = real(0), real(1)
+    for i in range(w.size):
+        loss = zero
+        for k in range(i * n_outputs, (i + 1) * n_outputs):
+            sign = y[k] + y[k] - one
+            missing = one - sign * z[k]
+            loss += zero if missing <= zero else missing
+            slope = -sign if missing > zero else zero
+            z[k] = (slope if missing == missing else missing) * w[i]
+        loss_out[i] = loss * w[i]
+
+
+@jit
+def _label_hinge(z, y, w, loss_out, scratch, n_outputs, settings):
+    """Crammer & Singer's hinge loss (2001): max(0, 1 - (z_y - max_{k != y} z_k)).
+
+    Its derivative is -1 for the class and 1 for the largest other, the first of equals.
+    """
+    real = z.dtype.type
+    zero, one = real(0), real(1)
+    for i in range(w.size):
+        first, chosen = i * n_outputs, i * n_outputs + int(y[i])
+        top, best, nan = real(-np.inf), chosen, zero
+        for k in range(first, first + n_outputs):
+            if z[k] > top and k != chosen:
+                top, best = z[k], k
+            nan = nan if z[k] == z[k] else z[k]
+        missing = one - (z[chosen] - top) + nan
+        # A row that holds a NaN becomes one.
+        for k in range(first, first + n_outputs):
+            z[k] = nan
+        if missing > zero:
+            z[best] = w[i]
+            z[chosen] = -w[i]
+        loss_out[i] = (zero if missing <= zero else missing) * w[i]
+
+
+@jit
+def _squared_error(z, y, w, loss_out, scratch, n_outputs, settings):
     """Half the squared error, averaged over outputs; z - y, which is not.
 
     scikit-learn reports the average and steps along the gradient of the sum.
     """
-    zero = type(low)(0)
+    real = z.dtype.type
+    zero = real(0)
     for i in range(w.size):
         loss = zero
         for k in range(i * n_outputs, (i + 1) * n_outputs):
             error = z[k] - y[k]
             loss += error * error
             z[k] = error * w[i]
-        loss_out[i] = loss * w[i] / type(low)(2 * n_outputs)
+        loss_out[i] = loss * w[i] / real(2 * n_outputs)
 
 
 @jit
-def _poisson(z, y, w, loss_out, scratch, n_outputs, low, high):
+def _absolute_error(z, y, w, loss_out, scratch, n_outputs, settings):
+    """Absolute error, summed over outputs: |z - y|; the sign of z - y."""
+    real = z.dtype.type
+    zero, one = real(0), real(1)
+    for i in range(w.size):
+        loss = zero
+        for k in range(i * n_outputs, (i + 1) * n_outputs):
+            error = z[k] - y[k]
+            loss += abs(error)
+            sign = -one if error < zero else error
+            z[k] = (one if error > zero else sign) * w[i]
+        loss_out[i] = loss * w[i]
+
+
+@jit
+def _huber(z, y, w, loss_out, scratch, n_outputs, settings):
+    """Huber's loss (1964), summed over outputs; e = z - y, clipped to [-delta, delta].
+
+    e^2 / 2 up to |e| = delta and delta (|e| - delta / 2) beyond: c (e - c / 2) with the
+    clipped c.
+    """
+    real = z.dtype.type
+    half = real(0.5)
+    for i in range(w.size):
+        loss = real(0)
+        for k in range(n_outputs):
+            at = i * n_outputs + k
+            delta = real(settings[FIXED_SETTINGS + k])
+            error = z[at] - y[at]
+            clipped = _clip(error, -delta, delta)
+            loss += clipped * (error - half * clipped)
+            z[at] = clipped * w[i]
+        loss_out[i] = loss * w[i]
+
+
+@jit
+def _quantile(z, y, w, loss_out, scratch, n_outputs, settings):
+    """Pinball loss of each output's quantile (Koenker & Bassett 1978), their sum.
+
+    level (y - z) below the target and (1 - level) (z - y) above; -level, 1 - level.
+    """
+    real = z.dtype.type
+    zero, one = real(0), real(1)
+    for i in range(w.size):
+        loss = zero
+        for k in range(n_outputs):
+            at = i * n_outputs + k
+            level = real(settings[FIXED_SETTINGS + k])
+            error = z[at] - y[at]
+            slope = one - level if error > zero else -level
+            loss += error * slope
+            z[at] = (error if not abs(error) > zero else slope) * w[i]
+        loss_out[i] = loss * w[i]
+
+
+@jit
+def _poisson(z, y, w, loss_out, scratch, n_outputs, settings):
     """Half the Poisson deviance of exp(z), summed over outputs; exp(z) - y.
 
     y log(y / e^z) - y + e^z with 0 log 0 = 0.
     """
-    zero = type(low)(0)
+    zero = z.dtype.type(0)
     for i in range(w.size):
         loss = zero
         for k in range(i * n_outputs, (i + 1) * n_outputs):
@@ -128,38 +305,88 @@ def _poisson(z, y, w, loss_out, scratch, n_outputs, low, high):
         loss_out[i] = loss * w[i]
 
 
+@jit
+def _gamma(z, y, w, loss_out, scratch, n_outputs, settings):
+    """Half the gamma deviance of exp(z), summed over outputs; 1 - y / exp(z).
+
+    log(e^z / y) + y / e^z - 1: u + (e^-u - 1) with u = z - log(y), y > 0.
+    """
+    for i in range(w.size):
+        loss = z.dtype.type(0)
+        for k in range(i * n_outputs, (i + 1) * n_outputs):
+            distance = z[k] - _math.log(y[k])
+            excess = _math.expm1(-distance)
+            loss += distance + excess
+            z[k] = -excess * w[i]
+        loss_out[i] = loss * w[i]
+
+
 # Keyed by the output's activation and the loss, which are differentiated as one.
 LOSSES = {
-    ("softmax", "log_loss"): Loss(_softmax_log_loss, by_rows=True, logarithmic=True),
+    ("softmax", "log_loss"): Loss(_softmax_log_loss, of_label=True, logarithmic=True),
     ("logistic", "log_loss"): Loss(_logistic_log_loss, logarithmic=True),
     ("identity", "squared_error"): Loss(_squared_error),
     ("exp", "poisson"): Loss(_poisson),
+    ("softmax", "squared_error"): Loss(_softmax_squared_error, of_label=True),
+    ("logistic", "squared_error"): Loss(_logistic_squared_error),
+    ("identity", "hinge"): Loss(_hinge),
+    ("identity", "label_hinge"): Loss(_label_hinge, of_label=True),
+    ("identity", "absolute_error"): Loss(_absolute_error),
+    ("identity", "huber"): Loss(_huber, parameter=1.0),
+    ("identity", "quantile"): Loss(_quantile, parameter=0.5),
+    ("exp", "gamma"): Loss(_gamma),
 }
 
 
-def limits(loss, dtype):
-    """Bounds of a log-loss that scikit-learn's clipped probabilities imply.
+def make_settings(
+    out_activation, name, dtype, n_outputs, *, parameter=None, smoothing=0.0, soft=False
+):
+    """Return what a loss is told, (FIXED_SETTINGS + n_outputs,) float64.
 
-    It clips probabilities to [eps, 1 - eps] of the dtype before the logarithm, so that
-    a single term lies between -log(1 - eps) and -log(eps).
+    Parameters
+    ----------
+    out_activation, name : str
+        A key of LOSSES.
+    dtype : float32 or float64
+    n_outputs : int
+    parameter : float or (n_outputs,) sequence, default=None
+        The delta of 'huber', the level of 'quantile', of each output or of all. None:
+        the row's own.
+    smoothing : float, default=0.0
+        Of the targets of a logarithmic loss, in [0, 1).
+    soft : bool, default=False
+        Whether targets of a logistic log-loss lie between 0 and 1 too.
+
+    Notes
+    -----
+    Log-losses are bounded as scikit-learn's clipped probabilities imply: it clips them
+    to [eps, 1 - eps] of the dtype before the logarithm, so that a single term lies
+    between -log(1 - eps) and -log(eps). It knows neither soft nor smoothed targets, and
+    theirs are not bounded.
     """
-    if not loss.logarithmic:
-        return -np.inf, np.inf
-    eps = float(np.finfo(dtype).eps)
-    return -np.log1p(-eps), -np.log(eps)
+    row = LOSSES[out_activation, name]
+    low, high = -np.inf, np.inf
+    if row.logarithmic and smoothing == 0 and not soft:
+        eps = float(np.finfo(dtype).eps)
+        low, high = -np.log1p(-eps), -np.log(eps)
+    settings = np.zeros(FIXED_SETTINGS + n_outputs)
+    settings[:FIXED_SETTINGS] = low, high, smoothing
+    own = row.parameter if parameter is None else parameter
+    settings[FIXED_SETTINGS:] = 0.0 if own is None else own
+    return settings
 
 
 @cache
 def loss_loop(out_activation, name, dtype):
-    """Compile ``loss(z, y, w, loss_out, scratch, rows, n_outputs, width, low, high)``.
+    """Compile ``loss(z, y, w, loss_out, scratch, rows, n_outputs, width, settings)``.
 
-    All but the last five are addresses.
+    All but rows, n_outputs and width are addresses.
     """
     row = LOSSES[out_activation, name]
-    function, by_rows = row.function, row.by_rows
+    function, of_label = row.function, row.of_label
 
-    def loss(z, y, w, loss_out, scratch, rows, n_outputs, width, low, high):
-        columns = 1 if by_rows else n_outputs
+    def loss(z, y, w, loss_out, scratch, rows, n_outputs, width, settings):
+        columns = 1 if of_label else n_outputs
         function(
             carray(pointer(z), (rows * width,), dtype),
             carray(pointer(y), (rows * columns,), dtype),
@@ -167,10 +394,9 @@ def loss_loop(out_activation, name, dtype):
             carray(pointer(loss_out), (rows,), dtype),
             carray(pointer(scratch), (rows,), dtype),
             n_outputs,
-            dtype(low),
-            dtype(high),
+            carray(pointer(settings), (FIXED_SETTINGS + n_outputs,), np.float64),
         )
 
-    signature = types.void(*[types.intp] * 8, types.float64, types.float64)
+    signature = types.void(*[types.intp] * 9)
     key = own_name(function, "loss", out_activation, name, dtype)
     return callback(loss, signature, key)

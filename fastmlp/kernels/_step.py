@@ -159,8 +159,7 @@ def _lose(plan, layer, memory, first, count, order, begin, y, sample_weight):
             count,
             layer.fan_out,
             plan.z_width,
-            plan.low,
-            plan.high,
+            plan.loss_settings,
         ),
     )
     _copy_deltas(plan, layer, memory, first, count)

@@ -8,7 +8,7 @@ import numpy as np
 from . import prediction
 from ._activations import ACTIVATIONS, OUTPUTS, backward_loop, forward_loop, output_loop
 from ._layout import Layout
-from ._losses import LOSSES, limits, loss_loop
+from ._losses import loss_loop, make_settings
 from ._optimizers import N_SETTINGS, RULES, update_loop
 from ._rows import describe, is_multiplied, work_space
 from ._step import CLOCK_WORDS, PHASES, train
@@ -51,6 +51,8 @@ class Engine:
         None: as many as the cores this process may use and the work is worth.
     sparse : bool, default=False
         Whether the data that it learns from are sparse, see `Data.sparse`.
+    loss_settings : dict, default=None
+        Keyword arguments of `_losses.make_settings`; None: its defaults.
 
     Notes
     -----
@@ -69,6 +71,7 @@ class Engine:
         optimizer=None,
         n_threads=None,
         sparse=False,
+        loss_settings=None,
     ):
         self._units = tuple(int(n) for n in units)
         self._activation = activation
@@ -79,6 +82,7 @@ class Engine:
         self._optimizer = optimizer
         self._n_threads = n_threads
         self._sparse = sparse
+        self._loss_settings = loss_settings
         self._team = None
         self._extended = None
         self._allocate(None if optimizer is None else optimizer.rule)
@@ -192,6 +196,7 @@ class Engine:
                 batch_size=self._batch_size,
                 n_threads=self._n_threads,
                 sparse=self._sparse,
+                loss_settings=self._loss_settings,
             ) as other:
                 other.load(flat)
                 return other.loss_gradient(data, alpha, gradient)
@@ -279,7 +284,10 @@ class Engine:
         layout, names = self._layout, (self._out_activation, self._loss)
         plan = layout.plan
         plan["loss"] = self._compiled(loss_loop, *names)
-        plan["low"], plan["high"] = limits(LOSSES[names], self._dtype)
+        self._told = make_settings(
+            *names, self._dtype, self._units[-1], **(self._loss_settings or {})
+        )
+        plan["loss_settings"] = self._told.ctypes.data
         plan["update"] = self._compiled(update_loop, rule)
         self._settings = np.zeros(N_SETTINGS)
         if self._optimizer is not None:
