@@ -1,5 +1,7 @@
 """Checking and converting what training takes: widths, weights, rows, targets."""
 
+import contextlib
+import difflib
 import operator
 
 import numpy as np
@@ -50,6 +52,47 @@ def check_weights(sample_weight, X):
     return sample_weight
 
 
+def combined_weights(sample_weight, class_weights, X, values):
+    """Return the weight of each row as a float array, None if all are 1.
+
+    Parameters
+    ----------
+    sample_weight : as users give it, or None
+    class_weights : (n_classes,) float array or None
+        Multiplied into it.
+    X : array or sparse matrix of n rows
+    values : (n, 1) int array
+        Class indices; not read if `class_weights` is None.
+
+    Raises
+    ------
+    ValueError
+        See `check_weights`; or if the product is zero in all rows.
+    """
+    if sample_weight is not None:
+        sample_weight = check_weights(sample_weight, X)
+    if class_weights is None:
+        return sample_weight
+    weights = class_weights[values[:, 0]]
+    if sample_weight is not None:
+        weights = weights * sample_weight
+    if not weights.any():
+        raise ValueError(
+            "class_weight, times sample_weight if given, is zero in all rows: at least "
+            "one has to count."
+        )
+    return weights
+
+
+@contextlib.contextmanager
+def errors_name(where):
+    """Put the name of an argument before the message of a ValueError in the block."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
 def as_rows(X, dtype=np.float64):
     """Return X as kernels take it: dense or CSR, float32 or float64.
 
@@ -68,3 +111,30 @@ def as_float(array, dtype):
     """Return the array in C order and the given dtype; too large numbers become inf."""
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(array, dtype=dtype)
+
+
+def nearest_name(name, known):
+    """Return a question that names the nearest of the known names, "" if none is near.
+
+    Parameters
+    ----------
+    name : str
+    known : iterable of str
+    """
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"Did you mean {near[0]!r}?" if near else ""
+
+
+def unknown_name(kind, name, known):
+    """Return the message that a name is not known, with the known and the nearest.
+
+    Parameters
+    ----------
+    kind : str
+        What is named, for instance "activation".
+    name : str
+    known : iterable of str
+    """
+    listed = ", ".join(repr(each) for each in known)
+    message = f"Unknown {kind} {name!r}: known are {listed}. "
+    return (message + nearest_name(name, known)).rstrip()

@@ -7,8 +7,8 @@ import numpy as np
 
 from . import prediction
 from ._activations import ACTIVATIONS, OUTPUTS, backward_loop, forward_loop, output_loop
-from ._layout import Layout
-from ._losses import LOSSES, limits, loss_loop
+from ._layout import OVERREAD, Layout
+from ._losses import LOSSES, limits, loss_loop, mean_loss
 from ._optimizers import N_SETTINGS, RULES, update_loop
 from ._rows import describe, is_multiplied, work_space
 from ._step import train
@@ -127,6 +127,10 @@ class Engine:
         parameters = self._memory[: self._layout.n_parameters]
         return bool(np.isfinite(parameters).all())
 
+    def count_steps(self, n_rows):
+        """Return the steps (minibatches) of an epoch over so many rows."""
+        return -(-n_rows // self._batch_size)
+
     def train_epoch(self, data, order, alpha):
         """Visit the rows ``order`` of `data` in minibatches, one step after each.
 
@@ -144,7 +148,7 @@ class Engine:
             Mean over `order` of the minibatches' losses, each with the penalty on the
             weights before its step.
         """
-        n_steps = -(-len(order) // self._batch_size)
+        n_steps = self.count_steps(len(order))
         self._layout.plan["alpha"], self._layout.plan["average"] = alpha, 1
         total = self._train(data, order, self._optimizer.rates(n_steps))
         self._optimizer.t += n_steps
@@ -198,14 +202,48 @@ class Engine:
         rows : (n,) int64 array, default=None
             Indices of rows of X.
         """
-        order = np.arange(X.shape[0]) if rows is None else rows
+        return self._forward(X, rows, self._out_activation)
+
+    def loss(self, data, rows=None):
+        """Return the weighted mean of the losses of all rows of `data`, or of some.
+
+        Without penalty, by one forward pass.
+
+        Parameters
+        ----------
+        data : Data
+        rows : (n,) int64 array, default=None
+            Indices of rows.
+        """
+        rows = np.arange(len(data.y)) if rows is None else rows
+        scores = self._forward(data.X, rows, "identity")
+        y = np.ascontiguousarray(data.y[rows], self._dtype)
+        weight = data.sample_weight[rows] if data.sample_weight.size else None
+        names = self._out_activation, self._loss
+        return mean_loss(names, scores, y, weight)
+
+    def _forward(self, X, rows, out_activation):
+        """Return the outputs for rows of X with an output activation of one's choice.
+
+        A network laid out for sparse rows that are multiplied as they are has no room
+        for others, which take a layout of their own. Sparse ones fit into any.
+        """
         described = describe(X)
-        # Other sparse rows need less room than there is.
-        if self._sparse:
-            self._check_form(described)
+        order = np.arange(X.shape[0]) if rows is None else rows
+        if self._sparse and not is_multiplied(described):
+            parameters = np.zeros(self.n_parameters + OVERREAD, self._dtype)
+            self.store(parameters[: self.n_parameters])
+            return prediction.predict_outputs(
+                self._units,
+                parameters[: self.n_parameters],
+                self._activation,
+                out_activation,
+                X[order],
+                self._n_threads,
+            )
         return prediction.run(
             self._layout,
-            self._compiled(output_loop, self._out_activation),
+            self._compiled(output_loop, out_activation),
             self._memory,
             self._memory,
             described,
