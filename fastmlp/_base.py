@@ -8,26 +8,27 @@ import contextlib
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from numbers import Integral, Real
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context, is_regressor
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
+from sklearn.metrics import get_scorer_names
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils._param_validation import (
     Interval,
-    InvalidParameterError,
     Options,
     StrOptions,
 )
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fastmlp._network import Network
+from fastmlp._holdout import ValidationMixin, make_sample
+from fastmlp._network import INITIALIZERS, Network
 from fastmlp._pairings import Pairing
+from fastmlp._parameters import ParametersMixin
+from fastmlp._schedules import SCHEDULES, schedule_of, schedule_settings
 from fastmlp._training import (
     LBFGS,
     History,
@@ -39,11 +40,10 @@ from fastmlp._training import (
 from fastmlp._validation import (
     as_float,
     as_rows,
-    check_weights,
+    combined_weights,
     hidden_units,
-    nearest_option,
 )
-from fastmlp.kernels import Data, Engine, predict_outputs
+from fastmlp.kernels import Engine, predict_outputs
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
 AUTO_BATCH_SIZE = 200
@@ -54,6 +54,8 @@ TRAINING_ATTRIBUTES = (
     "t_",
     "loss_",
     "loss_curve_",
+    "lr_curve_",
+    "validation_loss_curve_",
     "best_loss_",
     "validation_scores_",
     "best_validation_score_",
@@ -86,21 +88,7 @@ class Target(NamedTuple):
     pairing: Pairing
 
 
-class Split(NamedTuple):
-    """Rows to train on, and how to score the rows held out.
-
-    Parameters
-    ----------
-    rows : (n,) int64 array
-    score : callable or None
-        ``score(engine)`` of the network in the engine; None if no rows are held out.
-    """
-
-    rows: np.ndarray
-    score: Callable | None
-
-
-class BaseMLP(BaseEstimator, ABC):
+class BaseMLP(ParametersMixin, ValidationMixin, BaseEstimator, ABC):
     """Base of `MLPClassifier` and `MLPRegressor`; not to be used directly."""
 
     _parameter_constraints: ClassVar[dict] = {
@@ -112,10 +100,10 @@ class BaseMLP(BaseEstimator, ABC):
         "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [
-            StrOptions({"auto"}),
+            StrOptions({"auto", "full"}),
             Interval(Integral, 1, None, closed="left"),
         ],
-        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+        "learning_rate": [StrOptions(SCHEDULES.keys()), callable],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -142,6 +130,15 @@ class BaseMLP(BaseEstimator, ABC):
             StrOptions({"identity", "logistic", "softmax", "exp"}),
             None,
         ],
+        "init": [StrOptions(INITIALIZERS.keys())],
+        "init_scale": [Interval(Real, 0, None, closed="left")],
+        "T_0": [Interval(Integral, 1, None, closed="left"), None],
+        "T_mult": [Interval(Integral, 1, None, closed="left"), None],
+        "eta_min": [Interval(Real, 0, None, closed="left"), None],
+        "step_size": [Interval(Integral, 1, None, closed="left"), None],
+        "gamma": [Interval(Real, 0, None, closed="neither"), None],
+        "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
+        "validation_ties": [StrOptions({"first", "last"})],
     }
 
     def _set_parameters(self, parameters):
@@ -149,15 +146,17 @@ class BaseMLP(BaseEstimator, ABC):
         del parameters["self"]
         vars(self).update(parameters)
 
-    def _validate_params(self):
-        try:
-            super()._validate_params()
-        except InvalidParameterError as error:
-            hint = nearest_option(str(error), self)
-            raise InvalidParameterError(f"{error}{hint}") from None
-
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+    ):
         """Fit the network to X and y.
 
         Parameters
@@ -169,6 +168,15 @@ class BaseMLP(BaseEstimator, ABC):
             Class labels, or real numbers for a regressor.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row, at least 0 and not all 0. None: all 1.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Rows to validate on, as X. With `early_stopping` they take the place of a
+            share of X; without, only `validation_loss_curve_` is recorded on them. A
+            `Pipeline` does not transform them unless its `transform_input` says so.
+            Not for 'lbfgs'.
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
+            Their targets, with no label that y does not have.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights, at least 0 and not all 0. None: all 1.
 
         Returns
         -------
@@ -178,19 +186,22 @@ class BaseMLP(BaseEstimator, ABC):
         Raises
         ------
         ValueError
-            If X, y or the weights are not valid, or the parameters of the network
-            become infinite or NaN. What was fitted before stays as it was.
+            If X, y, the weights or the validation set are not valid, or the parameters
+            of the network become infinite or NaN. What was fitted before stays as it
+            was.
 
         Warns
         -----
         ConvergenceWarning
             If `max_iter` or `max_fun` was reached first.
         UserWarning
-            On KeyboardInterrupt, which ends training after the current epoch; the
+            If a parameter is set that other parameters leave unused. On
+            KeyboardInterrupt, which ends training after the current epoch; the
             estimator is fitted with what training has reached.
         """
+        validation = (X_val, y_val, sample_weight_val)
         with unchanged_on_error(self):
-            return self._learn(X, y, sample_weight, incremental=False)
+            return self._learn(X, y, sample_weight, False, validation)
 
     def _check_solver(self):
         if self.solver not in STOCHASTIC_SOLVERS:
@@ -212,45 +223,55 @@ class BaseMLP(BaseEstimator, ABC):
         """Return the labels by which the validation rows are drawn, or None."""
         return None
 
-    def _learn(self, X, y, sample_weight, incremental):
+    def _learn(self, X, y, sample_weight, incremental, validation=(None, None, None)):
         """Fit, or go on fitting; by one epoch if `incremental`."""
         hidden = hidden_units(self.hidden_layer_sizes)
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         anew = not (hasattr(self, "coefs_") and (incremental or self.warm_start))
+        if anew or not incremental:
+            self._warn_of_ignored(own_validation=validation[0] is not None)
         X, y = self._validate_input(X, y, reset=anew)
         X = as_rows(X)
         target = self._check_target(y, incremental)
-        if sample_weight is not None:
-            sample_weight = check_weights(sample_weight, X)
+        class_weights = self._class_weights(y, incremental)
+        sample_weight = combined_weights(sample_weight, class_weights, X, target.values)
         random_state = check_random_state(self.random_state)
         units = (X.shape[1], *hidden, target.n_outputs)
         if anew:
             network = Network.initial(
-                units, self.activation, random_state, self.dtype or X.dtype
+                units,
+                self.activation,
+                random_state,
+                self.dtype or X.dtype,
+                self.init,
+                self.init_scale,
             )
             for name in TRAINING_ATTRIBUTES:
                 vars(self).pop(name, None)
         else:
             network = self._continued_network(units)
-        data = Data(
-            X,
-            as_float(target.values, network.dtype),
-            sample_weight,
+        sample = make_sample(X, y, target.values, sample_weight, network.dtype)
+        validation = self._validation_sample(
+            *validation, target.n_outputs, class_weights, network.dtype
         )
         if self.solver == "lbfgs":
-            network = self._fit_lbfgs(data, network, target)
+            network = self._fit_lbfgs(sample.data, network, target)
         else:
-            split = self._split(X, target, sample_weight, random_state)
+            split = self._hold_out(sample, validation, network, target, random_state)
             self._fit_stochastic(
-                data, split, network, target, random_state, incremental
+                sample.data, *split, network, target, random_state, incremental
             )
+        self._set_network(network, target)
+        return self
+
+    def _set_network(self, network, target):
+        """Set the attributes that prediction reads."""
         self._network = network
         self.coefs_, self.intercepts_ = list(network.coefs), list(network.intercepts)
         self.n_layers_ = len(network.units)
         self.n_outputs_ = target.n_outputs
         self.out_activation_ = target.pairing.out_activation
-        return self
 
     def _validate_input(self, X, y, reset):
         # The first dtype is what integers are converted to.
@@ -271,7 +292,9 @@ class BaseMLP(BaseEstimator, ABC):
             y = column_or_1d(y, warn=True)
         return X, y
 
-    def _fit_stochastic(self, data, split, network, target, random_state, incremental):
+    def _fit_stochastic(
+        self, data, rows, holdout, network, target, random_state, incremental
+    ):
         """Train by epochs and set the attributes that say how it went."""
         state = getattr(self, "_optimizer", None) if incremental else None
         if state is None or not state.fits(self.solver, network.parameters.size):
@@ -281,7 +304,7 @@ class BaseMLP(BaseEstimator, ABC):
         engine = self._engine(
             network,
             target.pairing,
-            batch_size=self._clipped_batch_size(len(split.rows)),
+            batch_size=self._clipped_batch_size(len(rows)),
             optimizer=optimizer,
             sparse=data.sparse,
         )
@@ -294,21 +317,22 @@ class BaseMLP(BaseEstimator, ABC):
                 engine,
                 network.parameters,
                 data,
-                split.rows,
+                rows,
                 optimizer=optimizer,
                 schedule=state.new_schedule(),
                 history=history,
                 settings=self._settings(max_epochs=1 if incremental else self.max_iter),
                 random_state=random_state,
-                score=split.score,
+                holdout=holdout,
+                epoch=state.epoch,
             )
             self._report(training.run(), history, incremental)
             moments = () if self.early_stopping else engine.store_moments()
             training.store(network.parameters)
-        self._set_history(history)
+        self._set_history(history, holdout is not None)
         # The weights kept by early stopping are not those that the moments belong to.
         if not self.early_stopping:
-            self._optimizer = state.advanced(optimizer, moments)
+            self._optimizer = state.advanced(optimizer, history.n_iter, moments)
 
     def _fit_lbfgs(self, data, network, target):
         """Train by L-BFGS, set the attributes that say how; return the new network.
@@ -416,21 +440,26 @@ class BaseMLP(BaseEstimator, ABC):
 
     def _new_optimizer(self):
         if self.solver == "adam":
-            schedule = "constant"
             settings = {
                 "beta_1": self.beta_1,
                 "beta_2": self.beta_2,
                 "epsilon": self.epsilon,
             }
         else:
-            schedule = self.learning_rate
             settings = {
                 "momentum": self.momentum,
                 "nesterov": self.nesterovs_momentum,
             }
         rate = float(self.learning_rate_init)
+        schedule = schedule_of(self.solver, self.learning_rate)
         return OptimizerState(
-            self.solver, settings, rate, schedule, rate, float(self.power_t)
+            self.solver,
+            settings,
+            rate,
+            schedule,
+            rate,
+            self.max_iter,
+            {name: getattr(self, name) for name in schedule_settings(schedule)},
         )
 
     def _settings(self, max_epochs):
@@ -441,9 +470,12 @@ class BaseMLP(BaseEstimator, ABC):
             patience=self.n_iter_no_change,
             shuffle=self.shuffle,
             verbose=bool(self.verbose),
+            ties=self.validation_ties,
         )
 
     def _clipped_batch_size(self, n_rows):
+        if self.batch_size == "full":
+            return n_rows
         if self.batch_size == "auto":
             return min(AUTO_BATCH_SIZE, n_rows)
         if self.batch_size > n_rows:
@@ -454,38 +486,6 @@ class BaseMLP(BaseEstimator, ABC):
             )
         return min(self.batch_size, n_rows)
 
-    def _split(self, X, target, sample_weight, random_state):
-        """Return the `Split` of the rows: scikit-learn's, on indices."""
-        rows = np.arange(X.shape[0])
-        if not self.early_stopping:
-            return Split(rows, None)
-        train, held = train_test_split(
-            rows,
-            random_state=random_state,
-            test_size=self.validation_fraction,
-            stratify=self._stratify(target),
-        )
-        if len(held) < 2:
-            raise ValueError(
-                "The validation set is too small. Increase 'validation_fraction' "
-                "or the size of your dataset."
-            )
-        weight = None
-        if sample_weight is not None:
-            weight = sample_weight[held]
-            if not (weight.any() and sample_weight[train].any()):
-                raise ValueError(
-                    "All sample weights are zero in one of the two parts that early "
-                    "stopping splits the rows into: change 'validation_fraction' or "
-                    "'random_state', or leave out the rows of weight zero."
-                )
-        values = target.values[held]
-
-        def score(engine):
-            return self._score_outputs(engine.predict(X, rows=held), values, weight)
-
-        return Split(train, score)
-
     def _history(self):
         return History(
             t=getattr(self, "t_", 0),
@@ -494,13 +494,18 @@ class BaseMLP(BaseEstimator, ABC):
             no_improvement_count=getattr(self, "_no_improvement_count", 0),
         )
 
-    def _set_history(self, history):
+    def _set_history(self, history, validated):
         self.n_iter_, self.t_ = history.n_iter, history.t
         if history.loss_curve:
             self.loss_ = history.loss_curve[-1]
         self.loss_curve_ = lengthened(
             getattr(self, "loss_curve_", None), history.loss_curve
         )
+        earlier = getattr(self, "validation_loss_curve_", None)
+        self.lr_curve_ = lengthened(getattr(self, "lr_curve_", None), history.lr_curve)
+        self.validation_loss_curve_ = None
+        if validated:
+            self.validation_loss_curve_ = lengthened(earlier, history.validation_losses)
         self.best_loss_ = history.best_loss
         self.best_validation_score_ = history.best_validation_score
         if history.best_validation_score is None:

@@ -38,8 +38,78 @@ def glorot_uniform(random_state, fan_in, fan_out, activation):
     return weights, biases
 
 
-# How the weights of one layer are drawn, by name.
-INITIALIZERS = {"glorot_uniform": glorot_uniform}
+def normal(variance):
+    """Return a rule that draws weights from N(0, variance); biases are 0.
+
+    Parameters
+    ----------
+    variance : callable
+        Of ``(fan_in, fan_out)``.
+    """
+
+    def draw(random_state, fan_in, fan_out, activation):
+        spread = np.sqrt(variance(fan_in, fan_out))
+        return random_state.normal(0.0, spread, (fan_in, fan_out)), np.zeros(fan_out)
+
+    return draw
+
+
+def uniform(variance):
+    """Return a rule that draws weights from [-b, b], b² = 3 variance; biases are 0.
+
+    Parameters
+    ----------
+    variance : callable
+        Of ``(fan_in, fan_out)``.
+    """
+
+    def draw(random_state, fan_in, fan_out, activation):
+        bound = np.sqrt(3.0 * variance(fan_in, fan_out))
+        weights = random_state.uniform(-bound, bound, (fan_in, fan_out))
+        return weights, np.zeros(fan_out)
+
+    return draw
+
+
+def lecun(fan_in, fan_out):
+    """Keep the variance forward through linear units (LeCun et al. 1998)."""
+    return 1.0 / fan_in
+
+
+def glorot(fan_in, fan_out):
+    """Compromise between both directions for tanh (Glorot & Bengio 2010, eq. 12)."""
+    return 2.0 / (fan_in + fan_out)
+
+
+def glorot_sigmoid(fan_in, fan_out):
+    """Spread 4 times Glorot's, against the slope of at most 1/4 of the sigmoid."""
+    return 32.0 / (fan_in + fan_out)
+
+
+def he(fan_in, fan_out):
+    """Keep the second moment forward through ReLU (He et al. 2015, equation 10)."""
+    return 2.0 / fan_in
+
+
+def he_average(fan_in, fan_out):
+    """Twice Glorot's: He's rule for the average of both directions."""
+    return 4.0 / (fan_in + fan_out)
+
+
+# How the weights of one layer are drawn, by name; then they are scaled by init_scale.
+INITIALIZERS = {
+    "glorot_uniform": glorot_uniform,
+    "glorot_normal": normal(glorot),
+    "glorot_sigmoid_uniform": uniform(glorot_sigmoid),
+    "glorot_sigmoid_normal": normal(glorot_sigmoid),
+    "he_uniform": uniform(he),
+    "he_normal": normal(he),
+    "he_average_uniform": uniform(he_average),
+    "he_average_normal": normal(he_average),
+    "lecun_uniform": uniform(lecun),
+    "lecun_normal": normal(lecun),
+    "normal": normal(lambda fan_in, fan_out: 1.0),
+}
 
 
 class Network:
@@ -89,7 +159,15 @@ class Network:
         return cls(units, buffer[:n_parameters])
 
     @classmethod
-    def initial(cls, units, activation, random_state, dtype, init="glorot_uniform"):
+    def initial(
+        cls,
+        units,
+        activation,
+        random_state,
+        dtype,
+        init="glorot_uniform",
+        init_scale=1.0,
+    ):
         """Return a network with random weights, drawn layer by layer.
 
         Parameters
@@ -102,11 +180,14 @@ class Network:
             The drawn float64 numbers are rounded to it.
         init : str
             A key of `INITIALIZERS`.
+        init_scale : float
+            Multiplies the drawn weights, not the biases.
         """
         network = cls.empty(units, dtype)
         draw = INITIALIZERS[init]
         for W, b in zip(network.coefs, network.intercepts, strict=True):
-            W[...], b[...] = draw(random_state, *W.shape, activation)
+            weights, b[...] = draw(random_state, *W.shape, activation)
+            W[...] = init_scale * weights
         return network
 
     @classmethod

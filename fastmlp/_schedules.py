@@ -1,30 +1,67 @@
-"""Learning rate per epoch.
+"""Learning rate per step or per epoch; the table SCHEDULES.
 
-A schedule says what the rate is after each epoch, and what happens when training has
-not improved for longer than the user's patience. It holds settings only; the current
-rate lives in the optimizer and is handed in.
+A schedule says what the rate is in the coming epoch and after it, and what happens when
+training has not improved for longer than the user's patience. It holds settings only;
+the current rate lives in the optimizer and is handed in.
+
+The fields of a class besides the first two are the parameters of the estimators that it
+reads.
 """
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+import numpy as np
 
 ADAPTIVE_DIVISOR = 5.0
 ADAPTIVE_MINIMUM = 1e-6
 
+# Smith and Topin's single cycle with PyTorch's settings: share of the steps before the
+# peak, the peak divided by the first rate, and the first rate divided by the last.
+ONE_CYCLE_RISE = 0.3
+ONE_CYCLE_START = 25.0
+ONE_CYCLE_END = 1e4
 
+
+@dataclass(frozen=True)
 class Constant:
     """The initial learning rate throughout; training ends on a plateau.
 
     Parameters
     ----------
     learning_rate_init : float
-    power_t : float
-        Ignored here: all schedules are built from the same two settings.
+    n_epochs : int
+        Epochs of a whole training.
     """
 
-    def __init__(self, learning_rate_init, power_t):
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
+    learning_rate_init: float
+    n_epochs: int
+
+    # Whether other solvers than "sgd" leave it aside, as in scikit-learn.
+    sgd_only: ClassVar[bool] = True
+
+    def before_epoch(self, rate, epoch, n_steps):
+        """Return the rate of the coming epoch, or those of its steps.
+
+        Parameters
+        ----------
+        rate : float
+            What `after_epoch` or `on_plateau` returned last.
+        epoch : int
+            Epochs done.
+        n_steps : int
+            Steps of the coming epoch.
+
+        Returns
+        -------
+        rate : float or (n_steps,) float64 array
+        """
+        return rate
 
     def after_epoch(self, rate, t):
-        """Return the rate of the next epoch.
+        """Return the rate of the next epoch, for schedules that carry one on.
 
         Parameters
         ----------
@@ -40,14 +77,18 @@ class Constant:
         return None, "Stopping."
 
 
+@dataclass(frozen=True)
 class InvScaling(Constant):
     """learning_rate_init / (t + 1) ** power_t from the second epoch on."""
+
+    power_t: float = 0.5
 
     def after_epoch(self, rate, t):
         """Return the rate after t rows."""
         return self.learning_rate_init / (t + 1) ** self.power_t
 
 
+@dataclass(frozen=True)
 class Adaptive(Constant):
     """Divide the rate by 5 on each plateau; stop once it is 1e-6 or less."""
 
@@ -59,4 +100,202 @@ class Adaptive(Constant):
         return rate, f"Setting learning rate to {rate:f}"
 
 
-SCHEDULES = {"constant": Constant, "invscaling": InvScaling, "adaptive": Adaptive}
+@dataclass(frozen=True)
+class Step(Constant):
+    """learning_rate_init * gamma ** (epochs done // step_size)."""
+
+    step_size: int = 10
+    gamma: float = 0.1
+
+    sgd_only: ClassVar[bool] = False
+
+    def before_epoch(self, rate, epoch, n_steps):
+        """Return the rate of the coming epoch."""
+        return self.learning_rate_init * self.gamma ** (epoch // self.step_size)
+
+
+@dataclass(frozen=True)
+class Exponential(Constant):
+    """learning_rate_init * gamma ** (epochs done)."""
+
+    gamma: float = 0.95
+
+    sgd_only: ClassVar[bool] = False
+
+    def before_epoch(self, rate, epoch, n_steps):
+        """Return the rate of the coming epoch."""
+        return self.learning_rate_init * self.gamma**epoch
+
+
+@dataclass(frozen=True)
+class Annealing(Constant):
+    """Base of those that lower the rate from step to step along half a cosine.
+
+    eta_min + (learning_rate_init - eta_min) (1 + cos(pi x)) / 2, x from 0 to 1.
+    """
+
+    eta_min: float = 0.0
+
+    sgd_only: ClassVar[bool] = False
+
+    def __post_init__(self):
+        if self.eta_min > self.learning_rate_init:
+            raise ValueError(
+                f"eta_min={self.eta_min} is the lowest learning rate, but "
+                f"learning_rate_init={self.learning_rate_init} is below it."
+            )
+
+    def _annealed(self, x):
+        height = self.learning_rate_init - self.eta_min
+        return self.eta_min + height * (1 + np.cos(np.pi * x)) / 2
+
+
+@dataclass(frozen=True)
+class Cosine(Annealing):
+    """Half a cosine over all epochs; eta_min from then on."""
+
+    def before_epoch(self, rate, epoch, n_steps):
+        """Return the rate of each step."""
+        return self._annealed(progress(epoch, n_steps, self.n_epochs))
+
+
+@dataclass(frozen=True)
+class CosineRestarts(Annealing):
+    """Half a cosine over T_0 epochs, then again over T_mult times as many, and so on.
+
+    References
+    ----------
+    I. Loshchilov and F. Hutter, "SGDR: Stochastic gradient descent with warm
+    restarts", ICLR 2017, equation 5.
+    """
+
+    T_0: int = 10
+    T_mult: int = 1
+
+    def before_epoch(self, rate, epoch, n_steps):
+        """Return the rate of each step."""
+        length = self.T_0
+        # Whole epochs: no rounding decides in which of two cycles a step lies.
+        if self.T_mult == 1:
+            epoch %= length
+        while epoch >= length:
+            epoch -= length
+            length *= self.T_mult
+        return self._annealed(progress(epoch, n_steps, length))
+
+
+@dataclass(frozen=True)
+class OneCycle(Constant):
+    """Up to learning_rate_init and down to almost 0 along two halves of a cosine.
+
+    From 1/25 of the peak over 30 % of all steps, then down to 1/250,000 of it in the
+    last step, where it stays: PyTorch's OneCycleLR.
+
+    References
+    ----------
+    L. N. Smith and N. Topin, "Super-convergence: Very fast training of neural networks
+    using large learning rates", 2018, https://arxiv.org/abs/1708.07120
+    """
+
+    sgd_only: ClassVar[bool] = False
+
+    def before_epoch(self, rate, epoch, n_steps):
+        """Return the rate of each step."""
+        step = epoch * n_steps + np.arange(n_steps)
+        last = self.n_epochs * n_steps - 1
+        top = max(0.0, ONE_CYCLE_RISE * self.n_epochs * n_steps - 1)
+        peak = self.learning_rate_init
+        low = peak / ONE_CYCLE_START
+        end = low / ONE_CYCLE_END
+        x = np.clip([step / max(top, 1), (step - top) / max(last - top, 1)], 0, 1)
+        up, down = (1 - np.cos(np.pi * x)) / 2
+        return np.where(step < top, low + (peak - low) * up, peak + (end - peak) * down)
+
+
+@dataclass(frozen=True)
+class Factor(Constant):
+    """learning_rate_init times the user's function of the progress, step by step."""
+
+    factor: Callable
+
+    sgd_only: ClassVar[bool] = False
+
+    def before_epoch(self, rate, epoch, n_steps):
+        """Return the rate of each step.
+
+        Raises
+        ------
+        ValueError
+            If the function returns anything but a finite number that is at least 0.
+        """
+        return self.learning_rate_init * np.array(
+            [self._value(x) for x in progress(epoch, n_steps, self.n_epochs).tolist()]
+        )
+
+    def _value(self, x):
+        value = self.factor(x)
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not 0 <= number < math.inf:
+            raise ValueError(
+                f"learning_rate({x}) returned {value!r}: a callable learning_rate must "
+                "return a finite factor of learning_rate_init that is at least 0."
+            )
+        return number
+
+
+SCHEDULES = {
+    "constant": Constant,
+    "invscaling": InvScaling,
+    "adaptive": Adaptive,
+    "cosine": Cosine,
+    "cosine_restarts": CosineRestarts,
+    "one_cycle": OneCycle,
+    "step": Step,
+    "exponential": Exponential,
+}
+
+
+def progress(epoch, n_steps, n_epochs):
+    """Return the share of n_epochs that is over before each step, at most 1."""
+    return np.minimum((epoch + np.arange(n_steps) / n_steps) / n_epochs, 1.0)
+
+
+def schedule_of(solver, learning_rate):
+    """Return the schedule that a solver follows: scikit-learn's are for "sgd" only."""
+    if solver == "sgd" or callable(learning_rate):
+        return learning_rate
+    return "constant" if SCHEDULES[learning_rate].sgd_only else learning_rate
+
+
+def schedule_settings(learning_rate):
+    """Return the names of the parameters that a schedule reads besides the first two.
+
+    Parameters
+    ----------
+    learning_rate : str or callable
+        A key of `SCHEDULES`, or a factor as in `Factor`.
+    """
+    if callable(learning_rate):
+        return ()
+    return tuple(field.name for field in fields(SCHEDULES[learning_rate])[2:])
+
+
+def make_schedule(learning_rate, learning_rate_init, n_epochs, settings):
+    """Return the schedule.
+
+    Parameters
+    ----------
+    learning_rate : str or callable
+        A key of `SCHEDULES`, or a factor as in `Factor`.
+    learning_rate_init : float
+    n_epochs : int
+    settings : dict
+        Of `schedule_settings`; None stands for the default.
+    """
+    if callable(learning_rate):
+        return Factor(learning_rate_init, n_epochs, learning_rate)
+    given = {name: value for name, value in settings.items() if value is not None}
+    return SCHEDULES[learning_rate](learning_rate_init, n_epochs, **given)

@@ -6,13 +6,14 @@ is returned as an `Outcome` for the caller to turn into warnings and errors.
 """
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import scipy
 import scipy.optimize
 
-from fastmlp._schedules import SCHEDULES
+from fastmlp._schedules import make_schedule
 from fastmlp.kernels import Optimizer
 
 
@@ -41,6 +42,8 @@ class Settings:
     shuffle : bool
     verbose : bool
         Print the loss, the score and the reason for stopping.
+    ties : {'first', 'last'}
+        Which of several epochs with the best score is kept.
     """
 
     alpha: float
@@ -49,6 +52,7 @@ class Settings:
     patience: float
     shuffle: bool
     verbose: bool
+    ties: str = "first"
 
 
 @dataclass
@@ -70,8 +74,9 @@ class History:
     ----------
     n_iter : int
         Epochs of this run.
-    loss_curve, validation_scores : list of float
-        Of this run, one per epoch.
+    loss_curve, lr_curve, validation_losses, validation_scores : list of float
+        Of this run, one per epoch; the last two stay empty where nothing is validated
+        or no score decides. `lr_curve` holds the rate of each epoch's first step.
     """
 
     t: int = 0
@@ -80,6 +85,8 @@ class History:
     no_improvement_count: int = 0
     n_iter: int = 0
     loss_curve: list = field(default_factory=list)
+    lr_curve: list = field(default_factory=list)
+    validation_losses: list = field(default_factory=list)
     validation_scores: list = field(default_factory=list)
 
     def judge_by(self, validation):
@@ -97,11 +104,12 @@ class History:
         if fresh:
             self.no_improvement_count = 0
 
-    def record_loss(self, loss, n_rows):
+    def record_loss(self, loss, n_rows, rate):
         """Enter one epoch."""
         self.n_iter += 1
         self.t += n_rows
         self.loss_curve.append(loss)
+        self.lr_curve.append(rate)
 
     def judge_loss(self, tol):
         """Compare the last loss with the best; one that is NaN is no improvement."""
@@ -110,14 +118,17 @@ class History:
         if loss < self.best_loss:
             self.best_loss = loss
 
-    def judge_score(self, score, tol):
-        """Enter a validation score; return whether it is the best so far."""
+    def judge_score(self, score, tol, ties):
+        """Enter a validation score; return whether it is the best so far.
+
+        One that equals the best is so only if `ties` is 'last'.
+        """
         self.validation_scores.append(score)
         self._count(score >= self.best_validation_score + tol)
         best = score > self.best_validation_score
         if best:
             self.best_validation_score = score
-        return best
+        return best or (ties == "last" and score == self.best_validation_score)
 
     def _count(self, improved):
         self.no_improvement_count = 0 if improved else self.no_improvement_count + 1
@@ -133,13 +144,16 @@ class OptimizerState:
     settings : dict
         The keyword arguments of `Optimizer` besides the learning rate.
     learning_rate : float
-        Rate of the coming epoch.
-    schedule : str
-        A key of `SCHEDULES`.
-    learning_rate_init, power_t : float
-        Settings of the schedule.
+        Rate of the coming epoch, for schedules that carry one on.
+    schedule : str or callable
+    learning_rate_init : float
+    n_epochs : int
+    schedule_settings : dict
+        With the three before the arguments of `make_schedule`.
     t : int
         Minibatches trained on.
+    epoch : int
+        Epochs done: the position in the schedule.
     moments : tuple of (n_parameters,) arrays
         Empty: all zero.
     """
@@ -147,10 +161,12 @@ class OptimizerState:
     solver: str
     settings: dict
     learning_rate: float
-    schedule: str
+    schedule: str | Callable
     learning_rate_init: float
-    power_t: float
+    n_epochs: int
+    schedule_settings: dict
     t: int = 0
+    epoch: int = 0
     moments: tuple = ()
 
     def optimizer(self):
@@ -163,7 +179,12 @@ class OptimizerState:
 
     def new_schedule(self):
         """Return the schedule."""
-        return SCHEDULES[self.schedule](self.learning_rate_init, self.power_t)
+        return make_schedule(
+            self.schedule,
+            self.learning_rate_init,
+            self.n_epochs,
+            self.schedule_settings,
+        )
 
     def fits(self, solver, n_parameters):
         """Return whether this state can go on training such a network."""
@@ -171,10 +192,14 @@ class OptimizerState:
             moment.size == n_parameters for moment in self.moments
         )
 
-    def advanced(self, optimizer, moments):
-        """Return the state after a run."""
+    def advanced(self, optimizer, n_epochs, moments):
+        """Return the state after a run of so many epochs."""
         return replace(
-            self, learning_rate=optimizer.learning_rate, t=optimizer.t, moments=moments
+            self,
+            learning_rate=optimizer.learning_rate,
+            t=optimizer.t,
+            epoch=self.epoch + n_epochs,
+            moments=moments,
         )
 
 
@@ -192,15 +217,18 @@ class Training:
         The rows of `data` to train on; not changed.
     optimizer : Optimizer
         The engine's.
-    schedule : object of `SCHEDULES`
+    schedule : see `make_schedule`
     history : History
         Written to.
     settings : Settings
     random_state : numpy.random.RandomState
         One permutation of n is drawn per epoch if `settings.shuffle`.
-    score : callable, optional
-        ``score(engine)`` returns the validation score of the current parameters. If
-        given it decides about stopping, and the parameters of the best epoch are kept.
+    holdout : Holdout, optional
+        ``holdout.evaluate(engine)`` returns loss and score of the current parameters
+        on rows held out. If ``holdout.decides``, the score decides about stopping and
+        the parameters of the best epoch are kept.
+    epoch : int, default=0
+        Where the schedule starts.
     """
 
     def __init__(
@@ -215,14 +243,16 @@ class Training:
         history,
         settings,
         random_state,
-        score=None,
+        holdout=None,
+        epoch=0,
     ):
         self.engine, self.data, self.rows = engine, data, rows
         self.optimizer, self.schedule = optimizer, schedule
         self.history, self.settings = history, settings
-        self.random_state, self.score = random_state, score
-        history.judge_by(validation=score is not None)
-        self._best = None if score is None else parameters.copy()
+        self.random_state, self.holdout, self.epoch = random_state, holdout, epoch
+        self.scored = holdout is not None and holdout.decides
+        history.judge_by(validation=self.scored)
+        self._best = parameters.copy() if self.scored else None
 
     def run(self):
         """Train; return the `Outcome`."""
@@ -230,8 +260,7 @@ class Training:
             for _ in range(self.settings.max_epochs):
                 self._epoch()
                 if not self.engine.finite():
-                    if self.score is not None:
-                        self.history.validation_scores.append(float("nan"))
+                    self._record_divergence()
                     return Outcome.DIVERGED
                 self._judge()
                 if self._ends():
@@ -258,18 +287,36 @@ class Training:
             order = np.arange(len(self.rows))
             self.random_state.shuffle(order)
             self.rows = self.rows[order]
-        loss = self.engine.train_epoch(self.data, self.rows, self.settings.alpha)
-        self.history.record_loss(loss, len(self.rows))
+        carried = self.optimizer.learning_rate
+        rates = self.schedule.before_epoch(
+            carried, self.epoch, self.engine.count_steps(len(self.rows))
+        )
+        self.optimizer.learning_rate = rates
+        try:
+            loss = self.engine.train_epoch(self.data, self.rows, self.settings.alpha)
+        finally:
+            self.optimizer.learning_rate = carried
+        self.epoch += 1
+        self.history.record_loss(loss, len(self.rows), float(np.ravel(rates)[0]))
         self._say(f"Iteration {self.history.n_iter}, loss = {loss:.8f}")
 
     def _judge(self):
-        if self.score is None:
+        score = None
+        if self.holdout is not None:
+            loss, score = self.holdout.evaluate(self.engine)
+            self.history.validation_losses.append(loss)
+        if not self.scored:
             self.history.judge_loss(self.settings.tol)
             return
-        score = self.score(self.engine)
         self._say(f"Validation score: {score:f}")
-        if self.history.judge_score(score, self.settings.tol):
+        if self.history.judge_score(score, self.settings.tol, self.settings.ties):
             self.engine.store(self._best)
+
+    def _record_divergence(self):
+        if self.holdout is not None:
+            self.history.validation_losses.append(float("nan"))
+        if self.scored:
+            self.history.validation_scores.append(float("nan"))
 
     def _ends(self):
         """Set the rate of the next epoch; return whether there is to be none."""
@@ -290,7 +337,7 @@ class Training:
         return False
 
     def _measure(self):
-        return "Training loss" if self.score is None else "Validation score"
+        return "Validation score" if self.scored else "Training loss"
 
     def _say(self, message):
         if self.settings.verbose:

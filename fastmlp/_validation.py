@@ -1,12 +1,11 @@
 """Checking and converting what training takes: widths, weights, rows, targets."""
 
+import contextlib
 import difflib
 import operator
-import re
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
 
@@ -23,21 +22,6 @@ def did_you_mean(name, known):
         return ""
     nearest = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
     return f" Did you mean {nearest[0]!r}?" if nearest else ""
-
-
-def nearest_option(message, estimator):
-    """Return `did_you_mean` for the parameter that scikit-learn's message refuses.
-
-    Parameters
-    ----------
-    message : str
-        Of an InvalidParameterError; it lists the known names.
-    estimator : BaseEstimator
-    """
-    name = re.match(r"The '(\w+)' parameter", message).group(1)
-    options = estimator._parameter_constraints[name]
-    known = [each.options for each in options if isinstance(each, StrOptions)]
-    return did_you_mean(getattr(estimator, name), set().union(*known))
 
 
 def hidden_units(hidden_layer_sizes):
@@ -81,6 +65,47 @@ def check_weights(sample_weight, X):
     if not sample_weight.any():
         raise ValueError("Sample weights must contain at least one non-zero number.")
     return sample_weight
+
+
+def combined_weights(sample_weight, class_weights, X, values):
+    """Return the weight of each row as a float array, None if all are 1.
+
+    Parameters
+    ----------
+    sample_weight : as users give it, or None
+    class_weights : (n_classes,) float array or None
+        Multiplied into it.
+    X : array or sparse matrix of n rows
+    values : (n, 1) int array
+        Class indices; not read if `class_weights` is None.
+
+    Raises
+    ------
+    ValueError
+        See `check_weights`; or if the product is zero in all rows.
+    """
+    if sample_weight is not None:
+        sample_weight = check_weights(sample_weight, X)
+    if class_weights is None:
+        return sample_weight
+    weights = class_weights[values[:, 0]]
+    if sample_weight is not None:
+        weights = weights * sample_weight
+    if not weights.any():
+        raise ValueError(
+            "class_weight, times sample_weight if given, is zero in all rows: at least "
+            "one has to count."
+        )
+    return weights
+
+
+@contextlib.contextmanager
+def errors_name(where):
+    """Put the name of an argument before the message of a ValueError in the block."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
 
 
 def as_rows(X, dtype=np.float64):

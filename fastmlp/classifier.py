@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import (
     _check_partial_fit_first_call,
@@ -201,6 +202,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         **BaseMLP._parameter_constraints,
         "loss": [StrOptions(set(CLASSIFICATION))],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "class_weight": [StrOptions({"balanced"}), dict, None],
     }
 
     def __init__(
@@ -234,6 +236,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         loss="log_loss",
         out_activation=None,
         label_smoothing=0.0,
+        init="glorot_uniform",
+        init_scale=1.0,
+        T_0=None,
+        T_mult=None,
+        eta_min=None,
+        step_size=None,
+        gamma=None,
+        scoring=None,
+        validation_ties="first",
+        class_weight=None,
     ):
         self._set_parameters(locals())
 
@@ -419,6 +431,40 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             # Only to be refused by scikit-learn in its own words, which name strings.
             return labels.astype(str)
         return labels
+
+    def _class_weights(self, y, incremental):
+        if self.class_weight is None:
+            return None
+        if self._label_binarizer.y_type_.startswith("multilabel"):
+            raise ValueError(
+                "class_weight is for one label per row; for multilabel y weigh the "
+                "rows by sample_weight."
+            )
+        if incremental and self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' is not supported by partial_fit, which sees "
+                "only a part of the rows: pass the dict of compute_class_weight("
+                "'balanced', classes=classes, y=y) on all of them."
+            )
+        weights = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+        if not (np.isfinite(weights).all() and (weights >= 0).all()):
+            raise ValueError(
+                "class_weight must hold finite numbers that are at least 0, got "
+                f"{self.class_weight}."
+            )
+        return weights
+
+    def _check_validation_target(self, y):
+        if y.ndim == 1 and not self._label_binarizer.y_type_.startswith("multilabel"):
+            known = set(self.classes_.tolist())
+            rows = [i for i, label in enumerate(y.tolist()) if label not in known]
+            if rows:
+                unseen = sorted({str(y[i]) for i in rows})
+                raise ValueError(
+                    f"labels {unseen} are not in y, which has {self.classes_}; the "
+                    f"first is in row {rows[0]}."
+                )
+        return self._encode(y)
 
     def _check_target(self, y, incremental):
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):

@@ -232,6 +232,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         dtype=None,
         n_threads=None,
         out_activation=None,
+        init="glorot_uniform",
+        init_scale=1.0,
+        T_0=None,
+        T_mult=None,
+        eta_min=None,
+        step_size=None,
+        gamma=None,
+        scoring=None,
+        validation_ties="first",
     ):
         self._set_parameters(locals())
 

@@ -326,6 +326,10 @@ class NaiveEngine:
         value, gradient[...] = self._loss_gradient(data, slice(None), alpha)
         return value
 
+    def count_steps(self, n_rows):
+        """Return the steps of an epoch."""
+        return -(-n_rows // self.batch_size)
+
     def train_epoch(self, data, order, alpha):
         """Train on minibatches of consecutive entries of `order`; return the loss.
 

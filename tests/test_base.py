@@ -23,14 +23,14 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 
 @both
-def test_constructor_is_scikit_learns_with_more_keywords(Estimator):
+def test_constructor_is_scikit_learns_with_more_parameters_by_keyword(Estimator):
     ref = inspect.signature(sklearns(Estimator)).parameters
     comp = inspect.signature(Estimator).parameters
     assert list(comp)[: len(ref) + 2] == [*ref, "dtype", "n_threads"]
     for name in ref:
         assert comp[name].kind == ref[name].kind
         assert comp[name].default == ref[name].default
-    for name in list(comp)[len(ref) :]:
+    for name in set(comp) - set(ref):
         assert comp[name].kind == inspect.Parameter.KEYWORD_ONLY
 
 
@@ -134,6 +134,7 @@ def test_messages_and_warnings_are_scikit_learns(Estimator, params, capsys):
 
 
 @both
+@pytest.mark.filterwarnings("ignore:early_stopping=True is not used by solver='lbfgs'")
 @pytest.mark.parametrize("early_stopping", [False, True])
 @pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
 def test_fitted_attributes_are_scikit_learns(Estimator, solver, early_stopping):
@@ -141,6 +142,7 @@ def test_fitted_attributes_are_scikit_learns(Estimator, solver, early_stopping):
     ref = make(sklearns(Estimator), solver=solver, early_stopping=early_stopping)
     ref.fit(X, Y)
     public = {name for name in vars(comp) if name.endswith("_")}
+    public -= {"lr_curve_", "validation_loss_curve_"}
     assert public == {name for name in vars(ref) if name.endswith("_")}
     assert_same_model(comp, ref)
     for name in public - {"coefs_", "intercepts_"}:

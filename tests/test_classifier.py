@@ -11,6 +11,7 @@ from sklearn.datasets import make_multilabel_classification
 from sklearn.metrics import accuracy_score
 
 from fastmlp import MLPClassifier
+from fastmlp._holdout import make_sample
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -197,8 +198,11 @@ def test_two_classes_are_split_in_proportion():
     y = np.r_[np.zeros(40), np.ones(20)]
     comp = MLPClassifier(**PARAMS, early_stopping=True, validation_fraction=0.3)
     comp._check_target(y, incremental=False)
-    split = comp._split(X, comp._encode(y), None, np.random.RandomState(0))
-    assert_array_equal(np.bincount(y[split.rows].astype(int)), [28, 14])
+    target = comp._encode(y)
+    sample = make_sample(X, y, target.values, None, X.dtype)
+    random_state, network = np.random.RandomState(0), None
+    rows, _ = comp._hold_out(sample, None, network, target, random_state)
+    assert_array_equal(np.bincount(y[rows].astype(int)), [28, 14])
 
 
 def test_more_than_two_classes_are_not_stratified():

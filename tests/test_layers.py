@@ -10,7 +10,16 @@ import fastmlp
 ROOT = Path(fastmlp.__file__).parent
 
 # What each module may import of fastmlp: those before it.
-ORDER = ("kernels", "_network", "_schedules", "_training", "_validation", "_base")
+ORDER = (
+    "kernels",
+    "_network",
+    "_schedules",
+    "_training",
+    "_validation",
+    "_holdout",
+    "_parameters",
+    "_base",
+)
 ESTIMATORS = ("classifier", "regressor")
 
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))

@@ -6,7 +6,7 @@ import scipy.optimize
 import sklearn.utils
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastmlp._schedules import SCHEDULES
+from fastmlp._schedules import make_schedule
 from fastmlp._training import (
     LBFGS,
     History,
@@ -29,6 +29,9 @@ class ScriptedEngine:
         self.epoch, self.orders, self.rates = 0, [], []
         self.optimizer = NaiveOptimizer("sgd", learning_rate=0.5, momentum=0.0)
 
+    def count_steps(self, n_rows):
+        return 2
+
     def train_epoch(self, data, order, alpha):
         self.epoch += 1
         if self.epoch == self.interrupts:
@@ -42,6 +45,17 @@ class ScriptedEngine:
 
     def finite(self):
         return self.diverges is None or self.epoch < self.diverges
+
+
+class ScriptedHoldout:
+    """The loss is twice the epoch's number; the scores are given, or none decide."""
+
+    def __init__(self, scores=None):
+        self.scores, self.decides = scores, scores is not None
+
+    def evaluate(self, engine):
+        score = self.scores[engine.epoch - 1] if self.decides else None
+        return 2.0 * engine.epoch, score
 
 
 def train(engine, scores=None, schedule="constant", history=None, rows=6, **settings):
@@ -60,11 +74,13 @@ def train(engine, scores=None, schedule="constant", history=None, rows=6, **sett
         None,
         np.arange(rows),
         optimizer=engine.optimizer,
-        schedule=SCHEDULES[schedule](engine.optimizer.learning_rate, 0.5),
+        schedule=make_schedule(
+            schedule, engine.optimizer.learning_rate, len(engine.losses), {}
+        ),
         history=History() if history is None else history,
         settings=Settings(**settings),
         random_state=np.random.RandomState(3),
-        score=None if scores is None else lambda engine: scores[engine.epoch - 1],
+        holdout=None if scores is None else ScriptedHoldout(scores),
     )
     outcome = training.run()
     reached = np.full(1, NAN)
@@ -220,13 +236,13 @@ def test_optimizer_state_round_trip(solver):
         "sgd": {"momentum": 0.9, "nesterov": True},
         "adam": {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8},
     }[solver]
-    state = OptimizerState(solver, settings, 0.25, "adaptive", 0.5, 0.5, t=7)
+    state = OptimizerState(solver, settings, 0.25, "adaptive", 0.5, 9, {}, t=7, epoch=3)
     optimizer = state.optimizer()
     assert (optimizer.learning_rate, optimizer.t) == (0.25, 7)
     optimizer.learning_rate, optimizer.t = 0.125, 9
     moments = tuple(np.ones(4) for _ in range(optimizer.n_moments))
-    later = state.advanced(optimizer, moments)
-    assert (later.learning_rate, later.t) == (0.125, 9)
+    later = state.advanced(optimizer, 2, moments)
+    assert (later.learning_rate, later.t, later.epoch) == (0.125, 9, 5)
     assert (later.learning_rate_init, later.schedule) == (0.5, "adaptive")
     assert later.fits(solver, 4)
     assert not later.fits(solver, 5)

@@ -27,8 +27,9 @@ from numba import carray, types
 
 from . import _math
 from ._jit import callback, jit, own_name
+from ._layout import round_up
 from ._llvm import pointer
-from ._simd import normalize_rows, shift_rows
+from ._simd import lanes, normalize_rows, shift_rows
 
 FIXED_SETTINGS = 3
 
@@ -400,3 +401,33 @@ def loss_loop(out_activation, name, dtype):
     signature = types.void(*[types.intp] * 9)
     key = own_name(function, "loss", out_activation, name, dtype)
     return callback(loss, signature, key)
+
+
+def mean_loss(names, scores, y, settings, padded, weight=None):
+    """Return the weighted mean of the losses of raw scores, summed in float64.
+
+    Parameters
+    ----------
+    names : tuple
+        A key of LOSSES.
+    scores : (n, n_outputs) float array
+    y : (n, columns) array of the same dtype, C-contiguous
+    settings : array
+        As `make_settings` returns.
+    padded : bool
+        Whether the loss takes rows of whole vectors.
+    weight : (n,) array of the same dtype, default=None
+        None: all 1.
+    """
+    dtype = scores.dtype.type
+    n, n_outputs = scores.shape
+    width = round_up(n_outputs, lanes(dtype)) if padded else n_outputs
+    z = np.full((n, width), -np.inf, dtype)
+    z[:, :n_outputs] = scores
+    weight = np.ones(n, dtype) if weight is None else weight
+    losses, scratch = np.empty((2, n), dtype)
+    arrays = (z, y, weight, losses, scratch)
+    places = [array.ctypes.data for array in arrays]
+    loss = loss_loop(*names, dtype).ctypes
+    loss(*places, n, n_outputs, width, settings.ctypes.data)
+    return float(losses.sum(dtype=np.float64) / weight.sum(dtype=np.float64))

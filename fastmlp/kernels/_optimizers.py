@@ -117,8 +117,9 @@ class Optimizer:
     ----------
     name : {"sgd", "adam"}
         Stochastic gradient descent, with momentum or without, or Adam.
-    learning_rate : float
-        Base rate of the coming epoch; may be changed between epochs.
+    learning_rate : float or (n_steps,) float64 array
+        Base rate of the coming epoch, or of each of its steps; may be changed between
+        epochs.
     momentum, nesterov : float, bool
         Of "sgd".
     beta_1, beta_2, epsilon : float
@@ -186,7 +187,7 @@ class Optimizer:
     def rates(self, n_steps):
         """Return the step sizes of the next `n_steps` steps, (n_steps,) float64."""
         if self.name == "sgd":
-            return np.full(n_steps, float(self.learning_rate))
+            return np.full(n_steps, self.learning_rate, np.float64)
         t = np.arange(self.t + 1, self.t + n_steps + 1)
         correction = np.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
         return self.learning_rate * correction

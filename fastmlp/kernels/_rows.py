@@ -29,6 +29,8 @@ class Data:
 
     Attributes
     ----------
+    X : as given
+        The kernels see addresses: it has to stay alive.
     weight : float
         Sum of the sample weights in their own dtype, by which scikit-learn divides.
     sparse : bool
@@ -45,8 +47,7 @@ class Data:
         else:
             self.sample_weight = np.ascontiguousarray(sample_weight, self.y.dtype)
             self.weight = float(sample_weight.sum())
-        # The kernels see addresses: X has to stay alive.
-        self._owner = X
+        self.X = X
 
 
 def describe(X):

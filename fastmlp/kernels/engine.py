@@ -7,8 +7,8 @@ import numpy as np
 
 from . import prediction
 from ._activations import ACTIVATIONS, OUTPUTS, backward_loop, forward_loop, output_loop
-from ._layout import Layout
-from ._losses import loss_loop, make_settings
+from ._layout import OVERREAD, Layout
+from ._losses import loss_loop, make_settings, mean_loss
 from ._optimizers import N_SETTINGS, RULES, update_loop
 from ._rows import describe, is_multiplied, work_space
 from ._step import CLOCK_WORDS, PHASES, train
@@ -133,6 +133,10 @@ class Engine:
         parameters = self._memory[: self._layout.n_parameters]
         return bool(np.isfinite(parameters).all())
 
+    def count_steps(self, n_rows):
+        """Return the steps (minibatches) of an epoch over so many rows."""
+        return -(-n_rows // self._batch_size)
+
     def train_epoch(self, data, order, alpha):
         """Visit the rows ``order`` of `data` in minibatches, one step after each.
 
@@ -171,7 +175,7 @@ class Engine:
         return dict(zip(PHASES, (shares * seconds).tolist(), strict=True))
 
     def _train_epoch(self, data, order, alpha, clock):
-        n_steps = -(-len(order) // self._batch_size)
+        n_steps = self.count_steps(len(order))
         self._layout.plan["alpha"], self._layout.plan["average"] = alpha, 1
         total = self._train(data, order, self._optimizer.rates(n_steps), clock)
         self._optimizer.t += n_steps
@@ -226,14 +230,52 @@ class Engine:
         rows : (n,) int64 array, default=None
             Indices of rows of X.
         """
-        order = np.arange(X.shape[0]) if rows is None else rows
+        return self._forward(X, rows, self._out_activation)
+
+    def loss(self, data, rows=None):
+        """Return the weighted mean of the losses of all rows of `data`, or of some.
+
+        Without penalty, by one forward pass.
+
+        Parameters
+        ----------
+        data : Data
+        rows : (n,) int64 array, default=None
+            Indices of rows.
+        """
+        rows = np.arange(len(data.y)) if rows is None else rows
+        scores = self._forward(data.X, rows, "identity")
+        y = np.ascontiguousarray(data.y[rows], self._dtype)
+        weight = data.sample_weight[rows] if data.sample_weight.size else None
+        names, output = (
+            (self._out_activation, self._loss),
+            OUTPUTS[self._out_activation],
+        )
+        padded = output is not None and output.by_rows
+        return mean_loss(names, scores, y, self._told, padded, weight)
+
+    def _forward(self, X, rows, out_activation):
+        """Return the outputs for rows of X with an output activation of one's choice.
+
+        A network laid out for sparse rows that are multiplied as they are has no room
+        for others, which take a layout of their own. Sparse ones fit into any.
+        """
         described = describe(X)
-        # Other sparse rows need less room than there is.
-        if self._sparse:
-            self._check_form(described)
+        order = np.arange(X.shape[0]) if rows is None else rows
+        if self._sparse and not is_multiplied(described):
+            parameters = np.zeros(self.n_parameters + OVERREAD, self._dtype)
+            self.store(parameters[: self.n_parameters])
+            return prediction.predict_outputs(
+                self._units,
+                parameters[: self.n_parameters],
+                self._activation,
+                out_activation,
+                X[order],
+                self._n_threads,
+            )
         return prediction.run(
             self._layout,
-            self._compiled(output_loop, self._out_activation),
+            self._compiled(output_loop, out_activation),
             self._memory,
             self._memory,
             described,

@@ -1,0 +1,241 @@
+"""Rows that a network is judged by after each epoch: split off, or the user's own."""
+
+import inspect
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import train_test_split
+
+from fastmlp._network import Network
+from fastmlp._validation import as_float, as_rows, combined_weights, errors_name
+from fastmlp.kernels import Data
+
+
+class Sample(NamedTuple):
+    """Rows with their targets.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n, n_features)
+    y : array
+        The targets as the user gave them, validated.
+    values : (n, k) array
+        Those of a `Target`.
+    sample_weight : (n,) float array or None
+    data : Data
+        The same for the kernels.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    values: np.ndarray
+    sample_weight: np.ndarray | None
+    data: Data
+
+
+class Holdout:
+    """Rows held out of training.
+
+    Parameters
+    ----------
+    sample : Sample
+    rows : (n,) int64 array or None
+        The rows of `sample`; None: all.
+    score : callable or None
+        ``score(engine, loss)`` of the network in the engine, given its loss on these
+        rows. None: the loss is only recorded.
+
+    Attributes
+    ----------
+    decides : bool
+        Whether there is a score, which then decides when to stop and what to keep.
+    """
+
+    def __init__(self, sample, rows, score):
+        self._data, self._rows, self._score = sample.data, rows, score
+        self.decides = score is not None
+
+    def evaluate(self, engine):
+        """Return the loss without penalty, and the score or None."""
+        loss = engine.loss(self._data, self._rows)
+        return loss, self._score(engine, loss) if self.decides else None
+
+
+def split_rows(n_rows, fraction, labels, sample_weight, random_state):
+    """Return the rows to train on and those held out: scikit-learn's, as indices.
+
+    Parameters
+    ----------
+    n_rows : int
+    fraction : float
+        Share of the rows to hold out.
+    labels : (n_rows,) array or None
+        By which the split is stratified.
+    sample_weight : (n_rows,) array or None
+    random_state : numpy.random.RandomState
+
+    Raises
+    ------
+    ValueError
+        If less than 2 rows are held out, or all weights of a part are zero.
+    """
+    train, held = train_test_split(
+        np.arange(n_rows),
+        random_state=random_state,
+        test_size=fraction,
+        stratify=labels,
+    )
+    if len(held) < 2:
+        raise ValueError(
+            "The validation set is too small. Increase 'validation_fraction' "
+            "or the size of your dataset."
+        )
+    if sample_weight is not None and not (
+        sample_weight[held].any() and sample_weight[train].any()
+    ):
+        raise ValueError(
+            "All sample weights are zero in one of the two parts that early "
+            "stopping splits the rows into: change 'validation_fraction' or "
+            "'random_state', or leave out the rows of weight zero."
+        )
+    return train, held
+
+
+def loss_score(engine, loss):
+    """Return minus the loss: the score for ``scoring='loss'``."""
+    return -loss
+
+
+def scorer_score(scoring, estimator, network, X, y, sample_weight):
+    """Return the score of a scorer as `Holdout` takes it.
+
+    Parameters
+    ----------
+    scoring : str or callable
+        A scorer's name or ``scoring(estimator, X, y)``.
+    estimator : estimator
+        It predicts with the weights of `network`.
+    network : Network
+        Overwritten with the engine's weights before each call.
+    X, y, sample_weight : arrays
+        The weights, None: all 1, are left out where the scorer takes none.
+    """
+    scorer = get_scorer(scoring)
+    # That of a scikit-learn scorer says nothing: its metric decides.
+    metric = getattr(scorer, "_score_func", scorer)
+    options = {}
+    if sample_weight is not None and "sample_weight" in _parameters(metric):
+        options["sample_weight"] = sample_weight
+
+    def score(engine, loss):
+        engine.store(network.parameters)
+        value = scorer(estimator, X, y, **options)
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"scoring={scoring!r} must return a number, it returned {value!r}."
+            ) from None
+
+    return score
+
+
+def _parameters(function):
+    """Return the names of a function's parameters; none for what has no signature."""
+    try:
+        return inspect.signature(function).parameters
+    except ValueError:
+        return {}
+
+
+def make_sample(X, y, values, sample_weight, dtype):
+    """Return the `Sample` of validated rows for a network of the dtype."""
+    data = Data(X, as_float(values, dtype), sample_weight)
+    return Sample(X, y, values, sample_weight, data)
+
+
+class ValidationMixin:
+    """What `BaseMLP` does with rows to validate on."""
+
+    def _class_weights(self, y, incremental):
+        """Return the weight of each class as an array, None if all are 1."""
+        return None
+
+    def _validation_sample(
+        self, X_val, y_val, sample_weight_val, n_outputs, class_weights, dtype
+    ):
+        """Return the user's validation set as a `Sample`, None if there is none."""
+        if X_val is None or y_val is None:
+            given = {"X_val": X_val, "y_val": y_val}
+            given["sample_weight_val"] = sample_weight_val
+            for name, value in given.items():
+                if value is not None:
+                    raise ValueError(f"{name} was given: X_val and y_val go together.")
+            return None
+        if self.solver == "lbfgs":
+            raise ValueError(
+                "X_val has no use with solver='lbfgs', which knows no epochs: leave it "
+                "out, or use another solver."
+            )
+        with errors_name("X_val, y_val"):
+            X_val, y_val = self._validate_input(X_val, y_val, reset=False)
+            X_val = as_rows(X_val)
+        with errors_name("y_val"):
+            target = self._check_validation_target(y_val)
+            if target.n_outputs != n_outputs:
+                raise ValueError(
+                    f"{target.n_outputs} columns, but y has {n_outputs}: they must be "
+                    "the same."
+                )
+        with errors_name("sample_weight_val"):
+            weight = combined_weights(
+                sample_weight_val, class_weights, X_val, target.values
+            )
+        return make_sample(X_val, y_val, target.values, weight, dtype)
+
+    def _check_validation_target(self, y):
+        """Return the validated y_val as a `Target`."""
+        return self._check_target(y, incremental=True)
+
+    def _hold_out(self, sample, validation, network, target, random_state):
+        """Return the rows to train on, and the `Holdout` or None."""
+        n_rows, held = sample.X.shape[0], None
+        if validation is None:
+            if not self.early_stopping:
+                return np.arange(n_rows), None
+            validation = sample
+            train, held = split_rows(
+                n_rows,
+                self.validation_fraction,
+                self._stratify(target),
+                sample.sample_weight,
+                random_state,
+            )
+        else:
+            train = np.arange(n_rows)
+        score = None
+        if self.early_stopping:
+            score = self._validation_score(validation, held, network, target)
+        return train, Holdout(validation, held, score)
+
+    def _validation_score(self, sample, rows, network, target):
+        """Return the score that `scoring` means, as `Holdout` takes it."""
+        if self.scoring == "loss":
+            return loss_score
+        X, weight = sample.X, sample.sample_weight
+        y = sample.values if self.scoring is None else sample.y
+        if rows is not None:
+            y, weight = y[rows], None if weight is None else weight[rows]
+        if self.scoring is None:
+            return lambda engine, loss: self._score_outputs(
+                engine.predict(X, rows=rows), y, weight
+            )
+        current = Network.empty(network.units, network.dtype)
+        estimator = object.__new__(type(self))
+        vars(estimator).update(vars(self))
+        # The scorer is given arrays.
+        vars(estimator).pop("feature_names_in_", None)
+        estimator._set_network(current, target)
+        X = X if rows is None else X[rows]
+        return scorer_score(self.scoring, estimator, current, X, y, weight)
