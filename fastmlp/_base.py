@@ -21,6 +21,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from fastmlp._features import HiddenFeatures
 from fastmlp._network import Network
 from fastmlp._training import (
     LBFGS,
@@ -87,7 +88,7 @@ class Split(NamedTuple):
     score: Callable | None
 
 
-class BaseMLP(BaseEstimator, ABC):
+class BaseMLP(HiddenFeatures, BaseEstimator, ABC):
     """Base of `MLPClassifier` and `MLPRegressor`; not to be used directly."""
 
     _parameter_constraints: ClassVar[dict] = {
@@ -493,12 +494,16 @@ class BaseMLP(BaseEstimator, ABC):
         outputs = self._plain_outputs(X)
         if outputs is not None:
             return outputs
+        return self._predict_outputs(*self._prepare(X))
+
+    def _prepare(self, X):
+        """Return the network and the validated rows in the type of the computation."""
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         network = self._current_network()
         self._check_features(network, X.shape[1])
         network = network.astype(self._prediction_dtype(X.dtype, network.dtype))
-        return self._predict_outputs(network, as_rows(X, network.dtype))
+        return network, as_rows(X, network.dtype)
 
     def _plain_outputs(self, X):
         """Return the outputs for a plain array that needs no conversion, else None.

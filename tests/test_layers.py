@@ -10,7 +10,15 @@ import fastmlp
 ROOT = Path(fastmlp.__file__).parent
 
 # What each module may import of fastmlp: those before it.
-ORDER = ("kernels", "_network", "_schedules", "_training", "_validation", "_base")
+ORDER = (
+    "kernels",
+    "_network",
+    "_schedules",
+    "_training",
+    "_validation",
+    "_features",
+    "_base",
+)
 ESTIMATORS = ("classifier", "regressor")
 
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
@@ -73,3 +81,8 @@ def test_estimators_know_the_base_but_not_each_other(name):
 @pytest.mark.parametrize("path", [p for p in MODULES if p not in KERNELS], ids=str)
 def test_numba_is_imported_by_the_kernels_only(path):
     assert not packages(path) & {"numba", "llvmlite"}
+
+
+@pytest.mark.parametrize("name", [*ORDER[1:], *ESTIMATORS])
+def test_nothing_that_trains_needs_what_looks_inside(name):
+    assert not layers(Path(f"{name}.py")) & {"inspection", "displays", "examples"}

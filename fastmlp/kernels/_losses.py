@@ -31,12 +31,14 @@ class Loss(NamedTuple):
     """One row of the table.
 
     With `by_rows` the target is a class index and the outputs of a sample depend on
-    each other; `logarithmic` are those whose terms scikit-learn clips.
+    each other; `logarithmic` are those whose terms scikit-learn clips. The loss of an
+    `averaged` one is a mean over the outputs, its derivative that of their sum.
     """
 
     function: object
     by_rows: bool = False
     logarithmic: bool = False
+    averaged: bool = False
 
 
 @jit
@@ -132,7 +134,7 @@ def _poisson(z, y, w, loss_out, scratch, n_outputs, low, high):
 LOSSES = {
     ("softmax", "log_loss"): Loss(_softmax_log_loss, by_rows=True, logarithmic=True),
     ("logistic", "log_loss"): Loss(_logistic_log_loss, logarithmic=True),
-    ("identity", "squared_error"): Loss(_squared_error),
+    ("identity", "squared_error"): Loss(_squared_error, averaged=True),
     ("exp", "poisson"): Loss(_poisson),
 }
 
