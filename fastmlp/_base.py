@@ -24,6 +24,7 @@ from sklearn.utils._param_validation import (
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from fastmlp._features import HiddenFeatures
 from fastmlp._holdout import ValidationMixin, make_sample
 from fastmlp._network import INITIALIZERS, Network
 from fastmlp._pairings import Pairing
@@ -88,7 +89,7 @@ class Target(NamedTuple):
     pairing: Pairing
 
 
-class BaseMLP(ParametersMixin, ValidationMixin, BaseEstimator, ABC):
+class BaseMLP(HiddenFeatures, ParametersMixin, ValidationMixin, BaseEstimator, ABC):
     """Base of `MLPClassifier` and `MLPRegressor`; not to be used directly."""
 
     _parameter_constraints: ClassVar[dict] = {
@@ -272,6 +273,7 @@ class BaseMLP(ParametersMixin, ValidationMixin, BaseEstimator, ABC):
         self.n_layers_ = len(network.units)
         self.n_outputs_ = target.n_outputs
         self.out_activation_ = target.pairing.out_activation
+        self._pairing = tuple(target.pairing)
 
     def _validate_input(self, X, y, reset):
         # The first dtype is what integers are converted to.
@@ -523,12 +525,16 @@ class BaseMLP(ParametersMixin, ValidationMixin, BaseEstimator, ABC):
         outputs = self._plain_outputs(X)
         if outputs is not None:
             return outputs
+        return self._predict_outputs(*self._prepare(X))
+
+    def _prepare(self, X):
+        """Return the network and the validated rows in the type of the computation."""
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         network = self._current_network()
         self._check_features(network, X.shape[1])
         network = network.astype(self._prediction_dtype(X.dtype, network.dtype))
-        return self._predict_outputs(network, as_rows(X, network.dtype))
+        return network, as_rows(X, network.dtype)
 
     def _plain_outputs(self, X):
         """Return the outputs for a plain array that needs no conversion, else None.

@@ -18,6 +18,7 @@ ORDER = (
     "_validation",
     "_holdout",
     "_parameters",
+    "_features",
     "_base",
 )
 ESTIMATORS = ("classifier", "regressor")
@@ -82,3 +83,8 @@ def test_estimators_know_the_base_but_not_each_other(name):
 @pytest.mark.parametrize("path", [p for p in MODULES if p not in KERNELS], ids=str)
 def test_numba_is_imported_by_the_kernels_only(path):
     assert not packages(path) & {"numba", "llvmlite"}
+
+
+@pytest.mark.parametrize("name", [*ORDER[1:], *ESTIMATORS])
+def test_nothing_that_trains_needs_what_looks_inside(name):
+    assert not layers(Path(f"{name}.py")) & {"inspection", "displays", "examples"}

@@ -4,8 +4,9 @@ In reading order: `_jit` (Numba's options and cache), `_llvm` (what Numba has no
 for), `_simd` (vectors and the register tile), `_gemm` (the product over one panel),
 `_math` (vectorised exp, log, tanh), `_activations`, `_losses`, `_optimizers` (scalar
 functions and their tables), `_layout` (where everything lies), `_rows` (reading X),
-`_team` (threads), `_step` (one minibatch after the other), `prediction` and `engine`
-(all of it behind one function and one class).
+`_team` (threads), `_step` (one minibatch after the other), `_trace` and `tracing` (what
+passes through the layers), `prediction` and `engine` (all of it behind one function and
+one class).
 """
 
 from ._activations import ACTIVATIONS

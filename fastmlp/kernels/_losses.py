@@ -46,6 +46,7 @@ class Loss(NamedTuple):
     of_label: bool = False
     logarithmic: bool = False
     parameter: float | None = None
+    averaged: bool = False
 
 
 @jit
@@ -326,7 +327,7 @@ def _gamma(z, y, w, loss_out, scratch, n_outputs, settings):
 LOSSES = {
     ("softmax", "log_loss"): Loss(_softmax_log_loss, of_label=True, logarithmic=True),
     ("logistic", "log_loss"): Loss(_logistic_log_loss, logarithmic=True),
-    ("identity", "squared_error"): Loss(_squared_error),
+    ("identity", "squared_error"): Loss(_squared_error, averaged=True),
     ("exp", "poisson"): Loss(_poisson),
     ("softmax", "squared_error"): Loss(_softmax_squared_error, of_label=True),
     ("logistic", "squared_error"): Loss(_logistic_squared_error),

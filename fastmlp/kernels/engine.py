@@ -5,7 +5,7 @@ from time import perf_counter
 
 import numpy as np
 
-from . import prediction
+from . import prediction, tracing
 from ._activations import ACTIVATIONS, OUTPUTS, backward_loop, forward_loop, output_loop
 from ._layout import OVERREAD, Layout
 from ._losses import loss_loop, make_settings, mean_loss
@@ -282,6 +282,57 @@ class Engine:
             order,
             prediction.count_threads(self._units, len(order), self._n_threads),
         )
+
+    def trace(self, data, **kind):
+        """Yield a `tracing.Block` for each `batch_size` rows of `data`.
+
+        Of an engine without an optimizer, and none of its other methods may be called
+        in between. Afterwards the engine is to be loaded anew.
+
+        Parameters
+        ----------
+        data : Data
+            Its y matters where `kind` asks for deltas.
+        **kind : `what` and `squares` of `tracing.run`
+        """
+        if self._optimizer is not None:
+            raise ValueError("An engine that trains does not trace: make another one.")
+        self._check_form(data.rows)
+        if self._rule is None:
+            flat = np.empty(self.n_parameters, self._dtype)
+            self.store(flat)
+            self._allocate("gradient")
+            self.load(flat)
+        yield from tracing.run(
+            self._layout,
+            self._memory,
+            self._team,
+            data.rows,
+            data,
+            self._batch_size,
+            **kind,
+        )
+
+    def layer_outputs(self, data, layers):
+        """Return the outputs of some hidden layers for all rows of `data`.
+
+        Parameters
+        ----------
+        data : Data
+            Its y does not matter.
+        layers : sequence of int
+            0: the first hidden layer.
+
+        Returns
+        -------
+        outputs : list of (n, units) arrays
+        """
+        n = len(data.y)
+        outputs = [np.empty((n, self._units[i + 1]), self._dtype) for i in layers]
+        for block in self.trace(data, what="outputs"):
+            for out, i in zip(outputs, layers, strict=True):
+                out[block.begin : block.end] = block.inputs(i + 1)
+        return outputs
 
     def _allocate(self, rule):
         """Lay out the memory for one rule of RULES, or for prediction alone."""

@@ -1,0 +1,443 @@
+"""Pictures of training and of what is inside a network, by matplotlib.
+
+They follow scikit-learn's conventions: ``from_estimator`` computes what is drawn,
+``plot`` draws it into `ax` or a new figure and returns the display, whose attributes
+`ax_` and `figure_` are matplotlib's. matplotlib comes with the `plot` extra and is
+imported when something is drawn. For regions of decision take scikit-learn's own
+`DecisionBoundaryDisplay`.
+"""
+
+import numpy as np
+from sklearn.utils._optional_dependencies import check_matplotlib_support
+from sklearn.utils.validation import check_is_fitted
+
+from fastmlp.inspection import Histograms, gradient_statistics, layer_outputs
+
+__all__ = [
+    "ActivationDisplay",
+    "GradientFlowDisplay",
+    "LossCurveDisplay",
+    "WeightDisplay",
+]
+
+
+class _Display:
+    """What all displays share: the axes to draw into."""
+
+    def _prepare(self, ax):
+        """Set `ax_` and `figure_` and return the axes, new ones if `ax` is None."""
+        check_matplotlib_support(f"{type(self).__name__}.plot")
+        import matplotlib.pyplot as plt
+
+        self.ax_ = plt.subplots()[1] if ax is None else ax
+        self.figure_ = self.ax_.figure
+        return self.ax_
+
+
+class LossCurveDisplay(_Display):
+    """Loss against epochs: training, validation, and the learning rate.
+
+    Parameters
+    ----------
+    loss : (n_epochs,) array
+        Training loss of each epoch.
+    validation_loss, validation_score : (n_epochs,) array, default=None
+        The same of the validation rows; a score has an axis of its own on the right.
+    learning_rate : array, default=None
+        Rates in the order of their use, evenly spread over the epochs; on a
+        logarithmic axis of its own.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Of the losses.
+    score_ax_, rate_ax_ : matplotlib Axes or None
+        Of the validation score and of the learning rate, to the right.
+    lines_ : dict of str to matplotlib Line2D
+        By the name of the parameter above.
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from fastmlp import MLPClassifier
+    >>> from fastmlp.displays import LossCurveDisplay
+    >>> from sklearn.datasets import load_digits
+    >>> X, y = load_digits(return_X_y=True)
+    >>> clf = MLPClassifier((20,), tol=1.0, early_stopping=True).fit(X / 16, y)
+    >>> display = LossCurveDisplay.from_estimator(clf)
+    >>> sorted(display.lines_)
+    ['loss', 'validation_score']
+    """
+
+    def __init__(
+        self, loss, *, validation_loss=None, validation_score=None, learning_rate=None
+    ):
+        self.loss = np.asarray(loss)
+        self.validation_loss = validation_loss
+        self.validation_score = validation_score
+        self.learning_rate = learning_rate
+
+    @classmethod
+    def from_estimator(cls, estimator, *, ax=None):
+        """Draw the curves of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : fitted MLPClassifier or MLPRegressor
+            Trained by another solver than 'lbfgs', which keeps no curve.
+        ax : matplotlib Axes, default=None
+            None: a new figure's.
+
+        Returns
+        -------
+        display : LossCurveDisplay
+
+        Raises
+        ------
+        ValueError
+            If the estimator has no loss curve.
+        """
+        check_is_fitted(estimator)
+        if getattr(estimator, "loss_curve_", None) is None:
+            raise ValueError(
+                f"This {type(estimator).__name__} has no loss_curve_: "
+                f"solver={estimator.solver!r} keeps none."
+            )
+        display = cls(
+            estimator.loss_curve_,
+            validation_loss=getattr(estimator, "validation_loss_curve_", None),
+            validation_score=getattr(estimator, "validation_scores_", None),
+            learning_rate=getattr(estimator, "lr_curve_", None),
+        )
+        return display.plot(ax=ax)
+
+    def plot(self, ax=None):
+        """Draw the curves.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None: a new figure's.
+
+        Returns
+        -------
+        self : LossCurveDisplay
+        """
+        ax = self._prepare(ax)
+        self.score_ax_ = self.rate_ax_ = None
+        self.lines_ = {}
+        self._draw(ax, "loss", "training loss", "C0")
+        if self.validation_loss is not None:
+            self._draw(ax, "validation_loss", "validation loss", "C1")
+        ax.set(xlabel="epoch", ylabel="loss")
+        if self.validation_score is not None:
+            self.score_ax_ = ax.twinx()
+            self.score_ax_.set_ylabel("validation score")
+            self._draw(self.score_ax_, "validation_score", "validation score", "C2")
+        if self.learning_rate is not None:
+            self.rate_ax_ = ax.twinx()
+            if self.score_ax_ is not None:
+                self.rate_ax_.spines["right"].set_position(("axes", 1.15))
+            self.rate_ax_.set(ylabel="learning rate", yscale="log")
+            self._draw(self.rate_ax_, "learning_rate", "learning rate", "C7", ls=":")
+        ax.legend(handles=list(self.lines_.values()))
+        return self
+
+    def _draw(self, ax, name, label, color, **style):
+        values = np.asarray(getattr(self, name))
+        epochs = np.arange(1, len(values) + 1) * (len(self.loss) / len(values))
+        (line,) = ax.plot(epochs, values, label=label, color=color, **style)
+        self.lines_[name] = line
+
+
+class _HistogramDisplay(_Display):
+    """One outline of a histogram per layer."""
+
+    def __init__(self, histograms, names):
+        self.histograms = histograms
+        self.names = names
+
+    def plot(self, ax=None):
+        """Draw one line per layer: density on a logarithmic axis.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None: a new figure's.
+
+        Returns
+        -------
+        self : object
+            The display.
+        """
+        ax = self._prepare(ax)
+        import matplotlib
+
+        colors = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(self.names)))
+        self.lines_ = []
+        for name, density, edges, color in zip(
+            self.names,
+            self.histograms.density,
+            self.histograms.edges,
+            colors,
+            strict=True,
+        ):
+            middles = (edges[1:] + edges[:-1]) / 2
+            shown = np.where(density > 0, density, np.nan)
+            self.lines_ += ax.plot(middles, shown, label=name, color=color)
+        ax.set(xlabel=self._xlabel, ylabel="density", yscale="log")
+        ax.legend()
+        return self
+
+
+class GradientFlowDisplay(_HistogramDisplay):
+    """Histograms of the gradients that reach each layer, as they are passed back.
+
+    At the start of training the lines lie on each other where initial weights suit the
+    activation, and narrow towards the input where they do not [1]_.
+
+    Parameters
+    ----------
+    histograms : Histograms
+    names : list of str
+        Of the layers.
+    kind : {'deltas', 'weights'}, default='deltas'
+        What the derivatives are taken in: the units' scores, or the weights.
+
+    Attributes
+    ----------
+    lines_ : list of matplotlib Line2D
+        One per layer, the first layer first.
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    References
+    ----------
+    .. [1] X. Glorot and Y. Bengio, "Understanding the difficulty of training deep
+       feedforward neural networks", AISTATS 2010, figure 7.
+
+    Examples
+    --------
+    >>> from fastmlp import MLPClassifier
+    >>> from fastmlp.displays import GradientFlowDisplay
+    >>> from sklearn.datasets import load_digits
+    >>> X, y = load_digits(return_X_y=True)
+    >>> clf = MLPClassifier((20, 20, 20), tol=1.0).fit(X / 16, y)
+    >>> display = GradientFlowDisplay.from_estimator(clf, X / 16, y)
+    >>> [line.get_label() for line in display.lines_]
+    ['hidden 1', 'hidden 2', 'hidden 3']
+    """
+
+    def __init__(self, histograms, names, *, kind="deltas"):
+        super().__init__(histograms, names)
+        self.kind = kind
+
+    @property
+    def _xlabel(self):
+        what = "unit's score" if self.kind == "deltas" else "weight"
+        return f"derivative of the loss in a {what}"
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y, *, kind="deltas", bins=50, ax=None):
+        """Draw the gradients of a fitted estimator on some rows.
+
+        Parameters
+        ----------
+        estimator : fitted MLPClassifier or MLPRegressor
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        kind : {'deltas', 'weights'}, default='deltas'
+            Derivatives of each row's loss in the scores of the hidden layers, or of
+            the mean loss in the weights of all layers.
+        bins : int, default=50
+        ax : matplotlib Axes, default=None
+            None: a new figure's.
+
+        Returns
+        -------
+        display : GradientFlowDisplay
+
+        Raises
+        ------
+        ValueError
+            If the input is not valid, or there is no hidden layer to draw deltas of.
+        """
+        if kind not in ("deltas", "weights"):
+            raise ValueError(f"kind must be 'deltas' or 'weights', got {kind!r}.")
+        histograms = getattr(gradient_statistics(estimator, X, y, bins=bins), kind)
+        n = len(histograms.counts) - 1
+        names = [f"hidden {i + 1}" for i in range(n)]
+        if kind == "deltas":
+            _check_hidden(estimator, n)
+            histograms = Histograms(*(array[:n] for array in histograms))
+        else:
+            names.append("output")
+        return cls(histograms, names, kind=kind).plot(ax=ax)
+
+
+class ActivationDisplay(_HistogramDisplay):
+    """Histograms of the outputs of each hidden layer.
+
+    Mass at the ends of a bounded activation is saturation; lines that narrow from
+    layer to layer are a signal that dies out.
+
+    Parameters
+    ----------
+    histograms : Histograms
+    names : list of str
+        Of the layers.
+
+    Attributes
+    ----------
+    lines_ : list of matplotlib Line2D
+        One per hidden layer, the first layer first.
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from fastmlp import MLPClassifier
+    >>> from fastmlp.displays import ActivationDisplay
+    >>> from sklearn.datasets import load_digits
+    >>> X, y = load_digits(return_X_y=True)
+    >>> clf = MLPClassifier((20, 20), activation="tanh", tol=1.0).fit(X / 16, y)
+    >>> len(ActivationDisplay.from_estimator(clf, X / 16).lines_)
+    2
+    """
+
+    _xlabel = "output of a unit"
+
+    @classmethod
+    def from_estimator(cls, estimator, X, *, bins=50, ax=None):
+        """Draw the outputs of a fitted estimator's hidden layers on some rows.
+
+        Parameters
+        ----------
+        estimator : fitted MLPClassifier or MLPRegressor
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        bins : int, default=50
+            Between the smallest and the largest output of the layer.
+        ax : matplotlib Axes, default=None
+            None: a new figure's.
+
+        Returns
+        -------
+        display : ActivationDisplay
+
+        Raises
+        ------
+        ValueError
+            If X is not valid, or there is no hidden layer.
+        """
+        outputs = layer_outputs(estimator, X)[:-1]
+        _check_hidden(estimator, len(outputs))
+        pairs = [np.histogram(each.astype(np.float64), bins) for each in outputs]
+        histograms = Histograms(
+            np.array([counts for counts, _ in pairs]),
+            np.array([edges for _, edges in pairs]),
+            np.array([np.sqrt(np.mean(np.square(each))) for each in outputs]),
+        )
+        names = [f"hidden {i + 1}" for i in range(len(outputs))]
+        return cls(histograms, names).plot(ax=ax)
+
+
+def _check_hidden(estimator, n_hidden):
+    if n_hidden == 0:
+        raise ValueError(
+            f"This {type(estimator).__name__} has no hidden layer: there is nothing to "
+            "draw."
+        )
+
+
+class WeightDisplay(_Display):
+    """Weights of the first layer, one image per unit.
+
+    Parameters
+    ----------
+    images : (n_units, height, width) array
+
+    Attributes
+    ----------
+    image_ : matplotlib AxesImage
+        All images in one, row by row, with a gap of one pixel; NaN where there is none.
+        Its colours are symmetric about 0.
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from fastmlp import MLPClassifier
+    >>> from fastmlp.displays import WeightDisplay
+    >>> from sklearn.datasets import load_digits
+    >>> X, y = load_digits(return_X_y=True)
+    >>> clf = MLPClassifier((20,), tol=1.0).fit(X / 16, y)
+    >>> WeightDisplay.from_estimator(clf, (8, 8)).images.shape
+    (20, 8, 8)
+    """
+
+    def __init__(self, images):
+        self.images = np.asarray(images)
+
+    @classmethod
+    def from_estimator(cls, estimator, shape=None, *, n_units=None, ax=None):
+        """Draw the first layer of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : fitted MLPClassifier or MLPRegressor
+        shape : (height, width), default=None
+            Of the images that the rows of X are. None: square ones.
+        n_units : int, default=None
+            Only so many, those of the largest norm. None: all, as they come.
+        ax : matplotlib Axes, default=None
+            None: a new figure's.
+
+        Returns
+        -------
+        display : WeightDisplay
+
+        Raises
+        ------
+        ValueError
+            If the number of features is not height times width.
+        """
+        check_is_fitted(estimator)
+        weights = estimator.coefs_[0].T
+        n_features = weights.shape[1]
+        if shape is None:
+            shape = (int(np.sqrt(n_features)),) * 2
+        if shape[0] * shape[1] != n_features:
+            raise ValueError(
+                f"{n_features} features are not images of {shape[0]} x {shape[1]}: "
+                "pass shape=(height, width)."
+            )
+        if n_units is not None:
+            order = np.argsort(-np.linalg.norm(weights, axis=1), kind="stable")
+            weights = weights[order[:n_units]]
+        return cls(weights.reshape(-1, *shape)).plot(ax=ax)
+
+    def plot(self, ax=None):
+        """Draw the images, as many in a row as there are rows.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None: a new figure's.
+
+        Returns
+        -------
+        self : WeightDisplay
+        """
+        ax = self._prepare(ax)
+        n, height, width = self.images.shape
+        columns = int(np.ceil(np.sqrt(n)))
+        rows = -(-n // columns)
+        canvas = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), np.nan)
+        for i, image in enumerate(self.images):
+            top, left = i // columns * (height + 1), i % columns * (width + 1)
+            canvas[top : top + height, left : left + width] = image
+        largest = abs(self.images).max()
+        self.image_ = ax.imshow(canvas, cmap="RdBu_r", vmin=-largest, vmax=largest)
+        self.figure_.colorbar(self.image_, ax=ax, label="weight")
+        ax.set_axis_off()
+        return self

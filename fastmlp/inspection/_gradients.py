@@ -1,0 +1,340 @@
+"""Losses and gradients: of each row, of all rows, and checked."""
+
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from fastmlp._network import Network
+from fastmlp.inspection._opened import open_model
+from fastmlp.kernels import LOSSES
+
+
+class Gradients(NamedTuple):
+    """Gradients in all parameters.
+
+    Attributes
+    ----------
+    coefs : list of arrays
+        In the shapes of ``coefs_``; per sample with one more axis in front.
+    intercepts : list of arrays
+        In those of ``intercepts_``.
+    """
+
+    coefs: list
+    intercepts: list
+
+
+def whole_gradient(opened, alpha):
+    """Return the loss over all rows and its `Gradients`."""
+    flat = np.empty_like(opened.network.parameters)
+    loss = opened.engine.loss_gradient(opened.data, alpha, flat)
+    views = Network(opened.network.units, flat)
+    return loss, Gradients(list(views.coefs), list(views.intercepts))
+
+
+def sample_losses(model, X, y, sample_weight=None):
+    """Return the loss of each row, without the penalty.
+
+    Parameters
+    ----------
+    model : fitted MLPClassifier or MLPRegressor
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Labels that the model was fitted with, or targets.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Factor of each loss. None: all 1.
+
+    Returns
+    -------
+    losses : ndarray of shape (n_samples,)
+        As training averages them: the log-loss -log p(y) with p kept from 0 and 1 by
+        the machine epsilon, summed over the labels of multilabel y; half the squared
+        error, averaged over the outputs; half the Poisson deviance.
+
+    Raises
+    ------
+    ValueError
+        If the input is not valid, or y has labels not in ``classes_``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastmlp import MLPClassifier
+    >>> from fastmlp.inspection import sample_losses
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = MLPClassifier(solver="lbfgs", alpha=1.0, max_iter=2000).fit(X, y)
+    >>> losses = sample_losses(clf, X, y)
+    >>> bool(np.allclose(losses, -np.log(clf.predict_proba(X)[range(150), y])))
+    True
+    >>> int(losses.argmax())  # the row that it finds hardest
+    83
+    """
+    with open_model(model, X, y, sample_weight) as opened:
+        losses = [block.losses() for block in opened.engine.trace(opened.data)]
+    return np.concatenate(losses)
+
+
+def sample_gradients(model, X, y, *, wrt="scores", norms_only=False):
+    """Return the gradient of each row's loss, without the penalty.
+
+    In the raw score it is delta of the last layer; in the weights of layer i the outer
+    product of a_i and delta_i, in its biases delta_i. Its squared norm is therefore
+    the sum over layers of (|a_i|^2 + 1) |delta_i|^2: no product is needed [1]_.
+
+    Parameters
+    ----------
+    model : fitted MLPClassifier or MLPRegressor
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+    wrt : {'scores', 'parameters'}, default='scores'
+        What the derivative is taken in.
+    norms_only : bool, default=False
+        Whether only the Euclidean norm of each row's gradient is returned. Gradients
+        in all parameters are then never formed, which would take `n_parameters`
+        numbers a row.
+
+    Returns
+    -------
+    gradients : ndarray of shape (n_samples, n_outputs), or `Gradients`
+        In the raw score, or per layer arrays (n_samples, fan_in, fan_out) and
+        (n_samples, fan_out). With `norms_only`, an ndarray of shape (n_samples,).
+
+    Raises
+    ------
+    ValueError
+        If the input is not valid, or y has labels not in ``classes_``.
+
+    Notes
+    -----
+    As in scikit-learn, the squared error of k outputs is reported as a mean over them
+    while its gradient, here as in training, is that of their sum.
+
+    References
+    ----------
+    .. [1] I. Goodfellow, "Efficient per-example gradient computations", 2015,
+       https://arxiv.org/abs/1510.01799
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastmlp import MLPClassifier
+    >>> from fastmlp.inspection import sample_gradients
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = MLPClassifier(solver="lbfgs", alpha=1.0, max_iter=2000).fit(X, y)
+    >>> in_scores = sample_gradients(clf, X, y)
+    >>> bool(np.allclose(in_scores, clf.predict_proba(X) - np.eye(3)[y]))
+    True
+    >>> norms = sample_gradients(clf, X, y, wrt="parameters", norms_only=True)
+    >>> int(norms.argmax())
+    83
+    """
+    if wrt not in ("scores", "parameters"):
+        raise ValueError(f"wrt must be 'scores' or 'parameters', got {wrt!r}.")
+    with open_model(model, X, y) as opened:
+        if wrt == "scores":
+            return _score_gradients(opened, norms_only)
+        if norms_only:
+            return _parameter_norms(opened)
+        return _parameter_gradients(opened)
+
+
+def _score_gradients(opened, norms_only):
+    last = opened.layers[-1]
+    gradients = np.concatenate(
+        [block.deltas(last) for block in opened.engine.trace(opened.data)]
+    )
+    return np.linalg.norm(gradients, axis=1) if norms_only else gradients
+
+
+def _parameter_norms(opened):
+    parts = []
+    for block in opened.engine.trace(opened.data, squares=True):
+        squares = block.squares()
+        inputs, deltas = squares[:, 0], squares[:, 1]
+        if opened.data.sparse:
+            rows = opened.X[block.begin : block.end]
+            inputs[0] = np.asarray(rows.multiply(rows).sum(axis=1)).ravel()
+        parts.append(np.sqrt(((inputs + 1) * deltas).sum(axis=0)))
+    return np.concatenate(parts).astype(opened.network.dtype, copy=False)
+
+
+def _parameter_gradients(opened):
+    n, dtype = len(opened.data.y), opened.network.dtype
+    gradients = Gradients(
+        [np.empty((n, *W.shape), dtype) for W in opened.network.coefs],
+        [np.empty((n, *b.shape), dtype) for b in opened.network.intercepts],
+    )
+    for block in opened.engine.trace(opened.data):
+        rows = slice(block.begin, block.end)
+        for i in opened.layers:
+            inputs, deltas = opened.inputs(block, i), block.deltas(i)
+            np.multiply(
+                inputs[:, :, None], deltas[:, None, :], out=gradients.coefs[i][rows]
+            )
+            gradients.intercepts[i][rows] = deltas
+    return gradients
+
+
+def loss_gradient(model, X, y, sample_weight=None):
+    """Return the gradient of the loss over all rows, as a step on them would see it.
+
+    The loss is the weighted mean of `sample_losses` plus the penalty
+    ``0.5 * alpha * (sum of squared weights) / (sum of sample weights)``.
+
+    Parameters
+    ----------
+    model : fitted MLPClassifier or MLPRegressor
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+    sample_weight : array-like of shape (n_samples,), default=None
+        None: all 1.
+
+    Returns
+    -------
+    gradients : Gradients
+        ``gradients.coefs`` and ``gradients.intercepts``, like ``model.coefs_`` and
+        ``model.intercepts_``.
+
+    Raises
+    ------
+    ValueError
+        If the input is not valid, or y has labels not in ``classes_``.
+
+    Notes
+    -----
+    For the squared error of several outputs see `sample_gradients`.
+
+    Examples
+    --------
+    >>> from fastmlp import MLPRegressor
+    >>> from fastmlp.inspection import loss_gradient
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.preprocessing import scale
+    >>> X, y = (scale(part) for part in load_diabetes(return_X_y=True))
+    >>> regr = MLPRegressor(solver="lbfgs", tol=1e-3, max_iter=2000).fit(X, y)
+    >>> gradients = loss_gradient(regr, X, y)
+    >>> bool(abs(gradients.coefs[0]).max() <= 1e-3)  # where L-BFGS stopped
+    True
+    """
+    with open_model(model, X, y, sample_weight) as opened:
+        return whole_gradient(opened, model.alpha)[1]
+
+
+class GradientCheck(NamedTuple):
+    """What `check_gradient` found.
+
+    Attributes
+    ----------
+    max_relative_error : float
+        Largest of ``abs(analytic - numeric)``, relative to the largest element of the
+        array that it belongs to.
+    places : list of (str, tuple)
+        What was checked: "coefs_[0]" or the like, and the index into it.
+    analytic, numeric : (n_checks,) float64 arrays
+        Back-propagated derivatives, and central differences.
+    """
+
+    max_relative_error: float
+    places: list
+    analytic: np.ndarray
+    numeric: np.ndarray
+
+
+def check_gradient(model, X, y, *, eps=1e-5, n_checks=30, random_state=0):
+    """Compare the back-propagated gradient with central differences, in float64.
+
+    The numeric derivative in a parameter p is ``(L(p + eps) - L(p - eps)) / (2 eps)``
+    of the loss with penalty. Where the activation has a corner, as ReLU at 0, the two
+    differ for rows within `eps` of it.
+
+    Parameters
+    ----------
+    model : fitted MLPClassifier or MLPRegressor
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+    eps : float, default=1e-5
+        Distance on either side. The error of the difference is of the order of
+        ``eps**2``, and that of rounding ``1e-16 / eps``.
+    n_checks : int, default=30
+        Parameters that are checked, drawn evenly from all weight matrices and bias
+        vectors. Each takes two passes over X.
+    random_state : int, RandomState instance or None, default=0
+        Draws them.
+
+    Returns
+    -------
+    check : GradientCheck
+
+    Raises
+    ------
+    ValueError
+        If the input is not valid, y has labels not in ``classes_``, or `eps` or
+        `n_checks` is not positive.
+
+    Notes
+    -----
+    The squared error of k outputs is compared with k times its differences, see
+    `sample_gradients`.
+
+    Examples
+    --------
+    >>> from fastmlp import MLPClassifier
+    >>> from fastmlp.inspection import check_gradient
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = MLPClassifier(solver="lbfgs", alpha=1.0, max_iter=2000).fit(X, y)
+    >>> check_gradient(clf, X, y).max_relative_error < 1e-4
+    True
+    """
+    if not eps > 0 or not n_checks > 0:
+        raise ValueError(
+            f"eps and n_checks must be positive, got {eps} and {n_checks}."
+        )
+    random_state = check_random_state(random_state)
+    places, analytic, numeric, errors = [], [], [], []
+    with open_model(model, X, y, dtype=np.float64) as opened:
+        _, gradients = whole_gradient(opened, model.alpha)
+        derivative = _central_differences(model, opened, eps)
+        kinds = enumerate(gradients)
+        arrays = [(kind, i, g) for kind, each in kinds for i, g in enumerate(each)]
+        for check in range(n_checks):
+            kind, i, gradient = arrays[check % len(arrays)]
+            index = tuple(int(random_state.randint(n)) for n in gradient.shape)
+            places.append((f"{Gradients._fields[kind]}_[{i}]", index))
+            analytic.append(gradient[index])
+            numeric.append(derivative(kind, i, index))
+            # A gradient that is all zero has no scale: its error is then absolute.
+            scale = abs(gradient).max() or 1.0
+            errors.append(abs(analytic[-1] - numeric[-1]) / scale)
+    return GradientCheck(
+        float(max(errors)), places, np.array(analytic), np.array(numeric)
+    )
+
+
+def _central_differences(model, opened, eps):
+    """Return a function of kind, layer and index: the numeric derivative there."""
+    row = LOSSES[model.out_activation_, model.loss]
+    factor = opened.network.units[-1] if row.averaged else 1
+    moved = Network.empty(opened.network.units, np.float64)
+    moved.parameters[...] = opened.network.parameters
+    gradient = np.empty_like(moved.parameters)
+
+    def loss():
+        opened.engine.load(moved.parameters)
+        value = opened.engine.loss_gradient(opened.data, 0.0, gradient)
+        penalty = 0.5 * model.alpha * sum(np.vdot(W, W) for W in moved.coefs)
+        return factor * value + penalty / opened.data.weight
+
+    def derivative(kind, i, index):
+        array = (moved.coefs, moved.intercepts)[kind][i]
+        start, values = array[index], []
+        for place in (start + eps, start - eps):
+            array[index] = place
+            values.append(loss())
+        array[index] = start
+        return (values[0] - values[1]) / (2 * eps)
+
+    return derivative

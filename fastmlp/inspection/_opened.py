@@ -1,0 +1,89 @@
+"""A fitted network, and rows validated as its methods do, in an engine."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import is_classifier
+from sklearn.utils.multiclass import unique_labels
+from sklearn.utils.validation import check_is_fitted
+
+from fastmlp._base import BaseMLP
+from fastmlp._network import Network
+from fastmlp._validation import as_float, as_rows, check_weights
+from fastmlp.kernels import Data, Engine
+
+
+class Opened(NamedTuple):
+    """A fitted network in an engine, and rows in the form that it takes."""
+
+    network: Network
+    engine: Engine
+    data: Data
+    X: object
+
+    def inputs(self, block, i):
+        """Return what layer i got, (n, fan_in): of layer 0 the rows of X, dense."""
+        if i > 0:
+            return block.inputs(i)
+        rows = self.X[block.begin : block.end]
+        rows = rows.toarray() if sp.issparse(rows) else rows
+        return rows.astype(self.network.dtype, copy=False)
+
+    @property
+    def layers(self):
+        return range(len(self.network.coefs))
+
+
+@contextmanager
+def open_model(model, X, y=None, sample_weight=None, dtype=None) -> Iterator[Opened]:
+    """Validate, and hand the network to an engine; without y all targets are 0."""
+    check_model(model)
+    if y is not None:
+        X, y = model._validate_input(X, y, reset=False)
+        X = as_rows(X)
+        network = model._current_network()
+        model._check_features(network, X.shape[1])
+        network = network.astype(model._prediction_dtype(X.dtype, network.dtype))
+        values = _target_values(model, network, y)
+    else:
+        network, X = model._prepare(X)
+        values = np.zeros((X.shape[0], 1))
+    if sample_weight is not None:
+        sample_weight = check_weights(sample_weight, X)
+    network = network.astype(dtype or network.dtype)
+    data = Data(X, as_float(values, network.dtype), sample_weight)
+    with model._loaded_engine(network, data) as engine:
+        yield Opened(network, engine, data, X)
+
+
+def check_model(model):
+    if not isinstance(model, BaseMLP):
+        raise TypeError(
+            f"model must be a fitted MLPClassifier or MLPRegressor of fastmlp, got "
+            f"{type(model).__name__}: of a Pipeline pass the last step, "
+            "pipeline[-1], and pipeline[:-1].transform(X)."
+        )
+    check_is_fitted(model)
+
+
+def _target_values(model, network, y):
+    """Return y as the network was fitted to it."""
+    if is_classifier(model):
+        unseen = np.setdiff1d(unique_labels(y), model.classes_)
+        if unseen.size:
+            raise ValueError(
+                f"y has labels that {type(model).__name__} was not fitted with: "
+                f"{unseen}. Its classes_ are {model.classes_}."
+            )
+        target = model._encode(y)
+    else:
+        target = model._check_target(y, incremental=True)
+    if target.n_outputs != network.units[-1]:
+        raise ValueError(
+            f"y has {target.n_outputs} columns but the network has "
+            f"{network.units[-1]} outputs."
+        )
+    return target.values

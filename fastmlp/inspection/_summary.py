@@ -1,0 +1,109 @@
+"""A network's layers and what they cost, as a table."""
+
+from numbers import Real
+from typing import NamedTuple
+
+from fastmlp.inspection._opened import check_model
+
+
+class Layer(NamedTuple):
+    """One line of a `Summary`."""
+
+    layer: str
+    shape: tuple
+    activation: str
+    parameters: int
+    multiply_adds: int
+
+
+class Summary(NamedTuple):
+    """What `summary` found; ``str`` of it is a table.
+
+    Attributes
+    ----------
+    layers : tuple of Layer
+    """
+
+    layers: tuple
+
+    @property
+    def parameters(self):
+        """Weights and biases of all layers."""
+        return sum(layer.parameters for layer in self.layers)
+
+    @property
+    def multiply_adds(self):
+        """Multiplications, each with an addition, for the outputs of one row."""
+        return sum(layer.multiply_adds for layer in self.layers)
+
+    def frame(self):
+        """Return a pandas.DataFrame with a row per layer."""
+        import pandas as pd
+
+        return pd.DataFrame(self.layers).set_index("layer")
+
+    def __str__(self):
+        total = ("total", "", "", self.parameters, self.multiply_adds)
+        head = tuple(name.replace("_", "-") for name in Layer._fields)
+        lines = [head]
+        for name, shape, activation, *numbers in [*self.layers, total]:
+            shape = " x ".join(map(str, shape))
+            lines.append((name, shape, activation, *(f"{n:,}" for n in numbers)))
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        return "\n".join(
+            "  ".join(
+                cell.rjust(width) if k > 2 else cell.ljust(width)
+                for k, (cell, width) in enumerate(zip(line, widths, strict=True))
+            )
+            for line in lines
+        )
+
+
+def summary(model):
+    """Return layers, shapes, activations, parameters and multiply-adds.
+
+    Parameters
+    ----------
+    model : fitted MLPClassifier or MLPRegressor
+
+    Returns
+    -------
+    summary : Summary
+        A text table by ``print``; ``summary.frame()`` is a pandas.DataFrame.
+
+    Examples
+    --------
+    >>> from fastmlp import MLPClassifier
+    >>> from fastmlp.inspection import summary
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = MLPClassifier((8, 5), solver="lbfgs", alpha=1.0, max_iter=2000)
+    >>> print(summary(clf.fit(X, y)))
+    layer     shape  activation  parameters  multiply-adds
+    hidden 1  4 x 8  relu                40             32
+    hidden 2  8 x 5  relu                45             40
+    output    5 x 3  softmax             18             15
+    total                               103             87
+    """
+    check_model(model)
+    hidden = len(model.coefs_) - 1
+    names = [f"hidden {i + 1}" for i in range(hidden)] + ["output"]
+    activations = [*_activation_names(model.activation, hidden), model.out_activation_]
+    weights = zip(model.coefs_, model.intercepts_, strict=True)
+    return Summary(
+        tuple(
+            Layer(name, W.shape, activation, W.size + b.size, W.size)
+            for name, activation, (W, b) in zip(
+                names, activations, weights, strict=True
+            )
+        )
+    )
+
+
+def _activation_names(activation, hidden):
+    """Return a name per hidden layer, with the parameter where one is given."""
+    single = isinstance(activation, str) or isinstance(activation[-1], Real)
+    return [
+        each if isinstance(each, str) else f"{each[0]}({each[1]:g})"
+        for each in ([activation] * hidden if single else activation)
+    ]

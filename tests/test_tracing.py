@@ -1,0 +1,146 @@
+"""What the engine hands out of the middle of a network."""
+
+import numpy as np
+import pytest
+
+from fastmlp.kernels import ACTIVATIONS, Data, Engine
+from fastmlp.kernels._simd import TILE_ROWS
+from tests import naive
+from tests.networks import (
+    BASE,
+    DTYPES,
+    edge_sizes,
+    make_csr,
+    make_optimizer,
+    make_parameters,
+    make_problem,
+)
+
+
+def _traced(network, dtype, n, *, form="dense", n_threads=1, batch_size=40, **kind):
+    """Return what all blocks hold: inputs, deltas, losses, squares; and the X used."""
+    X, y, weight = make_problem(network, n, dtype, weighted=True)
+    X = make_csr(X, 0.2) if form == "csr" else X
+    data = Data(X, y, weight)
+    with Engine(
+        **network, dtype=dtype, batch_size=batch_size, n_threads=n_threads,
+        sparse=data.sparse,
+    ) as engine:  # fmt: skip
+        engine.load(make_parameters(network["units"], dtype))
+        n_layers = len(network["units"]) - 1
+        inputs = [[] for _ in range(n_layers)]
+        deltas, losses, squares = [[] for _ in range(n_layers)], [], []
+        for block in engine.trace(data, **kind):
+            for i in range(n_layers):
+                if i > 0:
+                    inputs[i].append(block.inputs(i))
+                deltas[i].append(block.deltas(i))
+            losses.append(block.losses())
+            squares.append(block.squares().copy())
+    return (
+        [np.concatenate(each) for each in inputs[1:]],
+        [np.concatenate(each) for each in deltas],
+        np.concatenate(losses),
+        np.concatenate(squares, axis=2) if squares[0].size else None,
+        (X, y, weight),
+    )
+
+
+def _reference(network, problem, dtype):
+    X, y, weight = problem
+    coefs, intercepts = naive.unpack(
+        make_parameters(network["units"], np.float64), network["units"]
+    )
+    X = naive.dense_rows(X, slice(None), np.float64)
+    kinds = network["activation"], network["out_activation"]
+    layers = naive.forward(X, coefs, intercepts, *kinds)
+    y = y.astype(np.float64)
+    losses = weight * naive.sample_losses(
+        y, layers[-1], network["loss"], network["out_activation"]
+    )
+    delta = layers[-1] - naive.target_matrix(y, kinds[1], layers[-1].shape[1])
+    deltas = [delta * weight[:, None]]
+    for i in range(len(coefs) - 1, 0, -1):
+        slope = naive.DERIVATIVES[kinds[0]](layers[i])
+        deltas.insert(0, (deltas[0] @ coefs[i].T) * slope)
+    return layers, deltas, losses
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("form", ["dense", "csr"])
+@pytest.mark.parametrize("n", [1, TILE_ROWS, TILE_ROWS + 1, 79, 80, 81])
+def test_blocks_hold_inputs_deltas_and_losses(n, form, dtype):
+    network = BASE | {"units": (5, 9, 4, 3)}
+    inputs, deltas, losses, _, problem = _traced(network, dtype, n, form=form)
+    layers, ref_deltas, ref_losses = _reference(network, problem, dtype)
+    bound = {"rtol": 200 * np.finfo(dtype).eps, "atol": 20 * np.finfo(dtype).eps}
+    for comp, ref in zip(inputs, layers[1:-1], strict=True):
+        np.testing.assert_allclose(comp, ref, **bound)
+    for comp, ref in zip(deltas, ref_deltas, strict=True):
+        np.testing.assert_allclose(comp, ref, **bound)
+    np.testing.assert_allclose(losses, ref_losses, **bound)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_squares_are_those_of_the_arrays_at_every_width(dtype):
+    for width in edge_sizes(dtype):
+        network = BASE | {"units": (width, width, 3)}
+        inputs, deltas, _, squares, (X, _, _) = _traced(
+            network, dtype, 45, squares=True
+        )
+        for i, array in enumerate([X, *inputs]):
+            np.testing.assert_allclose(
+                squares[i, 0], np.square(array.astype(float)).sum(axis=1), rtol=1e-5
+            )
+        for i, array in enumerate(deltas):
+            np.testing.assert_allclose(
+                squares[i, 1], np.square(array.astype(float)).sum(axis=1), rtol=1e-5
+            )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_slopes_are_the_derivative(activation, dtype):
+    """Against central differences of the layer's outputs, moved by their bias."""
+    units, eps = (5, 9, 4, 3), 1e-2
+    network = BASE | {"units": units, "activation": activation}
+    X, y, _ = make_problem(network, 30, dtype)
+    data, parameters = Data(X, y), make_parameters(units, dtype)
+    with Engine(**network, dtype=dtype) as engine:
+        engine.load(parameters)
+        (block,) = engine.trace(data, what="slopes")
+        slopes = [block.deltas(0), block.deltas(1)]
+        biases = naive.pack(*naive.unpack(parameters, units)).size - sum(units[1:])
+        for i, start in enumerate((biases, biases + units[1])):
+            sides = []
+            for move in (eps, -eps):
+                moved = parameters.copy()
+                moved[start : start + units[i + 1]] += move
+                engine.load(moved)
+                sides.append(engine.layer_outputs(data, [i])[0].astype(float))
+            numeric = (sides[0] - sides[1]) / (2 * eps)
+            # A corner of the activation between the two sides makes the one wrong.
+            wrong = abs(slopes[i] - numeric) > 1e-3
+            assert wrong.mean() < 0.05
+
+
+@pytest.mark.parametrize("kind", [{"squares": True}, {"what": "slopes"}])
+def test_any_number_of_threads_is_the_same_bits(kind):
+    results = [
+        _traced(BASE, np.float32, 100, n_threads=n, **kind)[:4] for n in (1, 2, 3)
+    ]
+    for inputs, deltas, losses, squares in results[1:]:
+        for a, b in zip(
+            [*inputs, *deltas, losses, squares],
+            [*results[0][0], *results[0][1], *results[0][2:]],
+            strict=True,
+        ):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_engine_that_trains_is_refused():
+    X, y, _ = make_problem(BASE, 8, np.float64)
+    with Engine(**BASE, dtype=np.float64, optimizer=make_optimizer("sgd")) as engine:
+        engine.load(make_parameters(BASE["units"], np.float64))
+        with pytest.raises(ValueError, match="does not trace"):
+            next(engine.trace(Data(X, y)))
