@@ -1,4 +1,7 @@
-"""Which outputs a loss goes with, and the row of the kernels' table that they mean."""
+"""Which outputs a loss goes with, and the row of the kernels' table that they mean.
+
+A loss for regression joins by its row of that table.
+"""
 
 from numbers import Real
 from typing import NamedTuple
@@ -6,17 +9,13 @@ from typing import NamedTuple
 import numpy as np
 
 from fastmlp._validation import did_you_mean
+from fastmlp.kernels import LOSSES
 
 # Output activations of each loss, the one that is taken by itself first.
-REGRESSION = {
-    "squared_error": ("identity", "logistic"),
-    "absolute_error": ("identity",),
-    "huber": ("identity",),
-    "quantile": ("identity",),
-    "poisson": ("exp",),
-    "gamma": ("exp",),
-    "log_loss": ("logistic",),
-}
+REGRESSION: dict[str, tuple] = {}
+for (_output, _name), _row in LOSSES.items():
+    if _row.targets not in ("label", "binary"):
+        REGRESSION[_name] = (*REGRESSION.get(_name, ()), _output)
 
 _PROBABILITIES = {
     "binary": "logistic",
@@ -32,7 +31,11 @@ CLASSIFICATION = {
 }
 
 # Losses that take a parameter, and what it is if none is given.
-DEFAULT_PARAMETERS = {"huber": 1.0, "quantile": 0.5}
+DEFAULT_PARAMETERS = {
+    name: row.parameter
+    for (_, name), row in LOSSES.items()
+    if row.parameter is not None
+}
 
 
 class Pairing(NamedTuple):

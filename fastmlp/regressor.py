@@ -11,6 +11,7 @@ from sklearn.utils.metaestimators import available_if
 
 from fastmlp._base import BaseMLP, Target, unchanged_on_error
 from fastmlp._pairings import REGRESSION, pair_regression
+from fastmlp.kernels import LOSSES
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -351,6 +352,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return Target(values, values.shape[1], pairing)
 
 
+# What y may be, by `kernels.LOSSES`: what is outside, and how to say so.
+DOMAINS = {
+    "count": (lambda y: y < 0, "negative", "y >= 0, counts and rates"),
+    "positive": (lambda y: y <= 0, "not positive", "y > 0"),
+    "share": (lambda y: (y < 0) | (y > 1), "outside [0, 1]", "y from 0 to 1"),
+}
+
+
 def check_domain(values, pairing):
     """Refuse targets that a loss or an output activation has no meaning for.
 
@@ -364,27 +373,18 @@ def check_domain(values, pairing):
     ValueError
         Saying which value does not fit and where it stands.
     """
-    if pairing.loss == "poisson":
-        wrong = values < 0
-        problem = "negative: loss='poisson' is for counts and rates y >= 0"
-    elif pairing.loss == "gamma":
-        wrong = values <= 0
-        problem = "not positive: loss='gamma' is for y > 0"
-    elif pairing.out_activation == "logistic":
-        # A NaN has been refused.
-        wrong = (values < 0) | (values > 1)
-        problem = (
-            f"outside [0, 1]: loss={pairing.loss!r} on out_activation='logistic' is "
-            "for y from 0 to 1"
-        )
-    else:
+    kind = LOSSES[pairing.out_activation, pairing.loss].targets
+    if kind not in DOMAINS:
         return
+    outside, problem, domain = DOMAINS[kind]
+    wrong = outside(values)
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
         raise ValueError(
-            f"Some values of y are {problem}. The first is {values[row, column]} in "
-            f"row {row}, column {column}. Use loss='squared_error' with "
-            "out_activation=None, or transform y."
+            f"Some values of y are {problem}: loss={pairing.loss!r} with "
+            f"out_activation={pairing.out_activation!r} is for {domain}. The first is "
+            f"{values[row, column]} in row {row}, column {column}. Use "
+            "loss='squared_error' with out_activation=None, or transform y."
         )
 
 
