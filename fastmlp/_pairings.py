@@ -37,6 +37,13 @@ DEFAULT_PARAMETERS = {
     if row.parameter is not None
 }
 
+# What y may be, by the kernels' LOSSES: what is outside, and how to say so.
+DOMAINS = {
+    "count": (lambda y: y < 0, "negative", "y >= 0, counts and rates"),
+    "positive": (lambda y: y <= 0, "not positive", "y > 0"),
+    "share": (lambda y: (y < 0) | (y > 1), "outside [0, 1]", "y from 0 to 1"),
+}
+
 
 class Pairing(NamedTuple):
     """A row of the kernels' table of losses, and what it is told.
@@ -146,6 +153,34 @@ def split_loss(loss):
     if name == "quantile":
         return name, _check_levels(parameter)
     return name, None
+
+
+def check_domain(values, pairing):
+    """Refuse targets that a loss or an output activation has no meaning for.
+
+    Parameters
+    ----------
+    values : (n, k) array
+    pairing : Pairing
+
+    Raises
+    ------
+    ValueError
+        Saying which value does not fit and where it stands.
+    """
+    kind = LOSSES[pairing.out_activation, pairing.loss].targets
+    if kind not in DOMAINS:
+        return
+    outside, problem, domain = DOMAINS[kind]
+    wrong = outside(values)
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise ValueError(
+            f"Some values of y are {problem}: loss={pairing.loss!r} with "
+            f"out_activation={pairing.out_activation!r} is for {domain}. The first is "
+            f"{values[row, column]} in row {row}, column {column}. Use "
+            "loss='squared_error' with out_activation=None, or transform y."
+        )
 
 
 def _check_delta(delta):

@@ -10,8 +10,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from fastmlp._base import BaseMLP, Target, unchanged_on_error
-from fastmlp._pairings import REGRESSION, pair_regression
-from fastmlp.kernels import LOSSES
+from fastmlp._pairings import REGRESSION, check_domain, pair_regression
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -350,42 +349,6 @@ class MLPRegressor(RegressorMixin, BaseMLP):
                 )
             values = np.repeat(values, len(self.quantiles_), axis=1)
         return Target(values, values.shape[1], pairing)
-
-
-# What y may be, by `kernels.LOSSES`: what is outside, and how to say so.
-DOMAINS = {
-    "count": (lambda y: y < 0, "negative", "y >= 0, counts and rates"),
-    "positive": (lambda y: y <= 0, "not positive", "y > 0"),
-    "share": (lambda y: (y < 0) | (y > 1), "outside [0, 1]", "y from 0 to 1"),
-}
-
-
-def check_domain(values, pairing):
-    """Refuse targets that a loss or an output activation has no meaning for.
-
-    Parameters
-    ----------
-    values : (n, k) array
-    pairing : Pairing
-
-    Raises
-    ------
-    ValueError
-        Saying which value does not fit and where it stands.
-    """
-    kind = LOSSES[pairing.out_activation, pairing.loss].targets
-    if kind not in DOMAINS:
-        return
-    outside, problem, domain = DOMAINS[kind]
-    wrong = outside(values)
-    if wrong.any():
-        row, column = np.argwhere(wrong)[0]
-        raise ValueError(
-            f"Some values of y are {problem}: loss={pairing.loss!r} with "
-            f"out_activation={pairing.out_activation!r} is for {domain}. The first is "
-            f"{values[row, column]} in row {row}, column {column}. Use "
-            "loss='squared_error' with out_activation=None, or transform y."
-        )
 
 
 def pinball(values, outputs, levels, sample_weight):

@@ -10,7 +10,15 @@ import fastmlp
 ROOT = Path(fastmlp.__file__).parent
 
 # What each module may import of fastmlp: those before it.
-ORDER = ("kernels", "_network", "_schedules", "_training", "_validation", "_base")
+ORDER = (
+    "kernels",
+    "_network",
+    "_schedules",
+    "_training",
+    "_validation",
+    "_pairings",
+    "_base",
+)
 ESTIMATORS = ("classifier", "regressor")
 
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
@@ -67,7 +75,7 @@ def test_no_sklearn_below_the_estimators(name):
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_estimators_know_the_base_but_not_each_other(name):
-    assert layers(Path(f"{name}.py")) == {"_base"}
+    assert layers(Path(f"{name}.py")) == {"_base", "_pairings"}
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if p not in KERNELS], ids=str)
