@@ -2,8 +2,8 @@
 
 Read the modules in this order: `kernels` (arrays in, arrays out), `_network` (layer
 shapes and parameters), `_schedules` and `_training` (epochs, stopping, L-BFGS),
-`_validation` (checking input), `_base` (what both estimators share), `classifier`,
-`regressor`.
+`_validation` (checking input), `_pairings` (losses and outputs), `_base` (what both
+estimators share), `classifier`, `regressor`.
 """
 
 from fastmlp._warmup import warmup

@@ -1,4 +1,7 @@
-"""Which outputs a loss goes with, and the row of the kernels' table that they mean."""
+"""Which outputs a loss goes with, and the row of the kernels' table that they mean.
+
+A loss for regression joins by its row of that table.
+"""
 
 from numbers import Real
 from typing import NamedTuple
@@ -6,17 +9,13 @@ from typing import NamedTuple
 import numpy as np
 
 from fastmlp._validation import did_you_mean
+from fastmlp.kernels import LOSSES
 
 # Output activations of each loss, the one that is taken by itself first.
-REGRESSION = {
-    "squared_error": ("identity", "logistic"),
-    "absolute_error": ("identity",),
-    "huber": ("identity",),
-    "quantile": ("identity",),
-    "poisson": ("exp",),
-    "gamma": ("exp",),
-    "log_loss": ("logistic",),
-}
+REGRESSION: dict[str, tuple] = {}
+for (_output, _name), _row in LOSSES.items():
+    if _row.targets not in ("label", "binary"):
+        REGRESSION[_name] = (*REGRESSION.get(_name, ()), _output)
 
 _PROBABILITIES = {
     "binary": "logistic",
@@ -32,7 +31,18 @@ CLASSIFICATION = {
 }
 
 # Losses that take a parameter, and what it is if none is given.
-DEFAULT_PARAMETERS = {"huber": 1.0, "quantile": 0.5}
+DEFAULT_PARAMETERS = {
+    name: row.parameter
+    for (_, name), row in LOSSES.items()
+    if row.parameter is not None
+}
+
+# What y may be, by the kernels' LOSSES: what is outside, and how to say so.
+DOMAINS = {
+    "count": (lambda y: y < 0, "negative", "y >= 0, counts and rates"),
+    "positive": (lambda y: y <= 0, "not positive", "y > 0"),
+    "share": (lambda y: (y < 0) | (y > 1), "outside [0, 1]", "y from 0 to 1"),
+}
 
 
 class Pairing(NamedTuple):
@@ -143,6 +153,34 @@ def split_loss(loss):
     if name == "quantile":
         return name, _check_levels(parameter)
     return name, None
+
+
+def check_domain(values, pairing):
+    """Refuse targets that a loss or an output activation has no meaning for.
+
+    Parameters
+    ----------
+    values : (n, k) array
+    pairing : Pairing
+
+    Raises
+    ------
+    ValueError
+        Saying which value does not fit and where it stands.
+    """
+    kind = LOSSES[pairing.out_activation, pairing.loss].targets
+    if kind not in DOMAINS:
+        return
+    outside, problem, domain = DOMAINS[kind]
+    wrong = outside(values)
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise ValueError(
+            f"Some values of y are {problem}: loss={pairing.loss!r} with "
+            f"out_activation={pairing.out_activation!r} is for {domain}. The first is "
+            f"{values[row, column]} in row {row}, column {column}. Use "
+            "loss='squared_error' with out_activation=None, or transform y."
+        )
 
 
 def _check_delta(delta):

@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from fastmlp._base import BaseMLP, Target, unchanged_on_error
-from fastmlp._pairings import REGRESSION, pair_regression
+from fastmlp._pairings import REGRESSION, check_domain, pair_regression
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -358,43 +358,6 @@ class MLPRegressor(RegressorMixin, BaseMLP):
                 )
             values = np.repeat(values, len(self.quantiles_), axis=1)
         return Target(values, values.shape[1], pairing)
-
-
-def check_domain(values, pairing):
-    """Refuse targets that a loss or an output activation has no meaning for.
-
-    Parameters
-    ----------
-    values : (n, k) array
-    pairing : Pairing
-
-    Raises
-    ------
-    ValueError
-        Saying which value does not fit and where it stands.
-    """
-    if pairing.loss == "poisson":
-        wrong = values < 0
-        problem = "negative: loss='poisson' is for counts and rates y >= 0"
-    elif pairing.loss == "gamma":
-        wrong = values <= 0
-        problem = "not positive: loss='gamma' is for y > 0"
-    elif pairing.out_activation == "logistic":
-        # A NaN has been refused.
-        wrong = (values < 0) | (values > 1)
-        problem = (
-            f"outside [0, 1]: loss={pairing.loss!r} on out_activation='logistic' is "
-            "for y from 0 to 1"
-        )
-    else:
-        return
-    if wrong.any():
-        row, column = np.argwhere(wrong)[0]
-        raise ValueError(
-            f"Some values of y are {problem}. The first is {values[row, column]} in "
-            f"row {row}, column {column}. Use loss='squared_error' with "
-            "out_activation=None, or transform y."
-        )
 
 
 def pinball(values, outputs, levels, sample_weight):

@@ -16,6 +16,7 @@ import numpy as np
 from fastmlp.kernels import Engine, engine, prediction
 from fastmlp.kernels._activations import OUTPUTS
 from fastmlp.kernels._layout import OVERREAD
+from fastmlp.kernels._losses import make_settings
 from fastmlp.kernels._optimizers import N_SETTINGS
 from fastmlp.kernels._simd import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES, panel_width
 from fastmlp.kernels._step import CHUNK_ROWS, predict
@@ -102,6 +103,13 @@ def _fenced(compiled, side):
         fence.copy_back()
 
     fenced.compiled = compiled
+    return fenced
+
+
+def _guarded_settings(side):
+    def fenced(*arguments, **settings):
+        return guarded(make_settings(*arguments, **settings), side)
+
     return fenced
 
 
@@ -203,6 +211,7 @@ def main(path, *names):
         dtype = np.dtype(name).type
         engine.Team = prediction.Team = _fenced_team(side)
         prediction.predict = _fenced(predict, side)
+        engine.make_settings = _guarded_settings(side)
         _run_products(dtype, side)
         runs = itertools.chain(_run_tables(dtype, side), _run_sizes(dtype, side))
         results[f"{name}-{side}"] = _flat(runs)

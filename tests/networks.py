@@ -70,13 +70,15 @@ def edge_rows():
 
 def make_targets(rng, n, n_outputs, out_activation, loss, dtype):
     """Return targets of the kind that the outputs and the loss mean."""
-    if out_activation == "softmax" or loss == "label_hinge":
+    row = LOSSES.get((out_activation, loss))
+    kind = "real" if row is None else row.targets
+    if kind == "label":
         y = rng.integers(0, n_outputs, (n, 1))
-    elif out_activation == "logistic" or loss == "hinge":
+    elif kind in ("binary", "share"):
         y = rng.integers(0, 2, (n, n_outputs))
-    elif loss == "gamma":
+    elif kind == "positive":
         y = rng.gamma(2.0, 1.0, (n, n_outputs))
-    elif out_activation == "exp":
+    elif kind == "count":
         y = rng.poisson(1.5, (n, n_outputs))
     else:
         y = rng.standard_normal((n, n_outputs))

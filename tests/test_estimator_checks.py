@@ -12,8 +12,11 @@ from fastmlp import MLPClassifier, MLPRegressor
     [
         MLPClassifier(max_iter=50),
         MLPClassifier(solver="lbfgs", max_iter=50),
+        MLPClassifier(loss="hinge", max_iter=50),
+        MLPClassifier(loss="squared_error", max_iter=50),
         MLPRegressor(max_iter=50),
         MLPRegressor(solver="lbfgs", max_iter=50),
+        MLPRegressor(loss="huber", max_iter=50),
     ]
 )
 def test_estimator_checks(estimator, check):

@@ -16,6 +16,7 @@ ORDER = (
     "_schedules",
     "_training",
     "_validation",
+    "_pairings",
     "_holdout",
     "_parameters",
     "_features",
@@ -77,7 +78,7 @@ def test_no_sklearn_below_the_estimators(name):
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_estimators_know_the_base_but_not_each_other(name):
-    assert layers(Path(f"{name}.py")) == {"_base"}
+    assert layers(Path(f"{name}.py")) == {"_base", "_pairings"}
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if p not in KERNELS], ids=str)

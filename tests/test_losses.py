@@ -246,7 +246,7 @@ def test_losses_of_large_scores(size, key, told, dtype):
     """No loss is NaN, none but those that overflow is infinite, no delta is NaN."""
     z = np.array([[size, 0], [-size, 0], [size, -size], [0, size]], dtype)
     y = np.array([[1, 0], [1, 1], [1, 1], [1, 0]], dtype)
-    of_label = LOSSES[key].of_label
+    of_label = LOSSES[key].targets == "label"
     with np.errstate(over="ignore"):
         losses, deltas = _evaluate(key, z, y[:, 1:] if of_label else y + 0.0, **told)
     if key[1] == "gamma":

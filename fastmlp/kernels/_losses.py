@@ -6,7 +6,7 @@ z : (rows * width,) raw scores; overwritten with the derivative of the weighted 
     in them. width is n_outputs, or for outputs that are worked on by rows (see OUTPUTS)
     that rounded up to whole vectors, where the padding is -inf.
 y : (rows * columns,) targets: class indices (columns = 1) for losses of a label, one
-    column per output elsewhere.
+    column per output elsewhere; see `Loss`.
 w : (rows,) sample weights.
 loss_out : (rows,) weighted loss of each sample, overwritten.
 scratch : (rows,) overwritten.
@@ -37,13 +37,15 @@ FIXED_SETTINGS = 3
 class Loss(NamedTuple):
     """One row of the table.
 
-    With `of_label` the target is a class index; `logarithmic` are those whose terms
-    scikit-learn clips and whose targets may be smoothed; `parameter` is the default of
-    what the loss itself is told, None if that is nothing.
+    `targets` says what y may be: a class index ("label") or, in each output, 0 or 1
+    ("binary"), a number from 0 to 1 ("share"), at least 0 ("count"), above 0
+    ("positive"), any ("real"). `logarithmic` are losses whose terms scikit-learn clips
+    and whose targets may be smoothed; `parameter` is the default of what the loss
+    itself is told, None if that is nothing.
     """
 
     function: object
-    of_label: bool = False
+    targets: str = "real"
     logarithmic: bool = False
     parameter: float | None = None
     averaged: bool = False
@@ -325,18 +327,18 @@ def _gamma(z, y, w, loss_out, scratch, n_outputs, settings):
 
 # Keyed by the output's activation and the loss, which are differentiated as one.
 LOSSES = {
-    ("softmax", "log_loss"): Loss(_softmax_log_loss, of_label=True, logarithmic=True),
-    ("logistic", "log_loss"): Loss(_logistic_log_loss, logarithmic=True),
+    ("softmax", "log_loss"): Loss(_softmax_log_loss, "label", logarithmic=True),
+    ("logistic", "log_loss"): Loss(_logistic_log_loss, "share", logarithmic=True),
     ("identity", "squared_error"): Loss(_squared_error, averaged=True),
-    ("exp", "poisson"): Loss(_poisson),
-    ("softmax", "squared_error"): Loss(_softmax_squared_error, of_label=True),
-    ("logistic", "squared_error"): Loss(_logistic_squared_error),
-    ("identity", "hinge"): Loss(_hinge),
-    ("identity", "label_hinge"): Loss(_label_hinge, of_label=True),
+    ("exp", "poisson"): Loss(_poisson, "count"),
+    ("softmax", "squared_error"): Loss(_softmax_squared_error, "label"),
+    ("logistic", "squared_error"): Loss(_logistic_squared_error, "share"),
+    ("identity", "hinge"): Loss(_hinge, "binary"),
+    ("identity", "label_hinge"): Loss(_label_hinge, "label"),
     ("identity", "absolute_error"): Loss(_absolute_error),
     ("identity", "huber"): Loss(_huber, parameter=1.0),
     ("identity", "quantile"): Loss(_quantile, parameter=0.5),
-    ("exp", "gamma"): Loss(_gamma),
+    ("exp", "gamma"): Loss(_gamma, "positive"),
 }
 
 
@@ -385,7 +387,7 @@ def loss_loop(out_activation, name, dtype):
     All but rows, n_outputs and width are addresses.
     """
     row = LOSSES[out_activation, name]
-    function, of_label = row.function, row.of_label
+    function, of_label = row.function, row.targets == "label"
 
     def loss(z, y, w, loss_out, scratch, rows, n_outputs, width, settings):
         columns = 1 if of_label else n_outputs

@@ -24,7 +24,7 @@ class Data:
         Dense X may have any strides and be read-only; it is not copied. Its dtype may
         differ from the network's: rows are converted as they are read.
     y : ndarray of shape (n, n_outputs) or (n, 1), the network's dtype
-        Targets; the class index for softmax outputs.
+        Targets; the class index for losses of a label, see `_losses.Loss`.
     sample_weight : ndarray of shape (n,), float32 or float64, or None
 
     Attributes
