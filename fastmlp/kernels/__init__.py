@@ -8,8 +8,8 @@ functions and their tables), `_layout` (where everything lies), `_rows` (reading
 (all of it behind one function and one class).
 """
 
-from ._activations import ACTIVATIONS
-from ._layout import OVERREAD
+from ._activations import ACTIVATIONS, layer_activations, layer_traits
+from ._layout import OVERREAD, count_parameters, split_flat
 from ._losses import LOSSES
 from ._optimizers import Optimizer
 from ._rows import Data
@@ -23,5 +23,9 @@ __all__ = [
     "Data",
     "Engine",
     "Optimizer",
+    "count_parameters",
+    "layer_activations",
+    "layer_traits",
     "predict_outputs",
+    "split_flat",
 ]
