@@ -64,7 +64,7 @@ ACTIVATIONS = {
     "gelu": lambda z: np.maximum(z, -1e3) * ndtr(z),
     "mish": lambda z: np.maximum(z, -1e3) * np.tanh(np.logaddexp(0, z)),
     "softplus": lambda z: np.logaddexp(0, z),
-    "hard_swish": lambda z: np.maximum(z, -3) * np.clip(z + 3, 0, 6) / 6,
+    "hard_swish": lambda z: np.maximum(z, -3) * (np.clip(z + 3, 0, 6) / 6),
     "maxout": _maxout,
     "exp": np.exp,
     "softmax": lambda z: softmax(z, axis=1),
@@ -96,7 +96,11 @@ DERIVATIVES = {
 
 def per_layer(activation, n_hidden):
     """Return (name, parameters) of each hidden layer; parameters is a tuple."""
-    single = isinstance(activation, str) or not isinstance(activation[1], str | tuple)
+    single = isinstance(activation, str) or (
+        isinstance(activation, tuple)
+        and len(activation) == 2
+        and not isinstance(activation[1], str | tuple)
+    )
     entries = [activation] * n_hidden if single else activation
     return [(e, ()) if isinstance(e, str) else (e[0], e[1:]) for e in entries]
 

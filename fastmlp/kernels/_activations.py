@@ -72,7 +72,7 @@ def _relu_derivative(z, a, parameter):
 
 @jit
 def _leaky_relu(z, alpha):
-    """z or alpha z (Maas, Hannun & Ng 2013)."""
+    """Return z or alpha z (Maas, Hannun & Ng 2013)."""
     return z if z > 0 else alpha * z
 
 
@@ -89,7 +89,7 @@ def _leaky_relu_in_alpha(z, alpha):
 
 @jit
 def _elu(z, alpha):
-    """z or alpha (e^z - 1) (Clevert, Unterthiner & Hochreiter 2016)."""
+    """Return z or alpha (e^z - 1) (Clevert, Unterthiner & Hochreiter 2016)."""
     return z if z > 0 else alpha * _math.expm1(z)
 
 
@@ -98,7 +98,7 @@ def _elu_derivative(z, a, alpha):
     return type(a)(1) if a > 0 else a + alpha
 
 
-# Klambauer et al. 2017, equation 2: with these, mean 0 and variance 1 are a fixed point.
+# Klambauer et al. 2017: with these, mean 0 and variance 1 are a fixed point.
 _SELU_ALPHA, _SELU_LAMBDA = 1.6732632423543772, 1.0507009873554805
 
 
@@ -116,19 +116,19 @@ def _selu_derivative(z, a, parameter):
 
 @jit
 def _bounded(z):
-    """z where a factor beside it does not vanish; 0 times it is 0 and not NaN."""
+    """Bound z, beyond where the factor beside it vanishes: 0 inf would be NaN."""
     return min(max(z, type(z)(-1000)), type(z)(1000))
 
 
 @jit
 def _silu(z, parameter):
-    """z sigmoid(z) (Elfwing, Uchibe & Doya 2018)."""
+    """Return z sigmoid(z) (Elfwing, Uchibe & Doya 2018)."""
     return max(z, type(z)(-1000)) * _math.sigmoid(z)
 
 
 @jit
 def _silu_derivative(z, a, parameter):
-    """s (1 + z (1 - s)), s = sigmoid(z); 1 - s is not taken from a rounded s."""
+    """Return s (1 + z (1 - s)), s = sigmoid(z); 1 - s is not taken from a rounded s."""
     one = type(z)(1)
     e = _math.exp(-abs(z))
     large = one / (one + e)
@@ -140,7 +140,7 @@ def _silu_derivative(z, a, parameter):
 
 @jit
 def _gelu(z, parameter):
-    """z Phi(z), Phi the normal distribution (Hendrycks & Gimpel 2016): not the tanh."""
+    """Return z Phi(z), Phi the normal distribution (Hendrycks & Gimpel 2016)."""
     return max(z, type(z)(-1000)) * _math.normal_cdf(z)
 
 
@@ -151,7 +151,7 @@ def _gelu_derivative(z, a, parameter):
 
 @jit
 def _mish(z, parameter):
-    """z tanh(log(1 + e^z)) (Misra 2020).
+    """Return z tanh(log(1 + e^z)) (Misra 2020).
 
     With n = e^z (e^z + 2) the tanh is n / (n + 2): for positive z both are divided by
     e^2z, so that nothing overflows.
@@ -164,7 +164,7 @@ def _mish(z, parameter):
 
 @jit
 def _mish_derivative(z, a, parameter):
-    """t + z dt/dz, t = n / (n + 2), dt/dz = 4 e^z (e^z + 1) / (n + 2)^2."""
+    """Return t + z dt/dz, t = n / (n + 2), dt/dz = 4 e^z (e^z + 1) / (n + 2)^2."""
     one, two = type(z)(1), type(z)(2)
     e = _math.exp(-abs(z))
     n = one + two * e if z > 0 else e * (e + two)
@@ -187,7 +187,7 @@ def _softplus_derivative(z, a, parameter):
 
 @jit
 def _hard_swish(z, parameter):
-    """z min(max(z + 3, 0), 6) / 6 (Howard et al. 2019)."""
+    """Return z min(max(z + 3, 0), 6) / 6 (Howard et al. 2019)."""
     three = type(z)(3)
     inner = z * ((z + three) * type(z)(1 / 6))
     return type(z)(0) if z <= -three else (z if z >= three else inner)
@@ -253,8 +253,8 @@ def layer_activations(activation, n_hidden):
     entries = list(activation)
     if len(entries) != n_hidden:
         raise ValueError(
-            f"it has {len(entries)} entries and there are {n_hidden} hidden layers; one "
-            "per hidden layer is needed, or a single one for all."
+            f"it has {len(entries)} entries and there are {n_hidden} hidden layers; "
+            "one per hidden layer is needed, or a single one for all."
         )
     return tuple(_checked(entry) for entry in entries)
 

@@ -53,8 +53,8 @@ LAYER = np.dtype(
 )
 
 # A unit of the parameters phase: up to one panel's width of rows of one panel of
-# weights, and with the first of them the panel's biases; or no rows and, for biases, the
-# slopes of one panel.
+# weights, and with the first of them the panel's biases; or no rows, and slopes of one
+# panel for biases.
 UNIT = np.dtype(
     [
         ("first", np.int64),  # the first feature of its rows; -1: not the first layer
@@ -143,7 +143,9 @@ def split_flat(flat, units, traits):
         start, at = at, at + math.prod(shape)
         return flat[start:at].reshape(shape)
 
-    return tuple([view(shape) for shape in each] for each in (coefs, intercepts, slopes))
+    return tuple(
+        [view(shape) for shape in each] for each in (coefs, intercepts, slopes)
+    )
 
 
 def count_parameters(units, traits):

@@ -84,7 +84,7 @@ def _activate(plan, layer, parameters, memory, j, at, count):
 
 @jit
 def _take_largest(plan, layer, memory, row, count):
-    """Outputs of a layer of several pieces per unit: the largest of them."""
+    """Write the outputs of a layer of several pieces per unit: the largest."""
     jump = plan.capacity * plan.width
     panels = layer.out_panels // layer.pieces
     for at in range(row, row + panels * jump, jump):
@@ -135,9 +135,7 @@ def _differentiate(plan, layer, memory, j, at, count):
         n = count * width
         call(layer.backward, (scores, outputs, deltas, to, n, layer.pieces, jump))
     elif layer.slopes < 0:
-        call(
-            layer.backward, (scores, outputs, deltas, count * width, layer.parameter)
-        )
+        call(layer.backward, (scores, outputs, deltas, count * width, layer.parameter))
     else:
         slope_deltas = address(memory, layer.slope_deltas + at)
         slopes = address(memory, layer.slopes + j * width)
