@@ -22,7 +22,7 @@ import itertools
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.special import expit, ndtr, softmax, xlogy
+from scipy.special import erfcx, expit, softmax, xlogy
 
 _SELU_ALPHA, _SELU_LAMBDA = 1.6732632423543772, 1.0507009873554805
 
@@ -37,7 +37,19 @@ def _elu(z, alpha=1.0):
 
 
 def _leaky_relu(z, alpha=0.01):
-    return np.where(z > 0, z, alpha * z)
+    return np.where(z > 0, z, alpha * np.minimum(z, 0))
+
+
+def _normal_exponential(z):
+    """Return exp(-z**2 / 2) without rounding z**2, which would show where it is big."""
+    x = np.minimum(np.abs(z), 40)
+    high = x.astype(np.float32).astype(x.dtype)
+    return np.exp(-0.5 * high**2) * np.exp(-0.5 * (x - high) * (x + high))
+
+
+def _normal_cdf(z):
+    tail = 0.5 * erfcx(np.abs(z) / np.sqrt(2)) * _normal_exponential(z)
+    return np.where(z > 0, 1 - tail, tail)
 
 
 def _mish_derivative(z):
@@ -61,7 +73,7 @@ ACTIVATIONS = {
     "selu": lambda z: _SELU_LAMBDA * _elu(z, _SELU_ALPHA),
     "silu": lambda z: np.maximum(z, -1e3) * expit(z),
     "swish": lambda z: np.maximum(z, -1e3) * expit(z),
-    "gelu": lambda z: np.maximum(z, -1e3) * ndtr(z),
+    "gelu": lambda z: np.maximum(z, -1e3) * _normal_cdf(z),
     "mish": lambda z: np.maximum(z, -1e3) * np.tanh(np.logaddexp(0, z)),
     "softplus": lambda z: np.logaddexp(0, z),
     "hard_swish": lambda z: np.maximum(z, -3) * (np.clip(z + 3, 0, 6) / 6),
@@ -86,7 +98,7 @@ DERIVATIVES = {
     "silu": lambda z, a: expit(z) * (1 + _bounded(z) * expit(-z)),
     "swish": lambda z, a: expit(z) * (1 + _bounded(z) * expit(-z)),
     "gelu": lambda z, a: (
-        ndtr(z) + _bounded(z) * np.exp(-0.5 * _bounded(z) ** 2) / np.sqrt(2 * np.pi)
+        _normal_cdf(z) + _bounded(z) * _normal_exponential(z) / np.sqrt(2 * np.pi)
     ),
     "mish": lambda z, a: _mish_derivative(z),
     "softplus": lambda z, a: expit(z),

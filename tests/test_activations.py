@@ -1,5 +1,6 @@
 """Every row of the tables of activations, against NumPy and central differences."""
 
+import numba
 import numpy as np
 import pytest
 
@@ -23,6 +24,7 @@ from tests.networks import (
     make_problem,
     run_epochs,
 )
+from tests.test_math import SQUARES, optimised, vector_lanes
 
 # Those that work on one number at a time.
 HIDDEN = [name for name, row in ACTIVATIONS.items() if row and not row.pieces]
@@ -121,6 +123,33 @@ def test_derivative_is_that_of_the_value(name, dtype):
     ref = (_values(name, wide + h) - _values(name, wide - h)) / (2 * h)
     bound = max(1e-9, BOUND * np.finfo(dtype).eps)
     np.testing.assert_allclose(_derivatives(name, z), ref, rtol=10 * bound, atol=bound)
+
+
+def _loop_over(function, n_numbers):
+    """Compile a loop that multiplies by what the function gives for an element."""
+
+    @numba.njit(**_jit.OPTIONS)
+    def loop(x, out):
+        parameter = x.dtype.type(0.5)
+        for i in range(x.size):
+            if n_numbers == 1:
+                out[i] *= function(x[i], parameter)
+            else:
+                out[i] *= function(x[i], x[i], parameter)
+
+    return loop
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", HIDDEN)
+def test_loops_are_vectorised(name, dtype):
+    row = ACTIVATIONS[name]
+    available = vector_lanes(optimised(SQUARES, dtype), dtype)
+    for function, n_numbers in ((row.value, 1), (row.derivative, 2)):
+        code = optimised(_loop_over(function, n_numbers), dtype)
+        # With two lanes, LLVM prefers scalar code for some functions in float64.
+        if available > 2:
+            assert vector_lanes(code, dtype) > 1
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

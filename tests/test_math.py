@@ -230,7 +230,7 @@ def test_tanh_is_odd(dtype):
     np.testing.assert_array_equal(_apply("tanh", -x), -_apply("tanh", x))
 
 
-def _compiled(loop, dtype):
+def optimised(loop, dtype):
     """Return the optimised LLVM code of `loop` for arrays of `dtype`."""
     loop(np.ones(1, dtype), np.ones(1, dtype))
     (code,) = (
@@ -241,7 +241,7 @@ def _compiled(loop, dtype):
     return code
 
 
-def _lanes(code, dtype):
+def vector_lanes(code, dtype):
     """Return the number of lanes in the widest product or quotient, 1 if scalar."""
     kind = "float" if dtype == np.float32 else "double"
     widths = re.findall(rf"= (?:fmul|fdiv) contract <(\d+) x {kind}>", code)
@@ -251,11 +251,11 @@ def _lanes(code, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", NAMES + NORMAL)
 def test_loop_is_vectorised(name, dtype):
-    available = _lanes(_compiled(SQUARES, dtype), dtype)
-    code = _compiled(LOOPS[name], dtype)
+    available = vector_lanes(optimised(SQUARES, dtype), dtype)
+    code = optimised(LOOPS[name], dtype)
     # With two lanes, LLVM's cost model prefers scalar code for the float64 logarithms.
     if available > 2:
-        assert _lanes(code, dtype) > 1
+        assert vector_lanes(code, dtype) > 1
     # No arithmetic in a wider format.
     wider = "double" if dtype == np.float32 else "fp128"
     assert not re.search(rf"= f\w+ contract (<\d+ x )?{wider}", code)

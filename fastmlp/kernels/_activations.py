@@ -13,7 +13,7 @@ from typing import NamedTuple
 from numba import carray, types
 
 from . import _math
-from ._jit import callback, jit, own_name
+from ._jit import callback, inlined, jit, own_name
 from ._llvm import pointer
 from ._simd import normalize_rows, shift_rows
 
@@ -138,13 +138,13 @@ def _silu_derivative(z, a, parameter):
     return s * (one + _bounded(z) * rest)
 
 
-@jit
+@inlined
 def _gelu(z, parameter):
     """Return z Phi(z), Phi the normal distribution (Hendrycks & Gimpel 2016)."""
     return max(z, type(z)(-1000)) * _math.normal_cdf(z)
 
 
-@jit
+@inlined
 def _gelu_derivative(z, a, parameter):
     return _math.normal_cdf(z) + _bounded(z) * _math.normal_density(z)
 
@@ -162,7 +162,7 @@ def _mish(z, parameter):
     return max(z, type(z)(-1000)) * (n / (n + (two * e * e if z > 0 else two)))
 
 
-@jit
+@inlined
 def _mish_derivative(z, a, parameter):
     """Return t + z dt/dz, t = n / (n + 2), dt/dz = 4 e^z (e^z + 1) / (n + 2)^2."""
     one, two = type(z)(1), type(z)(2)
