@@ -4,7 +4,8 @@ import numba
 import numpy as np
 import pytest
 
-from fastmlp.kernels import _activations, _jit, _math
+from fastmlp import MLPClassifier
+from fastmlp.kernels import _activations, _jit, _math, prediction
 from fastmlp.kernels._activations import (
     ACTIVATIONS,
     OUTPUTS,
@@ -272,8 +273,10 @@ def softsign(monkeypatch):
     derivative = lambda z, a: (1 + slope * abs(z)) ** -2.0  # noqa: E731
     monkeypatch.setitem(naive.DERIVATIVES, "softsign", derivative)
     yield "softsign"
-    for loop in (_activations.forward_loop, _activations.backward_loop):
-        loop.cache_clear()
+    # Addresses of the loops stand in the layouts.
+    for made in (_activations.forward_loop, _activations.backward_loop):
+        made.cache_clear()
+    prediction._layout.cache_clear()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -289,6 +292,20 @@ def test_a_new_row_is_all_that_a_new_activation_takes(softsign, dtype):
     eps = np.finfo(dtype).eps
     np.testing.assert_allclose(value, ref_value, rtol=20 * eps)
     np.testing.assert_allclose(gradient, ref_gradient, rtol=0, atol=20 * eps)
+
+
+@pytest.mark.parametrize("parameter", [0.5, 2.0])
+def test_a_new_row_is_an_estimators_activation(softsign, parameter):
+    """By its name, and with another parameter in one layer of two."""
+    X, y, _ = make_problem(BASE, 60, np.float64)
+    estimator = MLPClassifier(
+        (7, 5), ("tanh", (softsign, parameter)), max_iter=3, tol=1e9, random_state=0
+    ).fit(X, y[:, 0])
+    hidden = np.tanh(X @ estimator.coefs_[0] + estimator.intercepts_[0])
+    z = hidden @ estimator.coefs_[1] + estimator.intercepts_[1]
+    z = z / (1 + parameter * abs(z)) @ estimator.coefs_[2] + estimator.intercepts_[2]
+    ref = naive.ACTIVATIONS["softmax"](z)
+    np.testing.assert_allclose(estimator.predict_proba(X), ref, rtol=1e-12)
 
 
 def test_only_kernels_of_the_package_are_kept_on_disk(softsign):

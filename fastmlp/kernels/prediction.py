@@ -37,7 +37,7 @@ def predict_outputs(units, parameters, activation, out_activation, X, n_threads=
         Features, units of each hidden layer, outputs.
     parameters : array in scikit-learn's packing
         `OVERREAD` more elements follow it in memory.
-    activation : str, (str, number) or sequence
+    activation : str or tuple
         Of the hidden layers, see `layer_activations`.
     out_activation : str
         A key of OUTPUTS.
@@ -46,13 +46,12 @@ def predict_outputs(units, parameters, activation, out_activation, X, n_threads=
         None: as many as the cores this process may use and the work is worth.
     """
     n, dtype = X.shape[0], parameters.dtype.type
-    activations = layer_activations(activation, len(units) - 2)
     flat = n <= CHUNK_ROWS
     threads = count_threads(units, n, n_threads)
     rows = FEW_ROWS if n <= FEW_ROWS else CHUNK_ROWS * (1 if flat else threads)
     described = describe(X)
     layout, output, flat = _layout(
-        units, activations, out_activation, dtype, rows, flat, is_multiplied(described)
+        units, activation, out_activation, dtype, rows, flat, is_multiplied(described)
     )
     # What is read is written before, and what is never touched costs nothing.
     memory = np.empty(layout.size, dtype)
@@ -111,8 +110,9 @@ def count_threads(units, n, n_threads):
 
 
 @lru_cache(maxsize=256)
-def _layout(units, activations, out_activation, dtype, rows, flat, sparse):
+def _layout(units, activation, out_activation, dtype, rows, flat, sparse):
     """Layout for prediction, the output activation's address, whether it is flat."""
+    activations = layer_activations(activation, len(units) - 2)
     output, traits = OUTPUTS[out_activation], layer_traits(activations)
     by_rows = output is not None and output.by_rows
     keeps_scores = (False,) * (len(units) - 1)
