@@ -299,7 +299,7 @@ def test_a_new_row_is_an_estimators_activation(softsign, parameter):
     """By its name, and with another parameter in one layer of two."""
     X, y, _ = make_problem(BASE, 60, np.float64)
     estimator = MLPClassifier(
-        (7, 5), ("tanh", (softsign, parameter)), max_iter=3, tol=1e9, random_state=0
+        (7, 5), ("tanh", (softsign, parameter)), tol=1e9, random_state=0
     ).fit(X, y[:, 0])
     hidden = np.tanh(X @ estimator.coefs_[0] + estimator.intercepts_[0])
     z = hidden @ estimator.coefs_[1] + estimator.intercepts_[1]
