@@ -41,6 +41,7 @@ from fastmlp._training import (
 from fastmlp._validation import (
     as_float,
     as_rows,
+    check_activation,
     combined_weights,
     hidden_units,
 )
@@ -97,7 +98,7 @@ class BaseMLP(HiddenFeatures, ParametersMixin, ValidationMixin, BaseEstimator, A
             "array-like",
             Interval(Integral, 1, None, closed="left"),
         ],
-        "activation": [StrOptions({"identity", "logistic", "tanh", "relu"})],
+        "activation": [str, "array-like"],
         "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [
@@ -227,6 +228,7 @@ class BaseMLP(HiddenFeatures, ParametersMixin, ValidationMixin, BaseEstimator, A
     def _learn(self, X, y, sample_weight, incremental, validation=(None, None, None)):
         """Fit, or go on fitting; by one epoch if `incremental`."""
         hidden = hidden_units(self.hidden_layer_sizes)
+        self._activations(len(hidden))
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         anew = not (hasattr(self, "coefs_") and (incremental or self.warm_start))
@@ -263,13 +265,12 @@ class BaseMLP(HiddenFeatures, ParametersMixin, ValidationMixin, BaseEstimator, A
             self._fit_stochastic(
                 sample.data, *split, network, target, random_state, incremental
             )
-        self._set_network(network, target)
+        self._set_fitted(network, target)
         return self
 
-    def _set_network(self, network, target):
+    def _set_fitted(self, network, target):
         """Set the attributes that prediction reads."""
-        self._network = network
-        self.coefs_, self.intercepts_ = list(network.coefs), list(network.intercepts)
+        self._set_network(network)
         self.n_layers_ = len(network.units)
         self.n_outputs_ = target.n_outputs
         self.out_activation_ = target.pairing.out_activation
@@ -394,11 +395,32 @@ class BaseMLP(HiddenFeatures, ParametersMixin, ValidationMixin, BaseEstimator, A
     # -- pieces of fitting -----------------------------------------------------------
 
     def _current_network(self):
-        """Return the network of `coefs_` and `intercepts_`, which may have been set."""
+        """Return the network of `coefs_` and so on, which may have been set."""
         network = getattr(self, "_network", None)
-        if network is None or not network.holds(self.coefs_, self.intercepts_):
-            network = Network.from_arrays(self.coefs_, self.intercepts_)
+        if network is None or not self._is_current(network):
+            network = Network.from_arrays(
+                self.coefs_,
+                self.intercepts_,
+                self._activations(max(0, len(self.coefs_) - 1)),
+                # Estimators that were pickled before there were slopes have none.
+                getattr(self, "slopes_", None),
+            )
         return network
+
+    def _set_network(self, network):
+        self._network = network
+        self.coefs_, self.intercepts_ = list(network.coefs), list(network.intercepts)
+        self.slopes_ = list(network.slopes)
+
+    def _is_current(self, network):
+        """Return whether the fitted attributes and `activation` are the network's."""
+        slopes = getattr(self, "slopes_", None)
+        return network.holds(
+            self.coefs_, self.intercepts_, slopes
+        ) and network.activations == self._activations(len(network.units) - 2)
+
+    def _activations(self, n_hidden):
+        return check_activation(self.activation, n_hidden, type(self).__name__)
 
     def _continued_network(self, units):
         """Return the current network if it suits data and hidden layers.
@@ -431,7 +453,7 @@ class BaseMLP(HiddenFeatures, ParametersMixin, ValidationMixin, BaseEstimator, A
     def _engine(self, network, pairing, **training):
         return Engine(
             network.units,
-            self.activation,
+            network.activations,
             pairing.out_activation,
             pairing.loss,
             network.dtype,
@@ -555,7 +577,7 @@ class BaseMLP(HiddenFeatures, ParametersMixin, ValidationMixin, BaseEstimator, A
             or not X.flags.c_contiguous
             or "feature_names_in_" in state
             or self.dtype not in (None, X.dtype.name)
-            or not network.holds(self.coefs_, self.intercepts_)
+            or not self._is_current(network)
             # Overflows here are rare, and scikit-learn then looks closer.
             or not math.isfinite(np.add.reduce(X, axis=None))
         ):
@@ -566,7 +588,7 @@ class BaseMLP(HiddenFeatures, ParametersMixin, ValidationMixin, BaseEstimator, A
         return predict_outputs(
             network.units,
             network.parameters,
-            self.activation,
+            network.activations,
             self.out_activation_,
             X,
             self.n_threads,
@@ -594,16 +616,12 @@ class BaseMLP(HiddenFeatures, ParametersMixin, ValidationMixin, BaseEstimator, A
         super().__setstate__(state)
         if "_optimizer" in vars(self):
             self._optimizer = OptimizerState(**self._optimizer)
-        coefs, intercepts = (
-            getattr(self, "coefs_", ()),
-            getattr(self, "intercepts_", ()),
-        )
-        arrays = [*coefs, *intercepts]
+        arrays = [*getattr(self, "coefs_", ()), *getattr(self, "intercepts_", ())]
         # Weights that were mapped from a file stay there.
         if arrays and all(type(array) is np.ndarray for array in arrays):
-            self._network = Network.from_arrays(coefs, intercepts)
-            self.coefs_ = list(self._network.coefs)
-            self.intercepts_ = list(self._network.intercepts)
+            # What does not fit together, or not `activation`, is for the first use.
+            with contextlib.suppress(ValueError):
+                self._set_network(self._current_network())
 
     def __sklearn_tags__(self):
         """Return scikit-learn's tags: sparse X is accepted."""

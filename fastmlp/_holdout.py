@@ -231,11 +231,11 @@ class ValidationMixin:
             return lambda engine, loss: self._score_outputs(
                 engine.predict(X, rows=rows), y, weight
             )
-        current = Network.empty(network.units, network.dtype)
+        current = Network.empty(network.units, network.dtype, network.activations)
         estimator = object.__new__(type(self))
         vars(estimator).update(vars(self))
         # The scorer is given arrays.
         vars(estimator).pop("feature_names_in_", None)
-        estimator._set_network(current, target)
+        estimator._set_fitted(current, target)
         X = X if rows is None else X[rows]
         return scorer_score(self.scoring, estimator, current, X, y, weight)

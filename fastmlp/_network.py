@@ -1,10 +1,14 @@
 """Layer shapes, the flat parameter buffer and its views, and the initial weights."""
 
-import itertools
-
 import numpy as np
 
-from fastmlp.kernels import OVERREAD
+from fastmlp.kernels import (
+    OVERREAD,
+    count_parameters,
+    layer_activations,
+    layer_traits,
+    split_flat,
+)
 
 
 def glorot_uniform(random_state, fan_in, fan_out, activation):
@@ -19,7 +23,7 @@ def glorot_uniform(random_state, fan_in, fan_out, activation):
     fan_in, fan_out : int
         Units on the two sides of the layer.
     activation : str
-        Name of the hidden activation.
+        Name of the layer's activation; for the output layer, of the last hidden one's.
 
     Returns
     -------
@@ -113,10 +117,12 @@ INITIALIZERS = {
 
 
 class Network:
-    """Weights and biases of a chain of fully connected layers in one flat buffer.
+    """Parameters of a chain of fully connected layers in one flat buffer.
 
-    The buffer holds the weights of all layers, each (fan_in, fan_out) in C order, then
-    the biases of all layers: scikit-learn's packing.
+    The buffer holds the weights of all layers, each (fan_in, columns) in C order, then
+    the biases of all layers, scikit-learn's packing; then the trained slopes of all
+    layers that have any. There is a column per unit, with maxout k of them: piece p of
+    unit j is column ``p * n_units + j``.
 
     Parameters
     ----------
@@ -124,39 +130,38 @@ class Network:
         Units per layer: features, hidden layers, outputs.
     parameters : (n_parameters,) float array, C-contiguous and writable
         The buffer; not copied. OVERREAD more elements follow it in memory.
+    activation : str, (str, number) or sequence, default="identity"
+        Of the hidden layers, see `fastmlp.kernels.layer_activations`.
 
     Attributes
     ----------
     units : tuple of int
+    activations : tuple of (name, parameter)
+        Of the hidden layers.
     parameters : (n_parameters,) float array
-    coefs : tuple of (fan_in, fan_out) arrays
+    coefs : tuple of (fan_in, columns) arrays
         Writable views of `parameters`.
-    intercepts : tuple of (fan_out,) arrays
+    intercepts : tuple of (columns,) arrays
         Writable views of `parameters`.
+    slopes : tuple of (n_units,) arrays
+        Writable views of `parameters`, one entry per hidden layer; None where the
+        activation has no trained parameter.
     """
 
-    def __init__(self, units, parameters):
+    def __init__(self, units, parameters, activation="identity"):
         self.units = tuple(units)
+        self.activations = layer_activations(activation, len(self.units) - 2)
         self.parameters = parameters
-        shapes = list(itertools.pairwise(self.units))
-        shapes += [(fan_out,) for fan_out in self.units[1:]]
-        sizes = [int(np.prod(shape)) for shape in shapes]
-        ends = itertools.accumulate(sizes)
-        views = [
-            parameters[end - size : end].reshape(shape)
-            for end, size, shape in zip(ends, sizes, shapes, strict=True)
-        ]
-        self.coefs = tuple(views[: len(self.units) - 1])
-        self.intercepts = tuple(views[len(self.units) - 1 :])
+        views = split_flat(parameters, self.units, layer_traits(self.activations))
+        self.coefs, self.intercepts, self.slopes = map(tuple, views)
 
     @classmethod
-    def empty(cls, units, dtype):
+    def empty(cls, units, dtype, activation="identity"):
         """Return a network whose parameters are not yet set."""
-        # Python integers: the product of two widths may pass 2**31.
-        pairs = itertools.pairwise([int(n) for n in units])
-        n_parameters = sum((fan_in + 1) * fan_out for fan_in, fan_out in pairs)
+        activations = layer_activations(activation, len(units) - 2)
+        n_parameters = count_parameters(units, layer_traits(activations))
         buffer = np.empty(n_parameters + OVERREAD, dtype)
-        return cls(units, buffer[:n_parameters])
+        return cls(units, buffer[:n_parameters], activations)
 
     @classmethod
     def initial(
@@ -168,13 +173,15 @@ class Network:
         init="glorot_uniform",
         init_scale=1.0,
     ):
-        """Return a network with random weights, drawn layer by layer.
+        """Return a network with random weights, drawn layer by layer, piece by piece.
+
+        Slopes start from the activation's parameter.
 
         Parameters
         ----------
         units : sequence of int
-        activation : str
-            Name of the hidden activation.
+        activation : str, (str, number) or sequence
+            Of the hidden layers, see `fastmlp.kernels.layer_activations`.
         random_state : numpy.random.RandomState
         dtype : numpy dtype
             The drawn float64 numbers are rounded to it.
@@ -183,22 +190,35 @@ class Network:
         init_scale : float
             Multiplies the drawn weights, not the biases.
         """
-        network = cls.empty(units, dtype)
+        network = cls.empty(units, dtype, activation)
         draw = INITIALIZERS[init]
-        for W, b in zip(network.coefs, network.intercepts, strict=True):
-            weights, b[...] = draw(random_state, *W.shape, activation)
-            W[...] = init_scale * weights
+        names = [name for name, _ in network.activations]
+        # Without hidden layers scikit-learn goes by the name that nothing else uses.
+        names += names[-1:] or [activation if isinstance(activation, str) else "relu"]
+        for name, fan_out, W, b in zip(
+            names, network.units[1:], network.coefs, network.intercepts, strict=True
+        ):
+            for start in range(0, b.size, fan_out):
+                piece = slice(start, start + fan_out)
+                weights, b[piece] = draw(random_state, len(W), fan_out, name)
+                W[:, piece] = init_scale * weights
+        network.start_slopes()
         return network
 
     @classmethod
-    def from_arrays(cls, coefs, intercepts):
-        """Return a network holding copies of the given weights and biases.
+    def from_arrays(cls, coefs, intercepts, activation="identity", slopes=None):
+        """Return a network holding copies of the given weights, biases and slopes.
 
         Parameters
         ----------
-        coefs : sequence of (fan_in, fan_out) array-likes
-        intercepts : sequence of (fan_out,) array-likes
+        coefs : sequence of (fan_in, columns) array-likes
+        intercepts : sequence of (columns,) array-likes
             Any layout; the network is float32 if all arrays are, otherwise float64.
+        activation : str, (str, number) or sequence, default="identity"
+            Of the hidden layers, see `fastmlp.kernels.layer_activations`.
+        slopes : sequence of (n_units,) array-likes or None, default=None
+            One entry per hidden layer. Where there is none and the activation has
+            slopes, they start from its parameter.
 
         Raises
         ------
@@ -207,40 +227,78 @@ class Network:
         """
         coefs = [np.asarray(W) for W in coefs]
         intercepts = [np.asarray(b) for b in intercepts]
-        units = chain_units(coefs, intercepts)
+        activations = layer_activations(activation, max(0, len(coefs) - 1))
+        units = chain_units(coefs, intercepts, layer_traits(activations))
         dtype = np.result_type(*coefs, *intercepts)
-        network = cls.empty(units, np.float32 if dtype == np.float32 else np.float64)
+        dtype = np.float32 if dtype == np.float32 else np.float64
+        network = cls.empty(units, dtype, activations)
         for view, array in zip(network.coefs, coefs, strict=True):
             view[...] = array
         for view, array in zip(network.intercepts, intercepts, strict=True):
             view[...] = array
+        network.start_slopes(slopes)
         return network
+
+    def start_slopes(self, slopes=None):
+        """Set the slopes from arrays, or where there are none from the parameter.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many arrays as hidden layers, or one has not as many
+            elements as the layer has units.
+        """
+        if slopes is None:
+            slopes = (None,) * len(self.slopes)
+        if len(slopes) != len(self.slopes):
+            raise ValueError(
+                f"slopes_ has {len(slopes)} entries and there are {len(self.slopes)} "
+                "hidden layers: one per hidden layer is needed, or None."
+            )
+        for i, (view, array) in enumerate(zip(self.slopes, slopes, strict=True)):
+            if view is None:
+                continue
+            if array is None:
+                view[...] = self.activations[i][1]
+                continue
+            array = np.asarray(array)
+            if array.shape != view.shape or array.dtype.kind not in "fiub":
+                raise ValueError(
+                    f"slopes_[{i}] must hold {view.size} real numbers, one per unit, "
+                    f"got shape {array.shape} and dtype {array.dtype}."
+                )
+            view[...] = array
 
     @property
     def dtype(self):
         """Type of the parameters."""
         return self.parameters.dtype
 
-    def holds(self, coefs, intercepts):
+    def holds(self, coefs, intercepts, slopes=None):
         """Return whether the arrays are this network's own views: no array is read."""
+        slopes = self.slopes if slopes is None else slopes
         return (
             len(coefs) == len(self.coefs)
             and len(intercepts) == len(self.intercepts)
+            and len(slopes) == len(self.slopes)
             and all(W is view for W, view in zip(coefs, self.coefs, strict=True))
             and all(b is v for b, v in zip(intercepts, self.intercepts, strict=True))
+            and all(s is view for s, view in zip(slopes, self.slopes, strict=True))
         )
 
     def astype(self, dtype):
         """Return this network if it has the dtype, otherwise a converted copy."""
         if self.dtype == dtype:
             return self
-        converted = Network.empty(self.units, dtype)
+        converted = Network.empty(self.units, dtype, self.activations)
         converted.parameters[...] = self.parameters
         return converted
 
 
-def chain_units(coefs, intercepts):
+def chain_units(coefs, intercepts, traits):
     """Return the units per layer of a chain of weights and biases.
+
+    `traits` says how many columns per unit each layer has.
 
     Raises
     ------
@@ -265,9 +323,18 @@ def chain_units(coefs, intercepts):
                 f"intercepts_[{i}] has {b.shape[0]} elements but coefs_[{i}] has shape "
                 f"{W.shape}: one bias per column is needed."
             )
-        if i > 0 and W.shape[0] != coefs[i - 1].shape[1]:
+        pieces = traits[i].pieces
+        if W.shape[1] % pieces:
+            raise ValueError(
+                f"coefs_[{i}] has shape {W.shape}: maxout with {pieces} pieces needs a "
+                "multiple of as many columns."
+            )
+        pieces_before = traits[i - 1].pieces if i > 0 else 1
+        if i > 0 and W.shape[0] * pieces_before != coefs[i - 1].shape[1]:
             raise ValueError(
                 f"coefs_[{i}] has shape {W.shape} but coefs_[{i - 1}] has shape "
-                f"{coefs[i - 1].shape}: rows must equal the columns before."
+                f"{coefs[i - 1].shape}: rows must equal the columns before"
+                f"{'' if pieces_before == 1 else f' over {pieces_before} pieces'}."
             )
-    return (coefs[0].shape[0], *(W.shape[1] for W in coefs))
+    widths = [W.shape[1] // t.pieces for W, t in zip(coefs, traits, strict=True)]
+    return (coefs[0].shape[0], *widths)

@@ -6,7 +6,10 @@ import operator
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import _check_sample_weight
+
+from fastmlp.kernels import layer_activations
 
 
 def did_you_mean(name, known):
@@ -46,6 +49,23 @@ def hidden_units(hidden_layer_sizes):
     if any(size <= 0 for size in units):
         raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
     return units
+
+
+def check_activation(activation, n_hidden, estimator):
+    """Return (name, parameter) of each hidden layer's activation.
+
+    Raises
+    ------
+    InvalidParameterError
+        Which is a ValueError and a TypeError, in scikit-learn's words for the parameter
+        of an estimator of this name.
+    """
+    try:
+        return layer_activations(activation, n_hidden)
+    except (TypeError, ValueError) as error:
+        raise InvalidParameterError(
+            f"The 'activation' parameter of {estimator} is not valid: {error}"
+        ) from None
 
 
 def check_weights(sample_weight, X):

@@ -33,13 +33,28 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     hidden_layer_sizes : array-like of int, default=(100,)
         Units of each hidden layer, from the input to the output. ``()`` has no hidden
         layer: logistic regression.
-    activation : {'identity', 'logistic', 'tanh', 'relu'}, default='relu'
-        Activation of the hidden layers.
+    activation : str, (str, number) tuple, or sequence of these, default='relu'
+        Activation of the hidden layers: a name, a name with a parameter as in
+        ``("leaky_relu", 0.1)``, or a sequence with one of these per hidden layer.
+        With sigmoid(x) = 1 / (1 + exp(-x)):
 
         - 'identity': f(x) = x, a linear bottleneck;
-        - 'logistic': f(x) = 1 / (1 + exp(-x));
+        - 'logistic': f(x) = sigmoid(x);
         - 'tanh': f(x) = tanh(x);
-        - 'relu': f(x) = max(0, x).
+        - 'relu': f(x) = max(0, x);
+        - 'leaky_relu': f(x) = x for x > 0, otherwise c x; parameter c, 0.01;
+        - 'prelu': the same with a trained c per unit, see `slopes_`; the parameter is
+          where it starts, 0.25 [6]_;
+        - 'elu': f(x) = x for x > 0, otherwise c (exp(x) - 1); parameter c, 1.0 [7]_;
+        - 'selu': s times 'elu', s = 1.0507 and c = 1.6733 [8]_;
+        - 'silu' or 'swish': f(x) = x sigmoid(x);
+        - 'gelu': f(x) = x P(x), P the normal distribution's cumulative function [9]_;
+        - 'mish': f(x) = x tanh(log(1 + exp(x)));
+        - 'softplus': f(x) = log(1 + exp(x));
+        - 'hard_swish': f(x) = x min(max(x + 3, 0), 6) / 6;
+        - 'maxout': the largest of k affine functions of the inputs; parameter k, 2
+          [10]_. ``coefs_[i]`` has k columns per unit: all units' first, then all units'
+          second, and so on.
     solver : {'lbfgs', 'sgd', 'adam'}, default='adam'
         How the loss is minimised.
 
@@ -145,6 +160,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Weights of each layer. Like `intercepts_` they may be changed or set.
     intercepts_ : list of (fan_out,) ndarrays
         Biases of each layer.
+    slopes_ : list of (n_units,) ndarrays or None
+        Of each hidden layer the trained slopes of 'prelu', one per unit, which are not
+        penalised; None for other activations. May be changed or set.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -181,6 +199,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
        kernel-based vector machines", JMLR 2, 2001.
     .. [5] C. Szegedy et al., "Rethinking the Inception architecture for computer
        vision", CVPR 2016, section 7.
+    .. [6] K. He, X. Zhang, S. Ren and J. Sun, "Delving deep into rectifiers", ICCV
+       2015, https://arxiv.org/abs/1502.01852
+    .. [7] D.-A. Clevert, T. Unterthiner and S. Hochreiter, "Fast and accurate deep
+       network learning by exponential linear units", ICLR 2016.
+    .. [8] G. Klambauer, T. Unterthiner, A. Mayr and S. Hochreiter, "Self-normalizing
+       neural networks", NeurIPS 2017.
+    .. [9] D. Hendrycks and K. Gimpel, "Gaussian error linear units", 2016,
+       https://arxiv.org/abs/1606.08415
+    .. [10] I. J. Goodfellow, D. Warde-Farley, M. Mirza, A. Courville and Y. Bengio,
+       "Maxout networks", ICML 2013.
 
     Examples
     --------

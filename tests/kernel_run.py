@@ -25,6 +25,7 @@ from tests.guarded import SIDES, guarded
 from tests.networks import (
     BASE,
     KERNELS,
+    MIXED,
     loss_and_gradient,
     make_csr,
     make_parameters,
@@ -116,11 +117,12 @@ def _guarded_settings(side):
 def _predict_outputs(network, n, dtype, side):
     """Predict from parameters in scikit-learn's packing, guarded too."""
     X, _, _ = make_problem(network, n, dtype)
-    units = network["units"]
+    units, activation = network["units"], network["activation"]
     beyond = np.full(OVERREAD, np.nan, dtype)
-    parameters = np.concatenate([make_parameters(units, dtype), beyond])
+    parameters = make_parameters(units, dtype, activation=activation)
+    parameters = np.concatenate([parameters, beyond])
     parameters = guarded(parameters, side)[:-OVERREAD]
-    names = network["activation"], network["out_activation"]
+    names = activation, network["out_activation"]
     return prediction.predict_outputs(units, parameters, *names, X)
 
 
@@ -128,7 +130,9 @@ def _predict(network, n, batch, dtype, form="C", n_threads=1):
     X, _, _ = make_problem(network, n, dtype)
     settings = {"batch_size": batch, "n_threads": n_threads}
     with Engine(**network, dtype=dtype, **settings) as network_engine:
-        network_engine.load(make_parameters(network["units"], dtype))
+        network_engine.load(
+            make_parameters(network["units"], dtype, activation=network["activation"])
+        )
         return network_engine.predict(FORMS[form](X))
 
 
@@ -166,6 +170,20 @@ def _run_tables(dtype, side):
             yield (_predict_outputs(network, n, dtype, side),)
 
 
+def _run_mixed(dtype, side):
+    """Different activations in two hidden layers, with a parameter per unit or pieces.
+
+    The widths lie around the tile's.
+    """
+    tile, width = TILE_ROWS, panel_width(dtype)
+    for mixed, n in itertools.product(MIXED, (1, width - 1, width, width + 1)):
+        network = BASE | {"activation": mixed, "units": (n, n, width + 2 - n % 3, 3)}
+        for form in ("C", "csr"):
+            yield _train(network, "adam", tile + 3, tile, dtype, form, n_threads=2)
+            yield (_predict(network, tile + 3, tile, dtype, form),)
+        yield (_predict_outputs(network, tile + 3, dtype, side),)
+
+
 def _run_sizes(dtype, side):
     """Every size around the tile, every form of X."""
     tile = TILE_ROWS
@@ -190,6 +208,9 @@ def _run_fixed(dtype):
         network = network | {"units": units}
         yield _train(network, rule, 50, 19, dtype)
         yield (_predict(network, 50, 64, dtype, "csr"),)
+    for mixed in MIXED:
+        network = BASE | {"activation": mixed, "units": (33, 65, 17, 2)}
+        yield _train(network, "adam", 50, 19, dtype)
 
 
 def _flat(results):
@@ -213,7 +234,9 @@ def main(path, *names):
         prediction.predict = _fenced(predict, side)
         engine.make_settings = _guarded_settings(side)
         _run_products(dtype, side)
-        runs = itertools.chain(_run_tables(dtype, side), _run_sizes(dtype, side))
+        runs = itertools.chain.from_iterable(
+            run(dtype, side) for run in (_run_tables, _run_mixed, _run_sizes)
+        )
         results[f"{name}-{side}"] = _flat(runs)
         results[f"{name}-agree"] = _flat(_run_fixed(dtype))
     np.savez(path, **results)

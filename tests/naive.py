@@ -4,7 +4,8 @@ Nothing of fastmlp is imported here. Every function takes and returns arrays of 
 dtype and leaves its arguments unchanged. Throughout, `coefs` and `intercepts` are lists
 of the layers' weights `(fan_in, fan_out)` and biases `(fan_out,)`; targets `y` are
 `(n, k)`: k columns, and one column of class indices for softmax outputs and the label
-hinge loss.
+hinge loss. `activation` is a name, (name, parameter), or a list with one of these per
+hidden layer; `slopes` has one array per hidden layer, None for those that train none.
 
 The conventions are scikit-learn's (`sklearn/neural_network/_multilayer_perceptron.py`):
 the penalty is divided by the sum of weights of the minibatch, the reported squared
@@ -20,33 +21,132 @@ import itertools
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.special import expit, softmax, xlogy
+from scipy.special import erfcx, expit, softmax, xlogy
 
+_SELU_ALPHA, _SELU_LAMBDA = 1.6732632423543772, 1.0507009873554805
+
+
+def _bounded(z):
+    """Return z within +-1e3, beyond which its factor is 0: 0 * inf would be NaN."""
+    return np.clip(z, -1e3, 1e3)
+
+
+def _elu(z, alpha=1.0):
+    return np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0)))
+
+
+def _leaky_relu(z, alpha=0.01):
+    return np.where(z > 0, z, alpha * np.minimum(z, 0))
+
+
+def _normal_exponential(z):
+    """Return exp(-z**2 / 2) without rounding z**2, which would show where it is big."""
+    x = np.minimum(np.abs(z), 40)
+    high = x.astype(np.float32).astype(x.dtype)
+    return np.exp(-0.5 * high**2) * np.exp(-0.5 * (x - high) * (x + high))
+
+
+def _normal_cdf(z):
+    tail = 0.5 * erfcx(np.abs(z) / np.sqrt(2)) * _normal_exponential(z)
+    return np.where(z > 0, 1 - tail, tail)
+
+
+def _mish_derivative(z):
+    t = np.tanh(np.logaddexp(0, z))
+    return t + _bounded(z) * (1 - t**2) * expit(z)
+
+
+def _maxout(z, pieces=2):
+    return np.stack(np.split(z, pieces, axis=-1)).max(axis=0)
+
+
+# Values at z, or at z and the parameter.
 ACTIVATIONS = {
     "identity": lambda z: z,
     "logistic": expit,
     "tanh": np.tanh,
     "relu": lambda z: np.maximum(z, 0),
+    "leaky_relu": _leaky_relu,
+    "prelu": lambda z, alpha=0.25: _leaky_relu(z, alpha),
+    "elu": _elu,
+    "selu": lambda z: _SELU_LAMBDA * _elu(z, _SELU_ALPHA),
+    "silu": lambda z: np.maximum(z, -1e3) * expit(z),
+    "swish": lambda z: np.maximum(z, -1e3) * expit(z),
+    "gelu": lambda z: np.maximum(z, -1e3) * _normal_cdf(z),
+    "mish": lambda z: np.maximum(z, -1e3) * np.tanh(np.logaddexp(0, z)),
+    "softplus": lambda z: np.logaddexp(0, z),
+    "hard_swish": lambda z: np.maximum(z, -3) * (np.clip(z + 3, 0, 6) / 6),
+    "maxout": _maxout,
     "exp": np.exp,
     "softmax": lambda z: softmax(z, axis=1),
 }
 
-# Each hidden activation's derivative in z, from its output a.
+# Each hidden activation's derivative in z, from z and the output a, where it is
+# elementwise.
 DERIVATIVES = {
-    "identity": np.ones_like,
-    "logistic": lambda a: a * (1 - a),
-    "tanh": lambda a: 1 - a**2,
-    "relu": lambda a: (a > 0).astype(a.dtype),
+    "identity": lambda z, a: np.ones_like(a),
+    "logistic": lambda z, a: a * (1 - a),
+    "tanh": lambda z, a: 1 - a**2,
+    "relu": lambda z, a: (a > 0).astype(a.dtype),
+    "leaky_relu": lambda z, a, alpha=0.01: np.where(z > 0, 1, alpha),
+    "prelu": lambda z, a, alpha=0.25: np.where(z > 0, 1, alpha),
+    "elu": lambda z, a, alpha=1.0: np.where(z > 0, 1, alpha * np.exp(np.minimum(z, 0))),
+    "selu": lambda z, a: (
+        _SELU_LAMBDA * np.where(z > 0, 1, _SELU_ALPHA * np.exp(np.minimum(z, 0)))
+    ),
+    "silu": lambda z, a: expit(z) * (1 + _bounded(z) * expit(-z)),
+    "swish": lambda z, a: expit(z) * (1 + _bounded(z) * expit(-z)),
+    "gelu": lambda z, a: (
+        _normal_cdf(z) + _bounded(z) * _normal_exponential(z) / np.sqrt(2 * np.pi)
+    ),
+    "mish": lambda z, a: _mish_derivative(z),
+    "softplus": lambda z, a: expit(z),
+    "hard_swish": lambda z, a: np.where(z <= -3, 0, np.where(z >= 3, 1, z / 3 + 0.5)),
 }
 
 
-def forward(X, coefs, intercepts, activation, out_activation):
+def per_layer(activation, n_hidden):
+    """Return (name, parameters) of each hidden layer; parameters is a tuple."""
+    single = isinstance(activation, str) or (
+        isinstance(activation, tuple)
+        and len(activation) == 2
+        and not isinstance(activation[1], str | tuple)
+    )
+    entries = [activation] * n_hidden if single else activation
+    return [(e, ()) if isinstance(e, str) else (e[0], e[1:]) for e in entries]
+
+
+def pieces(activation, n_hidden):
+    """Return the affine pieces per unit of each layer, the output layer's 1."""
+    settings = per_layer(activation, n_hidden)
+    counts = [(*p, 2)[0] if name == "maxout" else 1 for name, p in settings]
+    return [*counts, 1]
+
+
+def forward(X, coefs, intercepts, activation, out_activation, slopes=None):
     """Return the outputs of all layers, the input first."""
     layers = [X]
-    names = [activation] * (len(coefs) - 1) + [out_activation]
-    for W, b, name in zip(coefs, intercepts, names, strict=True):
-        layers.append(ACTIVATIONS[name](layers[-1] @ W + b))
+    settings = [*per_layer(activation, len(coefs) - 1), (out_activation, ())]
+    for i, (name, parameters) in enumerate(settings):
+        if name == "prelu" and slopes is not None:
+            parameters = (slopes[i],)
+        z = layers[-1] @ coefs[i] + intercepts[i]
+        layers.append(ACTIVATIONS[name](z, *parameters))
     return layers
+
+
+def activation_backward(delta, z, a, name, parameters, slope=None):
+    """Return the gradients in z and in the slopes, from the one in a."""
+    if name == "maxout":
+        shape = (*delta.shape[:-1], -1, delta.shape[-1])
+        winner = z.reshape(shape).argmax(axis=-2, keepdims=True)
+        routed = np.zeros_like(z).reshape(shape)
+        np.put_along_axis(routed, winner, delta[..., None, :], axis=-2)
+        return routed.reshape(z.shape), None
+    if slope is None:
+        return delta * DERIVATIVES[name](z, a, *parameters), None
+    slope_gradient = (delta * np.minimum(z, 0)).sum(axis=0)
+    return delta * DERIVATIVES[name](z, a, slope), slope_gradient
 
 
 def target_matrix(y, out_activation, n_outputs, loss="log_loss", smoothing=0.0):
@@ -165,19 +265,27 @@ def loss(losses, coefs, alpha, weight):
     return (np.dot(weight, losses) + penalty(coefs, alpha)) / weight.sum()
 
 
-def backward(layers, delta, coefs, alpha, activation, weight):
-    """Return the gradients of the loss in coefs and in intercepts, two lists.
+def backward(layers, delta, coefs, intercepts, alpha, activation, weight, slopes=None):
+    """Return the gradients of the loss in coefs, intercepts and slopes, three lists.
 
     `delta` is each row's derivative of its loss in the scores.
     """
     delta = delta * weight[:, None]
-    coef_grads, intercept_grads = [], []
+    settings = per_layer(activation, len(coefs) - 1)
+    slopes = slopes or [None] * len(settings)
+    coef_grads, intercept_grads, slope_grads = [], [], []
     for i in range(len(coefs) - 1, -1, -1):
         coef_grads.insert(0, (layers[i].T @ delta + alpha * coefs[i]) / weight.sum())
         intercept_grads.insert(0, delta.sum(axis=0) / weight.sum())
         if i > 0:
-            delta = (delta @ coefs[i].T) * DERIVATIVES[activation](layers[i])
-    return coef_grads, intercept_grads
+            z = layers[i - 1] @ coefs[i - 1] + intercepts[i - 1]
+            delta, slope_grad = activation_backward(
+                delta @ coefs[i].T, z, layers[i], *settings[i - 1], slopes[i - 1]
+            )
+            if slope_grad is not None:
+                slope_grad = slope_grad / weight.sum()
+            slope_grads.insert(0, slope_grad)
+    return coef_grads, intercept_grads, slope_grads
 
 
 def sgd_step(p, gradient, velocity, learning_rate, momentum=0.0, nesterov=False):
@@ -196,18 +304,37 @@ def adam_step(p, gradient, m, v, t, learning_rate, beta_1, beta_2, epsilon):
     return p - rate * m / (np.sqrt(v) + epsilon), m, v
 
 
-def pack(coefs, intercepts):
-    """Return all parameters in one flat vector: weights first, then biases."""
-    return np.concatenate([np.ravel(a) for a in [*coefs, *intercepts]])
+def pack(coefs, intercepts, slopes=()):
+    """Return all parameters in one flat vector: weights first, biases, then slopes."""
+    arrays = [*coefs, *intercepts, *slopes]
+    return np.concatenate([np.ravel(a) for a in arrays if a is not None])
 
 
-def unpack(parameters, units):
-    """Return (coefs, intercepts) as copies of their parts of a flat vector."""
-    shapes = [*itertools.pairwise(units), *((k,) for k in units[1:])]
-    ends = np.cumsum([np.prod(shape) for shape in shapes])
-    parts = np.split(parameters, ends[:-1])
-    arrays = [a.reshape(s).copy() for a, s in zip(parts, shapes, strict=True)]
-    return arrays[: len(units) - 1], arrays[len(units) - 1 :]
+def shapes(units, activation="relu"):
+    """Return the shapes of coefs, intercepts and slopes, None for no slopes."""
+    counts = pieces(activation, len(units) - 2)
+    pairs = itertools.pairwise(units)
+    coefs = [(n, m * k) for (n, m), k in zip(pairs, counts, strict=True)]
+    settings = per_layer(activation, len(units) - 2)
+    slopes = [
+        (m,) if name == "prelu" else None
+        for m, (name, _) in zip(units[1:-1], settings, strict=True)
+    ]
+    return coefs, [(columns,) for _, columns in coefs], slopes
+
+
+def unpack(parameters, units, activation="relu"):
+    """Return (coefs, intercepts, slopes) as copies of their parts of a flat vector."""
+    at = 0
+    lists = []
+    for group in shapes(units, activation):
+        lists.append([])
+        for shape in group:
+            size = 0 if shape is None else int(np.prod(shape))
+            part = parameters[at : at + size].copy()
+            lists[-1].append(None if shape is None else part.reshape(shape))
+            at += size
+    return lists
 
 
 def dense_rows(X, rows, dtype):
@@ -272,8 +399,8 @@ class NaiveEngine:
         self.units, self.dtype = tuple(units), np.dtype(dtype)
         self.activation, self.out_activation = activation, out_activation
         self.loss, self.batch_size, self.optimizer = loss, batch_size, optimizer
-        pairs = itertools.pairwise(units)
-        self.n_parameters = sum((fan_in + 1) * fan_out for fan_in, fan_out in pairs)
+        all_shapes = itertools.chain(*shapes(units, activation))
+        self.n_parameters = sum(int(np.prod(s)) for s in all_shapes if s is not None)
 
     def __enter__(self):
         """Return the engine."""
@@ -304,21 +431,25 @@ class NaiveEngine:
     def predict(self, X, rows=None):
         """Return the outputs of X, or of some of its rows."""
         rows = np.arange(X.shape[0]) if rows is None else rows
-        coefs, intercepts = unpack(self.parameters, self.units)
+        coefs, intercepts, slopes = unpack(self.parameters, self.units, self.activation)
         X = dense_rows(X, rows, self.dtype)
-        return forward(X, coefs, intercepts, self.activation, self.out_activation)[-1]
+        names = self.activation, self.out_activation
+        return forward(X, coefs, intercepts, *names, slopes)[-1]
 
     def _loss_gradient(self, data, rows, alpha):
-        coefs, intercepts = unpack(self.parameters, self.units)
+        coefs, intercepts, slopes = unpack(self.parameters, self.units, self.activation)
         y = data.y[rows]
         weight = data.sample_weight
         weight = np.ones(len(y), self.dtype) if weight is None else weight[rows]
         X = dense_rows(data.X, rows, self.dtype)
-        layers = forward(X, coefs, intercepts, self.activation, self.out_activation)
+        names = self.activation, self.out_activation
+        layers = forward(X, coefs, intercepts, *names, slopes)
         losses, deltas = losses_and_deltas(
             y, layers[-1], self.loss, self.out_activation, self.loss_settings
         )
-        gradients = backward(layers, deltas, coefs, alpha, self.activation, weight)
+        gradients = backward(
+            layers, deltas, coefs, intercepts, alpha, self.activation, weight, slopes
+        )
         return float(loss(losses, coefs, alpha, weight)), pack(*gradients)
 
     def loss_gradient(self, data, alpha, gradient):

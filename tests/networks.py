@@ -4,15 +4,13 @@ A row that joins one of the tables is covered by itself where these lists are us
 fails by name where a reference for it is missing.
 """
 
-import itertools
-
 import numpy as np
 from scipy import sparse
 
 from fastmlp.kernels import ACTIVATIONS, LOSSES, Data, Engine, Optimizer
 from fastmlp.kernels._optimizers import RULES
 from fastmlp.kernels._simd import TILE_ROWS, lanes, panel_width
-from tests.naive import NaiveData, NaiveEngine, NaiveOptimizer
+from tests.naive import NaiveData, NaiveEngine, NaiveOptimizer, shapes
 
 DTYPES = [np.float32, np.float64]
 KERNELS = (Engine, Data, Optimizer)
@@ -31,6 +29,17 @@ _SETTINGS = {
     "nesterov": ("sgd", _SGD | {"momentum": 0.9, "nesterov": True}),
     "adam": ("adam", _ADAM),
 }
+
+# Activations of networks with two hidden layers, different ones, with parameters.
+MIXED = [
+    ("leaky_relu", "gelu"),
+    (("elu", 1.5), "prelu"),
+    ("prelu", ("leaky_relu", 0.1)),
+    (("maxout", 3), "prelu"),
+    ("prelu", "maxout"),
+    ("maxout", ("maxout", 4)),
+    ("identity", "softplus"),
+]
 
 # What every comparison starts from; tests vary one or two of them at a time.
 BASE = {
@@ -96,16 +105,18 @@ def make_problem(network, n, dtype, *, weighted=False, seed=0):
     return X, y, weight
 
 
-def make_parameters(units, dtype, seed=1):
+def make_parameters(units, dtype, seed=1, activation="relu"):
     """Return parameters of a size that saturates nothing, in scikit-learn's packing.
 
     The same numbers in both dtypes.
     """
     rng = np.random.default_rng(seed)
-    pairs = list(itertools.pairwise(units))
+    pairs, _, slopes = shapes(units, activation)
     weights = [rng.standard_normal(n * m) / np.sqrt(n) for n, m in pairs]
     biases = [0.3 * rng.standard_normal(m) for _, m in pairs]
-    return np.concatenate([*weights, *biases]).astype(np.float32).astype(dtype)
+    slopes = [rng.uniform(-0.2, 0.8, shape) for shape in slopes if shape]
+    drawn = np.concatenate([*weights, *biases, *slopes])
+    return drawn.astype(np.float32).astype(dtype)
 
 
 def _sparse(data):
@@ -125,7 +136,7 @@ def run_epochs(
     """Train and return losses, parameters, moments, predictions as one tuple."""
     make_engine, make_data, optimizer_kind = kinds
     X, y, weight = problem
-    units = network["units"]
+    units, activation = network["units"], network["activation"]
     data = make_data(X, y, weight)
     with make_engine(
         **_sparse(data),
@@ -135,7 +146,7 @@ def run_epochs(
         optimizer=make_optimizer(rule, optimizer_kind),
         n_threads=n_threads,
     ) as engine:
-        engine.load(make_parameters(units, dtype))
+        engine.load(make_parameters(units, dtype, activation=activation))
         rng = np.random.default_rng(2)
         losses = [
             engine.train_epoch(data, rng.permutation(len(y)), alpha)
@@ -152,7 +163,9 @@ def loss_and_gradient(kinds, network, dtype, problem, alpha, **settings):
     make_engine, make_data, _ = kinds
     data = make_data(*problem)
     with make_engine(**network, **_sparse(data), dtype=dtype, **settings) as engine:
-        engine.load(make_parameters(network["units"], dtype))
+        engine.load(
+            make_parameters(network["units"], dtype, activation=network["activation"])
+        )
         gradient = np.empty(engine.n_parameters, dtype)
         value = engine.loss_gradient(data, alpha, gradient)
     return value, gradient

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sklearn.utils._param_validation import InvalidParameterError
 
 from .comparing import COMPUTED, REFERENCE
 
@@ -77,7 +78,6 @@ WEIGHTS = {
 }
 PARAMETERS = {
     "hidden_layer_sizes": [0, -1, (5, 0), (5, -1), "ten", None],
-    "activation": ["swish", None],
     "solver": ["newton", 3],
     "alpha": [-1.0, "much"],
     "batch_size": [0, -1, 2.5, "all"],
@@ -99,6 +99,28 @@ PARAMETERS = {
     "epsilon": [0.0],
     "n_iter_no_change": [0, 2.5],
     "max_fun": [0],
+}
+
+
+# Each as 'activation' with two hidden layers, and what is said of it.
+ACTIVATIONS = {
+    "relo": "'relo' is not known, did you mean 'relu'? There are 'identity', 'log",
+    ("tanh", "gellu"): "'gellu' is not known, did you mean 'gelu'?",
+    ("tanh",): "it has 1 entries and there are 2 hidden layers",
+    ("tanh", "relu", "relu"): "it has 3 entries and there are 2 hidden layers",
+    ("tanh", 1.0): "'tanh' has no parameter, got 1.0",
+    ("tanh", ("selu", 1.0)): "'selu' has no parameter, got 1.0",
+    ("elu", -1.0): "the parameter of 'elu' must be at least 0 and finite, got -1.0",
+    ("leaky_relu", np.inf): "'leaky_relu' must be at least 0 and finite, got inf",
+    ("leaky_relu", np.nan): "'leaky_relu' must be at least 0 and finite, got nan",
+    ("elu", True): "the parameter of 'elu' must be a number, got True",
+    (("elu", "1"), "relu"): "('elu', '1') is neither a name nor (name, parameter)",
+    ("maxout", 2.0): "the parameter of 'maxout' must be an integer, got 2.0",
+    ("maxout", 1): "the parameter of 'maxout' must be at least 2",
+    (3, "relu"): "3 is neither a name nor (name, parameter)",
+    (None, None): "None is neither a name nor (name, parameter)",
+    None: "must be an instance of 'str' or an array-like. Got None instead.",
+    3: "must be an instance of 'str' or an array-like. Got 3 instead.",
 }
 
 
@@ -169,6 +191,19 @@ def target(kind, y):
 CASES = {
     ("classifier", name): case for name, case in (BOTH_DATA | CLASS_DATA).items()
 } | {("regressor", name): case for name, case in (BOTH_DATA | REAL_DATA).items()}
+
+
+@pytest.mark.parametrize("kind", ["classifier", "regressor"])
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+def test_activations(activation, kind):
+    """Refused with the error that scikit-learn has for a parameter."""
+    estimator = make(COMPUTED, kind, hidden_layer_sizes=(3, 2), activation=activation)
+    with pytest.raises(InvalidParameterError) as raised:
+        estimator.fit(X, Y_CLASS if kind == "classifier" else Y_REAL)
+    words = f"The 'activation' parameter of {type(estimator).__name__} "
+    assert str(raised.value).startswith(words)
+    assert ACTIVATIONS[activation] in str(raised.value)
+    assert set(vars(estimator)) == set(estimator.get_params())
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -5,18 +5,30 @@ import itertools
 import numpy as np
 import pytest
 
-from fastmlp.kernels._layout import LAYER, PLAN, UNIT, Layout
+from fastmlp.kernels._activations import Traits
+from fastmlp.kernels._layout import LAYER, PLAN, UNIT, Layout, split_flat
 from fastmlp.kernels._simd import TILE_PARTS, TILE_ROWS, panel_width
 from tests.networks import DTYPES
 
 SHAPES = [(1, 1), (3, 2), (7, 33, 5), (65, 16, 31, 1), (5, 1, 64, 65, 2)]
 
+# What the activations of the hidden layers ask for, in turn.
+KINDS = {
+    "plain": [Traits(keeps_scores=True)],
+    "slopes": [Traits(keeps_scores=True, slopes=True)],
+    "pieces": [Traits(pieces=3)],
+    "mixed": [Traits(pieces=2), Traits(), Traits(keeps_scores=True, slopes=True)],
+}
+kinds = pytest.mark.parametrize("kind", KINDS)
 
-def _layout(units, dtype, rows=9, n_moments=2, n_threads=3, **settings):
-    keeps_scores = (True,) * (len(units) - 2) + (False,)
+
+def _layout(units, dtype, rows=9, n_moments=2, n_threads=3, kind="plain", **settings):
+    n_hidden = len(units) - 2
+    traits = [*itertools.islice(itertools.cycle(KINDS[kind]), n_hidden), Traits()]
+    keeps_scores = [trait.keeps_scores for trait in traits]
     return Layout(
         units, dtype, rows, keeps_scores, n_moments=n_moments, n_threads=n_threads,
-        **settings,
+        traits=tuple(traits), **settings,
     )  # fmt: skip
 
 
@@ -34,8 +46,14 @@ def _regions(layout, n_threads):
         else:
             size = layer["in_panels"] * width * columns
             regions.append((layer["transposed"], size))
-        names = ("outputs", "scores", "deltas")
+        names = ("scores", "deltas", "products")
         regions += [(layer[name], layer["out_panels"] * block) for name in names]
+        panels = layer["out_panels"] // layer["pieces"]
+        names = ("outputs", "output_deltas")
+        regions += [(layer[name], panels * block) for name in names]
+        if layer["slopes"] >= 0:
+            regions.append((layer["slopes"], columns))
+            regions.append((layer["slope_deltas"], panels * block))
     for i in range(layout.n_moments):
         start = layout.moments + i * layout.n_parameters
         regions.append((start, layout.n_parameters))
@@ -51,9 +69,10 @@ def _regions(layout, n_threads):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@kinds
 @pytest.mark.parametrize("units", SHAPES)
-def test_regions_do_not_overlap(units, dtype):
-    layout = _layout(units, dtype)
+def test_regions_do_not_overlap(units, kind, dtype):
+    layout = _layout(units, dtype, kind=kind)
     end = 0
     for start, size in _regions(layout, 3):
         assert start >= end
@@ -63,24 +82,38 @@ def test_regions_do_not_overlap(units, dtype):
     assert layout.layers["deltas"][-1] == layout.layers["outputs"][-1]
     for above, below in zip(layout.layers[1:], layout.layers, strict=False):
         assert above["inputs"] == below["outputs"]
-        assert above["input_deltas"] == below["deltas"]
+        assert above["input_deltas"] == below["output_deltas"]
+        assert (below["deltas"] == below["output_deltas"]) == (below["pieces"] == 1)
+
+
+def _places(layer, weights, width):
+    """Return the row of each weight, and its column in the layer's panels."""
+    i, j = np.indices(weights.shape)
+    per_piece = weights.shape[1] // layer["pieces"]
+    return i, j + j // per_piece * (-per_piece % width)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@kinds
 @pytest.mark.parametrize("units", SHAPES)
-def test_parameters_are_where_the_docstring_says(units, dtype):
-    layout = _layout(units, dtype)
+def test_parameters_are_where_the_docstring_says(units, kind, dtype):
+    layout = _layout(units, dtype, kind=kind)
     flat = np.arange(1, layout.n_flat + 1, dtype=dtype)
     memory = layout.allocate()
     layout.pack(flat, memory)
     width = layout.width
     for layer, (weights, biases) in zip(layout.layers, layout.split(flat), strict=True):
-        i, j = np.indices(weights.shape)
+        i, j = _places(layer, weights, width)
         rows = len(weights)
         place = layer["weights"] + j // width * rows * width + i * width + j % width
         np.testing.assert_array_equal(memory[place], weights)
-        start = layer["biases"]
-        np.testing.assert_array_equal(memory[start : start + biases.size], biases)
+        np.testing.assert_array_equal(memory[layer["biases"] + j[0]], biases)
+    _, _, slopes = split_flat(flat, layout.units, layout.traits)
+    for layer, array in zip(layout.layers, slopes, strict=False):
+        assert (array is None) == (layer["slopes"] < 0)
+        if array is not None:
+            start = layer["slopes"]
+            np.testing.assert_array_equal(memory[start : start + array.size], array)
     # What is padding is zero.
     assert np.count_nonzero(memory[: layout.n_parameters]) == flat.size
     comp = np.zeros_like(flat)
@@ -89,9 +122,10 @@ def test_parameters_are_where_the_docstring_says(units, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@kinds
 @pytest.mark.parametrize("units", SHAPES)
-def test_transposed_copy(units, dtype):
-    layout = _layout(units, dtype)
+def test_transposed_copy(units, kind, dtype):
+    layout = _layout(units, dtype, kind=kind)
     flat = np.arange(1, layout.n_flat + 1, dtype=dtype)
     memory = layout.allocate()
     layout.pack_transposed(flat, memory)
@@ -99,20 +133,21 @@ def test_transposed_copy(units, dtype):
     for layer, (weights, _) in list(
         zip(layout.layers, layout.split(flat), strict=True)
     )[1:]:
-        i, j = np.indices(weights.shape)
+        i, j = _places(layer, weights, width)
         height = layer["out_panels"] * width
         place = (
             layer["transposed"] + i // width * height * width + j * width + i % width
         )
         np.testing.assert_array_equal(memory[place], weights)
-    rest = layout.n_flat - sum(w.size for w, _ in layout.split(flat)[1:])
-    assert np.count_nonzero(memory) == layout.n_flat - rest
+    copied = sum(w.size for w, _ in layout.split(flat)[1:])
+    assert np.count_nonzero(memory) == copied
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@kinds
 @pytest.mark.parametrize("units", SHAPES)
-def test_units_hold_every_parameter_once(units, dtype):
-    layout = _layout(units, dtype)
+def test_units_hold_every_parameter_once(units, kind, dtype):
+    layout = _layout(units, dtype, kind=kind)
     width = layout.width
     visits = np.zeros(layout.n_parameters, int)
     for unit in layout.make_units():
@@ -120,7 +155,7 @@ def test_units_hold_every_parameter_once(units, dtype):
         visits[start : start + unit["rows"] * width] += 1
         if unit["biases"] >= 0:
             visits[unit["biases"] : unit["biases"] + width] += 1
-        assert 1 <= unit["rows"] <= width
+        assert (0 if unit["biases"] >= 0 else 1) <= unit["rows"] <= width
         assert 1 <= unit["columns"] <= width
     assert (visits == 1).all()
 

@@ -10,6 +10,8 @@ from fastmlp.kernels import _math
 from fastmlp.kernels._jit import OPTIONS
 
 NAMES = ["exp", "expm1", "log", "log1p", "sigmoid", "softplus", "tanh"]
+# The normal distribution's; a bound of its own, and NumPy has no reference.
+NORMAL = ["normal_cdf", "normal_density"]
 DTYPES = [np.float32, np.float64]
 N_RANDOM = 300_000
 
@@ -24,7 +26,7 @@ def _loop_over(function):
 
 
 SQUARES = _loop_over(numba.njit(lambda x: x * x, **OPTIONS))
-LOOPS = {name: _loop_over(getattr(_math, name)) for name in NAMES}
+LOOPS = {name: _loop_over(getattr(_math, name)) for name in NAMES + NORMAL}
 
 
 def _apply(name, x):
@@ -39,9 +41,34 @@ def _ref(name, x):
         if name == "sigmoid":
             e = np.exp(-np.abs(x))
             return np.where(x < 0, e, np.where(np.isnan(x), x, 1)) / (1 + e)
+        if name in NORMAL:
+            return globals()[f"_{name}"](x)
         if name == "softplus":
             return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
         return getattr(np, name)(x)
+
+
+def _normal_density(x):
+    return np.exp(-0.5 * x * x) / np.sqrt(2 * np.arccos(x.dtype.type(-1)))
+
+
+def _normal_cdf(x):
+    """Evaluate by the series around 0 and, from 2 on, the tail's continued fraction."""
+    size = np.minimum(np.abs(x), 100)
+    near, far = np.minimum(size, 2), np.maximum(size, 2)
+    term = total = near
+    for k in range(3, 121, 2):
+        term = term * near**2 / k
+        total = total + term
+    fraction = far
+    for k in range(300, 0, -1):
+        fraction = far + k / fraction
+    tail = np.where(
+        size < 2,
+        x.dtype.type(0.5) - _normal_density(near) * total,
+        _normal_density(far) / fraction,
+    )
+    return np.where(x > 0, 1 - tail, tail)
 
 
 def _ref_rounded(name, x):
@@ -97,6 +124,19 @@ def test_within_two_ulp_of_numpy(name, dtype):
     assert _ulps(comp, _ref_rounded(name, x)) <= 2
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", NORMAL)
+def test_normal_distribution(name, dtype):
+    x = np.concatenate(
+        [
+            _whole_range(dtype)[:: 1 if dtype == np.float32 else 20],
+            _around([0, -0.674, 0.674, -5.0, -12.9, -37.5], dtype),
+        ]
+    )
+    x = x[~(abs(x) < np.finfo(dtype).smallest_normal)]
+    assert _ulps(_apply(name, x), _ref_rounded(name, x)) <= 6
+
+
 @pytest.mark.parametrize("name", ["exp", "expm1", "log", "log1p", "tanh"])
 def test_within_two_ulp_of_numpys_own_float64(name):
     x = _whole_range(np.float64)
@@ -145,7 +185,7 @@ def test_within_two_ulp_around_edges(name, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES + NORMAL)
 def test_special_values(name, dtype):
     info = np.finfo(dtype)
     subnormal, most = info.smallest_subnormal, info.max
@@ -160,7 +200,7 @@ def test_special_values(name, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("payload", [1, 2**20, 2**22 - 1])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES + NORMAL)
 def test_nan_of_any_payload_stays_nan(name, payload, dtype):
     bits = np.int32 if dtype == np.float32 else np.int64
     x = (np.array([np.nan, -np.nan], dtype).view(bits) + bits(payload)).view(dtype)
@@ -169,7 +209,7 @@ def test_nan_of_any_payload_stays_nan(name, payload, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES + NORMAL)
 def test_result_does_not_depend_on_place(name, dtype):
     """A vector's lanes and the loop's remainder round alike."""
     x = np.random.default_rng(1).uniform(-30, 30, 67).astype(dtype)
@@ -190,7 +230,7 @@ def test_tanh_is_odd(dtype):
     np.testing.assert_array_equal(_apply("tanh", -x), -_apply("tanh", x))
 
 
-def _compiled(loop, dtype):
+def optimised(loop, dtype):
     """Return the optimised LLVM code of `loop` for arrays of `dtype`."""
     loop(np.ones(1, dtype), np.ones(1, dtype))
     (code,) = (
@@ -201,7 +241,7 @@ def _compiled(loop, dtype):
     return code
 
 
-def _lanes(code, dtype):
+def vector_lanes(code, dtype):
     """Return the number of lanes in the widest product or quotient, 1 if scalar."""
     kind = "float" if dtype == np.float32 else "double"
     widths = re.findall(rf"= (?:fmul|fdiv) contract <(\d+) x {kind}>", code)
@@ -209,13 +249,13 @@ def _lanes(code, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES + NORMAL)
 def test_loop_is_vectorised(name, dtype):
-    available = _lanes(_compiled(SQUARES, dtype), dtype)
-    code = _compiled(LOOPS[name], dtype)
+    available = vector_lanes(optimised(SQUARES, dtype), dtype)
+    code = optimised(LOOPS[name], dtype)
     # With two lanes, LLVM's cost model prefers scalar code for the float64 logarithms.
     if available > 2:
-        assert _lanes(code, dtype) > 1
+        assert vector_lanes(code, dtype) > 1
     # No arithmetic in a wider format.
     wider = "double" if dtype == np.float32 else "fp128"
     assert not re.search(rf"= f\w+ contract (<\d+ x )?{wider}", code)

@@ -10,6 +10,7 @@ from tests.networks import (
     BASE,
     DTYPES,
     KERNELS,
+    MIXED,
     NAIVE,
     TRAINING_RULES,
     loss_and_gradient,
@@ -55,6 +56,30 @@ def test_epochs_equal_naive(rule, activation, out_activation, loss, dtype):
         problem = make_problem(network, 21, dtype, weighted=weighted)
         for alpha in (0.0, 0.3):
             _compare(network, dtype, rule, problem, alpha=alpha, epochs=2)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", MIXED, ids=str)
+@pytest.mark.parametrize("hidden", [(1, 1), (9, 7), (33, 65)], ids=str)
+def test_an_activation_per_layer(hidden, activation, dtype):
+    network = BASE | {"units": (5, *hidden, 3), "activation": activation}
+    for weighted, share in ((False, None), (True, 0.5), (False, 0.1)):
+        X, y, weight = make_problem(network, 40, dtype, weighted=weighted)
+        X = X if share is None else make_csr(X, share)
+        for rule in ("momentum", "adam"):
+            _compare(network, dtype, rule, (X, y, weight), alpha=0.1, n_threads=2)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", MIXED, ids=str)
+def test_threads_and_activations(activation, dtype):
+    network = BASE | {"units": (10, 33, 65, 3), "activation": activation}
+    X, y, weight = make_problem(network, 100, dtype)
+    for rows in (X, make_csr(X, 0.1)):
+        arguments = dtype, network, (rows, y, weight), 33, "adam"
+        ref = _everything(1, *arguments)
+        for n_threads in (2, 3):
+            assert _everything(n_threads, *arguments) == ref
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -193,7 +218,7 @@ def test_rows_do_not_depend_on_each_other(dtype):
 
 
 @pytest.mark.parametrize("out_activation, loss", LOSSES)
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", [*ACTIVATIONS, *MIXED], ids=str)
 def test_gradient_is_that_of_the_loss(activation, out_activation, loss):
     # This squared error steps along the sum over outputs but reports their mean.
     n_outputs = 1 if (out_activation, loss) == ("identity", "squared_error") else 3
@@ -205,7 +230,7 @@ def test_gradient_is_that_of_the_loss(activation, out_activation, loss):
     }
     X, y, weight = make_problem(network, 11, np.float64, weighted=True)
     data, h, alpha = Data(X, y, weight), 1e-6, 0.2
-    parameters = make_parameters(network["units"], np.float64)
+    parameters = make_parameters(network["units"], np.float64, activation=activation)
     with Engine(**network, dtype=np.float64, batch_size=4) as engine:
         unused = np.empty_like(parameters)
 

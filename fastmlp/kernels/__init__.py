@@ -9,9 +9,9 @@ passes through the layers), `prediction` and `engine` (all of it behind one func
 one class).
 """
 
-from ._activations import ACTIVATIONS
+from ._activations import ACTIVATIONS, layer_activations, layer_traits
 from ._jit import cache_folder
-from ._layout import OVERREAD
+from ._layout import OVERREAD, count_parameters, split_flat
 from ._losses import LOSSES
 from ._optimizers import Optimizer
 from ._rows import Data
@@ -26,5 +26,9 @@ __all__ = [
     "Engine",
     "Optimizer",
     "cache_folder",
+    "count_parameters",
+    "layer_activations",
+    "layer_traits",
     "predict_outputs",
+    "split_flat",
 ]

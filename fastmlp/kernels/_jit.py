@@ -37,6 +37,14 @@ def jit(function):
     return numba.njit(function, **OPTIONS, **_NO_WRAPPERS)
 
 
+def inlined(function):
+    """Compile as `jit` does a function that LLVM finds too long to inline.
+
+    A loop with a call in it is not vectorised.
+    """
+    return numba.njit(function, forceinline=True, **OPTIONS, **_NO_WRAPPERS)
+
+
 def entry(function):
     """Compile a function that Python calls; its machine code is kept on disk.
 

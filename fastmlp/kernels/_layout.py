@@ -9,8 +9,12 @@ and stay zero, because their gradient is.
 All offsets are in elements, from the start of the block.
 """
 
+import itertools
+import math
+
 import numpy as np
 
+from ._activations import Traits
 from ._gemm import product_loop
 from ._simd import TILE_PARTS, TILE_ROWS, VECTOR_BYTES, lanes, panel_width
 
@@ -32,6 +36,15 @@ LAYER = np.dtype(
         ("outputs", np.int64),
         ("input_deltas", np.int64),
         ("deltas", np.int64),
+        # Affine pieces per unit. Of several, each has panels of its own, among which
+        # padding counts as columns: fan_out and out_panels are theirs. The product goes
+        # to `products`: the scores of the pieces, elsewhere the outputs.
+        ("pieces", np.int64),
+        ("products", np.int64),
+        ("output_deltas", np.int64),  # as the layer above leaves them
+        # The activation's parameters, one per unit, and their gradient by rows.
+        ("slopes", np.int64),  # -1: none
+        ("slope_deltas", np.int64),
         # The activation: addresses of its compiled loops (0: identity), its parameter.
         ("forward", np.int64),
         ("backward", np.int64),
@@ -40,7 +53,8 @@ LAYER = np.dtype(
 )
 
 # A unit of the parameters phase: up to one panel's width of rows of one panel of
-# weights, and with the first of them the panel's biases.
+# weights, and with the first of them the panel's biases; or no rows, and slopes of one
+# panel for biases.
 UNIT = np.dtype(
     [
         ("first", np.int64),  # the first feature of its rows; -1: not the first layer
@@ -96,6 +110,49 @@ def round_up(n, multiple):
     return -(-n // multiple) * multiple
 
 
+def split_flat(flat, units, traits):
+    """Return views (coefs, intercepts, slopes) of a vector in scikit-learn's packing.
+
+    All weights, all biases, then the slopes of layers that have any.
+
+    Parameters
+    ----------
+    flat : (n_parameters,) array, or None
+        None: return the shapes instead.
+    units : tuple of int
+    traits : tuple of `_activations.Traits`
+
+    Returns
+    -------
+    coefs, intercepts, slopes : lists
+        Of `slopes`, one entry per hidden layer, None where there are none.
+    """
+    pairs = list(zip(units[:-1], units[1:], traits, strict=True))
+    coefs = [(int(n), int(m) * trait.pieces) for n, m, trait in pairs]
+    intercepts = [(columns,) for _, columns in coefs]
+    slopes = [(int(m),) if trait.slopes else None for _, m, trait in pairs[:-1]]
+    if flat is None:
+        return coefs, intercepts, slopes
+    at = 0
+
+    def view(shape):
+        nonlocal at
+        if shape is None:
+            return None
+        start, at = at, at + math.prod(shape)
+        return flat[start:at].reshape(shape)
+
+    return tuple(
+        [view(shape) for shape in each] for each in (coefs, intercepts, slopes)
+    )
+
+
+def count_parameters(units, traits):
+    """Return the length of a vector in scikit-learn's packing."""
+    shapes = itertools.chain(*split_flat(None, units, traits))
+    return sum(math.prod(shape) for shape in shapes if shape is not None)
+
+
 class Layout:
     """Shapes and offsets of one network in one dtype.
 
@@ -121,6 +178,8 @@ class Layout:
     n_moments : int, default=None
         Moments of the optimizer. None leaves out all that only training needs.
     n_threads : int, default=1
+    traits : tuple of `_activations.Traits`, default=None
+        Of each layer's activation. None: all have one piece and no slopes.
 
     Attributes
     ----------
@@ -143,8 +202,10 @@ class Layout:
         sparse=False,
         n_moments=None,
         n_threads=1,
+        traits=None,
     ):
         self.units = tuple(units)
+        self.traits = traits or (Traits(),) * (len(units) - 1)
         self.dtype = np.dtype(dtype)
         self.width = panel_width(dtype)
         self.capacity = round_up(max(rows, 1), TILE_ROWS)
@@ -173,18 +234,23 @@ class Layout:
     def _describe_layers(self):
         layers, width = self.layers, self.width
         layers["fan_in"], layers["fan_out"] = self.units[:-1], self.units[1:]
+        layers["pieces"] = [trait.pieces for trait in self.traits]
         layers["in_panels"] = -(-layers["fan_in"] // width)
-        layers["out_panels"] = -(-layers["fan_out"] // width)
-        layers["transposed"] = -1
+        layers["out_panels"] = -(-layers["fan_out"] // width) * layers["pieces"]
+        several = layers["pieces"] > 1
+        layers["fan_out"][several] = layers["out_panels"][several] * width
+        layers["transposed"] = layers["slopes"] = layers["slope_deltas"] = -1
 
     def _place_parameters(self):
         layers, width = self.layers, self.width
         layers["weights_row"] = width
         layers["weights_jump"] = layers["fan_in"] * width
-        for layer in layers:
+        for layer, trait in zip(layers, self.traits, strict=True):
             columns = layer["out_panels"] * width
             layer["weights"] = self._reserve(layer["fan_in"] * columns)
             layer["biases"] = self._reserve(columns)
+            if trait.slopes:
+                layer["slopes"] = self._reserve(columns)
         # Moments that follow each other this far apart begin at a line too.
         self.n_parameters = self._reserve(0)
 
@@ -196,6 +262,11 @@ class Layout:
         layers["weights"] = np.cumsum(weights) - weights
         layers["biases"] = weights.sum() + np.cumsum(layers["fan_out"])
         layers["biases"] -= layers["fan_out"]
+        start = layers["biases"][-1] + layers["fan_out"][-1]
+        for layer, trait in zip(layers, self.traits, strict=True):
+            if trait.slopes:
+                layer["slopes"] = start
+                start += layer["fan_out"]
 
     def _place_minibatch(self, keeps_scores, sparse, training):
         def region(panels):
@@ -205,15 +276,22 @@ class Layout:
         last = len(self.layers) - 1
         for i, layer in enumerate(self.layers):
             layer["inputs"], layer["input_deltas"] = outputs, deltas
-            outputs = scores = region(layer["out_panels"])
-            if keeps_scores[i] and training:
-                scores = region(layer["out_panels"])
+            several, panels = layer["pieces"] > 1, layer["out_panels"]
+            outputs = scores = region(panels // layer["pieces"])
+            if several or (keeps_scores[i] and training):
+                scores = region(panels)
             layer["outputs"], layer["scores"] = outputs, scores
+            layer["products"] = scores if several else outputs
             # The loss overwrites the network's outputs with their deltas.
             deltas = -1
             if training:
-                deltas = outputs if i == last else region(layer["out_panels"])
+                deltas = outputs if i == last else region(panels)
             layer["deltas"] = deltas
+            if several and training:
+                deltas = region(panels // layer["pieces"])
+            layer["output_deltas"] = deltas
+            if self.traits[i].slopes and training:
+                layer["slope_deltas"] = region(panels)
 
     def _place_rows(self, by_rows):
         plan, n_outputs = self.plan[0], self.units[-1]
@@ -263,7 +341,13 @@ class Layout:
         units["first"] = k * width if first else -1
         units["inputs"] = layer["inputs"] + k * self.capacity * width
         units["deltas"] = layer["deltas"] + j * self.capacity * width
-        return units
+        if layer["slopes"] < 0:
+            return units
+        slopes = units[k == 0]
+        slopes["rows"], slopes["first"], slopes["transposed"] = 0, -1, -1
+        slopes["biases"] += layer["slopes"] - layer["biases"]
+        slopes["deltas"] += layer["slope_deltas"] - layer["deltas"]
+        return np.concatenate([units, slopes])
 
     def share_units(self, units, n_threads):
         """Return n_threads + 1 bounds that split the units into equal work.
@@ -280,19 +364,12 @@ class Layout:
     @property
     def n_flat(self):
         """Length of a vector in scikit-learn's packing."""
-        return sum((n + 1) * m for n, m in self._shapes())
-
-    def _shapes(self):
-        return list(zip(self.units[:-1], self.units[1:], strict=True))
+        return count_parameters(self.units, self.traits)
 
     def split(self, flat):
         """Return views (weights, biases) per layer of a vector in that packing."""
-        weight_at, bias_at, pairs = 0, sum(n * m for n, m in self._shapes()), []
-        for n, m in self._shapes():
-            weights = flat[weight_at : weight_at + n * m].reshape(n, m)
-            pairs.append((weights, flat[bias_at : bias_at + m]))
-            weight_at, bias_at = weight_at + n * m, bias_at + m
-        return pairs
+        coefs, intercepts, _ = split_flat(flat, self.units, self.traits)
+        return list(zip(coefs, intercepts, strict=True))
 
     def pack(self, flat, memory, behind=0):
         """Write a vector in scikit-learn's packing into panels.
@@ -310,13 +387,23 @@ class Layout:
 
     def _pairs(self, flat, memory, behind):
         """Pairs of views of the same numbers, in panels and in that packing."""
-        for layer, (weights, biases) in zip(self.layers, self.split(flat), strict=True):
+        coefs, intercepts, slopes = split_flat(flat, self.units, self.traits)
+        width = self.width
+        for layer, weights, biases in zip(self.layers, coefs, intercepts, strict=True):
+            pieces, columns = int(layer["pieces"]), int(layer["out_panels"]) * width
             start = int(layer["weights"]) + behind
-            size = int(layer["out_panels"]) * len(weights) * self.width
-            panels = memory[start : start + size].reshape(-1, len(weights), self.width)
-            yield from self._columns(panels, weights)
+            panels = memory[start : start + columns * len(weights)]
+            panels = panels.reshape(pieces, -1, len(weights), width)
+            for inside, piece in zip(panels, _pieces(weights, pieces), strict=True):
+                yield from self._columns(inside, piece)
             start = int(layer["biases"]) + behind
-            yield memory[start : start + biases.size], biases
+            inside = memory[start : start + columns].reshape(pieces, -1)
+            outside = biases.reshape(pieces, -1)
+            yield inside[:, : outside.shape[1]], outside
+        for layer, outside in zip(self.layers, slopes, strict=False):
+            if outside is not None:
+                start = int(layer["slopes"]) + behind
+                yield memory[start : start + outside.size], outside
 
     def _columns(self, panels, matrix):
         """Pairs of views of a matrix: all full panels at once, and the last one."""
@@ -331,11 +418,19 @@ class Layout:
         """Write the transposed copy of all layers but the first, in panels."""
         pairs = self.split(flat)[1:]
         for layer, (weights, _) in zip(self.layers[1:], pairs, strict=True):
+            pieces = int(layer["pieces"])
             height = int(layer["out_panels"]) * self.width
             size = int(layer["in_panels"]) * height * self.width
             start = int(layer["transposed"])
             panels = memory[start : start + size].reshape(-1, height, self.width)
-            for inside, outside in self._columns(
-                panels[:, : weights.shape[1]], weights.T
-            ):
-                inside[...] = outside
+            parts = np.split(panels, pieces, axis=1)
+            for part, piece in zip(parts, _pieces(weights, pieces), strict=True):
+                for inside, outside in self._columns(
+                    part[:, : piece.shape[1]], piece.T
+                ):
+                    inside[...] = outside
+
+
+def _pieces(weights, n):
+    """Return views of the columns that belong to each affine piece."""
+    return np.split(weights, n, axis=1)

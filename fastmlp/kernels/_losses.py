@@ -41,8 +41,8 @@ class Loss(NamedTuple):
     ("binary"), a number from 0 to 1 ("share"), at least 0 ("count"), above 0
     ("positive"), any ("real"). `logarithmic` are losses whose terms scikit-learn clips
     and whose targets may be smoothed; `parameter` is the default of what the loss
-    itself is told, None if that is nothing. The loss of an `averaged` one is a mean over
-    the outputs, its derivative that of their sum.
+    itself is told, None if that is nothing. The loss of an `averaged` one is a mean
+    over the outputs, its derivative that of their sum.
     """
 
     function: object

@@ -5,7 +5,8 @@ array that calls one of them is compiled to vector instructions. Every function 
 written once for both precisions; what differs is in `_Format`.
 
 Largest errors found, in units in the last place of the exact result, the same in both
-precisions: exp and log 1.0, log1p 1.4, expm1 and tanh 1.6, sigmoid 1.7, softplus 2.0.
+precisions: exp and log 1.0, log1p 1.4, expm1 and tanh 1.6, sigmoid 1.7, softplus 2.0;
+normal_cdf 5.
 
 Special values follow C99, Annex F, as NumPy's do, and nothing warns. The result for a
 number depends on nothing else: vector lanes and remainders round alike.
@@ -17,7 +18,7 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from ._jit import jit
+from ._jit import inlined, jit
 from ._llvm import bits_float, float_bits
 
 
@@ -59,6 +60,12 @@ class _Format(NamedTuple):
     log_tail: tuple
     # The same for (1 + s) / (1 - s) between 1 and 2: 5e-9, 1e-18.
     softplus_tail: tuple
+    # (x + 4) Phi(-x) exp(x**2 / 2) in t = (x - 4) / (x + 4) for x from 0 to where
+    # Phi(-x) vanishes, Phi the normal distribution: even(t**2) + t odd(t**2).
+    # Interpolation at Chebyshev's nodes, relative: 1e-8, 4e-17; after rounding the
+    # coefficients 7e-8, 2e-16. LLVM does not unroll the longer one in one piece.
+    normal_even: tuple
+    normal_odd: tuple
 
 
 def _format(real, integer, *, ln2_hi, ln2_lo, exp_top, exp_bottom, **tails):
@@ -113,6 +120,20 @@ _FLOAT32 = _format(
         0.40021706142980304,
         0.66666413024279027,
     ),
+    normal_even=(
+        0.00018902005535932321,
+        -0.0035209838740840378,
+        0.060406186845661486,
+        0.38713668304189041,
+        0.75528513859602962,
+    ),
+    normal_odd=(
+        -0.00012554782192927367,
+        0.0015668910064624696,
+        -0.0075254097008448269,
+        -0.18652330551597032,
+        -0.60789659419529053,
+    ),
 )
 
 _FLOAT64 = _format(
@@ -166,6 +187,33 @@ _FLOAT64 = _format(
         0.28571428547833963,
         0.40000000000157394,
         0.66666666666666303,
+    ),
+    normal_even=(
+        -1.0055412091713131e-9,
+        1.3987138627393355e-8,
+        -7.6342053600804782e-8,
+        2.6351784934024822e-7,
+        -6.2496438918695499e-7,
+        7.1491672604948871e-7,
+        -1.9078389980077625e-6,
+        0.00013334424896949754,
+        -0.0034796923617191665,
+        0.06039657489067221,
+        0.38713740074221942,
+        0.75528513041575148,
+    ),
+    normal_odd=(
+        -2.588222279175032e-11,
+        1.489298271975529e-8,
+        -1.5468881648824075e-7,
+        1.020123676730215e-6,
+        -5.9190371916261321e-6,
+        3.5144221825560245e-5,
+        -0.00023109482535855134,
+        0.0016308184426064203,
+        -0.0075401889656320908,
+        -0.18652185795969321,
+        -0.60789664197189177,
     ),
 )
 
@@ -353,3 +401,39 @@ def softplus(x):
     y = _scaled_exp_of_minus_abs(x) * c.real(2.0**-64)
     half_square, tail = _log1p_parts(y, c.softplus_tail)
     return max(x, c.real(0)) + (y - (half_square - tail))
+
+
+@jit
+def _normal_exponential(x):
+    """exp(-x**2 / 2), relatively accurate.
+
+    Rounding x**2 would cost x**2 / 4 ulp: a part of x whose square is exact goes into
+    one exponential, and what is left, at most 0.1, into a series.
+    """
+    c = _constants(x)
+    # At 40 the result vanishes.
+    x = min(abs(x), c.real(40))
+    high = bits_float(c.integer(float_bits(x) & -(1 << ((c.mantissa + 2) >> 1))))
+    rest = c.real(0.5) * ((x - high) * (x + high))
+    series = c.real(1 / 6) - rest * c.real(1 / 24)
+    series = c.real(1) - rest * (c.real(1) - rest * (c.real(0.5) - rest * series))
+    return exp(c.real(-0.5) * (high * high)) * series
+
+
+@jit
+def normal_density(x):
+    """exp(-x**2 / 2) / sqrt(2 pi)."""
+    c = _constants(x)
+    return _normal_exponential(x) * c.real(0.3989422804014327)
+
+
+@inlined
+def normal_cdf(x):
+    """(1 + erf(x / sqrt(2))) / 2, relatively accurate where it vanishes."""
+    c = _constants(x)
+    y = min(abs(x), c.real(40))
+    scale = c.real(1) / (y + c.real(4))
+    t = (y - c.real(4)) * scale
+    odd = t * _polynomial(t * t, c.normal_odd)
+    tail = scale * (odd + _polynomial(t * t, c.normal_even)) * _normal_exponential(x)
+    return c.real(1) - tail if x > 0 else tail

@@ -186,7 +186,7 @@ def _multiply_sparse(rows, order, begin, n, plan, layer, parameters, memory, fir
         parts = min(TILE_PARTS, (columns + lanes - 1) // lanes)
         weights = (layer.weights + j * layer.weights_jump, layer.weights_row)
         bias = (parameters, layer.biases + j * width)
-        to = layer.outputs + (j * plan.capacity + first) * width
+        to = layer.products + (j * plan.capacity + first) * width
         for i in range(n):
             row = order[begin + i]
             count = (starts[row + 1] - starts[row], parts)

@@ -57,15 +57,41 @@ def _forward(plan, layers, parameters, memory, first, count, done):
                         address(memory, layer.inputs + row), width, one, width, jump,
                         address(parameters, weights), layer.weights_row,
                         address(parameters, layer.biases + j * width), zero,
-                        address(memory, layer.outputs + at),
+                        address(memory, layer.products + at),
                     ),
                 )  # fmt: skip
-            if layer.forward != 0:
-                outputs = address(memory, layer.outputs + at)
-                if layer.scores != layer.outputs:
-                    for k in range(at, at + count * width):
-                        memory[layer.scores + k] = memory[layer.outputs + k]
-                call(layer.forward, (outputs, count * width, layer.parameter))
+            if layer.forward != 0 and layer.pieces == 1:
+                _activate(plan, layer, parameters, memory, j, at, count)
+        if layer.pieces > 1:
+            _take_largest(plan, layer, memory, row, count)
+
+
+@jit
+def _activate(plan, layer, parameters, memory, j, at, count):
+    """Apply a layer's activation to `count` rows of its panel `j`, at `at` in each."""
+    width = plan.width
+    if layer.scores != layer.outputs:
+        for k in range(at, at + count * width):
+            memory[layer.scores + k] = memory[layer.outputs + k]
+    outputs = address(memory, layer.outputs + at)
+    if layer.slopes < 0:
+        call(layer.forward, (outputs, count * width, layer.parameter))
+    else:
+        slopes = address(parameters, layer.slopes + j * width)
+        columns = min(width, layer.fan_out - j * width)
+        call(layer.forward, (outputs, slopes, count, columns, width))
+
+
+@jit
+def _take_largest(plan, layer, memory, row, count):
+    """Write the outputs of a layer of several pieces per unit: the largest."""
+    jump = plan.capacity * plan.width
+    panels = layer.out_panels // layer.pieces
+    for at in range(row, row + panels * jump, jump):
+        scores = address(memory, layer.scores + at)
+        outputs = address(memory, layer.outputs + at)
+        n = count * plan.width
+        call(layer.forward, (scores, outputs, n, layer.pieces, panels * jump))
 
 
 @jit
@@ -93,13 +119,31 @@ def _backward(plan, layers, memory, first, count):
                 ),
             )  # fmt: skip
             if below.backward != 0:
-                scores = address(memory, below.scores + at)
-                outputs = address(memory, below.outputs + at)
-                deltas = address(memory, layer.input_deltas + at)
-                call(
-                    below.backward,
-                    (scores, outputs, deltas, count * width, below.parameter),
-                )
+                _differentiate(plan, below, memory, j, at, count)
+
+
+@jit
+def _differentiate(plan, layer, memory, j, at, count):
+    """Take `count` rows of deltas of a layer's outputs to those of its scores."""
+    width = plan.width
+    scores = address(memory, layer.scores + at)
+    outputs = address(memory, layer.outputs + at)
+    deltas = address(memory, layer.output_deltas + at)
+    if layer.pieces > 1:
+        jump = layer.out_panels // layer.pieces * plan.capacity * width
+        to = address(memory, layer.deltas + at)
+        n = count * width
+        call(layer.backward, (scores, outputs, deltas, to, n, layer.pieces, jump))
+    elif layer.slopes < 0:
+        call(layer.backward, (scores, outputs, deltas, count * width, layer.parameter))
+    else:
+        slope_deltas = address(memory, layer.slope_deltas + at)
+        slopes = address(memory, layer.slopes + j * width)
+        columns = min(width, layer.fan_out - j * width)
+        call(
+            layer.backward,
+            (scores, outputs, deltas, slope_deltas, slopes, count, columns, width),
+        )
 
 
 @jit
@@ -237,6 +281,8 @@ def _update_unit(plan, unit, rows, memory, thread, n, rate, scale):
     if unit.biases >= 0:
         _bias_gradient(plan, memory, unit, n, tile)
         _update(plan, memory, unit.biases, width, tile, rate, scale, 0.0)
+    if unit.rows == 0:
+        return 0.0
     if not sum_columns(rows, plan, unit, memory, tile):
         _weight_gradient(plan, memory, unit, n, tile, spare)
     size = unit.rows * width

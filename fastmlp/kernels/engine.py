@@ -6,7 +6,14 @@ from time import perf_counter
 import numpy as np
 
 from . import prediction, tracing
-from ._activations import ACTIVATIONS, OUTPUTS, backward_loop, forward_loop, output_loop
+from ._activations import (
+    OUTPUTS,
+    backward_loop,
+    forward_loop,
+    layer_activations,
+    layer_traits,
+    output_loop,
+)
 from ._layout import OVERREAD, Layout
 from ._losses import loss_loop, make_settings, mean_loss
 from ._optimizers import N_SETTINGS, RULES, update_loop
@@ -36,8 +43,8 @@ class Engine:
     ----------
     units : tuple of int
         Features, units of each hidden layer, outputs.
-    activation : str
-        Of the hidden layers, a key of ACTIVATIONS.
+    activation : str, (str, number) or sequence
+        Of the hidden layers, see `layer_activations`.
     out_activation : str
         A key of OUTPUTS.
     loss : str
@@ -74,7 +81,7 @@ class Engine:
         loss_settings=None,
     ):
         self._units = tuple(int(n) for n in units)
-        self._activation = activation
+        self._activation = layer_activations(activation, len(self._units) - 2)
         self._out_activation = out_activation
         self._loss = loss
         self._dtype = np.dtype(dtype)
@@ -96,7 +103,7 @@ class Engine:
 
     @property
     def n_parameters(self):
-        """Number of weights and biases."""
+        """Number of weights, biases and slopes."""
         return self._layout.n_flat
 
     def load(self, parameters, moments=()):
@@ -336,9 +343,7 @@ class Engine:
 
     def _allocate(self, rule):
         """Lay out the memory for one rule of RULES, or for prediction alone."""
-        row, output = ACTIVATIONS[self._activation], OUTPUTS[self._out_activation]
-        hidden = len(self._units) - 2
-        keeps_scores = (row is not None and row.keeps_scores,) * hidden + (False,)
+        output, traits = OUTPUTS[self._out_activation], layer_traits(self._activation)
         n_moments = None if rule is None else RULES[rule].n_moments
         work = 6 * self._batch_size * sum(a * b for a, b in pairwise(self._units))
         n_threads = choose_threads(
@@ -349,19 +354,21 @@ class Engine:
             self._units,
             self._dtype,
             self._batch_size,
-            keeps_scores,
+            [trait.keeps_scores for trait in traits],
             output is not None and output.by_rows,
             sparse=self._sparse,
             n_moments=n_moments,
             n_threads=n_threads,
+            traits=traits,
         )
         self._memory = layout.allocate()
-        if hidden and row is not None:
-            layers = layout.layers[:hidden]
-            layers["forward"] = self._compiled(forward_loop, self._activation)
-            layers["parameter"] = row.parameter
+        for layer, (name, parameter) in zip(
+            layout.layers, self._activation, strict=False
+        ):
+            layer["forward"] = self._compiled(forward_loop, name)
+            layer["parameter"] = parameter or 0.0
             if rule is not None:
-                layers["backward"] = self._compiled(backward_loop, self._activation)
+                layer["backward"] = self._compiled(backward_loop, name)
         if rule is not None:
             self._prepare_training(rule)
             self._gather_team(n_threads, self._n_threads is None and work < _DOUBTFUL)

@@ -5,7 +5,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from ._activations import ACTIVATIONS, OUTPUTS, forward_loop, output_loop
+from ._activations import (
+    ACTIVATIONS,
+    OUTPUTS,
+    forward_loop,
+    layer_activations,
+    layer_traits,
+    output_loop,
+)
 from ._layout import Layout
 from ._rows import describe, is_multiplied
 from ._simd import TILE_ROWS
@@ -30,8 +37,10 @@ def predict_outputs(units, parameters, activation, out_activation, X, n_threads=
         Features, units of each hidden layer, outputs.
     parameters : array in scikit-learn's packing
         `OVERREAD` more elements follow it in memory.
-    activation, out_activation : str
-        Keys of ACTIVATIONS and OUTPUTS.
+    activation : str or tuple
+        Of the hidden layers, see `layer_activations`.
+    out_activation : str
+        A key of OUTPUTS.
     X : as in `Data`
     n_threads : int, default=None
         None: as many as the cores this process may use and the work is worth.
@@ -41,7 +50,7 @@ def predict_outputs(units, parameters, activation, out_activation, X, n_threads=
     threads = count_threads(units, n, n_threads)
     rows = FEW_ROWS if n <= FEW_ROWS else CHUNK_ROWS * (1 if flat else threads)
     described = describe(X)
-    layout, output = _layout(
+    layout, output, flat = _layout(
         units, activation, out_activation, dtype, rows, flat, is_multiplied(described)
     )
     # What is read is written before, and what is never touched costs nothing.
@@ -102,14 +111,19 @@ def count_threads(units, n, n_threads):
 
 @lru_cache(maxsize=256)
 def _layout(units, activation, out_activation, dtype, rows, flat, sparse):
-    """Layout for prediction, and the address of the output activation."""
-    row, output = ACTIVATIONS[activation], OUTPUTS[out_activation]
+    """Layout for prediction, the output activation's address, whether it is flat."""
+    activations = layer_activations(activation, len(units) - 2)
+    output, traits = OUTPUTS[out_activation], layer_traits(activations)
     by_rows = output is not None and output.by_rows
     keeps_scores = (False,) * (len(units) - 1)
-    layout = Layout(units, dtype, rows, keeps_scores, by_rows, flat, sparse)
-    if row is not None and len(units) > 2:
-        hidden = layout.layers[:-1]
-        hidden["forward"] = forward_loop(activation, dtype).address
-        hidden["parameter"] = row.parameter
+    # The columns of each piece have to begin at a panel.
+    flat = flat and all(trait.pieces == 1 for trait in traits)
+    layout = Layout(
+        units, dtype, rows, keeps_scores, by_rows, flat, sparse, traits=traits
+    )
+    for layer, (name, parameter) in zip(layout.layers, activations, strict=False):
+        if ACTIVATIONS[name] is not None:
+            layer["forward"] = forward_loop(name, dtype).address
+            layer["parameter"] = parameter or 0.0
     address = 0 if output is None else output_loop(out_activation, dtype).address
-    return layout, address
+    return layout, address, flat
