@@ -138,3 +138,15 @@ def unknown_name(kind, name, known):
     listed = ", ".join(repr(each) for each in known)
     message = f"Unknown {kind} {name!r}: known are {listed}. "
     return (message + nearest_name(name, known)).rstrip()
+
+
+@contextlib.contextmanager
+def unchanged_on_error(estimator):
+    """Give an estimator the attributes back that it had, should the block raise."""
+    before = vars(estimator).copy()
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
