@@ -242,6 +242,10 @@ class NaiveEngine:
         )
         return float(value), pack(*gradients)
 
+    def loss(self, data, rows=slice(None)):
+        """Return the weighted mean of the losses, without penalty."""
+        return self._loss_gradient(data, rows, 0.0)[0]
+
     def loss_gradient(self, data, alpha, gradient):
         """Return the loss of all rows and write its gradient."""
         value, gradient[...] = self._loss_gradient(data, slice(None), alpha)
