@@ -191,7 +191,7 @@ class NaiveEngine:
     ):
         self.units, self.dtype = tuple(units), np.dtype(dtype)
         self.activation, self.out_activation = activation, out_activation
-        self.loss, self.batch_size, self.optimizer = loss, batch_size, optimizer
+        self.loss_name, self.batch_size, self.optimizer = loss, batch_size, optimizer
         pairs = itertools.pairwise(units)
         self.n_parameters = sum((fan_in + 1) * fan_out for fan_in, fan_out in pairs)
 
@@ -235,7 +235,7 @@ class NaiveEngine:
         X = dense_rows(data.X, rows, self.dtype)
         layers = forward(X, coefs, intercepts, self.activation, self.out_activation)
         value = loss(
-            y, layers[-1], coefs, alpha, self.loss, self.out_activation, weight
+            y, layers[-1], coefs, alpha, self.loss_name, self.out_activation, weight
         )
         gradients = backward(
             layers, y, coefs, alpha, self.activation, self.out_activation, weight
