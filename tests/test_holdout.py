@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_digits
 from sklearn.metrics import (
@@ -35,7 +36,7 @@ WEIGHT_VAL = RNG.uniform(0.1, 2, 25)
 
 def mean_loss(estimator, X, y, weight=None):
     """Return the loss without penalty by scikit-learn's metrics."""
-    if isinstance(estimator, MLPClassifier):
+    if hasattr(estimator, "predict_proba"):
         p = estimator.predict_proba(X)
         return log_loss(y, p, sample_weight=weight, labels=estimator.classes_)
     return mean_squared_error(y, estimator.predict(X), sample_weight=weight) / 2
@@ -269,6 +270,16 @@ def test_pipeline_on_real_data():
     assert curve[0] > 2 * min(curve)
     p = pipeline.predict_proba(X_val)
     assert_allclose(log_loss(y_val, p / p.sum(1)[:, None]), min(curve), rtol=1e-3)
+
+
+def test_metadata_routing_of_validation_rows():
+    with sklearn.config_context(enable_metadata_routing=True):
+        mlp = make(MLPClassifier).set_fit_request(X_val=True, y_val=True)
+        steps = [("scaler", StandardScaler()), ("mlp", mlp)]
+        pipeline = Pipeline(steps, transform_input=["X_val"])
+        pipeline.fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
+    ref = mean_loss(pipeline, X_VAL, Y_VAL)
+    assert_allclose(mlp.validation_loss_curve_[-1], ref, rtol=1e-9)
 
 
 # -- bad input -------------------------------------------------------------------------
