@@ -37,6 +37,7 @@ from fastmlp._training import (
     Outcome,
     Settings,
     Training,
+    lengthened,
 )
 from fastmlp._validation import (
     as_float,
@@ -44,6 +45,7 @@ from fastmlp._validation import (
     check_activation,
     combined_weights,
     hidden_units,
+    unchanged_on_error,
 )
 from fastmlp.kernels import Engine, predict_outputs
 
@@ -525,11 +527,10 @@ class BaseMLP(HiddenFeatures, ParametersMixin, ValidationMixin, BaseEstimator, A
         self.loss_curve_ = lengthened(
             getattr(self, "loss_curve_", None), history.loss_curve
         )
-        earlier = getattr(self, "validation_loss_curve_", None)
         self.lr_curve_ = lengthened(getattr(self, "lr_curve_", None), history.lr_curve)
-        self.validation_loss_curve_ = None
-        if validated:
-            self.validation_loss_curve_ = lengthened(earlier, history.validation_losses)
+        losses = getattr(self, "validation_loss_curve_", None)
+        losses = lengthened(losses, history.validation_losses) if validated else None
+        self.validation_loss_curve_ = losses
         self.best_loss_ = history.best_loss
         self.best_validation_score_ = history.best_validation_score
         if history.best_validation_score is None:
@@ -628,24 +629,3 @@ class BaseMLP(HiddenFeatures, ParametersMixin, ValidationMixin, BaseEstimator, A
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-@contextlib.contextmanager
-def unchanged_on_error(estimator):
-    """Give an estimator the attributes back that it had, should the block raise."""
-    before = vars(estimator).copy()
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise
-
-
-def lengthened(earlier, later):
-    """Return `later`, appended in place to `earlier` if that is a list."""
-    # In place: copying would make a million calls of partial_fit take quadratic time.
-    if isinstance(earlier, list):
-        earlier += later
-        return earlier
-    return later

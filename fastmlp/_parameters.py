@@ -9,9 +9,9 @@ from sklearn.utils._param_validation import InvalidParameterError, StrOptions
 from fastmlp._schedules import SCHEDULES, schedule_of, schedule_settings
 from fastmlp._validation import did_you_mean
 
-# What each solver does not read, and few set without meaning it. Learning
-# rates and sizes of minibatches are left out: they are shared between solvers, as in
-# scikit-learn's own tests.
+# What each solver does not read; one without a row reads everything. Learning rates and
+# sizes of minibatches are left out, which users share between solvers, as
+# scikit-learn's own tests do.
 UNUSED_BY_SOLVER = {
     "lbfgs": (
         "learning_rate",
@@ -52,7 +52,7 @@ def ignored_parameters(params, defaults, own_validation=False):
     """
     solver, learning_rate = params["solver"], params["learning_rate"]
     by_solver = f"by solver={solver!r}"
-    reasons = dict.fromkeys(UNUSED_BY_SOLVER[solver], by_solver)
+    reasons = dict.fromkeys(UNUSED_BY_SOLVER.get(solver, ()), by_solver)
     schedule = schedule_of(solver, learning_rate)
     if schedule != learning_rate:
         reasons["learning_rate"] = by_solver

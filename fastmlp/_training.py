@@ -419,3 +419,12 @@ def _scipy_prints():
     """Return whether this SciPy knows the option `iprint`, deprecated in 1.15."""
     major, minor = scipy.__version__.split(".")[:2]
     return (int(major), int(minor)) < (1, 15)
+
+
+def lengthened(earlier, later):
+    """Return `later`, appended in place to `earlier` if that is a list."""
+    # In place: copying would make a million calls of partial_fit take quadratic time.
+    if isinstance(earlier, list):
+        earlier += later
+        return earlier
+    return later

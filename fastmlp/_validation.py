@@ -146,3 +146,15 @@ def as_float(array, dtype):
     """Return the array in C order and the given dtype; too large numbers become inf."""
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(array, dtype=dtype)
+
+
+@contextlib.contextmanager
+def unchanged_on_error(estimator):
+    """Give an estimator the attributes back that it had, should the block raise."""
+    before = vars(estimator).copy()
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise

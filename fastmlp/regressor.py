@@ -75,18 +75,37 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     alpha : float, default=0.0001
         Strength of the L2 penalty ``0.5 * alpha * (sum of squared weights)``, which is
         divided by the sum of sample weights of the minibatch. Biases are not penalised.
-    batch_size : int or 'auto', default='auto'
-        Rows of a minibatch. 'auto' is ``min(200, n_samples)``. Not used by 'lbfgs'.
-    learning_rate : {'constant', 'invscaling', 'adaptive'}, default='constant'
-        Schedule of the learning rate, for `solver` 'sgd' only.
+    batch_size : int, 'auto' or 'full', default='auto'
+        Rows of a minibatch. 'auto' is ``min(200, n_samples)``, 'full' is all rows. Not
+        used by 'lbfgs'.
+    learning_rate : {'constant', 'invscaling', 'adaptive', 'cosine', \
+            'cosine_restarts', 'one_cycle', 'step', 'exponential'} or callable, \
+            default='constant'
+        Schedule of the learning rate. The second and the third are for `solver` 'sgd'
+        only, as in scikit-learn; 'lbfgs' has no learning rate. A whole training, to
+        which three of them fit, is `max_iter` epochs; `partial_fit` goes on where the
+        schedule was, one epoch with each call. A plateau ends training early whatever
+        the schedule: ``n_iter_no_change=np.inf`` lets it run to its end.
 
         - 'constant': `learning_rate_init` throughout;
         - 'invscaling': after each epoch
           ``learning_rate_init / (t_ + 1) ** power_t``;
         - 'adaptive': where training would stop for want of improvement the rate is
-          divided by 5 instead, until it is below 1e-6.
+          divided by 5 instead, until it is below 1e-6;
+        - 'cosine': from step to step along half a cosine from `learning_rate_init` to
+          `eta_min`, over a whole training;
+        - 'cosine_restarts': the same over `T_0` epochs, then again from the start over
+          `T_mult` times as many, and so on [11]_;
+        - 'one_cycle': from step to step up from ``learning_rate_init / 25`` to
+          `learning_rate_init` in the first 30 % of a whole training, then down to
+          ``learning_rate_init / 250000``, both along half a cosine [12]_;
+        - 'step': times `gamma` after every `step_size` epochs;
+        - 'exponential': times `gamma` after every epoch;
+        - a callable: `learning_rate_init` times what it returns for the share of a
+          whole training that is over, a float in [0, 1], before each step.
     learning_rate_init : float, default=0.001
-        Initial learning rate of 'sgd', step size of 'adam'.
+        Initial learning rate of 'sgd', step size of 'adam'; the highest one of
+        'one_cycle'.
     power_t : float, default=0.5
         Exponent of 'invscaling'.
     max_iter : int, default=200
@@ -110,8 +129,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     nesterovs_momentum : bool, default=True
         Whether the momentum is Nesterov's.
     early_stopping : bool, default=False
-        Whether a share of the rows is held out and R² on it decides when to stop
-        and which epoch's weights are kept. Not used by 'lbfgs'.
+        Whether a share of the rows is held out and R² on it, or `scoring`, decides
+        when to stop and which epoch's weights are kept. With `X_val` in `fit` nothing
+        is held out. Not used by 'lbfgs'.
     validation_fraction : float, default=0.1
         Share of the rows that `early_stopping` holds out, in [0, 1).
     beta_1, beta_2 : float, default=0.9, 0.999
@@ -133,18 +153,62 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         'logistic' with `loss` 'squared_error' keeps predictions of y in [0, 1] there;
         the loss is then half the sum of squares over the outputs, with its own
         derivative. What does not go together raises a ValueError.
+    init : str, default='glorot_uniform'
+        How the weights of a layer from n to m units are drawn: uniform in [-b, b] or
+        normal with mean 0 and standard deviation s. Biases are zero except for the
+        default.
+
+        - 'glorot_uniform': b = sqrt(6 / (n + m)), with `activation` 'logistic'
+          sqrt(2 / (n + m)), and biases from the same range, as in scikit-learn [1]_;
+        - 'glorot_normal': s = sqrt(2 / (n + m)), for 'tanh';
+        - 'glorot_sigmoid_uniform', 'glorot_sigmoid_normal': 4 times
+          b = sqrt(6 / (n + m)) or s = sqrt(2 / (n + m)), for 'logistic';
+        - 'he_uniform', 'he_normal': b = sqrt(6 / n) or s = sqrt(2 / n), for 'relu'
+          [6]_;
+        - 'he_average_uniform', 'he_average_normal': sqrt(2) times
+          b = sqrt(6 / (n + m)) or s = sqrt(2 / (n + m));
+        - 'lecun_uniform', 'lecun_normal': b = sqrt(3 / n) or s = sqrt(1 / n), for
+          'identity';
+        - 'normal': s = 1, to be given as `init_scale`.
+    init_scale : float, default=1.0
+        Factor of the drawn weights, at least 0; the biases are left alone.
+    T_0 : int or None, default=None
+        Epochs of the first cycle of 'cosine_restarts'. None: 10.
+    T_mult : int or None, default=None
+        How many times as long as the last each next cycle is. None: 1.
+    eta_min : float or None, default=None
+        Lowest learning rate of 'cosine' and 'cosine_restarts', at most
+        `learning_rate_init`. None: 0.
+    step_size : int or None, default=None
+        Epochs between two steps of 'step'. None: 10.
+    gamma : float or None, default=None
+        Factor of 'step' and 'exponential'. None: 0.1 and 0.95.
+    scoring : str, callable or None, default=None
+        What `early_stopping` judges an epoch by. None: the R²; 'loss': minus the
+        loss on the validation rows; otherwise the name of a scorer of scikit-learn or
+        ``scoring(estimator, X, y)``, which returns a number, the larger the better.
+        Sample weights are passed on to what takes `sample_weight`.
+    validation_ties : {'first', 'last'}, default='first'
+        Which of several epochs with the best validation score leaves its weights.
 
     Attributes
     ----------
     loss_ : float
         The loss of the last epoch, or the minimum that 'lbfgs' found.
     best_loss_ : float or None
-        The smallest loss of an epoch; None with `early_stopping`. Like the next three,
+        The smallest loss of an epoch; None with `early_stopping`. Like the next five,
         only set by 'sgd' and 'adam'.
     loss_curve_ : list of float
         The loss of each epoch: the average over its minibatches, penalty included.
+    lr_curve_ : list of float
+        The learning rate of the first step of each epoch, for 'adam' before its bias
+        correction.
+    validation_loss_curve_ : list of float or None
+        The loss on the validation rows after each epoch, without penalty; None without
+        any.
     validation_scores_ : list of float or None
-        `score` on the validation rows after each epoch; None without `early_stopping`.
+        `score` on the validation rows after each epoch, or what `scoring` names;
+        None without `early_stopping`.
     best_validation_score_ : float or None
         The best of them.
     t_ : int
@@ -210,6 +274,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
        https://arxiv.org/abs/1606.08415
     .. [10] I. J. Goodfellow, D. Warde-Farley, M. Mirza, A. Courville and Y. Bengio,
        "Maxout networks", ICML 2013.
+    .. [11] I. Loshchilov and F. Hutter, "SGDR: Stochastic gradient descent with warm
+       restarts", ICLR 2017, https://arxiv.org/abs/1608.03983
+    .. [12] L. N. Smith and N. Topin, "Super-convergence: Very fast training of neural
+       networks using large learning rates", 2018, https://arxiv.org/abs/1708.07120
 
     Examples
     --------

@@ -398,7 +398,7 @@ class NaiveEngine:
         self.loss_settings = loss_settings
         self.units, self.dtype = tuple(units), np.dtype(dtype)
         self.activation, self.out_activation = activation, out_activation
-        self.loss, self.batch_size, self.optimizer = loss, batch_size, optimizer
+        self.loss_name, self.batch_size, self.optimizer = loss, batch_size, optimizer
         all_shapes = itertools.chain(*shapes(units, activation))
         self.n_parameters = sum(int(np.prod(s)) for s in all_shapes if s is not None)
 
@@ -445,12 +445,16 @@ class NaiveEngine:
         names = self.activation, self.out_activation
         layers = forward(X, coefs, intercepts, *names, slopes)
         losses, deltas = losses_and_deltas(
-            y, layers[-1], self.loss, self.out_activation, self.loss_settings
+            y, layers[-1], self.loss_name, self.out_activation, self.loss_settings
         )
         gradients = backward(
             layers, deltas, coefs, intercepts, alpha, self.activation, weight, slopes
         )
         return float(loss(losses, coefs, alpha, weight)), pack(*gradients)
+
+    def loss(self, data, rows=slice(None)):
+        """Return the weighted mean of the losses, without penalty."""
+        return self._loss_gradient(data, rows, 0.0)[0]
 
     def loss_gradient(self, data, alpha, gradient):
         """Return the loss of all rows and write its gradient."""

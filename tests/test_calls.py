@@ -99,8 +99,8 @@ def test_early_stopped_fit_may_be_followed_by_partial_fit(Estimator):
 @both
 def test_best_weights_survive_a_warm_start_that_finds_none_better(Estimator):
     # scikit-learn 1.9 trains on the very arrays that it keeps as the best.
-    params = {"early_stopping": True, "warm_start": True, "validation_fraction": 0.3}
-    estimator = make(Estimator, max_iter=50, solver="lbfgs", **params).fit(X, Y)
+    estimator = make(Estimator, max_iter=50, solver="lbfgs", warm_start=True).fit(X, Y)
+    estimator.set_params(early_stopping=True, validation_fraction=0.3)
     estimator.set_params(solver="sgd", max_iter=1, learning_rate_init=1e-9).fit(X, Y)
     best, score = parameters(estimator).copy(), estimator.best_validation_score_
     estimator.set_params(max_iter=5, learning_rate_init=0.3, alpha=300.0).fit(X, Y)

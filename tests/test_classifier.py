@@ -220,3 +220,101 @@ def test_class_of_one_row_cannot_be_split():
             estimator.fit(X, y)
         errors.append(str(error.value))
     assert errors[0] == errors[1]
+
+
+# -- class weights ---------------------------------------------------------------------
+
+
+def three_classes():
+    y = np.where(X[:, 1] > 1, 2, Y)
+    return np.array(["a", "b", "c"])[y], y
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+@pytest.mark.parametrize("given", [None, np.linspace(0.5, 2, 60)], ids=["", "weights"])
+@pytest.mark.parametrize("class_weight", ["balanced", {"a": 2.0, "c": 0.5}], ids=str)
+def test_class_weights_multiply_the_sample_weights(class_weight, given, solver):
+    names, y = three_classes()
+    if class_weight == "balanced":
+        factors = 60 / (3 * np.bincount(y))
+    else:
+        factors = np.array([2.0, 1.0, 0.5])
+    comp = MLPClassifier(**PARAMS | {"solver": solver}, class_weight=class_weight)
+    ref = MLPClassifier(**PARAMS | {"solver": solver})
+    comp.fit(X, names, given)
+    ref.fit(X, names, factors[y] * (1 if given is None else given))
+    for comp_W, ref_W in zip(comp.coefs_, ref.coefs_, strict=True):
+        assert_array_equal(comp_W, ref_W)
+
+
+def test_class_weights_in_partial_fit_of_some_classes():
+    names, y = three_classes()
+    comp = MLPClassifier(**PARAMS, class_weight={"c": 5.0})
+    ref = MLPClassifier(**PARAMS)
+    for rows in (y < 2, y > 0):
+        weights = np.where(y == 2, 5.0, 1.0)[rows]
+        comp.partial_fit(X[rows], names[rows], classes=["a", "b", "c"])
+        ref.partial_fit(X[rows], names[rows], weights, classes=["a", "b", "c"])
+    for comp_W, ref_W in zip(comp.coefs_, ref.coefs_, strict=True):
+        assert_array_equal(comp_W, ref_W)
+
+
+def test_class_weights_hold_for_validation_rows_too():
+    names, y = three_classes()
+    # Balanced in y, whatever y_val holds.
+    comp = MLPClassifier(**PARAMS, class_weight="balanced", early_stopping=True)
+    ref = MLPClassifier(**PARAMS, early_stopping=True)
+    factors = 60 / (3 * np.bincount(y))
+    rows = y < 2
+    comp.fit(X, names, X_val=X[rows], y_val=names[rows])
+    ref.fit(
+        X,
+        names,
+        factors[y],
+        X_val=X[rows],
+        y_val=names[rows],
+        sample_weight_val=factors[y[rows]],
+    )
+    assert comp.validation_scores_ == ref.validation_scores_
+    assert comp.validation_loss_curve_ == ref.validation_loss_curve_
+
+
+def test_balanced_weights_find_the_rare_class():
+    rng = np.random.RandomState(0)
+    X_rare = rng.randn(600, 2)
+    y_rare = (X_rare[:, 0] + rng.randn(600) > 2.5).astype(int)
+    params = {"hidden_layer_sizes": (4,), "solver": "lbfgs", "random_state": 0}
+    plain, balanced = (
+        MLPClassifier(**params, alpha=10.0, class_weight=weight).fit(X_rare, y_rare)
+        for weight in (None, "balanced")
+    )
+    recalls = [e.predict(X_rare)[y_rare == 1].mean() for e in (plain, balanced)]
+    assert recalls[0] < 0.3
+    assert recalls[1] > 0.7
+
+
+@pytest.mark.parametrize(
+    "class_weight, message",
+    [
+        ({"a": -1.0}, "at least 0, got {'a': -1.0}"),
+        ({"a": np.nan}, "class_weight must hold finite numbers"),
+        ({"d": 1.0}, "are not in class_weight"),
+        ({"a": 0.0, "b": 0.0, "c": 0.0}, "zero in all rows"),
+    ],
+    ids=str,
+)
+def test_bad_class_weights(class_weight, message):
+    names, _ = three_classes()
+    with pytest.raises(ValueError, match=message):
+        MLPClassifier(**PARAMS, class_weight=class_weight).fit(X, names)
+
+
+def test_class_weights_that_have_no_meaning():
+    names, y = three_classes()
+    comp = MLPClassifier(**PARAMS, class_weight="balanced")
+    with pytest.raises(ValueError, match=r"not supported by partial_fit.* pass the di"):
+        comp.partial_fit(X, names, classes=["a", "b", "c"])
+    with pytest.raises(ValueError, match="one label per row; for multilabel y"):
+        comp.fit(X, np.c_[y == 0, y == 1].astype(int))
+    with pytest.raises(ValueError, match=r"The 'class_weight' parameter .*'balanced'"):
+        MLPClassifier(class_weight="balance").fit(X, names)

@@ -7,6 +7,7 @@ import pytest
 
 from fastmlp.kernels import (
     ACTIVATIONS,
+    LOSSES,
     Data,
     Engine,
     Optimizer,
@@ -23,6 +24,7 @@ from tests.networks import (
     KERNELS,
     NAIVE,
     TRAINING_RULES,
+    make_csr,
     make_optimizer,
     make_parameters,
     make_problem,
@@ -294,3 +296,67 @@ def test_profile_trains_as_an_epoch_does(n_threads):
     assert list(result) == list(PHASES)
     assert all(seconds >= 0 for seconds in result.values())
     assert sum(result[phase] for phase in PHASES[:-1]) > 0
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rule", TRAINING_RULES)
+def test_every_step_may_have_a_rate_of_its_own(rule, dtype):
+    """An epoch of four steps, and four epochs of one step, are the same bits."""
+    X, y, _ = make_problem(BASE, 30, dtype)
+    rates, stored = np.array([0.1, 0.02, 0.0, 0.3]), []
+    for parts in ([slice(None)], [slice(i, i + 8) for i in range(0, 30, 8)]):
+        optimizer, data = make_optimizer(rule), Data(X, y)
+        with Engine(**BASE, dtype=dtype, batch_size=8, optimizer=optimizer) as comp:
+            comp.load(make_parameters(BASE["units"], dtype))
+            for i, part in enumerate(parts):
+                whole = len(parts) == 1
+                optimizer.learning_rate = rates if whole else float(rates[i])
+                comp.train_epoch(data, np.arange(30)[part], 0.1)
+            stored.append(np.empty(comp.n_parameters, dtype))
+            comp.store(stored[-1])
+    np.testing.assert_array_equal(*stored)
+
+
+@pytest.mark.parametrize("rule", TRAINING_RULES)
+def test_rates_of_one_number_are_those_of_a_constant_array(rule):
+    optimizer = make_optimizer(rule)
+    optimizer.t = 5
+    ref = optimizer.rates(7)
+    assert ref.dtype == np.float64
+    optimizer.learning_rate = np.full(7, optimizer.learning_rate)
+    np.testing.assert_array_equal(optimizer.rates(7), ref)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("names", LOSSES)
+def test_loss_is_the_mean_without_penalty(names, dtype, weighted):
+    network = BASE | dict(zip(("out_activation", "loss"), names, strict=True))
+    problem = make_problem(network, 30, dtype, weighted=weighted)
+    rows, found = np.array([3, 29, 0, 7, 8]), []
+    for make_engine, make_data, _ in (KERNELS, NAIVE):
+        data = make_data(*problem)
+        with make_engine(**network, dtype=dtype) as engine:
+            engine.load(make_parameters(network["units"], dtype))
+            found.append([engine.loss(data), engine.loss(data, rows)])
+    np.testing.assert_allclose(*found, rtol=100 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.9, None])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_loss_and_outputs_of_any_form_of_rows_while_training(sparse, share):
+    """Dense rows in an engine for sparse ones, the other way round, and neither."""
+    X, y, _ = make_problem(BASE, 30, np.float64)
+    X = X if share is None else make_csr(X, share)
+    dense = X if share is None else X.toarray()
+    parameters = make_parameters(BASE["units"], np.float64)
+    with Engine(
+        **BASE, dtype=np.float64, optimizer=make_optimizer("adam"), sparse=sparse
+    ) as comp:
+        comp.load(parameters)
+        rows = np.array([3, 29, 0, 7, 8])
+        loss, outputs = comp.loss(Data(X, y), rows), comp.predict(X, rows)
+    with Engine(**BASE, dtype=np.float64) as ref:
+        ref.load(parameters)
+        np.testing.assert_allclose(loss, ref.loss(Data(dense, y), rows), rtol=1e-13)
+        np.testing.assert_allclose(outputs, ref.predict(dense, rows), rtol=1e-12)

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 from fastmlp._network import INITIALIZERS, Network
 from fastmlp.kernels import OVERREAD
@@ -51,6 +51,77 @@ def test_initializers_are_looked_up_by_name(monkeypatch):
     monkeypatch.setitem(INITIALIZERS, "ones", ones)
     network = Network.initial(UNITS, "relu", None, np.float32, init="ones")
     assert_array_equal(network.parameters, [1.0] * 25 + [2.0] * 7)
+
+
+# Variance of the weights of a layer from n to m units.
+VARIANCES = {
+    "glorot_uniform": lambda n, m: 2 / (n + m),
+    "glorot_normal": lambda n, m: 2 / (n + m),
+    "glorot_sigmoid_uniform": lambda n, m: 16 * 2 / (n + m),
+    "glorot_sigmoid_normal": lambda n, m: 16 * 2 / (n + m),
+    "he_uniform": lambda n, m: 2 / n,
+    "he_normal": lambda n, m: 2 / n,
+    "he_average_uniform": lambda n, m: 2 * 2 / (n + m),
+    "he_average_normal": lambda n, m: 2 * 2 / (n + m),
+    "lecun_uniform": lambda n, m: 1 / n,
+    "lecun_normal": lambda n, m: 1 / n,
+    "normal": lambda n, m: 1,
+}
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.1])
+@pytest.mark.parametrize("shape", [(300, 100), (100, 300)])
+@pytest.mark.parametrize("init", INITIALIZERS)
+def test_drawn_weights_have_the_schemes_distribution(init, shape, scale):
+    rng = np.random.RandomState(0)
+    network = Network.initial(shape, "relu", rng, np.float64, init, scale)
+    W, variance = network.coefs[0], scale**2 * VARIANCES[init](*shape)
+    # 30,000 draws: the estimate's own spread is 0.8 % for a normal distribution.
+    assert_allclose(W.var(), variance, rtol=0.04)
+    assert abs(W.mean()) < 4 * np.sqrt(variance / W.size)
+    bound = np.sqrt(3 * variance)
+    if init.endswith("uniform"):
+        assert 0.999 * bound < np.abs(W).max() <= bound
+    else:
+        assert 0.08 < np.mean(np.abs(W) > bound) < 0.087  # 2 Phi(-sqrt(3)) = 0.0833
+    if init != "glorot_uniform":
+        assert not network.intercepts[0].any()
+
+
+def test_scale_leaves_the_biases_alone():
+    one, ten = (
+        Network.initial(UNITS, "relu", np.random.RandomState(0), np.float64, **scale)
+        for scale in ({}, {"init_scale": 10.0})
+    )
+    for W_one, W_ten in zip(one.coefs, ten.coefs, strict=True):
+        assert_array_equal(10 * W_one, W_ten)
+    for b_one, b_ten in zip(one.intercepts, ten.intercepts, strict=True):
+        assert_array_equal(b_one, b_ten)
+        assert b_one.any()
+
+
+SCHEMES = {
+    # Small inputs: Glorot and Bengio assume the part of tanh that is almost linear.
+    "tanh": ("glorot_normal", 0.05, np.tanh, lambda a: 1 - a**2),
+    "relu": ("he_normal", 1.0, lambda z: z.clip(0), lambda a: (a > 0).astype(float)),
+    "identity": ("lecun_normal", 1.0, lambda z: z, np.ones_like),
+}
+
+
+@pytest.mark.parametrize("activation", SCHEMES)
+def test_signals_keep_their_size_over_ten_layers(activation):
+    init, spread, value, slope = SCHEMES[activation]
+    rng = np.random.RandomState(0)
+    network = Network.initial([500] * 11, activation, rng, np.float64, init)
+    a = [spread * rng.randn(300, 500)]
+    for W, b in zip(network.coefs, network.intercepts, strict=True):
+        a.append(value(a[-1] @ W + b))
+    deltas = [rng.randn(300, 500)]
+    for W, output in zip(network.coefs[::-1], a[:0:-1], strict=True):
+        deltas.append((deltas[-1] * slope(output)) @ W.T)
+    for signals in (a, deltas):
+        power = np.array([np.mean(signal**2) for signal in signals])
+        assert power.max() < 2 * power.min()
 
 
 @pytest.mark.parametrize(

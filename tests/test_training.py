@@ -48,7 +48,7 @@ class ScriptedEngine:
 
 
 class ScriptedHoldout:
-    """The loss is twice the epoch's number; the scores are given, or none decide."""
+    """The loss is twice the epoch's number; scores are given, or none decides."""
 
     def __init__(self, scores=None):
         self.scores, self.decides = scores, scores is not None
@@ -80,7 +80,7 @@ def train(engine, scores=None, schedule="constant", history=None, rows=6, **sett
         history=History() if history is None else history,
         settings=Settings(**settings),
         random_state=np.random.RandomState(3),
-        holdout=None if scores is None else ScriptedHoldout(scores),
+        holdout=ScriptedHoldout(scores) if isinstance(scores, list) else scores,
     )
     outcome = training.run()
     reached = np.full(1, NAN)
@@ -145,6 +145,45 @@ def test_parameters_of_the_best_score_are_kept():
     assert training.history.best_loss is None
 
 
+def test_ties_may_go_to_the_last_epoch():
+    scores = [0.3, 0.8, 0.7, 0.8, 0.1]
+    training, _, reached = train(ScriptedEngine([1.0] * 5), scores, ties="last")
+    assert reached == 4
+    assert training.history.best_validation_score == 0.8
+    # A tie is no improvement, whatever is kept.
+    training, outcome, reached = train(
+        ScriptedEngine([1.0] * 9), [0.5] * 9, ties="last", tol=0.1, patience=2
+    )
+    assert outcome is Outcome.CONVERGED
+    assert reached == training.history.n_iter == 4
+
+
+def test_validation_without_a_score_is_only_recorded():
+    losses = [3.0, 2.0, 2.5]
+    training, _, reached = train(ScriptedEngine(losses), ScriptedHoldout())
+    assert training.history.validation_losses == [2.0, 4.0, 6.0]
+    assert training.history.validation_scores == []
+    assert training.history.best_loss == 2.0
+    assert reached == 3
+
+
+def test_every_step_has_its_rate():
+    engine = ScriptedEngine([1.0] * 3)
+    training, _, _ = train(engine, schedule="cosine")
+    ref = 0.5 * (1 + np.cos(np.pi * np.arange(6) / 6)) / 2
+    assert_allclose(np.ravel(engine.rates), ref)
+    assert_allclose(training.history.lr_curve, ref[::2])
+    assert engine.optimizer.learning_rate == 0.5
+
+
+def test_interrupted_epoch_leaves_the_carried_rate():
+    engine = ScriptedEngine([1.0] * 4, interrupts=3)
+    training, _, _ = train(engine, schedule="cosine")
+    assert training.epoch == 2
+    assert len(training.history.lr_curve) == 2
+    assert engine.optimizer.learning_rate == 0.5
+
+
 def test_initial_parameters_are_kept_if_no_score_is_better():
     start = np.zeros(1)
     history = History(best_validation_score=0.9)
@@ -171,6 +210,7 @@ def test_divergence_ends_training_in_its_epoch(scores):
     assert len(training.history.loss_curve) == 3
     if scores is not None:
         assert_array_equal(training.history.validation_scores, [0.1, 0.9, NAN])
+        assert_array_equal(training.history.validation_losses, [2.0, 4.0, NAN])
         assert reached == 2
 
 

@@ -5,7 +5,15 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_array_equal
 
-from fastmlp._validation import as_float, as_rows, check_weights, hidden_units
+from fastmlp._validation import (
+    as_float,
+    as_rows,
+    check_weights,
+    combined_weights,
+    did_you_mean,
+    errors_name,
+    hidden_units,
+)
 
 X = np.random.RandomState(0).randn(6, 3)
 
@@ -73,3 +81,35 @@ def test_weights_may_be_a_number():
 def test_truth_values_are_no_widths(sizes):
     with pytest.raises(TypeError, match="hidden_layer_sizes must be integers"):
         hidden_units(sizes)
+
+
+VALUES = np.array([[0], [1], [1], [0], [2], [0]])
+
+
+def test_weights_of_rows_and_classes_are_multiplied():
+    class_weights, rows = np.array([1.0, 10.0, 0.0]), np.arange(1.0, 7.0)
+    assert combined_weights(None, None, X, VALUES) is None
+    assert_array_equal(combined_weights(rows, None, X, VALUES), rows)
+    found = combined_weights(None, class_weights, X, VALUES)
+    assert_array_equal(found, [1, 10, 10, 1, 0, 1])
+    found = combined_weights(rows, class_weights, X, VALUES)
+    assert_array_equal(found, [1, 20, 30, 4, 0, 6])
+
+
+def test_weights_whose_product_is_zero_are_refused():
+    with pytest.raises(ValueError, match="zero in all rows"):
+        combined_weights([1, 0, 0, 1, 1, 1], np.array([0.0, 1.0, 0.0]), X, VALUES)
+
+
+def test_errors_say_where():
+    with pytest.raises(ValueError, match=r"^y_val: too short$"), errors_name("y_val"):
+        raise ValueError("too short")
+    with pytest.raises(TypeError, match=r"^no$"), errors_name("y_val"):
+        raise TypeError("no")
+
+
+def test_nearest_name_is_suggested():
+    known = ["relu", "leaky_relu", "tanh"]
+    assert did_you_mean("lreaky_relu", known) == " Did you mean 'leaky_relu'?"
+    assert did_you_mean("xyz", known) == ""
+    assert did_you_mean(3, known) == ""
