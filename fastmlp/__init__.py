@@ -2,8 +2,9 @@
 
 Read the modules in this order: `kernels` (arrays in, arrays out), `_network` (layer
 shapes and parameters), `_schedules` and `_training` (epochs, stopping, L-BFGS),
-`_validation` (checking input), `_base` (what both estimators share), `classifier`,
-`regressor`.
+`_validation` (checking input), `_features` (estimators as transformers), `_base` (what
+both estimators share), `classifier`, `regressor`; then `inspection` (looking into a
+fitted network), `displays` and `examples`.
 """
 
 from fastmlp.classifier import MLPClassifier

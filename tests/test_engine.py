@@ -263,3 +263,25 @@ def test_epoch_that_fails_in_one_thread_leaves_an_engine_that_works(monkeypatch)
             else:
                 results.append(comp.train_epoch(Data(X, y), np.arange(64), 0.1))
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_fixed_biases_stay_and_weights_go_as_before(dtype):
+    """Without hidden layers the weights' first step does not feel the biases'."""
+    network = BASE | {"units": (5, 3)}
+    X, y, _ = make_problem(network, 30, dtype)
+    start = make_parameters(network["units"], dtype)
+    stored = []
+    for fixed in (False, True):
+        with Engine(
+            **network, dtype=dtype, batch_size=30, optimizer=make_optimizer("sgd"),
+            fixed_biases=fixed,
+        ) as engine:  # fmt: skip
+            engine.load(start)
+            engine.train_epoch(Data(X, y), np.arange(30), 0.1)
+            stored.append(np.empty_like(start))
+            engine.store(stored[-1])
+    np.testing.assert_array_equal(stored[0][:15], stored[1][:15])
+    np.testing.assert_array_equal(stored[1][15:], start[15:])
+    assert (stored[0][15:] != start[15:]).all()
+    assert (stored[1][:15] != start[:15]).all()

@@ -49,6 +49,8 @@ class Engine:
         None: as many as the cores this process may use and the work is worth.
     sparse : bool, default=False
         Whether the data that it learns from are sparse, see `Data.sparse`.
+    fixed_biases : bool, default=False
+        Whether training leaves the biases as they are, for instance all 0.
 
     Notes
     -----
@@ -67,6 +69,7 @@ class Engine:
         optimizer=None,
         n_threads=None,
         sparse=False,
+        fixed_biases=False,
     ):
         self._units = tuple(int(n) for n in units)
         self._activation = activation
@@ -77,6 +80,7 @@ class Engine:
         self._optimizer = optimizer
         self._n_threads = n_threads
         self._sparse = sparse
+        self._fixed_biases = fixed_biases
         self._team = None
         self._extended = None
         self._allocate(None if optimizer is None else optimizer.rule)
@@ -314,6 +318,8 @@ class Engine:
             self._settings[:] = self._optimizer.settings(self._dtype)
         plan["settings"] = self._settings.ctypes.data
         self._update_units = layout.make_units()
+        if self._fixed_biases and rule != "gradient":
+            self._update_units["biases"] = -1
         self._penalty = np.zeros(self._update_units.size)
 
     def _train(self, data, order, rates):
