@@ -97,6 +97,11 @@ class Engine:
         """Number of weights and biases."""
         return self._layout.n_flat
 
+    @property
+    def averages_outputs(self):
+        """Whether losses are means over the outputs while deltas are of their sum."""
+        return LOSSES[self._out_activation, self._loss].averaged
+
     def load(self, parameters, moments=()):
         """Take parameters in scikit-learn's packing, and the optimizer's moments.
 
