@@ -153,6 +153,82 @@ def test_oriented_gradients_are_as_many_as_the_lecture_counts():
     assert load("image_features").oriented_gradients(image).shape == (1, 10_800)
 
 
+def test_losses(capsys):
+    module = load("losses")
+    found = module.run()
+    assert found.cross_entropy == pytest.approx(
+        {"spread": 1.0725, "one rival": 1.1410}, abs=5e-5
+    )
+    assert found.log_likelihood == pytest.approx(
+        {"spread": 0.5978, "one rival": 0.5978}, abs=5e-5
+    )
+    for losses, delta in found.curves.values():
+        slope = np.gradient(losses, module.Z)[1:-1]
+        assert np.median(abs(slope - delta[1:-1, 0])) < 1e-3
+    assert "one rival  1.1410  0.5978" in capsys.readouterr().out
+    figure = _drawn(module, found)
+    heights = [bar.get_height() for bar in figure.axes[0].patches]
+    assert heights == [*module.OUTPUTS["spread"], *module.OUTPUTS["one rival"]]
+
+
+def test_learning_slowdown(capsys):
+    """The lectures' numbers, and that the wrong neuron starts the slower."""
+    module = load("learning_slowdown")
+    found = module.run()
+    ref = [
+        {0: 0.82, 300: 0.094},
+        {0: 0.98, 50: 0.976, 100: 0.964, 200: 0.789, 300: 0.203},
+        {0: 0.98, 50: 0.099, 300: 0.012},
+    ]
+    for each, numbers in zip(found, ref, strict=True):
+        for step, output in numbers.items():
+            assert each.outputs[step] == pytest.approx(output, abs=5e-3), step
+    near, far, entropy = (each.outputs for each in found)
+    assert far[0] - far[20] < 0.1 * (near[0] - near[20])
+    assert entropy[50] < 0.2 * far[50]
+    assert "0.982  0.976  0.964  0.789  0.203" in capsys.readouterr().out
+    lines = _drawn(module, found).axes[0].lines
+    np.testing.assert_array_equal(lines[1].get_ydata(), far)
+
+
+def test_initialisation():
+    """What belongs to the activation stays within a factor of 3, the rest does not."""
+    module = load("initialisation")
+    found = module.run()
+    drift = {
+        (each.activation, each.init): max(abs(np.log([each.forward, each.backward])))
+        for each in found
+    }
+    assert drift["relu", "he_normal"] < np.log(3)
+    assert drift["tanh", "glorot_normal"] < np.log(4)
+    assert drift["relu", "glorot_normal"] > np.log(10)
+    assert drift["relu", "normal"] > np.log(1e4)
+    assert drift["tanh", "normal"] > np.log(50)
+    saturated = {each.init: each.saturated for each in found[:4]}
+    assert saturated["normal"] > 0.5 > 0.01 > saturated["glorot_normal"]
+    assert len(_drawn(module, found).axes) == 8
+
+
+def test_warm_restarts():
+    module = load("warm_restarts")
+    found = module.run()
+    rates = np.array(found.model.lr_curve_)
+    losses = np.array(found.model.loss_curve_)
+    assert module.ENDS.tolist() == [10, 30, 70]
+    starts = [0, *module.ENDS[:-1]]
+    np.testing.assert_allclose(rates[starts], module.RATE)
+    # t = 5 of T = 10: halfway down.
+    assert rates[5] == pytest.approx(module.RATE / 2)
+    for start, end in zip(starts, module.ENDS, strict=True):
+        assert (np.diff(rates[start:end]) < 0).all()
+        assert losses[end - 1] == losses[:end].min()
+    for end in module.ENDS[:-1]:
+        assert losses[end] > losses[end - 1]
+    assert found.accuracy > 0.95
+    lines = _drawn(module, found).axes[0].lines
+    np.testing.assert_array_equal(lines[0].get_ydata(), losses)
+
+
 def test_list_names_all(capsys):
     main(["--list"])
     lines = capsys.readouterr().out.splitlines()
