@@ -65,7 +65,9 @@ def draw(found):
     """Return a figure of losses and learning rate."""
     figure, ax = new_figure(width=7)
     display = LossCurveDisplay.from_estimator(found.model, ax=ax)
-    line = ax.plot(found.constant.loss_curve_, color="C1", label="constant rate")
+    losses = found.constant.loss_curve_
+    epochs = range(1, len(losses) + 1)
+    line = ax.plot(epochs, losses, color="C1", label="constant rate")
     ax.set(yscale="log")
     ax.legend(handles=[*display.lines_.values(), *line])
     return figure
