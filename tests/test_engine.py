@@ -360,3 +360,25 @@ def test_loss_and_outputs_of_any_form_of_rows_while_training(sparse, share):
         ref.load(parameters)
         np.testing.assert_allclose(loss, ref.loss(Data(dense, y), rows), rtol=1e-13)
         np.testing.assert_allclose(outputs, ref.predict(dense, rows), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_fixed_biases_stay_and_weights_go_as_before(dtype):
+    """Without hidden layers the weights' first step does not feel the biases'."""
+    network = BASE | {"units": (5, 3)}
+    X, y, _ = make_problem(network, 30, dtype)
+    start = make_parameters(network["units"], dtype)
+    stored = []
+    for fixed in (False, True):
+        with Engine(
+            **network, dtype=dtype, batch_size=30, optimizer=make_optimizer("sgd"),
+            fixed_biases=fixed,
+        ) as engine:  # fmt: skip
+            engine.load(start)
+            engine.train_epoch(Data(X, y), np.arange(30), 0.1)
+            stored.append(np.empty_like(start))
+            engine.store(stored[-1])
+    np.testing.assert_array_equal(stored[0][:15], stored[1][:15])
+    np.testing.assert_array_equal(stored[1][15:], start[15:])
+    assert (stored[0][15:] != start[15:]).all()
+    assert (stored[1][:15] != start[:15]).all()

@@ -5,9 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils import check_random_state
 
-from fastmlp._network import Network
 from fastmlp.inspection._opened import open_model
-from fastmlp.kernels import LOSSES
 
 
 class Gradients(NamedTuple):
@@ -29,7 +27,7 @@ def whole_gradient(opened, alpha):
     """Return the loss over all rows and its `Gradients`."""
     flat = np.empty_like(opened.network.parameters)
     loss = opened.engine.loss_gradient(opened.data, alpha, flat)
-    views = Network(opened.network.units, flat)
+    views = opened.like_network(flat)
     return loss, Gradients(list(views.coefs), list(views.intercepts))
 
 
@@ -316,10 +314,8 @@ def check_gradient(model, X, y, *, eps=1e-5, n_checks=30, random_state=0):
 
 def _central_differences(model, opened, eps):
     """Return a function of kind, layer and index: the numeric derivative there."""
-    row = LOSSES[model.out_activation_, model.loss]
-    factor = opened.network.units[-1] if row.averaged else 1
-    moved = Network.empty(opened.network.units, np.float64)
-    moved.parameters[...] = opened.network.parameters
+    factor = opened.network.units[-1] if opened.engine.averages_outputs else 1
+    moved = opened.like_network(opened.network.parameters.copy())
     gradient = np.empty_like(moved.parameters)
 
     def loss():

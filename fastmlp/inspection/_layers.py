@@ -123,7 +123,7 @@ def activation_statistics(model, X, *, threshold=0.01):
     with open_model(model, X) as opened:
         engine, data, hidden = opened.engine, opened.data, len(opened.layers) - 1
         sums, squares, saturated = np.zeros((3, hidden))
-        alive = [np.zeros(n, bool) for n in opened.network.units[1:-1]]
+        alive = [np.zeros(W.shape[1], bool) for W in opened.network.coefs[:-1]]
         for block in engine.trace(data, what="outputs"):
             for i in range(hidden):
                 outputs = block.inputs(i + 1).astype(np.float64)
@@ -134,13 +134,15 @@ def activation_statistics(model, X, *, threshold=0.01):
                 flat = abs(block.deltas(i)) < threshold
                 saturated[i] += flat.sum()
                 alive[i] |= ~flat.all(axis=0)
-        count = len(data.y) * np.array([units.size for units in alive])
+        rows = len(data.y)
+        count = rows * np.array(opened.network.units[1:-1])
+        saturated /= rows * np.array([units.size for units in alive])
     mean = sums / count
     return ActivationStatistics(
         np.arange(1, hidden + 1),
         mean,
         np.sqrt(np.maximum(squares / count - mean**2, 0)),
-        saturated / count,
+        saturated,
         np.array([1 - units.mean() for units in alive]),
     )
 

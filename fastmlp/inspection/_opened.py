@@ -36,6 +36,10 @@ class Opened(NamedTuple):
     def layers(self):
         return range(len(self.network.coefs))
 
+    def like_network(self, flat):
+        """Return views of a vector in the network's packing, as a Network."""
+        return Network(self.network.units, flat)
+
 
 @contextmanager
 def open_model(model, X, y=None, sample_weight=None, dtype=None) -> Iterator[Opened]:

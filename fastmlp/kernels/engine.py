@@ -15,7 +15,7 @@ from ._activations import (
     output_loop,
 )
 from ._layout import OVERREAD, Layout
-from ._losses import loss_loop, make_settings, mean_loss
+from ._losses import LOSSES, loss_loop, make_settings, mean_loss
 from ._optimizers import N_SETTINGS, RULES, update_loop
 from ._rows import describe, is_multiplied, work_space
 from ._step import CLOCK_WORDS, PHASES, train
@@ -60,6 +60,8 @@ class Engine:
         Whether the data that it learns from are sparse, see `Data.sparse`.
     loss_settings : dict, default=None
         Keyword arguments of `_losses.make_settings`; None: its defaults.
+    fixed_biases : bool, default=False
+        Whether training leaves the biases as they are, for instance all 0.
 
     Notes
     -----
@@ -79,6 +81,7 @@ class Engine:
         n_threads=None,
         sparse=False,
         loss_settings=None,
+        fixed_biases=False,
     ):
         self._units = tuple(int(n) for n in units)
         self._activation = layer_activations(activation, len(self._units) - 2)
@@ -90,6 +93,7 @@ class Engine:
         self._n_threads = n_threads
         self._sparse = sparse
         self._loss_settings = loss_settings
+        self._fixed_biases = fixed_biases
         self._team = None
         self._extended = None
         self._allocate(None if optimizer is None else optimizer.rule)
@@ -105,6 +109,11 @@ class Engine:
     def n_parameters(self):
         """Number of weights, biases and slopes."""
         return self._layout.n_flat
+
+    @property
+    def averages_outputs(self):
+        """Whether losses are means over the outputs while deltas are of their sum."""
+        return LOSSES[self._out_activation, self._loss].averaged
 
     def load(self, parameters, moments=()):
         """Take parameters in scikit-learn's packing, and the optimizer's moments.
@@ -394,6 +403,9 @@ class Engine:
             self._settings[:] = self._optimizer.settings(self._dtype)
         plan["settings"] = self._settings.ctypes.data
         self._update_units = layout.make_units()
+        if self._fixed_biases and rule != "gradient":
+            units = self._update_units
+            units["biases"][units["rows"] > 0] = -1
         self._penalty = np.zeros(self._update_units.size)
 
     def _train(self, data, order, rates, clock=_NO_CLOCK):

@@ -1,0 +1,33 @@
+"""The lectures' networks, runnable: ``python -m fastmlp.examples NAME``.
+
+One module each. Its first line says what it shows, ``run()`` prints that with its
+numbers and returns them, and ``draw(found)`` makes a picture of them. Pictures need the
+`plot` extra, `image_features` the `examples` extra.
+"""
+
+import importlib
+import pkgutil
+
+NAMES = tuple(
+    sorted(
+        module.name
+        for module in pkgutil.iter_modules(__path__)
+        if not module.name.startswith("_")
+    )
+)
+
+
+def load(name):
+    """Return the module of an example.
+
+    Parameters
+    ----------
+    name : str
+        One of `NAMES`.
+    """
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def purpose(name):
+    """Return the first line of an example's docstring."""
+    return load(name).__doc__.splitlines()[0]

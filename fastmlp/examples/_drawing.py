@@ -1,0 +1,22 @@
+"""What the pictures of all examples share."""
+
+from sklearn.utils._optional_dependencies import check_matplotlib_support
+
+
+def new_figure(rows=1, columns=1, *, width=4.0, height=3.2, **kwargs):
+    """Return a matplotlib figure that no window belongs to, and its axes.
+
+    Parameters
+    ----------
+    rows, columns : int
+        Of axes.
+    width, height : float
+        Of each, in inches.
+    **kwargs
+        For ``Figure.subplots``.
+    """
+    check_matplotlib_support("fastmlp.examples")
+    from matplotlib.figure import Figure
+
+    figure = Figure((columns * width, rows * height), layout="constrained")
+    return figure, figure.subplots(rows, columns, **kwargs)

@@ -1,0 +1,24 @@
+"""What the trainings of several examples share."""
+
+import warnings
+from contextlib import contextmanager
+
+from sklearn.exceptions import ConvergenceWarning
+
+
+@contextmanager
+def for_so_many_epochs():
+    """Let a fit that is to end at `max_iter` do so without a ConvergenceWarning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
+
+
+def at_the_start(model, X, y):
+    """Return the model with the weights that its training would start from.
+
+    After one epoch of steps that are too small to matter.
+    """
+    model.set_params(solver="sgd", learning_rate_init=1e-12, max_iter=1, momentum=0)
+    with for_so_many_epochs():
+        return model.fit(X, y)

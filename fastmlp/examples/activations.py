@@ -1,0 +1,73 @@
+"""Every activation of the table with its derivative, which differences confirm."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastmlp.examples._drawing import new_figure
+from fastmlp.kernels import ACTIVATIONS, Data, Engine
+
+Z = np.linspace(-5, 5, 1001)
+
+
+class Curve(NamedTuple):
+    """Values and derivative at Z, and how far central differences are from it."""
+
+    name: str
+    value: np.ndarray
+    derivative: np.ndarray
+    error: float
+
+
+def curve(name):
+    """Return the `Curve` of a row of the table, or None where one input is too few.
+
+    A network of one hidden unit, of weight 1 and bias 0, is the activation.
+    """
+    with Engine(
+        (1, 1, 1), name, "identity", "squared_error", np.float64, n_threads=1
+    ) as engine:
+        if engine.n_parameters != 4:  # learned pieces or slopes
+            return None
+        engine.load(np.array([1.0, 1.0, 0.0, 0.0]))
+        data = Data(Z[:, np.newaxis], np.zeros((Z.size, 1)))
+        value = engine.layer_outputs(data, [0])[0][:, 0]
+        blocks = engine.trace(data, what="slopes")
+        derivative = np.concatenate([block.deltas(0) for block in blocks])[:, 0]
+    numeric = (value[2:] - value[:-2]) / (Z[2:] - Z[:-2])
+    # Between two points with a corner of the curve the difference is a mean of slopes.
+    error = float(np.median(abs(numeric - derivative[1:-1])))
+    return Curve(name, value, derivative, error)
+
+
+def run():
+    """Evaluate all of them; print and return the curves."""
+    found = [each for each in map(curve, ACTIVATIONS) if each is not None]
+    print("activation           f(-2)     f(0)     f(2)   f'(-2)    f'(0)    f'(2)")
+    at = np.searchsorted(Z, [-2, 0, 2])
+    for each in found:
+        numbers = (*each.value[at], *each.derivative[at])
+        print(f"{each.name:17}" + "".join(f"{number:9.4f}" for number in numbers))
+    worst = max(found, key=lambda each: each.error)
+    print(f"differences confirm the derivatives, to {worst.error:.0e} ({worst.name})")
+    left_out = set(ACTIVATIONS) - {each.name for each in found}
+    if left_out:
+        print(f"not curves of one number: {', '.join(sorted(left_out))}")
+    return found
+
+
+def draw(found):
+    """Return a figure with one pair of curves per activation."""
+    columns = 4
+    rows = -(-len(found) // columns)
+    figure, axes = new_figure(rows, columns, width=2.8, height=2.4, squeeze=False)
+    for ax in axes.flat[len(found) :]:
+        ax.set_axis_off()
+    for ax, each in zip(axes.flat, found, strict=False):
+        ax.axhline(0, color="0.8", lw=0.8)
+        ax.axvline(0, color="0.8", lw=0.8)
+        ax.plot(Z, each.value, label="value")
+        ax.plot(Z, each.derivative, "--", label="derivative")
+        ax.set(title=each.name, ylim=(-2, 3))
+    axes.flat[0].legend()
+    return figure

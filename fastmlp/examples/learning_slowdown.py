@@ -1,0 +1,60 @@
+"""One neuron that is badly wrong learns slowly from squared error, not cross-entropy.
+
+Input 1, target 0, one sigmoid, steps of 0.15. The squared error's derivative in the raw
+score, (a - y) a (1 - a), vanishes where the neuron is surest; the cross-entropy's is
+a - y.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastmlp.examples._drawing import new_figure
+from fastmlp.kernels import Data, Engine, Optimizer
+
+RATE, STEPS = 0.15, 300
+CASES = (("squared_error", 0.6, 0.9), ("squared_error", 2, 2), ("log_loss", 2, 2))
+
+
+class Found(NamedTuple):
+    """One neuron: its loss and first weight and bias, its output before each step."""
+
+    loss: str
+    w: float
+    b: float
+    outputs: np.ndarray
+
+
+def learn(loss, w, b):
+    """Return the neuron's output before each of the steps and after the last."""
+    x, order = np.ones((1, 1)), np.zeros(1, np.int64)
+    data, outputs = Data(x, np.zeros((1, 1))), []
+    with Engine(
+        (1, 1), "identity", "logistic", loss, np.float64, batch_size=1, n_threads=1,
+        optimizer=Optimizer("sgd", learning_rate=RATE),
+    ) as engine:  # fmt: skip
+        engine.load(np.array([w, b], float))
+        for _ in range(STEPS + 1):
+            outputs.append(engine.predict(x)[0, 0])
+            engine.train_epoch(data, order, 0.0)
+    return np.array(outputs)
+
+
+def run():
+    """Train each of `CASES`; print and return the outputs."""
+    found = [Found(*case, learn(*case)) for case in CASES]
+    print("loss           w    b    output after 0, 50, 100, 200, 300 steps")
+    for each in found:
+        numbers = "  ".join(f"{each.outputs[n]:.3f}" for n in (0, 50, 100, 200, 300))
+        print(f"{each.loss:13}  {each.w:<3}  {each.b:<3}  {numbers}")
+    return found
+
+
+def draw(found):
+    """Return a figure of the outputs against the steps."""
+    figure, ax = new_figure(width=6)
+    for each in found:
+        ax.plot(each.outputs, label=f"{each.loss}, w = {each.w}, b = {each.b}")
+    ax.set(xlabel="step", ylabel="output (target 0)", ylim=(0, 1))
+    ax.legend()
+    return figure

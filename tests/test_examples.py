@@ -1,0 +1,257 @@
+"""The lectures' examples run, and what they claim holds."""
+
+import io
+import subprocess
+import sys
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from fastmlp.examples import NAMES, load, purpose
+from fastmlp.examples.__main__ import main
+
+
+@pytest.fixture(autouse=True)
+def agg():
+    plt.switch_backend("Agg")
+    yield
+    plt.close("all")
+
+
+def _drawn(module, found):
+    """Draw and return the figure, which must hold data in every axes that is shown."""
+    figure = module.draw(found)
+    figure.savefig(io.BytesIO(), format="png", dpi=30)
+    assert all(ax.has_data() for ax in figure.axes if ax.axison)
+    return figure
+
+
+def test_xor(capsys):
+    module = load("xor")
+    found = module.run()
+    right = {(each.target, each.network): each.right for each in found}
+    assert right["AND", "perceptron"] == right["OR", "perceptron"] == 4
+    assert right["XOR", "perceptron"] <= 3
+    assert right["XOR", "4 linear units"] <= 3
+    assert right["XOR", "4 tanh units"] == 4
+    assert "XOR by 4 tanh units  : 4 of 4 right" in capsys.readouterr().out
+    assert len(_drawn(module, found).axes) == 5
+
+
+def test_twenty_lines(capsys):
+    module = load("twenty_lines")
+    found = module.run(steps=150)
+    assert len(found.losses) == len(found.numpy_losses) == 150
+    np.testing.assert_allclose(found.losses, found.numpy_losses, rtol=1e-10)
+    assert found.losses[-1] < 0.1 * found.losses[0]
+    assert "times as fast" in capsys.readouterr().out
+    line = _drawn(module, found).axes[0].lines[1]
+    np.testing.assert_array_equal(line.get_ydata(), found.losses)
+
+
+def test_twenty_lines_loop_is_the_lectures():
+    """Its step goes down the gradient of the sum of squared errors, by differences."""
+    module = load("twenty_lines")
+    x, y, w1, w2 = module.problem()
+    eps, (i, j) = 1e-5, (3, 7)
+    w = w2.copy()
+    sides = []
+    for move in (eps, -eps):
+        w[i, j] = w2[i, j] + move
+        sides.append(module.twenty_lines(x, y, w1, w, 1)[0])
+    h = 1 / (1 + np.exp(-x @ w1))
+    gradient = 2 * h.T @ (h @ w2 - y)
+    assert (sides[0] - sides[1]) / (2 * eps) == pytest.approx(gradient[i, j], rel=1e-5)
+
+
+def test_vanishing_gradient(monkeypatch):
+    module = load("vanishing_gradient")
+    monkeypatch.setattr(module, "CHOSEN", ["logistic", "relu"])
+    found = {each.activation: each for each in module.run()}
+    ratio = {name: each.std[0] / each.std[-1] for name, each in found.items()}
+    assert ratio["logistic"] < 1e-4 < 1e-2 < ratio["relu"]
+    assert found["logistic"].accuracy < 0.3
+    assert found["relu"].accuracy > 0.8
+    steps = np.diff(np.log(found["logistic"].std))
+    assert (steps > np.log(4)).all()  # the sigmoid's derivative is at most 1/4
+    figure = _drawn(module, list(found.values()))
+    np.testing.assert_array_equal(
+        figure.axes[0].lines[0].get_ydata(), found["logistic"].std
+    )
+
+
+def test_activations(capsys):
+    module = load("activations")
+    found = {each.name: each for each in module.run()}
+    assert {"identity", "logistic", "tanh", "relu"} <= set(found)
+    assert all(each.error < 1e-4 for each in found.values())
+    np.testing.assert_allclose(found["tanh"].value, np.tanh(module.Z), atol=1e-15)
+    np.testing.assert_allclose(found["relu"].derivative, module.Z > 0)
+    assert "differences confirm" in capsys.readouterr().out
+    figure = _drawn(module, list(found.values()))
+    titles = [ax.get_title() for ax in figure.axes[: len(found)]]
+    assert titles == list(found)
+
+
+def test_capacity_and_penalty():
+    module = load("capacity_and_penalty")
+    found = module.run()
+    for name in ("circles", "spirals"):
+        each = [one for one in found if one.data == name]
+        sizes, penalties = each[:3], each[2:]
+        train = [one.train for one in sizes]
+        assert train == sorted(train)
+        assert train[0] < train[2] - 0.15
+        squares = [one.squares for one in penalties]
+        assert squares == sorted(squares, reverse=True)
+        assert squares[-1] < squares[0] / 10
+    # The large network overfits the noisy circles, and the penalty keeps it from it.
+    large = [one for one in found if one.data == "circles" and one.units == 20]
+    assert large[0].train - large[0].test > 0.05
+    assert large[-1].test > large[0].test
+    assert len(_drawn(module, found).axes) == 12
+
+
+def test_cross_validation():
+    module = load("cross_validation")
+    found = module.run()
+    assert found.folds.shape == (5,)
+    assert found.grid.shape == (3, 3)
+    assert found.best == found.grid.max()
+    i = module.UNITS.index(found.best_params["hidden_layer_sizes"])
+    j = module.ALPHAS.index(found.best_params["alpha"])
+    assert found.grid[i, j] == found.best
+    assert np.ptp(found.folds) > 0.005
+    assert abs(found.best - found.test) < 0.03
+    assert abs(found.validation - found.folds.mean()) < 0.03
+    assert found.grid[0].max() < found.grid[2].max()
+    _drawn(module, found)
+
+
+def test_image_features():
+    pytest.importorskip("skimage")
+    module = load("image_features")
+    found = {each.features: each for each in module.run()}
+    sizes = {name: each.n_features for name, each in found.items()}
+    assert sizes == {
+        "raw pixels": 768, "colour histogram": 64, "oriented gradients": 576,
+        "visual words": 40,
+    }  # fmt: skip
+    raw = found["raw pixels"].accuracy
+    assert raw > 2 / 6  # much better than guessing
+    for name in ("colour histogram", "visual words"):
+        assert found[name].accuracy > raw + 0.05
+    figure = _drawn(module, list(found.values()))
+    heights = [bar.get_height() for bar in figure.axes[-1].patches]
+    assert heights == [each.accuracy for each in found.values()]
+
+
+def test_oriented_gradients_are_as_many_as_the_lecture_counts():
+    pytest.importorskip("skimage")
+    image = np.zeros((1, 240, 320, 3), np.uint8)
+    assert load("image_features").oriented_gradients(image).shape == (1, 10_800)
+
+
+def test_losses(capsys):
+    module = load("losses")
+    found = module.run()
+    assert found.cross_entropy == pytest.approx(
+        {"spread": 1.0725, "one rival": 1.1410}, abs=5e-5
+    )
+    assert found.log_likelihood == pytest.approx(
+        {"spread": 0.5978, "one rival": 0.5978}, abs=5e-5
+    )
+    for losses, delta in found.curves.values():
+        slope = np.gradient(losses, module.Z)[1:-1]
+        assert np.median(abs(slope - delta[1:-1, 0])) < 1e-3
+    assert "one rival  1.1410  0.5978" in capsys.readouterr().out
+    figure = _drawn(module, found)
+    heights = [bar.get_height() for bar in figure.axes[0].patches]
+    assert heights == [*module.OUTPUTS["spread"], *module.OUTPUTS["one rival"]]
+
+
+def test_learning_slowdown(capsys):
+    """The lectures' numbers, and that the wrong neuron starts the slower."""
+    module = load("learning_slowdown")
+    found = module.run()
+    ref = [
+        {0: 0.82, 300: 0.094},
+        {0: 0.98, 50: 0.976, 100: 0.964, 200: 0.789, 300: 0.203},
+        {0: 0.98, 50: 0.099, 300: 0.012},
+    ]
+    for each, numbers in zip(found, ref, strict=True):
+        for step, output in numbers.items():
+            assert each.outputs[step] == pytest.approx(output, abs=5e-3), step
+    near, far, entropy = (each.outputs for each in found)
+    assert far[0] - far[20] < 0.1 * (near[0] - near[20])
+    assert entropy[50] < 0.2 * far[50]
+    assert "0.982  0.976  0.964  0.789  0.203" in capsys.readouterr().out
+    lines = _drawn(module, found).axes[0].lines
+    np.testing.assert_array_equal(lines[1].get_ydata(), far)
+
+
+def test_initialisation():
+    """What belongs to the activation stays within a factor of 3, the rest does not."""
+    module = load("initialisation")
+    found = module.run()
+    drift = {
+        (each.activation, each.init): max(abs(np.log([each.forward, each.backward])))
+        for each in found
+    }
+    assert drift["relu", "he_normal"] < np.log(3)
+    assert drift["tanh", "glorot_normal"] < np.log(4)
+    assert drift["relu", "glorot_normal"] > np.log(10)
+    assert drift["relu", "normal"] > np.log(1e4)
+    assert drift["tanh", "normal"] > np.log(50)
+    saturated = {each.init: each.saturated for each in found[:4]}
+    assert saturated["normal"] > 0.5 > 0.01 > saturated["glorot_normal"]
+    assert len(_drawn(module, found).axes) == 8
+
+
+def test_warm_restarts():
+    module = load("warm_restarts")
+    found = module.run()
+    rates = np.array(found.model.lr_curve_)
+    losses = np.array(found.model.loss_curve_)
+    assert module.ENDS.tolist() == [10, 30, 70]
+    starts = [0, *module.ENDS[:-1]]
+    np.testing.assert_allclose(rates[starts], module.RATE)
+    # t = 5 of T = 10: halfway down.
+    assert rates[5] == pytest.approx(module.RATE / 2)
+    for start, end in zip(starts, module.ENDS, strict=True):
+        assert (np.diff(rates[start:end]) < 0).all()
+        assert losses[end - 1] == losses[:end].min()
+    for end in module.ENDS[:-1]:
+        assert losses[end] > losses[end - 1]
+    assert found.accuracy > 0.95
+    lines = _drawn(module, found).axes[0].lines
+    np.testing.assert_array_equal(lines[0].get_ydata(), losses)
+
+
+def test_list_names_all(capsys):
+    main(["--list"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(NAMES)
+    assert all(purpose(name) in line for name, line in zip(NAMES, lines, strict=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_there_is_a_test_of_each(name):
+    assert f"test_{name}" in globals()
+
+
+def test_unknown_name(capsys):
+    with pytest.raises(SystemExit):
+        main(["xr"])
+    assert "no example 'xr'. Did you mean xor?" in capsys.readouterr().err
+
+
+def test_command_draws_into_a_file(tmp_path):
+    path = tmp_path / "xor.png"
+    ran = subprocess.run(
+        [sys.executable, "-m", "fastmlp.examples", "xor", "--out", str(path)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ran.stdout.startswith("XOR: no perceptron separates it")
+    assert path.read_bytes().startswith(b"\x89PNG")
