@@ -3,7 +3,8 @@
 In reading order: `_jit` (Numba's options and cache), `_llvm` (what Numba has no word
 for), `_simd` (vectors and the register tile), `_gemm` (the product over one panel),
 `_math` (vectorised exp, log, tanh), `_activations`, `_losses`, `_optimizers` (scalar
-functions and their tables), `_layout` (where everything lies), `_rows` (reading X),
+functions and their tables), `_noise` (random numbers, dropout), `_regularisation`
+(penalties, bounds on norms), `_layout` (where everything lies), `_rows` (reading X),
 `_team` (threads), `_step` (one minibatch after the other), `prediction` and `engine`
 (all of it behind one function and one class).
 """
@@ -12,6 +13,7 @@ from ._activations import ACTIVATIONS
 from ._layout import OVERREAD
 from ._losses import LOSSES
 from ._optimizers import Optimizer
+from ._regularisation import Regularisation
 from ._rows import Data
 from .engine import Engine
 from .prediction import predict_outputs
@@ -23,5 +25,6 @@ __all__ = [
     "Data",
     "Engine",
     "Optimizer",
+    "Regularisation",
     "predict_outputs",
 ]

@@ -30,6 +30,10 @@ LAYER = np.dtype(
         ("inputs", np.int64),
         ("scores", np.int64),
         ("outputs", np.int64),
+        # Under dropout: outputs before it, their factors (-1: none), the rate.
+        ("values", np.int64),
+        ("factors", np.int64),
+        ("rate", np.float64),
         ("input_deltas", np.int64),
         ("deltas", np.int64),
         # The activation: addresses of its compiled loops (0: identity), its parameter.
@@ -47,6 +51,8 @@ UNIT = np.dtype(
         ("rows", np.int64),
         ("columns", np.int64),
         ("padding", np.int64),  # parts of vectors of the panel that are padding
+        ("panel", np.int64),  # the first unit of its panel
+        ("blocks", np.int64),  # units of its panel
         ("weights", np.int64),
         ("biases", np.int64),  # -1: not this unit's
         ("transposed", np.int64),
@@ -82,6 +88,29 @@ PLAN = np.dtype(
         ("settings", np.int64),
         ("alpha", np.float64),
         ("average", np.int64),
+        # What `_regularisation.prepare` writes: settings, the phases of an update, and
+        # the loops' addresses (0: not needed).
+        ("l1", np.float64),
+        ("clip_norm", np.float64),
+        ("max_norm", np.float64),
+        ("clips", np.int64),
+        ("phases", np.int64),
+        ("penalise", np.int64),
+        ("shrink", np.int64),
+        ("absolute", np.int64),
+        ("collect", np.int64),
+        ("squares", np.int64),
+        ("bound", np.int64),
+        ("drop", np.int64),
+        ("multiply", np.int64),
+        ("noise", np.int64),
+        ("input_noise", np.float64),
+        ("seed", np.int64),
+        ("step", np.int64),  # number of the epoch's first step
+        ("gradient", np.int64),  # how far behind its parameter a kept gradient lies
+        ("noisy_inputs", np.int64),
+        ("input_factors", np.int64),  # of dropout; -1: none
+        ("input_rate", np.float64),
     ]
 )
 
@@ -122,6 +151,10 @@ class Layout:
     n_moments : int, default=None
         Moments of the optimizer. None leaves out all that only training needs.
     n_threads : int, default=1
+    dropout : tuple of float, default=()
+        Rates of the inputs and of each hidden layer.
+    keeps_gradient : bool, default=False
+        Whether the whole gradient has a place.
 
     Attributes
     ----------
@@ -144,6 +177,8 @@ class Layout:
         sparse=False,
         n_moments=None,
         n_threads=1,
+        dropout=(),
+        keeps_gradient=False,
     ):
         self.units = tuple(units)
         self.dtype = np.dtype(dtype)
@@ -162,8 +197,12 @@ class Layout:
             self._place_parameters()
         self._place_minibatch(keeps_scores, sparse, n_moments is not None)
         self._place_rows(by_rows)
+        self.plan["input_factors"] = -1
         if n_moments is not None:
             self._place_training(n_threads)
+            self._place_dropout(dropout)
+            if keeps_gradient:
+                self.plan["gradient"] = self._reserve(self.n_parameters)
 
     def _reserve(self, size):
         """Place of `size` elements at the beginning of a cache line."""
@@ -210,6 +249,7 @@ class Layout:
             if keeps_scores[i] and training:
                 scores = region(layer["out_panels"])
             layer["outputs"], layer["scores"] = outputs, scores
+            layer["values"], layer["factors"] = outputs, -1
             # The loss overwrites the network's outputs with their deltas.
             deltas = -1
             if training:
@@ -237,6 +277,21 @@ class Layout:
         plan["tiles"] = self._reserve(n_threads * (TILE_PARTS + 1) * width * width)
         plan["zeros"] = self._reserve(width)
 
+    def _place_dropout(self, rates):
+        def region(panels):
+            return self._reserve(panels * self.capacity * self.width)
+
+        if any(rates[:1]):
+            self.plan["input_rate"] = rates[0]
+            self.plan["input_factors"] = region(self.layers[0]["in_panels"])
+        for layer, rate in zip(self.layers[:-1], rates[1:], strict=False):
+            if rate:
+                layer["rate"], layer["factors"] = rate, region(layer["out_panels"])
+                layer["values"] = region(layer["out_panels"])
+                # The activation's derivative is told nothing of what was dropped.
+                if layer["scores"] == layer["outputs"]:
+                    layer["scores"] = layer["values"]
+
     def allocate(self):
         """Return a block of zeros that begins at a line of the cache."""
         spare = LINE_BYTES // self.dtype.itemsize
@@ -246,7 +301,12 @@ class Layout:
 
     def make_units(self):
         """Return the units of the parameters phase, layer by layer, as UNIT records."""
-        return np.concatenate([self._layer_units(layer) for layer in self.layers])
+        units = [self._layer_units(layer) for layer in self.layers]
+        first = 0
+        for each in units:
+            each["panel"] += first
+            first += each.size
+        return np.concatenate(units)
 
     def _layer_units(self, layer):
         width = self.width
@@ -256,6 +316,7 @@ class Layout:
         units["rows"] = np.minimum(width, layer["fan_in"] - k * width)
         units["columns"] = np.minimum(width, layer["fan_out"] - j * width)
         units["padding"] = (width - units["columns"]) // (width // TILE_PARTS)
+        units["panel"], units["blocks"] = j * n_in, n_in
         units["weights"] = layer["weights"] + (j * layer["fan_in"] + k * width) * width
         units["biases"] = np.where(k == 0, layer["biases"] + j * width, -1)
         first = layer["transposed"] < 0

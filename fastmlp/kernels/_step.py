@@ -14,6 +14,9 @@ import numpy as np
 from ._gemm import transpose
 from ._jit import entry, jit
 from ._llvm import address, call
+from ._noise import HIDDEN, disturb, drop
+from ._optimizers import DECAY
+from ._regularisation import bound_columns, clipped_scale, update
 from ._rows import enter, sort_columns, sum_columns
 from ._simd import (
     TILE_PARTS,
@@ -34,12 +37,13 @@ CHUNK_DEPTH = 512
 
 
 @jit
-def _forward(plan, layers, parameters, memory, first, count, done):
+def _forward(plan, layers, parameters, memory, first, count, done, step):
     """Take rows ``first`` to ``first + count`` of the minibatch through all layers.
 
     z = a W + b; a = f(z), each panel's activation right after its product, while it is
     in the first-level cache. `first` is a multiple of the tile's rows. The products of
-    the first `done` layers (0 or 1) are there already.
+    the first `done` layers (0 or 1) are there already. `step` is the number of the
+    minibatch, by which outputs are dropped; -1: none are.
     """
     width = plan.width
     row, jump = first * width, plan.capacity * width
@@ -62,17 +66,21 @@ def _forward(plan, layers, parameters, memory, first, count, done):
                 )  # fmt: skip
             if layer.forward != 0:
                 outputs = address(memory, layer.outputs + at)
-                if layer.scores != layer.outputs:
+                if layer.scores != layer.values:
                     for k in range(at, at + count * width):
                         memory[layer.scores + k] = memory[layer.outputs + k]
                 call(layer.forward, (outputs, count * width, layer.parameter))
+            if layer.factors >= 0 and step >= 0:
+                stream = i + HIDDEN
+                drop(plan, layer, memory, at, count, first, j * width, stream, step)
 
 
 @jit
 def _backward(plan, layers, memory, first, count):
     """Take the deltas of the outputs back to the first hidden layer.
 
-    delta_in = (delta W') * f'(z), panel by panel, over the transposed copy of W.
+    delta_in = (delta W') * f'(z), panel by panel, over the transposed copy of W; where
+    outputs were dropped or scaled, so are their deltas.
     """
     width = plan.width
     row, jump = first * width, plan.capacity * width
@@ -92,13 +100,16 @@ def _backward(plan, layers, memory, first, count):
                     address(memory, layer.input_deltas + at),
                 ),
             )  # fmt: skip
+            deltas = address(memory, layer.input_deltas + at)
+            if below.factors >= 0:
+                factors = address(memory, below.factors + at)
+                call(plan.multiply, (deltas, factors, count * width))
             if below.backward != 0:
                 scores = address(memory, below.scores + at)
-                outputs = address(memory, below.outputs + at)
-                deltas = address(memory, layer.input_deltas + at)
+                values = address(memory, below.values + at)
                 call(
                     below.backward,
-                    (scores, outputs, deltas, count * width, below.parameter),
+                    (scores, values, deltas, count * width, below.parameter),
                 )
 
 
@@ -208,43 +219,99 @@ def _weight_gradient(plan, memory, unit, n, tile, spare):
 
 
 @jit
-def _update(plan, memory, at, n, tile, rate, scale, alpha):
-    """Apply the optimizer to `n` parameters from `at` on, their gradient at `tile`."""
-    call(
-        plan.update,
-        (
-            address(memory, at),
-            address(memory, tile),
-            address(memory, at + plan.first_moment),
-            address(memory, at + plan.second_moment),
-            n,
-            rate,
-            scale,
-            alpha,
-            plan.settings,
-        ),
-    )
+def _spend(plan, memory, at, n, tile, steps, step, scale, weights, sums, place):
+    """Use up the gradient at `tile` of `n` parameters from `at` on: step, or keep it.
+
+    `weights` is 0 for biases, which are not penalised. A gradient that is kept adds to
+    the column sums of squares at `place`.
+    """
+    alpha = plan.alpha * weights
+    if plan.penalise != 0 and weights != 0:
+        penalties = alpha, plan.l1
+        call(plan.penalise, (address(memory, at), address(memory, tile), n, *penalties))
+        alpha = 0.0
+    if plan.collect == 0:
+        decay = steps[step, DECAY] * weights
+        update(plan, memory, at, n, tile, steps, step, scale, alpha, decay)
+        return
+    width = plan.width
+    places = address(memory, tile), address(memory, at + plan.gradient)
+    call(plan.collect, (*places, n // width, width, address(sums, place)))
 
 
 @jit
-def _update_unit(plan, unit, rows, memory, thread, n, rate, scale):
-    """Gradient, update and transposed copy of one unit; the weights' sum of squares."""
+def _spend_gradients(
+    plan, unit, rows, memory, thread, n, steps, step, scale, sums, place
+):
+    """Gradient of one unit's biases and weights, and what is done with it."""
     # Blocks that differ in how many parts of them are padding have a tile each, so
     # that the padding stays zero.
     block = plan.width * plan.width
     tiles = plan.tiles + thread * (TILE_PARTS + 1) * block
     tile, spare = tiles + unit.padding * block, tiles + TILE_PARTS * block
-    width = plan.width
+    width, zero, one = plan.width, np.int64(0), np.int64(1)
+    if plan.collect != 0:
+        for k in range(place, place + width):
+            sums[k] = 0
     if unit.biases >= 0:
         _bias_gradient(plan, memory, unit, n, tile)
-        _update(plan, memory, unit.biases, width, tile, rate, scale, 0.0)
+        _spend(
+            plan, memory, unit.biases, width, tile, steps, step, scale, zero, sums,
+            place,
+        )  # fmt: skip
     if not sum_columns(rows, plan, unit, memory, tile):
         _weight_gradient(plan, memory, unit, n, tile, spare)
-    size = unit.rows * width
-    _update(plan, memory, unit.weights, size, tile, rate, scale, plan.alpha)
+    _spend(
+        plan, memory, unit.weights, unit.rows * width, tile, steps, step, scale, one,
+        sums, place,
+    )  # fmt: skip
+
+
+@jit
+def _update_kept(plan, unit, memory, steps, step, scale):
+    """Update of one unit by the gradients that `_spend` kept."""
+    size, decay = unit.rows * plan.width, steps[step, DECAY]
+    if unit.biases >= 0:
+        kept = unit.biases + plan.gradient
+        update(
+            plan, memory, unit.biases, plan.width, kept, steps, step, scale, 0.0, 0.0
+        )
+    kept = unit.weights + plan.gradient
+    update(plan, memory, unit.weights, size, kept, steps, step, scale, 0.0, decay)
+
+
+@jit
+def _update_unit(
+    plan, u, units, rows, memory, thread, n, steps, step, scale, sums, phase
+):
+    """Do one phase's work on unit `u`; in the last one, sum its weights' squares.
+
+    First the gradient and the update, or with a bound on the gradient's norm the
+    gradient and, in a phase of its own, the update; then the bound on the norms of the
+    weights; in the last of these also the transposed copy.
+    """
+    unit, width = units[u], plan.width
+    place = u * width
+    if phase == 0:
+        _spend_gradients(
+            plan, unit, rows, memory, thread, n, steps, step, scale, sums,
+            sums.size // 3 + place,
+        )  # fmt: skip
+    elif phase == plan.clips:
+        _update_kept(plan, unit, memory, steps, step, scale)
+    else:
+        bound_columns(plan, unit, memory, sums)
+    weights = address(memory, unit.weights)
+    if phase == plan.clips and plan.squares != 0:
+        squares = address(sums, sums.size // 3 * 2 + place)
+        call(plan.squares, (weights, unit.rows, width, squares))
+    if phase < plan.phases - 1:
+        return 0.0
     if unit.transposed >= 0:
         transpose(memory, unit.weights, memory, unit.transposed, unit.rows, width)
-    return sum_squares(memory, unit.weights, size)
+    if plan.absolute != 0:
+        call(plan.absolute, (weights, unit.rows, width, address(sums, place)))
+    return sum_squares(memory, unit.weights, unit.rows * width)
 
 
 @jit
@@ -268,8 +335,8 @@ def _sum(values, begin, n):
 
 @entry
 def train(
-    thread, n_threads, barrier, batch, rates, plans, layers, units, shares, penalty,
-    memory, rows, y, sample_weight, order,
+    thread, n_threads, barrier, batch, steps, plans, layers, units, shares, penalty,
+    sums, memory, rows, y, sample_weight, order,
 ):  # fmt: skip
     """Run one epoch as thread number `thread` of `n_threads`; all of them must come.
 
@@ -278,14 +345,17 @@ def train(
     barrier : (words,) int64 array of `_team.make_barrier`
     batch : int
         Rows of a minibatch, at most the plan's capacity.
-    rates : (n_minibatches,) float64 array
-        Step size of each step.
+    steps : (n_minibatches, N_STEP) float64 array
+        What changes from step to step, see `_optimizers.Optimizer.steps`.
     plans : (1,) array of PLAN
     layers, units : arrays of LAYER and UNIT
     shares : (n_threads + 1,) int64 array
         Thread t updates the units ``shares[t]`` to ``shares[t + 1]``.
     penalty : (n_units,) float64 array, overwritten
         Sum of squares of each unit's weights.
+    sums : (3 * n_units * width,) or (0,) float64 array, overwritten
+        Column sums of each unit, where the regularisation needs them: of the weights'
+        magnitudes, of the squares of the gradient, of those of the weights.
     memory : array, overwritten
     rows : tuple, see `_rows.describe`
     y : (n_samples, n_outputs or 1) array
@@ -306,7 +376,7 @@ def train(
     plan = plans[0]
     last = layers[layers.size - 1]
     total = 0.0
-    for step in range(rates.size):
+    for step in range(steps.shape[0]):
         begin = step * batch
         n = min(batch, order.size - begin)
         weight = _sum_weights(order, sample_weight, begin, n)
@@ -321,7 +391,10 @@ def train(
                 rows, order, begin + first, count,
                 plan, layers[0], memory, memory, first,
             )  # fmt: skip
-            _forward(plan, layers, memory, memory, first, count, done)
+            number = plan.step + step
+            if plan.noisy_inputs != 0:
+                disturb(plan, layers[0], memory, first, count, number)
+            _forward(plan, layers, memory, memory, first, count, done, number)
             _lose(plan, last, memory, first, count, order, begin, y, sample_weight)
             _backward(plan, layers, memory, first, count)
         share = n / weight if plan.average != 0 else 1.0
@@ -331,16 +404,23 @@ def train(
             total += share * (
                 0.5 * plan.alpha * _sum(penalty, np.int64(0), penalty.size)
             )
+        if thread == 0 and plan.l1 != 0:
+            total += share * (plan.l1 * _sum(sums, np.int64(0), sums.size // 3))
         if wait(barrier, n_threads):
             return total
         if thread == 0:
             total += share * _sum(memory, plan.losses, n)
-        for u in range(shares[thread], shares[thread + 1]):
-            penalty[u] = _update_unit(
-                plan, units[u], rows, memory, thread, n, rates[step], 1 / weight
-            )
-        if wait(barrier, n_threads):
-            return total
+        scale = 1 / weight
+        for phase in range(plan.phases):
+            if phase == 1 and plan.clips != 0:
+                scale = clipped_scale(plan, sums, scale)
+            for u in range(shares[thread], shares[thread + 1]):
+                penalty[u] = _update_unit(
+                    plan, u, units, rows, memory, thread, n, steps, step, scale, sums,
+                    phase,
+                )  # fmt: skip
+            if wait(barrier, n_threads):
+                return total
     return total
 
 
@@ -371,7 +451,7 @@ def predict(
         done = enter(
             rows, order, begin, count, plan, layers[0], parameters, memory, first
         )
-        _forward(plan, layers, parameters, memory, first, count, done)
+        _forward(plan, layers, parameters, memory, first, count, done, np.int64(-1))
         for i in range(count):
             memory[plan.row_weights + first + i] = 1
         _copy_outputs(plan, last, memory, first, count)

@@ -9,7 +9,8 @@ from . import prediction
 from ._activations import ACTIVATIONS, OUTPUTS, backward_loop, forward_loop, output_loop
 from ._layout import Layout
 from ._losses import LOSSES, limits, loss_loop
-from ._optimizers import N_SETTINGS, RULES, update_loop
+from ._optimizers import N_SETTINGS, N_STEP, RULES, update_loop
+from ._regularisation import Regularisation, prepare
 from ._rows import describe, is_multiplied, work_space
 from ._step import train
 from ._team import Pace, Team, choose_threads
@@ -23,6 +24,9 @@ _DOUBTFUL = 100_000_000
 
 # Rows of the blocks in which the gradient over a whole data set is summed.
 _GRADIENT_ROWS = 1024
+
+
+_UNRESTRAINED = Regularisation()
 
 
 class Engine:
@@ -49,6 +53,9 @@ class Engine:
         None: as many as the cores this process may use and the work is worth.
     sparse : bool, default=False
         Whether the data that it learns from are sparse, see `Data.sparse`.
+    regularisation : Regularisation, default=Regularisation()
+        What restrains the network beside `alpha`. Of these `loss_gradient` knows the L1
+        penalty alone. With noise or dropout of the inputs sparse data must be `copied`.
 
     Notes
     -----
@@ -67,6 +74,7 @@ class Engine:
         optimizer=None,
         n_threads=None,
         sparse=False,
+        regularisation=_UNRESTRAINED,
     ):
         self._units = tuple(int(n) for n in units)
         self._activation = activation
@@ -77,6 +85,13 @@ class Engine:
         self._optimizer = optimizer
         self._n_threads = n_threads
         self._sparse = sparse
+        self._l1 = regularisation.l1
+        self._regularisation = regularisation if optimizer else _UNRESTRAINED
+        if sparse and self._regularisation.changes_inputs:
+            raise ValueError(
+                "Noise or dropout of the inputs needs rows to change: make the data "
+                "with copied=True."
+            )
         self._team = None
         self._extended = None
         self._allocate(None if optimizer is None else optimizer.rule)
@@ -105,6 +120,10 @@ class Engine:
         layout.pack_transposed(parameters, memory)
         self._penalty[:] = 0
         self._penalty[0] = sum(np.vdot(w, w) for w, _ in layout.split(parameters))
+        self._sums[:] = 0
+        if self._regularisation.l1:
+            weights = (w for w, _ in layout.split(parameters))
+            self._sums[0] = sum(np.abs(w).sum(dtype=np.float64) for w in weights)
         start = layout.moments
         memory[start : start + layout.n_moments * layout.n_parameters] = 0
         for i, moment in enumerate(moments):
@@ -146,7 +165,8 @@ class Engine:
         """
         n_steps = -(-len(order) // self._batch_size)
         self._layout.plan["alpha"], self._layout.plan["average"] = alpha, 1
-        total = self._train(data, order, self._optimizer.rates(n_steps))
+        self._layout.plan["step"] = self._optimizer.t
+        total = self._train(data, order, self._optimizer.steps(n_steps))
         self._optimizer.t += n_steps
         return total / len(order)
 
@@ -169,6 +189,7 @@ class Engine:
                 batch_size=self._batch_size,
                 n_threads=self._n_threads,
                 sparse=self._sparse,
+                regularisation=Regularisation(l1=self._l1),
             ) as other:
                 other.load(flat)
                 return other.loss_gradient(data, alpha, gradient)
@@ -177,17 +198,21 @@ class Engine:
         self.load(flat)
         order = np.arange(len(data.y))
         self._layout.plan["alpha"], self._layout.plan["average"] = 0, 0
-        total = self._train(data, order, np.zeros(-(-order.size // self._batch_size)))
+        n_steps = -(-order.size // self._batch_size)
+        total = self._train(data, order, np.zeros((n_steps, N_STEP)))
         self._layout.unpack(self._memory, gradient, self._behind(0))
         n_weights = sum(w.size for w, _ in self._layout.split(flat))
         weights = flat[:n_weights]
         gradient[:n_weights] += alpha * weights
+        penalty = 0.5 * alpha * np.vdot(weights, weights)
+        if self._l1:
+            gradient[:n_weights] += self._l1 * np.sign(weights)
+            penalty += self._l1 * np.abs(weights).sum(dtype=np.float64)
         gradient /= data.weight
         # scikit-learn averages losses by weights of the network's dtype and divides all
         # else by the weights' sum in their own.
         exact = data.sample_weight.sum() if data.sample_weight.size else order.size
-        penalty = 0.5 * alpha * np.vdot(weights, weights) / data.weight
-        return float(total / exact + penalty)
+        return float(total / exact + penalty / data.weight)
 
     def predict(self, X, rows=None):
         """Return the outputs, (n, n_outputs), for the rows of X or those of `rows`.
@@ -233,6 +258,8 @@ class Engine:
             sparse=self._sparse,
             n_moments=n_moments,
             n_threads=n_threads,
+            dropout=self._regularisation.dropout,
+            keeps_gradient=self._regularisation.clip_norm != 0,
         )
         self._memory = layout.allocate()
         if hidden and row is not None:
@@ -264,8 +291,14 @@ class Engine:
         plan["settings"] = self._settings.ctypes.data
         self._update_units = layout.make_units()
         self._penalty = np.zeros(self._update_units.size)
+        settings, optimizer = self._regularisation, self._optimizer
+        decays = optimizer is not None and optimizer.weight_decay != 0
+        prepare(plan[0], settings, decays, self._dtype.type)
+        size = 3 * self._update_units.size * layout.width
+        summed = settings.l1 or settings.clip_norm or settings.max_norm
+        self._sums = np.zeros(size if summed else 0)
 
-    def _train(self, data, order, rates):
+    def _train(self, data, order, steps):
         n_threads = self._pace.choose()
         started = perf_counter()
         total = self._team.run(
@@ -273,12 +306,13 @@ class Engine:
             n_threads,
             self._team.barrier,
             self._batch_size,
-            rates,
+            steps,
             self._layout.plan,
             self._layout.layers,
             self._update_units,
             self._shares[n_threads],
             self._penalty,
+            self._sums,
             self._memory,
             self._rows_of(data),
             data.y,
@@ -286,7 +320,7 @@ class Engine:
             order,
             alone=n_threads == 1,
         )
-        self._pace.note(n_threads, (perf_counter() - started) / max(1, rates.size))
+        self._pace.note(n_threads, (perf_counter() - started) / max(1, len(steps)))
         return total
 
     def _check_form(self, rows):
