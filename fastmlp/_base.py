@@ -30,10 +30,16 @@ from fastmlp._training import (
     Settings,
     Training,
 )
-from fastmlp._validation import as_float, as_rows, check_weights, hidden_units
-from fastmlp.kernels import Data, Engine, predict_outputs
+from fastmlp._validation import (
+    as_float,
+    as_rows,
+    check_weights,
+    dropout_rates,
+    hidden_units,
+)
+from fastmlp.kernels import Data, Engine, Regularisation, predict_outputs
 
-STOCHASTIC_SOLVERS = ("sgd", "adam")
+STOCHASTIC_SOLVERS = ("sgd", "adam", "adamw", "rmsprop", "nadam")
 AUTO_BATCH_SIZE = 200
 
 # What training leaves behind besides the network; forgotten when it starts anew.
@@ -96,7 +102,7 @@ class BaseMLP(BaseEstimator, ABC):
             Interval(Integral, 1, None, closed="left"),
         ],
         "activation": [StrOptions({"identity", "logistic", "tanh", "relu"})],
-        "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
+        "solver": [StrOptions({"lbfgs", *STOCHASTIC_SOLVERS})],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [
             StrOptions({"auto"}),
@@ -125,6 +131,12 @@ class BaseMLP(BaseEstimator, ABC):
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "dtype": [StrOptions({"float32", "float64"}), None],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+        "l1": [Interval(Real, 0, None, closed="left")],
+        "weight_decay": [Interval(Real, 0, None, closed="left"), None],
+        "dropout": [Interval(Real, 0, 1, closed="left"), "array-like", None],
+        "max_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "input_noise": [Interval(Real, 0, None, closed="left")],
     }
 
     def _set_parameters(self, parameters):
@@ -191,6 +203,7 @@ class BaseMLP(BaseEstimator, ABC):
     def _learn(self, X, y, sample_weight, incremental):
         """Fit, or go on fitting; by one epoch if `incremental`."""
         hidden = hidden_units(self.hidden_layer_sizes)
+        regularisation = self._regularisation(len(hidden))
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         anew = not (hasattr(self, "coefs_") and (incremental or self.warm_start))
@@ -213,13 +226,17 @@ class BaseMLP(BaseEstimator, ABC):
             X,
             as_float(target.values, network.dtype),
             sample_weight,
+            copied=regularisation.changes_inputs,
         )
         if self.solver == "lbfgs":
-            network = self._fit_lbfgs(data, network, target)
+            network = self._fit_lbfgs(data, network, target, regularisation)
         else:
             split = self._split(X, target, sample_weight, random_state)
+            if regularisation.is_random:
+                seed = random_state.randint(2**63 - 1, dtype=np.int64)
+                regularisation = regularisation._replace(seed=int(seed))
             self._fit_stochastic(
-                data, split, network, target, random_state, incremental
+                data, split, network, target, random_state, incremental, regularisation
             )
         self._network = network
         self.coefs_, self.intercepts_ = list(network.coefs), list(network.intercepts)
@@ -247,7 +264,9 @@ class BaseMLP(BaseEstimator, ABC):
             y = column_or_1d(y, warn=True)
         return X, y
 
-    def _fit_stochastic(self, data, split, network, target, random_state, incremental):
+    def _fit_stochastic(
+        self, data, split, network, target, random_state, incremental, regularisation
+    ):
         """Train by epochs and set the attributes that say how it went."""
         state = getattr(self, "_optimizer", None) if incremental else None
         if state is None or not state.fits(self.solver, network.parameters.size):
@@ -260,6 +279,7 @@ class BaseMLP(BaseEstimator, ABC):
             batch_size=self._clipped_batch_size(len(split.rows)),
             optimizer=optimizer,
             sparse=data.sparse,
+            regularisation=regularisation,
         )
         with engine:
             engine.load(
@@ -286,13 +306,18 @@ class BaseMLP(BaseEstimator, ABC):
         if not self.early_stopping:
             self._optimizer = state.advanced(optimizer, moments)
 
-    def _fit_lbfgs(self, data, network, target):
+    def _fit_lbfgs(self, data, network, target, regularisation):
         """Train by L-BFGS, set the attributes that say how; return the new network.
 
         The loss is evaluated in the type of the parameters, and unless `dtype` is set
         the result stays in SciPy's float64, both as in scikit-learn.
         """
-        with self._engine(network, target.out_activation, sparse=data.sparse) as engine:
+        with self._engine(
+            network,
+            target.out_activation,
+            sparse=data.sparse,
+            regularisation=regularisation,
+        ) as engine:
             result, outcome = LBFGS(
                 engine,
                 network.parameters,
@@ -389,20 +414,52 @@ class BaseMLP(BaseEstimator, ABC):
             **training,
         )
 
+    def _regularisation(self, n_hidden):
+        """Return what restrains the network, its seed not yet drawn.
+
+        Raises
+        ------
+        ValueError
+            If `dropout` does not suit the layers, or the solver the regularisation.
+        """
+        settings = Regularisation(
+            l1=float(self.l1),
+            clip_norm=float(self.clip_norm or 0),
+            max_norm=float(self.max_norm or 0),
+            dropout=dropout_rates(self.dropout, n_hidden),
+            input_noise=float(self.input_noise),
+        )
+        if self.solver == "lbfgs":
+            used = {
+                "dropout": any(settings.dropout),
+                "clip_norm": settings.clip_norm,
+                "max_norm": settings.max_norm,
+                "input_noise": settings.input_noise,
+                "weight_decay": self.weight_decay,
+            }
+            for name in (name for name, value in used.items() if value):
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} needs minibatches, which "
+                    f"solver='lbfgs' has not: use one of {list(STOCHASTIC_SOLVERS)}, "
+                    f"or leave {name} out."
+                )
+        return settings
+
     def _new_optimizer(self):
-        if self.solver == "adam":
+        if self.solver == "sgd":
+            schedule = self.learning_rate
+            settings = {
+                "momentum": self.momentum,
+                "nesterov": self.nesterovs_momentum,
+            }
+        else:
             schedule = "constant"
             settings = {
                 "beta_1": self.beta_1,
                 "beta_2": self.beta_2,
                 "epsilon": self.epsilon,
             }
-        else:
-            schedule = self.learning_rate
-            settings = {
-                "momentum": self.momentum,
-                "nesterov": self.nesterovs_momentum,
-            }
+        settings["weight_decay"] = self.weight_decay
         rate = float(self.learning_rate_init)
         return OptimizerState(
             self.solver, settings, rate, schedule, rate, float(self.power_t)

@@ -1,6 +1,7 @@
 """Checking and converting what training takes: widths, weights, rows, targets."""
 
 import operator
+from numbers import Real
 
 import numpy as np
 import scipy.sparse as sp
@@ -29,6 +30,39 @@ def hidden_units(hidden_layer_sizes):
     if any(size <= 0 for size in units):
         raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
     return units
+
+
+def dropout_rates(dropout, n_hidden):
+    """Return the rates of dropout of the inputs and of each hidden layer, a tuple.
+
+    Parameters
+    ----------
+    dropout : None, float or array-like of float
+        None: no dropout; a number: of all hidden layers, not of the inputs.
+    n_hidden : int
+        Hidden layers of the network.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many rates as layers, or one is not in [0, 1).
+    """
+    if dropout is None or isinstance(dropout, Real):
+        rates = (0.0, *[dropout or 0.0] * n_hidden)
+    else:
+        rates = tuple(dropout)
+        if len(rates) != n_hidden + 1:
+            raise ValueError(
+                f"dropout has {len(rates)} rates, but the network with {n_hidden} "
+                f"hidden layers needs {n_hidden + 1}: of the inputs, then of each "
+                "hidden layer."
+            )
+    if not all(isinstance(rate, Real) and 0 <= rate < 1 for rate in rates):
+        raise ValueError(
+            f"dropout must hold rates in [0, 1), got {list(rates)}: the probability "
+            "with which an output is dropped."
+        )
+    return tuple(float(rate) for rate in rates)
 
 
 def check_weights(sample_weight, X):

@@ -40,12 +40,19 @@ DERIVATIVES = {
 }
 
 
-def forward(X, coefs, intercepts, activation, out_activation):
-    """Return the outputs of all layers, the input first."""
-    layers = [X]
+def forward(X, coefs, intercepts, activation, out_activation, factors=None):
+    """Return the outputs of all layers, the input first.
+
+    `factors`, one array per hidden layer, are what dropout multiplies outputs by on
+    their way to the next layer; what is returned are the outputs before that.
+    """
+    layers, entering = [X], X
     names = [activation] * (len(coefs) - 1) + [out_activation]
-    for W, b, name in zip(coefs, intercepts, names, strict=True):
-        layers.append(ACTIVATIONS[name](layers[-1] @ W + b))
+    for i, (W, b, name) in enumerate(zip(coefs, intercepts, names, strict=True)):
+        layers.append(ACTIVATIONS[name](entering @ W + b))
+        entering = layers[-1]
+        if factors is not None and i < len(factors):
+            entering = entering * factors[i]
     return layers
 
 
@@ -82,12 +89,15 @@ def loss(y, output, coefs, alpha, loss, out_activation, sample_weight=None):
     return (np.dot(weight, losses) + penalty(coefs, alpha)) / weight.sum()
 
 
-def backward(layers, y, coefs, alpha, activation, out_activation, sample_weight=None):
+def backward(
+    layers, y, coefs, alpha, activation, out_activation, sample_weight=None,
+    factors=None,
+):  # fmt: skip
     """Return the gradients of the loss in coefs and in intercepts, two lists.
 
     Every loss here is the canonical one of its output activation: its derivative in
     the raw score is output - target. For k-output squared error that is k times the
-    derivative of `loss`.
+    derivative of `loss`. `factors`: see `forward`.
     """
     output = layers[-1]
     weight = np.ones(len(y), output.dtype) if sample_weight is None else sample_weight
@@ -95,10 +105,15 @@ def backward(layers, y, coefs, alpha, activation, out_activation, sample_weight=
     delta = delta * weight[:, None]
     coef_grads, intercept_grads = [], []
     for i in range(len(coefs) - 1, -1, -1):
-        coef_grads.insert(0, (layers[i].T @ delta + alpha * coefs[i]) / weight.sum())
+        entering = layers[i]
+        if factors is not None and i > 0:
+            entering = entering * factors[i - 1]
+        coef_grads.insert(0, (entering.T @ delta + alpha * coefs[i]) / weight.sum())
         intercept_grads.insert(0, delta.sum(axis=0) / weight.sum())
         if i > 0:
             delta = (delta @ coefs[i].T) * DERIVATIVES[activation](layers[i])
+            if factors is not None:
+                delta = delta * factors[i - 1]
     return coef_grads, intercept_grads
 
 
@@ -118,6 +133,23 @@ def adam_step(p, gradient, m, v, t, learning_rate, beta_1, beta_2, epsilon):
     return p - rate * m / (np.sqrt(v) + epsilon), m, v
 
 
+def rmsprop_step(p, gradient, v, learning_rate, beta_2, epsilon):
+    """Return (parameters, v) after one step of RMSprop, as PyTorch defines it."""
+    v = beta_2 * v + (1 - beta_2) * gradient**2
+    return p - learning_rate * gradient / (np.sqrt(v) + epsilon), v
+
+
+def nadam_step(p, gradient, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    """Return (parameters, m, v) after step t = 1, 2, ... of PyTorch's NAdam."""
+    mu = beta_1 * (1 - 0.5 * 0.96 ** (np.arange(1, t + 2) * 0.004))
+    m = beta_1 * m + (1 - beta_1) * gradient
+    v = beta_2 * v + (1 - beta_2) * gradient**2
+    m_hat = mu[t] * m / (1 - mu.prod())
+    m_hat = m_hat + (1 - mu[t - 1]) * gradient / (1 - mu[:t].prod())
+    v_hat = v / (1 - beta_2**t)
+    return p - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon), m, v
+
+
 def pack(coefs, intercepts):
     """Return all parameters in one flat vector: weights first, then biases."""
     return np.concatenate([np.ravel(a) for a in [*coefs, *intercepts]])
@@ -130,6 +162,55 @@ def unpack(parameters, units):
     parts = np.split(parameters, ends[:-1])
     arrays = [a.reshape(s).copy() for a, s in zip(parts, shapes, strict=True)]
     return arrays[: len(units) - 1], arrays[len(units) - 1 :]
+
+
+def bounded(parameters, units, largest):
+    """Return the parameters with each unit's weights scaled to at most that norm."""
+    coefs, intercepts = unpack(parameters, units)
+    for W in coefs:
+        W *= np.minimum(1, largest / np.linalg.norm(W, axis=0))
+    return pack(coefs, intercepts)
+
+
+def philox(counter, key):
+    """Return the four words of Philox4x32-10 for arrays of words, as Python integers.
+
+    J. K. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+    """
+    a, b, c, d = (np.asarray(word, dtype=object) for word in counter)
+    key, other_key = key
+    for _ in range(10):
+        x, y = 0xD2511F53 * a, 0xCD9E8D57 * c
+        a, b = y // 2**32 ^ b ^ key, y % 2**32
+        c, d = x // 2**32 ^ d ^ other_key, x % 2**32
+        key, other_key = (key + 0x9E3779B9) % 2**32, (other_key + 0xBB67AE85) % 2**32
+    return a, b, c, d
+
+
+def random_words(seed, step, stream, shape):
+    """Return the word that belongs to each place in a minibatch's matrix."""
+    rows, columns = shape
+    row, block = np.indices((rows, -(-columns // 4))).astype(object)
+    counter = block, row, stream + 2**16 * (step // 2**32), step % 2**32
+    words = philox(counter, (seed % 2**32, seed // 2**32))
+    words = [np.broadcast_to(word, row.shape) for word in words]
+    return np.stack(words, axis=2).reshape(rows, -1)[:, :columns].astype(np.float64)
+
+
+def dropout_factors(seed, step, stream, shape, rate):
+    """Return 0 with probability `rate` and 1 / (1 - rate) otherwise."""
+    words = random_words(seed, step, stream, shape)
+    return np.where(words < np.floor(rate * 2.0**32), 0.0, 1 / (1 - rate))
+
+
+def normal_noise(seed, step, shape):
+    """Return standard normal numbers by Box and Muller, two from two words."""
+    rows, columns = shape
+    words = random_words(seed, step, 0, (rows, -(-columns // 4) * 4))
+    u, v = np.moveaxis((words.reshape(rows, -1, 2) + 0.5) / 2.0**32, 2, 0)
+    radius, angle = np.sqrt(-2 * np.log(u)), 2 * np.pi * v
+    pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=2)
+    return pairs.reshape(rows, -1)[:, :columns]
 
 
 def dense_rows(X, rows, dtype):
@@ -151,19 +232,30 @@ class NaiveOptimizer:
     def __init__(self, name, **settings):
         self.name = name
         self.learning_rate = settings.pop("learning_rate")
+        decay = settings.pop("weight_decay", None)
+        default = 0.01 if self.name == "adamw" else 0.0
+        self.weight_decay = default if decay is None else decay
         self.settings = settings
         self.t = 0
 
     @property
     def n_moments(self):
         """Vectors of state per parameter."""
-        return 2 if self.name == "adam" else int(self.settings["momentum"] > 0)
+        if self.name == "sgd":
+            return int(self.settings["momentum"] > 0)
+        return 1 if self.name == "rmsprop" else 2
 
     def step(self, p, gradient, moments):
         """Return (parameters, moments) after one step."""
         self.t += 1
-        if self.name == "adam":
-            p, *moments = adam_step(
+        if self.name == "rmsprop":
+            p, *moments = rmsprop_step(
+                p, gradient, *moments, self.learning_rate, **self.settings
+            )
+            return p, moments
+        if self.name != "sgd":
+            step = nadam_step if self.name == "nadam" else adam_step
+            p, *moments = step(
                 p, gradient, *moments, self.t, self.learning_rate, **self.settings
             )
             return p, moments
@@ -188,7 +280,11 @@ class NaiveEngine:
         batch_size=200,
         optimizer=None,
         n_threads=None,
+        regularisation=None,
     ):
+        self.l1 = self.clip_norm = self.max_norm = self.input_noise = 0.0
+        self.dropout, self.seed = (), 0
+        vars(self).update(regularisation or {})
         self.units, self.dtype = tuple(units), np.dtype(dtype)
         self.activation, self.out_activation = activation, out_activation
         self.loss, self.batch_size, self.optimizer = loss, batch_size, optimizer
@@ -228,18 +324,55 @@ class NaiveEngine:
         X = dense_rows(X, rows, self.dtype)
         return forward(X, coefs, intercepts, self.activation, self.out_activation)[-1]
 
-    def _loss_gradient(self, data, rows, alpha):
+    def _disturbed(self, X):
+        """Return the minibatch's inputs with noise and dropout."""
+        if self.input_noise:
+            normal = normal_noise(self.seed, self.optimizer.t, X.shape)
+            X = X + self.input_noise * normal
+        if any(self.dropout[:1]):
+            X = X * dropout_factors(
+                self.seed, self.optimizer.t, 1, X.shape, self.dropout[0]
+            )
+        return X
+
+    def _factors(self, n):
+        """Return the factors of each hidden layer's outputs."""
+        return [
+            dropout_factors(self.seed, self.optimizer.t, i + 2, (n, width), rate)
+            for i, (width, rate) in enumerate(
+                zip(self.units[1:-1], self.dropout[1:], strict=True)
+            )
+        ]
+
+    def _loss_gradient(self, data, rows, alpha, training=False):
         coefs, intercepts = unpack(self.parameters, self.units)
         y = data.y[rows]
         weight = None if data.sample_weight is None else data.sample_weight[rows]
         X = dense_rows(data.X, rows, self.dtype)
-        layers = forward(X, coefs, intercepts, self.activation, self.out_activation)
+        factors = None
+        if training:
+            X = self._disturbed(X)
+            factors = self._factors(len(X)) if self.dropout else None
+        layers = forward(
+            X, coefs, intercepts, self.activation, self.out_activation, factors
+        )
         value = loss(
             y, layers[-1], coefs, alpha, self.loss, self.out_activation, weight
         )
         gradients = backward(
-            layers, y, coefs, alpha, self.activation, self.out_activation, weight
+            layers,
+            y,
+            coefs,
+            alpha,
+            self.activation,
+            self.out_activation,
+            weight,
+            factors,
         )
+        total = len(y) if weight is None else weight.sum()
+        value += self.l1 * sum(np.abs(W).sum() for W in coefs) / total
+        for W, gradient in zip(coefs, gradients[0], strict=True):
+            gradient += self.l1 * np.sign(W) / total
         return float(value), pack(*gradients)
 
     def loss_gradient(self, data, alpha, gradient):
@@ -259,9 +392,23 @@ class NaiveEngine:
             if data.sample_weight is not None and not data.sample_weight[rows].any():
                 self.optimizer.t += 1
                 continue
-            value, gradient = self._loss_gradient(data, rows, alpha)
-            self.parameters, self.moments = self.optimizer.step(
-                self.parameters, gradient, self.moments
+            value, gradient = self._loss_gradient(data, rows, alpha, training=True)
+            norm = np.linalg.norm(gradient)
+            if self.clip_norm and norm > self.clip_norm:
+                gradient = gradient * (self.clip_norm / norm)
+            decay = self.optimizer.learning_rate * self.optimizer.weight_decay
+            decayed = pack(
+                *(
+                    [factor * a for a in arrays]
+                    for factor, arrays in zip(
+                        (1 - decay, 1), unpack(self.parameters, self.units), strict=True
+                    )
+                )
             )
+            self.parameters, self.moments = self.optimizer.step(
+                decayed, gradient, self.moments
+            )
+            if self.max_norm:
+                self.parameters = bounded(self.parameters, self.units, self.max_norm)
             total += value * len(rows)
         return total / len(order)

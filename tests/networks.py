@@ -9,7 +9,14 @@ import itertools
 import numpy as np
 from scipy import sparse
 
-from fastmlp.kernels import ACTIVATIONS, LOSSES, Data, Engine, Optimizer
+from fastmlp.kernels import (
+    ACTIVATIONS,
+    LOSSES,
+    Data,
+    Engine,
+    Optimizer,
+    Regularisation,
+)
 from fastmlp.kernels._optimizers import RULES
 from fastmlp.kernels._simd import TILE_ROWS, lanes, panel_width
 from tests.naive import NaiveData, NaiveEngine, NaiveOptimizer
@@ -30,6 +37,9 @@ _SETTINGS = {
     "momentum": ("sgd", _SGD | {"momentum": 0.9}),
     "nesterov": ("sgd", _SGD | {"momentum": 0.9, "nesterov": True}),
     "adam": ("adam", _ADAM),
+    "adamw": ("adamw", _ADAM | {"weight_decay": 0.3}),
+    "rmsprop": ("rmsprop", {k: v for k, v in _ADAM.items() if k != "beta_1"}),
+    "nadam": ("nadam", _ADAM),
 }
 
 # What every comparison starts from; tests vary one or two of them at a time.
@@ -115,13 +125,19 @@ def make_csr(X, share):
 
 def run_epochs(
     kinds, network, dtype, rule, problem, *, batch_size=8, alpha=0.0, n_threads=1,
-    epochs=1,
+    epochs=1, regularisation=None,
 ):  # fmt: skip
     """Train and return losses, parameters, moments, predictions as one tuple."""
     make_engine, make_data, optimizer_kind = kinds
     X, y, weight = problem
     units = network["units"]
     data = make_data(X, y, weight)
+    if regularisation is not None:
+        settings = regularisation
+        if make_data is Data:
+            settings = Regularisation(**regularisation)
+            data = Data(X, y, weight, copied=settings.changes_inputs)
+        network = network | {"regularisation": settings}
     with make_engine(
         **_sparse(data),
         **network,

@@ -30,10 +30,14 @@ LAYER = np.dtype(
         ("inputs", np.int64),
         ("scores", np.int64),
         ("outputs", np.int64),
-        # Under dropout: outputs before it, their factors (-1: none), the rate.
+        # Dropout: its compiled loop (0: none), the outputs before it, their factors,
+        # and what these are drawn by.
+        ("drop", np.int64),
         ("values", np.int64),
         ("factors", np.int64),
         ("rate", np.float64),
+        ("stream", np.int64),
+        ("seed", np.int64),
         ("input_deltas", np.int64),
         ("deltas", np.int64),
         # The activation: addresses of its compiled loops (0: identity), its parameter.
@@ -88,29 +92,19 @@ PLAN = np.dtype(
         ("settings", np.int64),
         ("alpha", np.float64),
         ("average", np.int64),
-        # What `_regularisation.prepare` writes: settings, the phases of an update, and
-        # the loops' addresses (0: not needed).
+        # `_regularisation.Regularisation`; phases of an update; addresses of loops.
         ("l1", np.float64),
         ("clip_norm", np.float64),
         ("max_norm", np.float64),
-        ("clips", np.int64),
         ("phases", np.int64),
-        ("penalise", np.int64),
-        ("shrink", np.int64),
-        ("absolute", np.int64),
-        ("collect", np.int64),
-        ("squares", np.int64),
-        ("bound", np.int64),
-        ("drop", np.int64),
+        ("constrain", np.int64),
+        ("disturb", np.int64),  # 0: the inputs stay as they are
         ("multiply", np.int64),
-        ("noise", np.int64),
         ("input_noise", np.float64),
+        ("input_rate", np.float64),
         ("seed", np.int64),
         ("step", np.int64),  # number of the epoch's first step
         ("gradient", np.int64),  # how far behind its parameter a kept gradient lies
-        ("noisy_inputs", np.int64),
-        ("input_factors", np.int64),  # of dropout; -1: none
-        ("input_rate", np.float64),
     ]
 )
 
@@ -152,7 +146,7 @@ class Layout:
         Moments of the optimizer. None leaves out all that only training needs.
     n_threads : int, default=1
     dropout : tuple of float, default=()
-        Rates of the inputs and of each hidden layer.
+        Rates of the inputs, which need no room, and of each hidden layer.
     keeps_gradient : bool, default=False
         Whether the whole gradient has a place.
 
@@ -197,7 +191,6 @@ class Layout:
             self._place_parameters()
         self._place_minibatch(keeps_scores, sparse, n_moments is not None)
         self._place_rows(by_rows)
-        self.plan["input_factors"] = -1
         if n_moments is not None:
             self._place_training(n_threads)
             self._place_dropout(dropout)
@@ -249,7 +242,7 @@ class Layout:
             if keeps_scores[i] and training:
                 scores = region(layer["out_panels"])
             layer["outputs"], layer["scores"] = outputs, scores
-            layer["values"], layer["factors"] = outputs, -1
+            layer["values"] = outputs
             # The loss overwrites the network's outputs with their deltas.
             deltas = -1
             if training:
@@ -281,12 +274,9 @@ class Layout:
         def region(panels):
             return self._reserve(panels * self.capacity * self.width)
 
-        if any(rates[:1]):
-            self.plan["input_rate"] = rates[0]
-            self.plan["input_factors"] = region(self.layers[0]["in_panels"])
         for layer, rate in zip(self.layers[:-1], rates[1:], strict=False):
             if rate:
-                layer["rate"], layer["factors"] = rate, region(layer["out_panels"])
+                layer["factors"] = region(layer["out_panels"])
                 layer["values"] = region(layer["out_panels"])
                 # The activation's derivative is told nothing of what was dropped.
                 if layer["scores"] == layer["outputs"]:

@@ -13,7 +13,13 @@ from numba import carray, types
 
 from . import _math
 from ._jit import callback, jit
-from ._llvm import address, call, pointer
+from ._layout import LAYER, PLAN
+from ._llvm import pointer
+from ._simd import panel_width
+
+# What numbers are for, in the counter: noise on the inputs, dropout of them, and from
+# HIDDEN_STREAM on dropout of each hidden layer.
+_NOISE, _INPUTS, HIDDEN_STREAM = 0, 1, 2
 
 # Words of one call of the generator, for as many consecutive columns.
 _WORDS = 4
@@ -66,15 +72,32 @@ def _words(seed, step, stream, row, block):
     )
 
 
+@jit
+def _draw_factors(factors, rows, width, first, column, stream, step, seed, rate):
+    """Dropout's factors of one panel's rows: 0 with probability `rate`, 1/(1 - rate).
+
+    They belong to the rows from `first` and the columns from `column` on.
+    """
+    bound = np.uint64(rate * 2.0**32)
+    zero = type(factors[0])(0)
+    kept = type(factors[0])(1 / (1 - rate))
+    for i in range(rows):
+        for block in range(width // _WORDS):
+            to = i * width + block * _WORDS
+            a, b, c, d = _words(seed, step, stream, first + i, column // _WORDS + block)
+            factors[to] = zero if a < bound else kept
+            factors[to + 1] = zero if b < bound else kept
+            factors[to + 2] = zero if c < bound else kept
+            factors[to + 3] = zero if d < bound else kept
+
+
 @cache
 def drop_loop(dtype):
-    """Compile inverted dropout of one panel's rows.
+    """Compile ``drop(layer, memory, at, j, first, rows, step)``: inverted dropout.
 
-    ``drop(outputs, values, factors, rows, width, first, column, stream, step, seed,
-    rate)``: the first three are addresses of `rows` x `width` elements, which belong to
-    the rows from `first` and the columns from `column` on. Each factor is 0 with
-    probability `rate`, else 1 / (1 - rate); outputs *= factors, and what they were is
-    left in `values`, which may be `outputs`.
+    `layer` is the address of a LAYER, `memory` that of the block. Rows from `first` on
+    of panel `j` of the outputs, `at` elements behind their place, are multiplied by
+    random factors; these, and what the outputs were, are kept.
 
     References
     ----------
@@ -82,32 +105,24 @@ def drop_loop(dtype):
     "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15, 2014;
     scaled in training rather than in prediction, as in section 10.
     """
+    width = panel_width(dtype)
+    size = np.dtype(dtype).itemsize
 
-    def drop(
-        outputs, values, factors, rows, width, first, column, stream, step, seed, rate
-    ):
-        size = rows * width
-        x = carray(pointer(outputs), (size,), dtype)
-        kept = carray(pointer(values), (size,), dtype)
-        f = carray(pointer(factors), (size,), dtype)
-        bound = np.uint64(rate * 2.0**32)
-        zero, scale = dtype(0), dtype(1 / (1 - rate))
-        for i in range(rows):
-            for block in range(width // _WORDS):
-                to = i * width + block * _WORDS
-                a, b, c, d = _words(
-                    seed, step, stream, first + i, column // _WORDS + block
-                )
-                f[to] = zero if a < bound else scale
-                f[to + 1] = zero if b < bound else scale
-                f[to + 2] = zero if c < bound else scale
-                f[to + 3] = zero if d < bound else scale
-        for k in range(size):
-            kept[k] = x[k]
-            x[k] *= f[k]
+    def drop(layer, memory, at, j, first, rows, step):
+        this = carray(pointer(layer), (1,), LAYER)[0]
+        n = rows * width
+        outputs = carray(pointer(memory + (this.outputs + at) * size), (n,), dtype)
+        values = carray(pointer(memory + (this.values + at) * size), (n,), dtype)
+        factors = carray(pointer(memory + (this.factors + at) * size), (n,), dtype)
+        _draw_factors(
+            factors, rows, width, first, j * width, this.stream, step, this.seed,
+            this.rate,
+        )  # fmt: skip
+        for k in range(n):
+            values[k] = outputs[k]
+            outputs[k] *= factors[k]
 
-    signature = types.void(*[types.intp] * 10, types.float64)
-    return callback(drop, signature, f"drop-{dtype.__name__}")
+    return callback(drop, types.void(*[types.intp] * 7), f"drop-{dtype.__name__}")
 
 
 @cache
@@ -163,79 +178,46 @@ def _normal_pair(a, b):
     return radius * cosine, radius * sine
 
 
+@jit
+def _add_noise(values, rows, width, first, column, step, seed, deviation):
+    """Add normal numbers to one panel's rows; the same ones in both precisions."""
+    real = type(values[0])
+    for i in range(rows):
+        for block in range(width // _WORDS):
+            to = i * width + block * _WORDS
+            a, b, c, d = _words(seed, step, _NOISE, first + i, column // _WORDS + block)
+            e, f = _normal_pair(a, b)
+            g, h = _normal_pair(c, d)
+            values[to] += real(deviation * e)
+            values[to + 1] += real(deviation * f)
+            values[to + 2] += real(deviation * g)
+            values[to + 3] += real(deviation * h)
+
+
 @cache
-def noise_loop(dtype):
-    """Compile ``noise(x, rows, width, first, column, step, seed, deviation)``.
+def disturb_loop(dtype):
+    """Compile ``disturb(plan, layer, memory, first, rows, step)``.
 
-    Adds normal numbers of that standard deviation to one panel's rows, see `drop_loop`;
-    the same numbers in both precisions.
+    Adds noise to the minibatch's inputs from row `first` on, then drops some of them;
+    `plan` and `layer` are the addresses of a PLAN and of the first LAYER.
     """
+    width = panel_width(dtype)
+    size = np.dtype(dtype).itemsize
 
-    def noise(x, rows, width, first, column, step, seed, deviation):
-        values = carray(pointer(x), (rows * width,), dtype)
-        for i in range(rows):
-            for block in range(width // _WORDS):
-                to = i * width + block * _WORDS
-                a, b, c, d = _words(
-                    seed, step, _NOISE, first + i, column // _WORDS + block
-                )
-                e, f = _normal_pair(a, b)
-                g, h = _normal_pair(c, d)
-                values[to] += dtype(deviation * e)
-                values[to + 1] += dtype(deviation * f)
-                values[to + 2] += dtype(deviation * g)
-                values[to + 3] += dtype(deviation * h)
+    def disturb(plan, layer, memory, first, rows, step):
+        settings = carray(pointer(plan), (1,), PLAN)[0]
+        this = carray(pointer(layer), (1,), LAYER)[0]
+        factors = np.empty(rows * width, dtype)
+        for j in range(this.in_panels):
+            at = this.inputs + (j * settings.capacity + first) * width
+            x = carray(pointer(memory + at * size), (rows * width,), dtype)
+            where = rows, width, first, j * width
+            if settings.input_noise != 0:
+                _add_noise(x, *where, step, settings.seed, settings.input_noise)
+            if settings.input_rate != 0:
+                rate, seed = settings.input_rate, settings.seed
+                _draw_factors(factors, *where, _INPUTS, step, seed, rate)
+                for k in range(x.size):
+                    x[k] *= factors[k]
 
-    signature = types.void(*[types.intp] * 7, types.float64)
-    return callback(noise, signature, f"noise-{dtype.__name__}")
-
-
-# Streams: the inputs' noise, dropout of the inputs, and from 2 on of hidden layers.
-_NOISE = 0
-_INPUTS = 1
-HIDDEN = 2
-
-
-@jit
-def disturb(plan, layer, memory, first, count, step):
-    """Noise on the minibatch's inputs from row `first` on, then dropout of them."""
-    width, stream = plan.width, np.int64(_INPUTS)
-    for j in range(layer.in_panels):
-        at = (j * plan.capacity + first) * width
-        inputs, column = address(memory, layer.inputs + at), j * width
-        if plan.input_noise != 0:
-            call(
-                plan.noise,
-                (
-                    inputs,
-                    count,
-                    width,
-                    first,
-                    column,
-                    step,
-                    plan.seed,
-                    plan.input_noise,
-                ),
-            )
-        if plan.input_factors >= 0:
-            factors = address(memory, plan.input_factors + at)
-            call(
-                plan.drop,
-                (
-                    inputs, inputs, factors, count, width, first, column, stream, step,
-                    plan.seed, plan.input_rate,
-                ),
-            )  # fmt: skip
-
-
-@jit
-def drop(plan, layer, memory, at, count, first, column, stream, step):
-    """Dropout of the rows of one panel of a hidden layer's outputs, `at` in it."""
-    call(
-        plan.drop,
-        (
-            address(memory, layer.outputs + at), address(memory, layer.values + at),
-            address(memory, layer.factors + at), count, plan.width, first, column,
-            stream, step, plan.seed, layer.rate,
-        ),
-    )  # fmt: skip
+    return callback(disturb, types.void(*[types.intp] * 6), f"disturb-{dtype.__name__}")

@@ -22,7 +22,9 @@ from numba import carray, types
 from ._jit import callback, jit, own_name
 from ._llvm import pointer
 
-N_SETTINGS = 5
+# What updates take from memory: up to five settings of a rule, then the L1 penalty.
+L1 = 5
+N_SETTINGS = 6
 
 # Columns of `Optimizer.steps`: the rate, the weights' decay, the rate of the gradient
 # itself, the root of the bias correction.
@@ -168,16 +170,20 @@ RULES = {
 }
 
 
-@cache
-def update_loop(name, dtype):
-    """Compile ``update(w, g, m, v, n, step, scale, alpha, settings)``.
+# What callbacks take in place of an update, see `update_loop`.
+UPDATE = types.void(*[types.intp] * 6, *[types.float64] * 2, *[types.intp] * 4)
 
-    All but `n`, `scale` and `alpha` are addresses, `step` that of a row of
-    `Optimizer.steps`.
+
+@cache
+def rule_by_address(name, dtype):
+    """Return ``apply(w, g, m, v, n, step, scale, alpha, settings)`` for kernels.
+
+    A row's update. All but `n`, `scale` and `alpha` are addresses, see `update_loop`.
     """
     function = RULES[name].update
 
-    def update(w, g, m, v, n, step, scale, alpha, settings):
+    @jit
+    def apply(w, g, m, v, n, step, scale, alpha, settings):
         row = carray(pointer(step), (N_STEP,), np.float64)
         s = carray(pointer(settings), (N_SETTINGS,), np.float64)
         function(
@@ -191,9 +197,25 @@ def update_loop(name, dtype):
             (dtype(s[0]), dtype(s[1]), dtype(s[2]), dtype(s[3]), dtype(s[4])),
         )
 
-    floats = [types.float64] * 2
-    signature = types.void(*[types.intp] * 6, *floats, types.intp)
-    return callback(update, signature, own_name(function, "update", name, dtype))
+    return apply
+
+
+@cache
+def update_loop(name, dtype):
+    """Compile ``update(w, g, m, v, n, step, scale, alpha, settings, ...)``.
+
+    All but `n`, `scale`, `alpha` and `penalised` are addresses: of parameters, gradient
+    and moments, n elements each; of a row of `Optimizer.steps`; of the settings.
+    The rest, ``penalised, kept, sums``, is for those that take its place in
+    `_regularisation`: whether these are weights, where the gradient may be kept, and
+    the unit's column sums.
+    """
+    apply = rule_by_address(name, dtype)
+
+    def update(w, g, m, v, n, step, scale, alpha, settings, penalised, kept, sums):
+        apply(w, g, m, v, n, step, scale, alpha, settings)
+
+    return callback(update, UPDATE, own_name(RULES[name].update, "update", name, dtype))
 
 
 class Optimizer:

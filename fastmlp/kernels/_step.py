@@ -14,9 +14,7 @@ import numpy as np
 from ._gemm import transpose
 from ._jit import entry, jit
 from ._llvm import address, call
-from ._noise import HIDDEN, disturb, drop
-from ._optimizers import DECAY
-from ._regularisation import bound_columns, clipped_scale, update
+from ._optimizers import N_STEP
 from ._rows import enter, sort_columns, sum_columns
 from ._simd import (
     TILE_PARTS,
@@ -70,9 +68,9 @@ def _forward(plan, layers, parameters, memory, first, count, done, step):
                     for k in range(at, at + count * width):
                         memory[layer.scores + k] = memory[layer.outputs + k]
                 call(layer.forward, (outputs, count * width, layer.parameter))
-            if layer.factors >= 0 and step >= 0:
-                stream = i + HIDDEN
-                drop(plan, layer, memory, at, count, first, j * width, stream, step)
+            if layer.drop != 0 and step >= 0:
+                places = address(layers, i), address(memory, zero)
+                call(layer.drop, (*places, at, j, first, count, step))
 
 
 @jit
@@ -101,7 +99,7 @@ def _backward(plan, layers, memory, first, count):
                 ),
             )  # fmt: skip
             deltas = address(memory, layer.input_deltas + at)
-            if below.factors >= 0:
+            if below.drop != 0:
                 factors = address(memory, below.factors + at)
                 call(plan.multiply, (deltas, factors, count * width))
             if below.backward != 0:
@@ -219,99 +217,54 @@ def _weight_gradient(plan, memory, unit, n, tile, spare):
 
 
 @jit
-def _spend(plan, memory, at, n, tile, steps, step, scale, weights, sums, place):
-    """Use up the gradient at `tile` of `n` parameters from `at` on: step, or keep it.
+def _update(plan, memory, at, n, tile, step, scale, alpha, penalised, sums):
+    """Apply the optimizer to `n` parameters from `at` on, their gradient at `tile`.
 
-    `weights` is 0 for biases, which are not penalised. A gradient that is kept adds to
-    the column sums of squares at `place`.
+    `step` and `sums` are addresses, see `_optimizers.update_loop`.
     """
-    alpha = plan.alpha * weights
-    if plan.penalise != 0 and weights != 0:
-        penalties = alpha, plan.l1
-        call(plan.penalise, (address(memory, at), address(memory, tile), n, *penalties))
-        alpha = 0.0
-    if plan.collect == 0:
-        decay = steps[step, DECAY] * weights
-        update(plan, memory, at, n, tile, steps, step, scale, alpha, decay)
-        return
-    width = plan.width
-    places = address(memory, tile), address(memory, at + plan.gradient)
-    call(plan.collect, (*places, n // width, width, address(sums, place)))
+    call(
+        plan.update,
+        (
+            address(memory, at),
+            address(memory, tile),
+            address(memory, at + plan.first_moment),
+            address(memory, at + plan.second_moment),
+            n,
+            step,
+            scale,
+            alpha,
+            plan.settings,
+            penalised,
+            address(memory, at + plan.gradient),
+            sums,
+        ),
+    )
 
 
 @jit
-def _spend_gradients(
-    plan, unit, rows, memory, thread, n, steps, step, scale, sums, place
-):
-    """Gradient of one unit's biases and weights, and what is done with it."""
+def _update_unit(plan, unit, rows, memory, thread, n, step, scale, sums):
+    """Gradient and update of one unit."""
     # Blocks that differ in how many parts of them are padding have a tile each, so
     # that the padding stays zero.
     block = plan.width * plan.width
     tiles = plan.tiles + thread * (TILE_PARTS + 1) * block
     tile, spare = tiles + unit.padding * block, tiles + TILE_PARTS * block
-    width, zero, one = plan.width, np.int64(0), np.int64(1)
-    if plan.collect != 0:
-        for k in range(place, place + width):
-            sums[k] = 0
+    width, no, yes = plan.width, np.int64(0), np.int64(1)
     if unit.biases >= 0:
         _bias_gradient(plan, memory, unit, n, tile)
-        _spend(
-            plan, memory, unit.biases, width, tile, steps, step, scale, zero, sums,
-            place,
-        )  # fmt: skip
+        _update(plan, memory, unit.biases, width, tile, step, scale, 0.0, no, sums)
     if not sum_columns(rows, plan, unit, memory, tile):
         _weight_gradient(plan, memory, unit, n, tile, spare)
-    _spend(
-        plan, memory, unit.weights, unit.rows * width, tile, steps, step, scale, one,
-        sums, place,
-    )  # fmt: skip
+    n = unit.rows * width
+    _update(plan, memory, unit.weights, n, tile, step, scale, plan.alpha, yes, sums)
 
 
 @jit
-def _update_kept(plan, unit, memory, steps, step, scale):
-    """Update of one unit by the gradients that `_spend` kept."""
-    size, decay = unit.rows * plan.width, steps[step, DECAY]
-    if unit.biases >= 0:
-        kept = unit.biases + plan.gradient
-        update(
-            plan, memory, unit.biases, plan.width, kept, steps, step, scale, 0.0, 0.0
-        )
-    kept = unit.weights + plan.gradient
-    update(plan, memory, unit.weights, size, kept, steps, step, scale, 0.0, decay)
-
-
-@jit
-def _update_unit(
-    plan, u, units, rows, memory, thread, n, steps, step, scale, sums, phase
-):
-    """Do one phase's work on unit `u`; in the last one, sum its weights' squares.
-
-    First the gradient and the update, or with a bound on the gradient's norm the
-    gradient and, in a phase of its own, the update; then the bound on the norms of the
-    weights; in the last of these also the transposed copy.
-    """
-    unit, width = units[u], plan.width
-    place = u * width
-    if phase == 0:
-        _spend_gradients(
-            plan, unit, rows, memory, thread, n, steps, step, scale, sums,
-            sums.size // 3 + place,
-        )  # fmt: skip
-    elif phase == plan.clips:
-        _update_kept(plan, unit, memory, steps, step, scale)
-    else:
-        bound_columns(plan, unit, memory, sums)
-    weights = address(memory, unit.weights)
-    if phase == plan.clips and plan.squares != 0:
-        squares = address(sums, sums.size // 3 * 2 + place)
-        call(plan.squares, (weights, unit.rows, width, squares))
-    if phase < plan.phases - 1:
-        return 0.0
+def _finish_unit(plan, unit, memory):
+    """Transposed copy of one unit; the weights' sum of squares."""
     if unit.transposed >= 0:
-        transpose(memory, unit.weights, memory, unit.transposed, unit.rows, width)
-    if plan.absolute != 0:
-        call(plan.absolute, (weights, unit.rows, width, address(sums, place)))
-    return sum_squares(memory, unit.weights, unit.rows * width)
+        transpose(memory, unit.weights, memory, unit.transposed, unit.rows, plan.width)
+    return sum_squares(memory, unit.weights, unit.rows * plan.width)
 
 
 @jit
@@ -353,9 +306,8 @@ def train(
         Thread t updates the units ``shares[t]`` to ``shares[t + 1]``.
     penalty : (n_units,) float64 array, overwritten
         Sum of squares of each unit's weights.
-    sums : (3 * n_units * width,) or (0,) float64 array, overwritten
-        Column sums of each unit, where the regularisation needs them: of the weights'
-        magnitudes, of the squares of the gradient, of those of the weights.
+    sums : (n_units * N_SUMS * width,) or (0,) float64 array, overwritten
+        Column sums of each unit where it is regularised, see `_regularisation`.
     memory : array, overwritten
     rows : tuple, see `_rows.describe`
     y : (n_samples, n_outputs or 1) array
@@ -375,7 +327,8 @@ def train(
     """
     plan = plans[0]
     last = layers[layers.size - 1]
-    total = 0.0
+    total, zero = 0.0, np.int64(0)
+    sums_jump = sums.size // units.size
     for step in range(steps.shape[0]):
         begin = step * batch
         n = min(batch, order.size - begin)
@@ -391,34 +344,46 @@ def train(
                 rows, order, begin + first, count,
                 plan, layers[0], memory, memory, first,
             )  # fmt: skip
-            number = plan.step + step
-            if plan.noisy_inputs != 0:
-                disturb(plan, layers[0], memory, first, count, number)
-            _forward(plan, layers, memory, memory, first, count, done, number)
+            if plan.disturb != 0:
+                call(
+                    plan.disturb,
+                    (
+                        address(plans, zero), address(layers, zero),
+                        address(memory, zero), first, count, plan.step + step,
+                    ),
+                )  # fmt: skip
+            _forward(plan, layers, memory, memory, first, count, done, plan.step + step)
             _lose(plan, last, memory, first, count, order, begin, y, sample_weight)
             _backward(plan, layers, memory, first, count)
         share = n / weight if plan.average != 0 else 1.0
         if thread == 0:
             sort_columns(rows, order, begin, n, layers[0])
         if thread == 0 and plan.alpha != 0:
-            total += share * (
-                0.5 * plan.alpha * _sum(penalty, np.int64(0), penalty.size)
-            )
+            total += share * (0.5 * plan.alpha * _sum(penalty, zero, penalty.size))
         if thread == 0 and plan.l1 != 0:
-            total += share * (plan.l1 * _sum(sums, np.int64(0), sums.size // 3))
+            for u in range(units.size):
+                total += share * plan.l1 * _sum(sums, u * sums_jump, plan.width)
         if wait(barrier, n_threads):
             return total
         if thread == 0:
             total += share * _sum(memory, plan.losses, n)
-        scale = 1 / weight
+        row, scale = address(steps, step * N_STEP), 1 / weight
         for phase in range(plan.phases):
-            if phase == 1 and plan.clips != 0:
-                scale = clipped_scale(plan, sums, scale)
-            for u in range(shares[thread], shares[thread + 1]):
-                penalty[u] = _update_unit(
-                    plan, u, units, rows, memory, thread, n, steps, step, scale, sums,
-                    phase,
+            if phase != 0:
+                call(
+                    plan.constrain,
+                    (
+                        phase, shares[thread], shares[thread + 1], units.size,
+                        address(plans, zero), address(units, zero),
+                        address(memory, zero), address(sums, zero), row, scale,
+                    ),
                 )  # fmt: skip
+            for u in range(shares[thread], shares[thread + 1]):
+                unit, own = units[u], address(sums, u * sums_jump)
+                if phase == 0:
+                    _update_unit(plan, unit, rows, memory, thread, n, row, scale, own)
+                if phase == plan.phases - 1:
+                    penalty[u] = _finish_unit(plan, unit, memory)
             if wait(barrier, n_threads):
                 return total
     return total

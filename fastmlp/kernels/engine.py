@@ -9,8 +9,8 @@ from . import prediction
 from ._activations import ACTIVATIONS, OUTPUTS, backward_loop, forward_loop, output_loop
 from ._layout import Layout
 from ._losses import LOSSES, limits, loss_loop
-from ._optimizers import N_SETTINGS, N_STEP, RULES, update_loop
-from ._regularisation import Regularisation, prepare
+from ._optimizers import L1, N_SETTINGS, N_STEP, RULES
+from ._regularisation import N_SUMS, Regularisation, prepare
 from ._rows import describe, is_multiplied, work_space
 from ._step import train
 from ._team import Pace, Team, choose_threads
@@ -284,7 +284,6 @@ class Engine:
         plan = layout.plan
         plan["loss"] = self._compiled(loss_loop, *names)
         plan["low"], plan["high"] = limits(LOSSES[names], self._dtype)
-        plan["update"] = self._compiled(update_loop, rule)
         self._settings = np.zeros(N_SETTINGS)
         if self._optimizer is not None:
             self._settings[:] = self._optimizer.settings(self._dtype)
@@ -293,10 +292,10 @@ class Engine:
         self._penalty = np.zeros(self._update_units.size)
         settings, optimizer = self._regularisation, self._optimizer
         decays = optimizer is not None and optimizer.weight_decay != 0
-        prepare(plan[0], settings, decays, self._dtype.type)
-        size = 3 * self._update_units.size * layout.width
-        summed = settings.l1 or settings.clip_norm or settings.max_norm
-        self._sums = np.zeros(size if summed else 0)
+        restrained = prepare(layout, settings, rule, decays)
+        self._settings[L1] = settings.l1
+        size = N_SUMS * self._update_units.size * layout.width
+        self._sums = np.zeros(size if restrained else 0)
 
     def _train(self, data, order, steps):
         n_threads = self._pace.choose()
