@@ -33,11 +33,11 @@ from fastmlp._training import (
 from fastmlp._validation import (
     as_float,
     as_rows,
+    check_regularisation,
     check_weights,
-    dropout_rates,
     hidden_units,
 )
-from fastmlp.kernels import Data, Engine, Regularisation, predict_outputs
+from fastmlp.kernels import Data, Engine, predict_outputs
 
 STOCHASTIC_SOLVERS = ("sgd", "adam", "adamw", "rmsprop", "nadam")
 AUTO_BATCH_SIZE = 200
@@ -203,7 +203,7 @@ class BaseMLP(BaseEstimator, ABC):
     def _learn(self, X, y, sample_weight, incremental):
         """Fit, or go on fitting; by one epoch if `incremental`."""
         hidden = hidden_units(self.hidden_layer_sizes)
-        regularisation = self._regularisation(len(hidden))
+        regularisation = check_regularisation(self, len(hidden))
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         anew = not (hasattr(self, "coefs_") and (incremental or self.warm_start))
@@ -413,37 +413,6 @@ class BaseMLP(BaseEstimator, ABC):
             n_threads=self.n_threads,
             **training,
         )
-
-    def _regularisation(self, n_hidden):
-        """Return what restrains the network, its seed not yet drawn.
-
-        Raises
-        ------
-        ValueError
-            If `dropout` does not suit the layers, or the solver the regularisation.
-        """
-        settings = Regularisation(
-            l1=float(self.l1),
-            clip_norm=float(self.clip_norm or 0),
-            max_norm=float(self.max_norm or 0),
-            dropout=dropout_rates(self.dropout, n_hidden),
-            input_noise=float(self.input_noise),
-        )
-        if self.solver == "lbfgs":
-            used = {
-                "dropout": any(settings.dropout),
-                "clip_norm": settings.clip_norm,
-                "max_norm": settings.max_norm,
-                "input_noise": settings.input_noise,
-                "weight_decay": self.weight_decay,
-            }
-            for name in (name for name, value in used.items() if value):
-                raise ValueError(
-                    f"{name}={getattr(self, name)!r} needs minibatches, which "
-                    f"solver='lbfgs' has not: use one of {list(STOCHASTIC_SOLVERS)}, "
-                    f"or leave {name} out."
-                )
-        return settings
 
     def _new_optimizer(self):
         if self.solver == "sgd":

@@ -7,6 +7,8 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.utils.validation import _check_sample_weight
 
+from fastmlp.kernels import Regularisation
+
 
 def hidden_units(hidden_layer_sizes):
     """Return the widths of the hidden layers as a list of int.
@@ -63,6 +65,38 @@ def dropout_rates(dropout, n_hidden):
             "with which an output is dropped."
         )
     return tuple(float(rate) for rate in rates)
+
+
+def check_regularisation(estimator, n_hidden):
+    """Return the `Regularisation` that an estimator asks for, its seed not yet drawn.
+
+    Raises
+    ------
+    ValueError
+        If `dropout` does not suit the layers, or the solver the regularisation.
+    """
+    settings = Regularisation(
+        l1=float(estimator.l1),
+        clip_norm=float(estimator.clip_norm or 0),
+        max_norm=float(estimator.max_norm or 0),
+        dropout=dropout_rates(estimator.dropout, n_hidden),
+        input_noise=float(estimator.input_noise),
+    )
+    used = {
+        "dropout": any(settings.dropout),
+        "clip_norm": settings.clip_norm,
+        "max_norm": settings.max_norm,
+        "input_noise": settings.input_noise,
+        "weight_decay": estimator.weight_decay,
+    }
+    names = [name for name, value in used.items() if value]
+    if estimator.solver == "lbfgs" and names:
+        given = ", ".join(f"{name}={getattr(estimator, name)!r}" for name in names)
+        raise ValueError(
+            f"{given} cannot be used with solver='lbfgs', which takes no minibatches: "
+            f"choose another solver, or leave out {' and '.join(names)}."
+        )
+    return settings
 
 
 def check_weights(sample_weight, X):

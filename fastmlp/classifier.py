@@ -67,7 +67,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Whether rows are shuffled before each epoch of 'sgd' and 'adam'.
     random_state : int, RandomState instance or None, default=None
         Decides the initial weights, the rows held out by `early_stopping`, the order of
-        rows, and what `dropout` and `input_noise` draw. The same integer gives the same model whatever `n_threads`.
+        rows, and what `dropout` and `input_noise` draw. The same integer gives the same
+        model whatever `n_threads`.
     tol : float, default=1e-4
         Training has improved if the loss falls, or with `early_stopping` the
         validation score rises, by at least `tol`. For 'lbfgs', the largest element of
@@ -121,8 +122,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         [7]_; biases are left out. Not for 'lbfgs'.
     clip_norm : float or None, default=None
         The gradient of a minibatch, of all weights and biases and with the penalties
-        `alpha` and `l1`, is scaled down to this L2 norm where its own is larger. Not for
-        'lbfgs'.
+        `alpha` and `l1`, is scaled down to this L2 norm where its own is larger. Not
+        for 'lbfgs'.
     input_noise : float, default=0.0
         Standard deviation of the normal noise that is added to X in training, anew for
         each row of each minibatch, before the dropout of inputs. Not for 'lbfgs'.

@@ -182,7 +182,6 @@ def rule_by_address(name, dtype):
     """
     function = RULES[name].update
 
-    @jit
     def apply(w, g, m, v, n, step, scale, alpha, settings):
         row = carray(pointer(step), (N_STEP,), np.float64)
         s = carray(pointer(settings), (N_SETTINGS,), np.float64)
@@ -197,7 +196,11 @@ def rule_by_address(name, dtype):
             (dtype(s[0]), dtype(s[1]), dtype(s[2]), dtype(s[3]), dtype(s[4])),
         )
 
-    return apply
+    # Functions compiled in different processes are linked by name when they are loaded
+    # into a third: closures that share one would be taken for each other.
+    source = function.py_func
+    apply.__qualname__ = f"{source.__module__}.{source.__qualname__}-{dtype.__name__}"
+    return jit(apply)
 
 
 @cache
