@@ -199,7 +199,8 @@ def disturb_loop(dtype):
     """Compile ``disturb(plan, layer, memory, first, rows, step)``.
 
     Adds noise to the minibatch's inputs from row `first` on, then drops some of them;
-    `plan` and `layer` are the addresses of a PLAN and of the first LAYER.
+    `plan` and `layer` are the addresses of a PLAN and of the first LAYER. The layer's
+    outputs, which come later, are overwritten.
     """
     width = panel_width(dtype)
     size = np.dtype(dtype).itemsize
@@ -207,17 +208,18 @@ def disturb_loop(dtype):
     def disturb(plan, layer, memory, first, rows, step):
         settings = carray(pointer(plan), (1,), PLAN)[0]
         this = carray(pointer(layer), (1,), LAYER)[0]
-        factors = np.empty(rows * width, dtype)
+        n, unused = rows * width, this.outputs + first * width
+        factors = carray(pointer(memory + unused * size), (n,), dtype)
         for j in range(this.in_panels):
             at = this.inputs + (j * settings.capacity + first) * width
-            x = carray(pointer(memory + at * size), (rows * width,), dtype)
+            x = carray(pointer(memory + at * size), (n,), dtype)
             where = rows, width, first, j * width
             if settings.input_noise != 0:
                 _add_noise(x, *where, step, settings.seed, settings.input_noise)
             if settings.input_rate != 0:
                 rate, seed = settings.input_rate, settings.seed
                 _draw_factors(factors, *where, _INPUTS, step, seed, rate)
-                for k in range(x.size):
+                for k in range(n):
                     x[k] *= factors[k]
 
     return callback(disturb, types.void(*[types.intp] * 6), f"disturb-{dtype.__name__}")
