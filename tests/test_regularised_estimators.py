@@ -14,6 +14,8 @@ from sklearn.preprocessing import StandardScaler
 from fastmlp import MLPClassifier, MLPRegressor
 from tests.estimators import X, Y, both, make, parameters
 
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 # Of each: settings of a network that learns the digits, and another value to try.
 GRIDS = {
     "adamw": ({"solver": "adamw"}, {"weight_decay": [0.01, 1.0]}),
@@ -28,7 +30,6 @@ GRIDS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("name", GRIDS)
 def test_digits_in_a_pipeline_under_grid_search(name):
     settings, grid = GRIDS[name]
@@ -47,7 +48,6 @@ def test_digits_in_a_pipeline_under_grid_search(name):
     assert search.score(digits[1200:], labels[1200:]) > 0.88
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("name", GRIDS)
 def test_diabetes_regression(name):
     settings, grid = GRIDS[name]
@@ -55,7 +55,7 @@ def test_diabetes_regression(name):
     features, target = features / features.std(axis=0), (target - 150) / 75
     others = {key: values[-1] for key, values in grid.items()}
     mlp = MLPRegressor(
-        (32,),
+        hidden_layer_sizes=(32,),
         max_iter=40,
         random_state=0,
         learning_rate_init=0.005,
@@ -71,7 +71,9 @@ def test_l1_makes_weights_small_in_number():
     noise = np.random.RandomState(0).randn(200, 9)
     target = noise[:, 0]
     plain, sparse = (
-        MLPRegressor((), solver="lbfgs", alpha=0, l1=l1).fit(noise, target).coefs_[0]
+        MLPRegressor(hidden_layer_sizes=(), solver="lbfgs", alpha=0, l1=l1)
+        .fit(noise, target)
+        .coefs_[0]
         for l1 in (0.0, 20.0)
     )
     assert abs(sparse[0]) > 0.8
