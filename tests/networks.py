@@ -42,6 +42,24 @@ _SETTINGS = {
     "nadam": ("nadam", _ADAM),
 }
 
+# What restrains a network with two hidden layers; each acts in every step of the tests.
+REGULARISED = {
+    "l1": {"l1": 0.3},
+    "clip_norm": {"clip_norm": 0.05},
+    "max_norm": {"max_norm": 0.8},
+    "both norms": {"clip_norm": 0.05, "max_norm": 0.8},
+    "hidden": {"dropout": (0.0, 0.4, 0.2)},
+    "inputs": {"dropout": (0.3, 0.0, 0.0)},
+    "noise": {"input_noise": 0.5},
+    "all": {
+        "l1": 0.3,
+        "clip_norm": 0.05,
+        "max_norm": 0.8,
+        "dropout": (0.1, 0.2, 0.3),
+        "input_noise": 0.1,
+    },
+}
+
 # What every comparison starts from; tests vary one or two of them at a time.
 BASE = {
     "units": (5, 9, 3),

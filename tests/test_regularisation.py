@@ -11,6 +11,7 @@ from tests.networks import (
     DTYPES,
     KERNELS,
     NAIVE,
+    REGULARISED,
     TRAINING_RULES,
     loss_and_gradient,
     make_csr,
@@ -20,14 +21,6 @@ from tests.networks import (
     run_epochs,
 )
 
-# Each acts in every step of the runs below.
-CASES = {
-    "l1": {"l1": 0.3},
-    "clip_norm": {"clip_norm": 0.05},
-    "max_norm": {"max_norm": 0.8},
-    "both norms": {"clip_norm": 0.05, "max_norm": 0.8},
-    "all": {"l1": 0.3, "clip_norm": 0.05, "max_norm": 0.8, "dropout": (0.1, 0.2, 0.3)},
-}
 NETWORK = BASE | {"units": (37, 9, 41, 3)}
 
 
@@ -43,17 +36,17 @@ def _compare(network, dtype, rule, problem, **settings):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("rule", TRAINING_RULES)
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", REGULARISED)
 def test_epochs_equal_naive(case, rule, dtype):
     for weighted in (False, True):
         problem = make_problem(NETWORK, 21, dtype, weighted=weighted)
         comp = _compare(
             NETWORK, dtype, rule, problem, alpha=0.1, epochs=2,
-            regularisation=CASES[case],
+            regularisation=REGULARISED[case],
         )  # fmt: skip
-    if "max_norm" in CASES[case]:
+    if "max_norm" in REGULARISED[case]:
         norms = _norms(comp[1], NETWORK["units"])
-        largest = CASES[case]["max_norm"]
+        largest = REGULARISED[case]["max_norm"]
         assert max(n.max() for n in norms) <= largest * (1 + 1e-6)
         # In every layer one that was bounded.
         start = make_parameters(NETWORK["units"], dtype)
@@ -67,11 +60,11 @@ def _norms(parameters, units):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("form", ["full csr", "csr"])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", REGULARISED)
 def test_sparse_rows(case, form, dtype):
     X, y, weight = make_problem(NETWORK, 21, dtype)
     X = make_csr(X, 0.1 if form == "csr" else 0.5)
-    _compare(NETWORK, dtype, "adamw", (X, y, weight), regularisation=CASES[case])
+    _compare(NETWORK, dtype, "adamw", (X, y, weight), regularisation=REGULARISED[case])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -84,11 +77,11 @@ def test_widths(n, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", REGULARISED)
 def test_number_of_threads_changes_no_bit(case, dtype):
     network = BASE | {"units": (10, 33, 65, 3)}
     problem = make_problem(network, 60, dtype)
-    case = CASES[case]
+    case = REGULARISED[case]
 
     def run(n_threads):
         results = run_epochs(
