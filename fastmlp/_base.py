@@ -43,13 +43,14 @@ from fastmlp._validation import (
     as_float,
     as_rows,
     check_activation,
+    check_regularisation,
     combined_weights,
     hidden_units,
     unchanged_on_error,
 )
 from fastmlp.kernels import Engine, predict_outputs
 
-STOCHASTIC_SOLVERS = ("sgd", "adam")
+STOCHASTIC_SOLVERS = ("sgd", "adam", "adamw", "rmsprop", "nadam")
 AUTO_BATCH_SIZE = 200
 
 # What training leaves behind besides the network; forgotten when it starts anew.
@@ -101,7 +102,7 @@ class BaseMLP(HiddenFeatures, ParametersMixin, ValidationMixin, BaseEstimator, A
             Interval(Integral, 1, None, closed="left"),
         ],
         "activation": [str, "array-like"],
-        "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
+        "solver": [StrOptions({"lbfgs", *STOCHASTIC_SOLVERS})],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [
             StrOptions({"auto", "full"}),
@@ -143,6 +144,12 @@ class BaseMLP(HiddenFeatures, ParametersMixin, ValidationMixin, BaseEstimator, A
         "gamma": [Interval(Real, 0, None, closed="neither"), None],
         "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
         "validation_ties": [StrOptions({"first", "last"})],
+        "l1": [Interval(Real, 0, None, closed="left")],
+        "weight_decay": [Interval(Real, 0, None, closed="left"), None],
+        "dropout": [Interval(Real, 0, 1, closed="left"), "array-like", None],
+        "max_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "input_noise": [Interval(Real, 0, None, closed="left")],
     }
 
     def _set_parameters(self, parameters):
@@ -231,6 +238,7 @@ class BaseMLP(HiddenFeatures, ParametersMixin, ValidationMixin, BaseEstimator, A
         """Fit, or go on fitting; by one epoch if `incremental`."""
         hidden = hidden_units(self.hidden_layer_sizes)
         self._activations(len(hidden))
+        regularisation = check_regularisation(self, len(hidden))
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         anew = not (hasattr(self, "coefs_") and (incremental or self.warm_start))
@@ -256,16 +264,29 @@ class BaseMLP(HiddenFeatures, ParametersMixin, ValidationMixin, BaseEstimator, A
                 vars(self).pop(name, None)
         else:
             network = self._continued_network(units)
-        sample = make_sample(X, y, target.values, sample_weight, network.dtype)
+        sample = make_sample(
+            X,
+            y,
+            target.values,
+            sample_weight,
+            network.dtype,
+            copied=regularisation.changes_inputs,
+        )
         validation = self._validation_sample(
             *validation, target.n_outputs, class_weights, network.dtype
         )
         if self.solver == "lbfgs":
-            network = self._fit_lbfgs(sample.data, network, target)
+            network = self._fit_lbfgs(sample.data, network, target, regularisation)
         else:
             split = self._hold_out(sample, validation, network, target, random_state)
             self._fit_stochastic(
-                sample.data, *split, network, target, random_state, incremental
+                sample.data,
+                *split,
+                network,
+                target,
+                random_state,
+                incremental,
+                regularisation.seeded(random_state),
             )
         self._set_fitted(network, target)
         return self
@@ -298,7 +319,15 @@ class BaseMLP(HiddenFeatures, ParametersMixin, ValidationMixin, BaseEstimator, A
         return X, y
 
     def _fit_stochastic(
-        self, data, rows, holdout, network, target, random_state, incremental
+        self,
+        data,
+        rows,
+        holdout,
+        network,
+        target,
+        random_state,
+        incremental,
+        regularisation,
     ):
         """Train by epochs and set the attributes that say how it went."""
         state = getattr(self, "_optimizer", None) if incremental else None
@@ -312,6 +341,7 @@ class BaseMLP(HiddenFeatures, ParametersMixin, ValidationMixin, BaseEstimator, A
             batch_size=self._clipped_batch_size(len(rows)),
             optimizer=optimizer,
             sparse=data.sparse,
+            regularisation=regularisation,
         )
         with engine:
             engine.load(
@@ -339,13 +369,18 @@ class BaseMLP(HiddenFeatures, ParametersMixin, ValidationMixin, BaseEstimator, A
         if not self.early_stopping:
             self._optimizer = state.advanced(optimizer, history.n_iter, moments)
 
-    def _fit_lbfgs(self, data, network, target):
+    def _fit_lbfgs(self, data, network, target, regularisation):
         """Train by L-BFGS, set the attributes that say how; return the new network.
 
         The loss is evaluated in the type of the parameters, and unless `dtype` is set
         the result stays in SciPy's float64, both as in scikit-learn.
         """
-        with self._engine(network, target.pairing, sparse=data.sparse) as engine:
+        with self._engine(
+            network,
+            target.pairing,
+            sparse=data.sparse,
+            regularisation=regularisation,
+        ) as engine:
             result, outcome = LBFGS(
                 engine,
                 network.parameters,
@@ -465,17 +500,18 @@ class BaseMLP(HiddenFeatures, ParametersMixin, ValidationMixin, BaseEstimator, A
         )
 
     def _new_optimizer(self):
-        if self.solver == "adam":
+        if self.solver == "sgd":
+            settings = {
+                "momentum": self.momentum,
+                "nesterov": self.nesterovs_momentum,
+            }
+        else:
             settings = {
                 "beta_1": self.beta_1,
                 "beta_2": self.beta_2,
                 "epsilon": self.epsilon,
             }
-        else:
-            settings = {
-                "momentum": self.momentum,
-                "nesterov": self.nesterovs_momentum,
-            }
+        settings["weight_decay"] = self.weight_decay
         rate = float(self.learning_rate_init)
         schedule = schedule_of(self.solver, self.learning_rate)
         return OptimizerState(

@@ -149,9 +149,12 @@ def _parameters(function):
         return {}
 
 
-def make_sample(X, y, values, sample_weight, dtype):
-    """Return the `Sample` of validated rows for a network of the dtype."""
-    data = Data(X, as_float(values, dtype), sample_weight)
+def make_sample(X, y, values, sample_weight, dtype, copied=False):
+    """Return the `Sample` of validated rows for a network of the dtype.
+
+    `copied`: see `Data`.
+    """
+    data = Data(X, as_float(values, dtype), sample_weight, copied=copied)
     return Sample(X, y, values, sample_weight, data)
 
 

@@ -140,7 +140,8 @@ class OptimizerState:
 
     Parameters
     ----------
-    solver : {'sgd', 'adam'}
+    solver : str
+        The name that `Optimizer` takes.
     settings : dict
         The keyword arguments of `Optimizer` besides the learning rate.
     learning_rate : float

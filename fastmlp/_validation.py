@@ -3,13 +3,14 @@
 import contextlib
 import difflib
 import operator
+from numbers import Real
 
 import numpy as np
 import scipy.sparse as sp
 from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import _check_sample_weight
 
-from fastmlp.kernels import layer_activations
+from fastmlp.kernels import Regularisation, layer_activations
 
 
 def did_you_mean(name, known):
@@ -66,6 +67,71 @@ def check_activation(activation, n_hidden, estimator):
         raise InvalidParameterError(
             f"The 'activation' parameter of {estimator} is not valid: {error}"
         ) from None
+
+
+def dropout_rates(dropout, n_hidden):
+    """Return the rates of dropout of the inputs and of each hidden layer, a tuple.
+
+    Parameters
+    ----------
+    dropout : None, float or array-like of float
+        None: no dropout; a number: of all hidden layers, not of the inputs.
+    n_hidden : int
+        Hidden layers of the network.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many rates as layers, or one is not in [0, 1).
+    """
+    if dropout is None or isinstance(dropout, Real):
+        rates = (0.0, *[dropout or 0.0] * n_hidden)
+    else:
+        rates = tuple(dropout)
+        if len(rates) != n_hidden + 1:
+            raise ValueError(
+                f"dropout has {len(rates)} rates, but the network with {n_hidden} "
+                f"hidden layers needs {n_hidden + 1}: of the inputs, then of each "
+                "hidden layer."
+            )
+    if not all(isinstance(rate, Real) and 0 <= rate < 1 for rate in rates):
+        raise ValueError(
+            f"dropout must hold rates in [0, 1), got {list(rates)}: the probability "
+            "with which an output is dropped."
+        )
+    return tuple(float(rate) for rate in rates)
+
+
+def check_regularisation(estimator, n_hidden):
+    """Return the `Regularisation` that an estimator asks for, its seed not yet drawn.
+
+    Raises
+    ------
+    ValueError
+        If `dropout` does not suit the layers, or the solver the regularisation.
+    """
+    settings = Regularisation(
+        l1=float(estimator.l1),
+        clip_norm=float(estimator.clip_norm or 0),
+        max_norm=float(estimator.max_norm or 0),
+        dropout=dropout_rates(estimator.dropout, n_hidden),
+        input_noise=float(estimator.input_noise),
+    )
+    used = {
+        "dropout": any(settings.dropout),
+        "clip_norm": settings.clip_norm,
+        "max_norm": settings.max_norm,
+        "input_noise": settings.input_noise,
+        "weight_decay": estimator.weight_decay,
+    }
+    names = [name for name, value in used.items() if value]
+    if estimator.solver == "lbfgs" and names:
+        given = ", ".join(f"{name}={getattr(estimator, name)!r}" for name in names)
+        raise ValueError(
+            f"{given} cannot be used with solver='lbfgs', which takes no minibatches: "
+            f"choose another solver, or leave out {' and '.join(names)}."
+        )
+    return settings
 
 
 def check_weights(sample_weight, X):

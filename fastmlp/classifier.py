@@ -55,13 +55,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         - 'maxout': the largest of k affine functions of the inputs; parameter k, 2
           [10]_. ``coefs_[i]`` has k columns per unit: all units' first, then all units'
           second, and so on.
-    solver : {'lbfgs', 'sgd', 'adam'}, default='adam'
+    solver : {'lbfgs', 'sgd', 'adam', 'adamw', 'rmsprop', 'nadam'}, default='adam'
         How the loss is minimised.
 
         - 'lbfgs': L-BFGS, a quasi-Newton method on all rows at once; often the best
           on small data sets;
         - 'sgd': stochastic gradient descent on minibatches;
-        - 'adam': Adam [2]_, on minibatches.
+        - 'adam': Adam [2]_, on minibatches. As in scikit-learn both bias corrections
+          are folded into the step size, so that `epsilon` is not corrected;
+        - 'adamw': Adam with decoupled weight decay [13]_, see `weight_decay`;
+        - 'rmsprop': RMSprop [14]_ with decay `beta_2`, as PyTorch defines it;
+        - 'nadam': Adam with Nesterov's momentum [15]_, as PyTorch defines it.
     alpha : float, default=0.0001
         Strength of the L2 penalty ``0.5 * alpha * (sum of squared weights)``, which is
         divided by the sum of sample weights of the minibatch. Biases are not penalised.
@@ -94,8 +98,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         - a callable: `learning_rate_init` times what it returns for the share of a
           whole training that is over, a float in [0, 1], before each step.
     learning_rate_init : float, default=0.001
-        Initial learning rate of 'sgd', step size of 'adam'; the highest one of
-        'one_cycle'.
+        Initial learning rate of 'sgd', step size of the other solvers on minibatches;
+        the highest one of 'one_cycle'.
     power_t : float, default=0.5
         Exponent of 'invscaling'.
     max_iter : int, default=200
@@ -103,8 +107,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     shuffle : bool, default=True
         Whether rows are shuffled before each epoch of 'sgd' and 'adam'.
     random_state : int, RandomState instance or None, default=None
-        Decides the initial weights, the rows held out by `early_stopping`, and the
-        order of rows. The same integer gives the same model whatever `n_threads`.
+        Decides the initial weights, the rows held out by `early_stopping`, the order of
+        rows, and what `dropout` and `input_noise` draw. The same integer gives the same
+        model whatever `n_threads`.
     tol : float, default=1e-4
         Training has improved if the loss falls, or with `early_stopping` the
         validation score rises, by at least `tol`. For 'lbfgs', the largest element of
@@ -126,9 +131,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     validation_fraction : float, default=0.1
         Share of the rows that `early_stopping` holds out, in [0, 1).
     beta_1, beta_2 : float, default=0.9, 0.999
-        Decay of Adam's averages of the gradient and of its square, in [0, 1).
+        Decay of Adam's averages of the gradient and of its square, in [0, 1); also of
+        'adamw' and 'nadam', and `beta_2` of 'rmsprop'.
     epsilon : float, default=1e-8
-        Added to the denominator of Adam's step.
+        Added to the denominator of their steps.
     n_iter_no_change : int or np.inf, default=10
         Epochs without improvement that are tolerated before 'sgd' or 'adam' stops.
     max_fun : int, default=15000
@@ -199,6 +205,30 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         multiplied; a label that is left out has 1. 'balanced' is
         ``n_samples / (n_classes * np.bincount(y))`` and not for `partial_fit`. Those
         of `y` hold for the validation rows too. Not for multilabel y.
+    l1 : float, default=0.0
+        Strength of the L1 penalty ``l1 * (sum of absolute weights)``, scaled as `alpha`
+        is and part of the loss. Its slope at a weight of 0 is 0. Biases are not
+        penalised.
+    weight_decay : float or None, default=None
+        Share of itself, times the learning rate, that each weight loses in a step,
+        apart from the gradient [13]_; biases do not decay. None is 0.01 for 'adamw' and
+        0 for the others. Not for 'lbfgs'.
+    dropout : float, array-like of shape (n_hidden_layers + 1,) or None, default=None
+        Probability in [0, 1) with which each output of a hidden layer is set to 0 in
+        training [16]_, a new choice for each row of each minibatch; what is kept is
+        divided by ``1 - dropout``. An array has the rate of the inputs, then that of
+        each hidden layer. Prediction and validation drop nothing. Not for 'lbfgs'.
+    max_norm : float or None, default=None
+        After each update the incoming weights of every unit, of the hidden layers and
+        of the output alike, are scaled down to this L2 norm where theirs is larger
+        [16]_; biases are left out. Not for 'lbfgs'.
+    clip_norm : float or None, default=None
+        The gradient of a minibatch, of all weights and biases and with the penalties
+        `alpha` and `l1`, is scaled down to this L2 norm where its own is larger. Not
+        for 'lbfgs'.
+    input_noise : float, default=0.0
+        Standard deviation of the normal noise that is added to X in training, anew for
+        each row of each minibatch, before the dropout of inputs. Not for 'lbfgs'.
 
     Attributes
     ----------
@@ -281,6 +311,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
        restarts", ICLR 2017, https://arxiv.org/abs/1608.03983
     .. [12] L. N. Smith and N. Topin, "Super-convergence: Very fast training of neural
        networks using large learning rates", 2018, https://arxiv.org/abs/1708.07120
+    .. [13] I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", ICLR
+       2019, https://arxiv.org/abs/1711.05101
+    .. [14] T. Tieleman and G. Hinton, "Lecture 6.5: rmsprop", Coursera: Neural networks
+       for machine learning, 2012.
+    .. [15] T. Dozat, "Incorporating Nesterov momentum into Adam", ICLR workshop, 2016.
+    .. [16] N. Srivastava, G. Hinton, A. Krizhevsky, I. Sutskever and R. Salakhutdinov,
+       "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15,
+       2014. Its random numbers are those of J. K. Salmon, M. A. Moraes, R. O. Dror and
+       D. E. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 
     Examples
     --------
@@ -346,6 +385,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         scoring=None,
         validation_ties="first",
         class_weight=None,
+        l1=0.0,
+        weight_decay=None,
+        dropout=None,
+        max_norm=None,
+        clip_norm=None,
+        input_noise=0.0,
     ):
         self._set_parameters(locals())
 

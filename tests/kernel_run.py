@@ -26,6 +26,7 @@ from tests.networks import (
     BASE,
     KERNELS,
     MIXED,
+    REGULARISED,
     loss_and_gradient,
     make_csr,
     make_parameters,
@@ -136,10 +137,10 @@ def _predict(network, n, batch, dtype, form="C", n_threads=1):
         return network_engine.predict(FORMS[form](X))
 
 
-def _train(network, rule, n, batch, dtype, form="C", n_threads=1):
+def _train(network, rule, n, batch, dtype, form="C", n_threads=1, **settings):
     X, y, weight = make_problem(network, n, dtype, weighted=n % 2 == 0)
     problem, alpha = (FORMS[form](X), y, weight), 0.1
-    settings = {"batch_size": batch, "n_threads": n_threads}
+    settings |= {"batch_size": batch, "n_threads": n_threads}
     if rule == "gradient":
         return loss_and_gradient(KERNELS, network, dtype, problem, alpha, **settings)
     return run_epochs(
@@ -163,6 +164,12 @@ def _run_tables(dtype, side):
     tile = TILE_ROWS
     for (network, rule), n in itertools.product(variations(), (1, tile, 2 * tile + 3)):
         yield _train(network, rule, n, tile + 3, dtype)
+    for settings, n in itertools.product(REGULARISED.values(), (1, 2 * tile + 3)):
+        for width, form in ((9, "C"), (panel_width(dtype) + 1, "csr")):
+            network = BASE | {"units": (width, 5, width, 3)}
+            yield _train(
+                network, "adamw", n, tile + 3, dtype, form, regularisation=settings
+            )
     for name, n in itertools.product(OUTPUTS, (0, 1, 2 * tile + 3)):
         for n_outputs in (1, 3, panel_width(dtype) + 1):
             network = BASE | {"out_activation": name, "units": (5, 9, n_outputs)}
@@ -211,6 +218,9 @@ def _run_fixed(dtype):
     for mixed in MIXED:
         network = BASE | {"activation": mixed, "units": (33, 65, 17, 2)}
         yield _train(network, "adam", 50, 19, dtype)
+    for settings in REGULARISED.values():
+        network = BASE | {"units": (33, 65, 17, 2)}
+        yield _train(network, "nadam", 50, 19, dtype, regularisation=settings)
 
 
 def _flat(results):

@@ -123,15 +123,24 @@ def pieces(activation, n_hidden):
     return [*counts, 1]
 
 
-def forward(X, coefs, intercepts, activation, out_activation, slopes=None):
-    """Return the outputs of all layers, the input first."""
-    layers = [X]
+def forward(
+    X, coefs, intercepts, activation, out_activation, slopes=None, factors=None
+):
+    """Return the outputs of all layers, the input first.
+
+    `factors`, one array per hidden layer, are what dropout multiplies outputs by on
+    their way to the next layer; what is returned are the outputs before that.
+    """
+    layers, entering = [X], X
     settings = [*per_layer(activation, len(coefs) - 1), (out_activation, ())]
     for i, (name, parameters) in enumerate(settings):
         if name == "prelu" and slopes is not None:
             parameters = (slopes[i],)
-        z = layers[-1] @ coefs[i] + intercepts[i]
+        z = entering @ coefs[i] + intercepts[i]
         layers.append(ACTIVATIONS[name](z, *parameters))
+        entering = layers[-1]
+        if factors is not None and i < len(factors):
+            entering = entering * factors[i]
     return layers
 
 
@@ -265,22 +274,34 @@ def loss(losses, coefs, alpha, weight):
     return (np.dot(weight, losses) + penalty(coefs, alpha)) / weight.sum()
 
 
-def backward(layers, delta, coefs, intercepts, alpha, activation, weight, slopes=None):
+def backward(
+    layers, delta, coefs, intercepts, alpha, activation, weight, slopes=None,
+    factors=None,
+):  # fmt: skip
     """Return the gradients of the loss in coefs, intercepts and slopes, three lists.
 
-    `delta` is each row's derivative of its loss in the scores.
+    `delta` is each row's derivative of its loss in the scores; `factors`: see `forward`.
     """
     delta = delta * weight[:, None]
     settings = per_layer(activation, len(coefs) - 1)
     slopes = slopes or [None] * len(settings)
     coef_grads, intercept_grads, slope_grads = [], [], []
     for i in range(len(coefs) - 1, -1, -1):
-        coef_grads.insert(0, (layers[i].T @ delta + alpha * coefs[i]) / weight.sum())
+        entering = layers[i]
+        if factors is not None and i > 0:
+            entering = entering * factors[i - 1]
+        coef_grads.insert(0, (entering.T @ delta + alpha * coefs[i]) / weight.sum())
         intercept_grads.insert(0, delta.sum(axis=0) / weight.sum())
         if i > 0:
-            z = layers[i - 1] @ coefs[i - 1] + intercepts[i - 1]
+            below = layers[i - 1]
+            if factors is not None and i > 1:
+                below = below * factors[i - 2]
+            z = below @ coefs[i - 1] + intercepts[i - 1]
+            delta = delta @ coefs[i].T
+            if factors is not None:
+                delta = delta * factors[i - 1]
             delta, slope_grad = activation_backward(
-                delta @ coefs[i].T, z, layers[i], *settings[i - 1], slopes[i - 1]
+                delta, z, layers[i], *settings[i - 1], slopes[i - 1]
             )
             if slope_grad is not None:
                 slope_grad = slope_grad / weight.sum()
@@ -302,6 +323,23 @@ def adam_step(p, gradient, m, v, t, learning_rate, beta_1, beta_2, epsilon):
     v = beta_2 * v + (1 - beta_2) * gradient**2
     rate = learning_rate * float(np.sqrt(1 - beta_2**t) / (1 - beta_1**t))
     return p - rate * m / (np.sqrt(v) + epsilon), m, v
+
+
+def rmsprop_step(p, gradient, v, learning_rate, beta_2, epsilon):
+    """Return (parameters, v) after one step of RMSprop, as PyTorch defines it."""
+    v = beta_2 * v + (1 - beta_2) * gradient**2
+    return p - learning_rate * gradient / (np.sqrt(v) + epsilon), v
+
+
+def nadam_step(p, gradient, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    """Return (parameters, m, v) after step t = 1, 2, ... of PyTorch's NAdam."""
+    mu = beta_1 * (1 - 0.5 * 0.96 ** (np.arange(1, t + 2) * 0.004))
+    m = beta_1 * m + (1 - beta_1) * gradient
+    v = beta_2 * v + (1 - beta_2) * gradient**2
+    m_hat = mu[t] * m / (1 - mu.prod())
+    m_hat = m_hat + (1 - mu[t - 1]) * gradient / (1 - mu[:t].prod())
+    v_hat = v / (1 - beta_2**t)
+    return p - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon), m, v
 
 
 def pack(coefs, intercepts, slopes=()):
@@ -337,6 +375,47 @@ def unpack(parameters, units, activation="relu"):
     return lists
 
 
+def philox(counter, key):
+    """Return the four words of Philox4x32-10 for arrays of words, as Python integers.
+
+    J. K. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+    """
+    a, b, c, d = (np.asarray(word, dtype=object) for word in counter)
+    key, other_key = key
+    for _ in range(10):
+        x, y = 0xD2511F53 * a, 0xCD9E8D57 * c
+        a, b = y // 2**32 ^ b ^ key, y % 2**32
+        c, d = x // 2**32 ^ d ^ other_key, x % 2**32
+        key, other_key = (key + 0x9E3779B9) % 2**32, (other_key + 0xBB67AE85) % 2**32
+    return a, b, c, d
+
+
+def random_words(seed, step, stream, shape):
+    """Return the word that belongs to each place in a minibatch's matrix."""
+    rows, columns = shape
+    row, block = np.indices((rows, -(-columns // 4))).astype(object)
+    counter = block, row, stream + 2**16 * (step // 2**32), step % 2**32
+    words = philox(counter, (seed % 2**32, seed // 2**32))
+    words = [np.broadcast_to(word, row.shape) for word in words]
+    return np.stack(words, axis=2).reshape(rows, -1)[:, :columns].astype(np.float64)
+
+
+def dropout_factors(seed, step, stream, shape, rate):
+    """Return 0 with probability `rate` and 1 / (1 - rate) otherwise."""
+    words = random_words(seed, step, stream, shape)
+    return np.where(words < np.floor(rate * 2.0**32), 0.0, 1 / (1 - rate))
+
+
+def normal_noise(seed, step, shape):
+    """Return standard normal numbers by Box and Muller, two from two words."""
+    rows, columns = shape
+    words = random_words(seed, step, 0, (rows, -(-columns // 4) * 4))
+    u, v = np.moveaxis((words.reshape(rows, -1, 2) + 0.5) / 2.0**32, 2, 0)
+    radius, angle = np.sqrt(-2 * np.log(u)), 2 * np.pi * v
+    pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=2)
+    return pairs.reshape(rows, -1)[:, :columns]
+
+
 def dense_rows(X, rows, dtype):
     """Return the given rows of a dense or sparse X as a dense array."""
     taken = X[rows]
@@ -356,19 +435,30 @@ class NaiveOptimizer:
     def __init__(self, name, **settings):
         self.name = name
         self.learning_rate = settings.pop("learning_rate")
+        decay = settings.pop("weight_decay", None)
+        default = 0.01 if self.name == "adamw" else 0.0
+        self.weight_decay = default if decay is None else decay
         self.settings = settings
         self.t = 0
 
     @property
     def n_moments(self):
         """Vectors of state per parameter."""
-        return 2 if self.name == "adam" else int(self.settings["momentum"] > 0)
+        if self.name == "sgd":
+            return int(self.settings["momentum"] > 0)
+        return 1 if self.name == "rmsprop" else 2
 
     def step(self, p, gradient, moments):
         """Return (parameters, moments) after one step."""
         self.t += 1
-        if self.name == "adam":
-            p, *moments = adam_step(
+        if self.name == "rmsprop":
+            p, *moments = rmsprop_step(
+                p, gradient, *moments, self.learning_rate, **self.settings
+            )
+            return p, moments
+        if self.name != "sgd":
+            step = nadam_step if self.name == "nadam" else adam_step
+            p, *moments = step(
                 p, gradient, *moments, self.t, self.learning_rate, **self.settings
             )
             return p, moments
@@ -394,8 +484,12 @@ class NaiveEngine:
         optimizer=None,
         n_threads=None,
         loss_settings=None,
+        regularisation=None,
     ):
         self.loss_settings = loss_settings
+        self.l1 = self.clip_norm = self.max_norm = self.input_noise = 0.0
+        self.dropout, self.seed = (), 0
+        vars(self).update(regularisation or {})
         self.units, self.dtype = tuple(units), np.dtype(dtype)
         self.activation, self.out_activation = activation, out_activation
         self.loss_name, self.batch_size, self.optimizer = loss, batch_size, optimizer
@@ -436,21 +530,57 @@ class NaiveEngine:
         names = self.activation, self.out_activation
         return forward(X, coefs, intercepts, *names, slopes)[-1]
 
-    def _loss_gradient(self, data, rows, alpha):
+    def _bounded(self):
+        """Return the parameters with each unit's weights scaled to the largest norm."""
+        coefs, *rest = unpack(self.parameters, self.units, self.activation)
+        for W in coefs:
+            W *= np.minimum(1, self.max_norm / np.linalg.norm(W, axis=0))
+        return pack(coefs, *rest)
+
+    def _disturbed(self, X):
+        """Return the minibatch's inputs with noise and dropout."""
+        if self.input_noise:
+            normal = normal_noise(self.seed, self.optimizer.t, X.shape)
+            X = X + self.input_noise * normal
+        if any(self.dropout[:1]):
+            X = X * dropout_factors(
+                self.seed, self.optimizer.t, 1, X.shape, self.dropout[0]
+            )
+        return X
+
+    def _factors(self, n):
+        """Return the factors of each hidden layer's outputs."""
+        return [
+            dropout_factors(self.seed, self.optimizer.t, i + 2, (n, width), rate)
+            for i, (width, rate) in enumerate(
+                zip(self.units[1:-1], self.dropout[1:], strict=True)
+            )
+        ]
+
+    def _loss_gradient(self, data, rows, alpha, training=False):
         coefs, intercepts, slopes = unpack(self.parameters, self.units, self.activation)
         y = data.y[rows]
         weight = data.sample_weight
         weight = np.ones(len(y), self.dtype) if weight is None else weight[rows]
         X = dense_rows(data.X, rows, self.dtype)
+        factors = None
+        if training:
+            X = self._disturbed(X)
+            factors = self._factors(len(X)) if self.dropout else None
         names = self.activation, self.out_activation
-        layers = forward(X, coefs, intercepts, *names, slopes)
+        layers = forward(X, coefs, intercepts, *names, slopes, factors)
         losses, deltas = losses_and_deltas(
             y, layers[-1], self.loss_name, self.out_activation, self.loss_settings
         )
         gradients = backward(
-            layers, deltas, coefs, intercepts, alpha, self.activation, weight, slopes
-        )
-        return float(loss(losses, coefs, alpha, weight)), pack(*gradients)
+            layers, deltas, coefs, intercepts, alpha, self.activation, weight, slopes,
+            factors,
+        )  # fmt: skip
+        value, total = loss(losses, coefs, alpha, weight), weight.sum()
+        value += self.l1 * sum(np.abs(W).sum() for W in coefs) / total
+        for W, gradient in zip(coefs, gradients[0], strict=True):
+            gradient += self.l1 * np.sign(W) / total
+        return float(value), pack(*gradients)
 
     def loss(self, data, rows=slice(None)):
         """Return the weighted mean of the losses, without penalty."""
@@ -477,9 +607,17 @@ class NaiveEngine:
             if data.sample_weight is not None and not data.sample_weight[rows].any():
                 self.optimizer.t += 1
                 continue
-            value, gradient = self._loss_gradient(data, rows, alpha)
+            value, gradient = self._loss_gradient(data, rows, alpha, training=True)
+            norm = np.linalg.norm(gradient)
+            if self.clip_norm and norm > self.clip_norm:
+                gradient = gradient * (self.clip_norm / norm)
+            decay = self.optimizer.learning_rate * self.optimizer.weight_decay
+            coefs, *rest = unpack(self.parameters, self.units, self.activation)
+            decayed = pack([(1 - decay) * W for W in coefs], *rest)
             self.parameters, self.moments = self.optimizer.step(
-                self.parameters, gradient, self.moments
+                decayed, gradient, self.moments
             )
+            if self.max_norm:
+                self.parameters = self._bounded()
             total += value * len(rows)
         return total / len(order)

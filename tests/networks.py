@@ -7,7 +7,14 @@ fails by name where a reference for it is missing.
 import numpy as np
 from scipy import sparse
 
-from fastmlp.kernels import ACTIVATIONS, LOSSES, Data, Engine, Optimizer
+from fastmlp.kernels import (
+    ACTIVATIONS,
+    LOSSES,
+    Data,
+    Engine,
+    Optimizer,
+    Regularisation,
+)
 from fastmlp.kernels._optimizers import RULES
 from fastmlp.kernels._simd import TILE_ROWS, lanes, panel_width
 from tests.naive import NaiveData, NaiveEngine, NaiveOptimizer, shapes
@@ -28,6 +35,27 @@ _SETTINGS = {
     "momentum": ("sgd", _SGD | {"momentum": 0.9}),
     "nesterov": ("sgd", _SGD | {"momentum": 0.9, "nesterov": True}),
     "adam": ("adam", _ADAM),
+    "adamw": ("adamw", _ADAM | {"weight_decay": 0.3}),
+    "rmsprop": ("rmsprop", {k: v for k, v in _ADAM.items() if k != "beta_1"}),
+    "nadam": ("nadam", _ADAM),
+}
+
+# What restrains a network with two hidden layers; each acts in every step of the tests.
+REGULARISED = {
+    "l1": {"l1": 0.3},
+    "clip_norm": {"clip_norm": 0.05},
+    "max_norm": {"max_norm": 0.8},
+    "both norms": {"clip_norm": 0.05, "max_norm": 0.8},
+    "hidden": {"dropout": (0.0, 0.4, 0.2)},
+    "inputs": {"dropout": (0.3, 0.0, 0.0)},
+    "noise": {"input_noise": 0.5},
+    "all": {
+        "l1": 0.3,
+        "clip_norm": 0.05,
+        "max_norm": 0.8,
+        "dropout": (0.1, 0.2, 0.3),
+        "input_noise": 0.1,
+    },
 }
 
 # Activations of networks with two hidden layers, different ones, with parameters.
@@ -131,13 +159,19 @@ def make_csr(X, share):
 
 def run_epochs(
     kinds, network, dtype, rule, problem, *, batch_size=8, alpha=0.0, n_threads=1,
-    epochs=1,
+    epochs=1, regularisation=None,
 ):  # fmt: skip
     """Train and return losses, parameters, moments, predictions as one tuple."""
     make_engine, make_data, optimizer_kind = kinds
     X, y, weight = problem
     units, activation = network["units"], network["activation"]
     data = make_data(X, y, weight)
+    if regularisation is not None:
+        settings = regularisation
+        if make_data is Data:
+            settings = Regularisation(**regularisation)
+            data = Data(X, y, weight, copied=settings.changes_inputs)
+        network = network | {"regularisation": settings}
     with make_engine(
         **_sparse(data),
         **network,

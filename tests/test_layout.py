@@ -49,7 +49,8 @@ def _regions(layout, n_threads):
         names = ("scores", "deltas", "products")
         regions += [(layer[name], layer["out_panels"] * block) for name in names]
         panels = layer["out_panels"] // layer["pieces"]
-        names = ("outputs", "output_deltas")
+        names = ("outputs", "output_deltas", "values")
+        names += ("factors",) * bool(layer["factors"])
         regions += [(layer[name], panels * block) for name in names]
         if layer["slopes"] >= 0:
             regions.append((layer["slopes"], columns))
@@ -57,6 +58,8 @@ def _regions(layout, n_threads):
     for i in range(layout.n_moments):
         start = layout.moments + i * layout.n_parameters
         regions.append((start, layout.n_parameters))
+    if plan["gradient"]:
+        regions.append((plan["gradient"], layout.n_parameters))
     regions.append((plan["z"], capacity * plan["z_width"]))
     regions.append((plan["targets"], capacity * layout.units[-1]))
     names = ("row_weights", "losses", "scratch")
@@ -91,6 +94,45 @@ def _places(layer, weights, width):
     i, j = np.indices(weights.shape)
     per_piece = weights.shape[1] // layer["pieces"]
     return i, j + j // per_piece * (-per_piece % width)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("keeps_scores", [False, True])
+def test_dropout_and_clipping_have_places_of_their_own(keeps_scores, dtype):
+    units = (65, 16, 31, 1)
+    plain = _layout(units, dtype)
+    layout = Layout(
+        units, dtype, 9, (keeps_scores,) * 2 + (False,), n_moments=2, n_threads=3,
+        dropout=(0.5, 0.0, 0.2), keeps_gradient=True,
+    )  # fmt: skip
+    end = 0
+    for start, size in _regions(layout, 3):
+        assert start >= end
+        end = start + size
+    assert end == layout.size
+    first, second, last = layout.layers
+    assert second["values"] not in (second["outputs"], second["factors"])
+    # What is not dropped needs no second place.
+    for layer in (first, last):
+        assert layer["values"] == layer["outputs"]
+        assert layer["factors"] == 0
+    # Dropped outputs are nobody's scores.
+    assert (second["scores"] == second["values"]) == (not keeps_scores)
+    assert not plain.layers["factors"].any()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("units", SHAPES)
+def test_units_know_their_panel(units, dtype):
+    layout = _layout(units, dtype)
+    records = layout.make_units()
+    for i, unit in enumerate(records):
+        panel = slice(unit["panel"], unit["panel"] + unit["blocks"])
+        same = records["deltas"] == unit["deltas"]
+        np.testing.assert_array_equal(
+            np.arange(records.size)[panel], np.flatnonzero(same)
+        )
+        assert panel.start <= i < panel.stop
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -1,15 +1,32 @@
 """Every row of the table of update rules, against the formulas in NumPy."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from fastmlp.kernels import Optimizer
-from fastmlp.kernels._optimizers import RULES, update_loop
+from fastmlp.kernels._optimizers import (
+    DECAY,
+    N_SETTINGS,
+    N_STEP,
+    RULES,
+    update_loop,
+)
 from fastmlp.kernels._simd import lanes
 from tests import naive
 from tests.networks import DTYPES, TRAINING_RULES, make_optimizer
 
 SCALE, ALPHA = 0.25, 0.5
+
+
+def _update(rule, dtype, places, n, step, scale, alpha, settings):
+    step, settings = (np.ascontiguousarray(a) for a in (step, settings))
+    update_loop(rule, dtype).ctypes(
+        *places, n, step.ctypes.data, scale, alpha, settings.ctypes.data, 1, 0, 0
+    )
 
 
 def _steps(rule, dtype, n, n_steps=4):
@@ -22,13 +39,11 @@ def _steps(rule, dtype, n, n_steps=4):
     ref = make_optimizer(rule, naive.NaiveOptimizer)
     ref_w = w.astype(np.float64)
     ref_moments = [np.zeros(n)] * optimizer.n_moments
-    for rate in optimizer.rates(n_steps):
+    for step in optimizer.steps(n_steps):
         g = rng.standard_normal(n).astype(dtype)
         gradient = SCALE * (g.astype(np.float64) + ALPHA * ref_w)
         places = [a.ctypes.data for a in (w, g, *moments)]
-        update_loop(rule, dtype).ctypes(
-            *places, n, rate, SCALE, ALPHA, settings.ctypes.data
-        )
+        _update(rule, dtype, places, n, step, SCALE, ALPHA, settings)
         ref_w, ref_moments = ref.step(ref_w, gradient, ref_moments)
     return (w, *moments[: optimizer.n_moments]), (ref_w, *ref_moments)
 
@@ -48,8 +63,7 @@ def test_gradient_is_added_up(dtype):
     w, g, m = (np.arange(5, dtype=dtype) + i for i in range(3))
     ref_w, ref_m = w.copy(), m + g
     places = [a.ctypes.data for a in (w, g, m, m)]
-    settings = np.zeros(5)
-    update_loop("gradient", dtype).ctypes(*places, 5, 1, 1, 1, settings.ctypes.data)
+    _update("gradient", dtype, places, 5, np.zeros(N_STEP), 1, 1, np.zeros(N_SETTINGS))
     np.testing.assert_array_equal(w, ref_w)
     np.testing.assert_array_equal(m, ref_m)
 
@@ -59,21 +73,23 @@ def test_gradient_is_added_up(dtype):
 def test_nan_gradient_shows_in_the_parameter(rule, dtype):
     w, m, v = np.ones(3, dtype), np.zeros(3, dtype), np.zeros(3, dtype)
     g = np.array([1, np.nan, 1], dtype)
-    settings = make_optimizer(rule).settings(dtype)
+    optimizer = make_optimizer(rule)
+    settings, [step] = optimizer.settings(dtype), optimizer.steps(1)
     places = [a.ctypes.data for a in (w, g, m, v)]
-    update_loop(rule, dtype).ctypes(*places, 3, 0.1, 1, 0, settings.ctypes.data)
+    _update(rule, dtype, places, 3, step, 1, 0, settings)
     np.testing.assert_array_equal(np.isnan(w), [False, True, False])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_adam_leaves_a_parameter_without_gradient_alone(dtype):
+@pytest.mark.parametrize("rule", ["adam", "adamw", "rmsprop", "nadam"])
+def test_a_parameter_without_gradient_is_left_alone(rule, dtype):
     """Padding is one, whatever epsilon becomes in the dtype."""
-    optimizer = Optimizer("adam", learning_rate=0.1, epsilon=1e-300)
+    optimizer = Optimizer(rule, learning_rate=0.1, epsilon=1e-300)
     w, g, m, v = np.ones((4, 3), dtype)
     g[:], m[:], v[:] = 0, 0, 0
-    settings = optimizer.settings(dtype)
+    settings, [step] = optimizer.settings(dtype), optimizer.steps(1)
     places = [a.ctypes.data for a in (w, g, m, v)]
-    update_loop("adam", dtype).ctypes(*places, 3, 0.1, 1, 0, settings.ctypes.data)
+    _update(rule, dtype, places, 3, step, 1, 0, settings)
     np.testing.assert_array_equal(w, 1)
 
 
@@ -85,6 +101,9 @@ def test_adam_leaves_a_parameter_without_gradient_alone(dtype):
         ({"name": "sgd", "momentum": 0.9}, "momentum"),
         ({"name": "sgd", "momentum": 0.9, "nesterov": True}, "nesterov"),
         ({"name": "adam"}, "adam"),
+        ({"name": "adamw"}, "adamw"),
+        ({"name": "rmsprop"}, "rmsprop"),
+        ({"name": "nadam"}, "nadam"),
     ],
 )
 def test_rule_follows_from_the_settings(settings, rule):
@@ -108,3 +127,68 @@ def test_sgds_rate_is_constant_within_an_epoch():
     np.testing.assert_array_equal(optimizer.rates(3), [0.5] * 3)
     optimizer.learning_rate = 0.25
     np.testing.assert_array_equal(optimizer.rates(2), [0.25] * 2)
+
+
+@pytest.mark.parametrize("rule", TRAINING_RULES)
+def test_a_rate_for_each_step(rule):
+    optimizer = make_optimizer(rule)
+    optimizer.t, optimizer.learning_rate = 3, 1.0
+    factors = optimizer.steps(4)
+    rates = np.array([0.5, 0.0, 0.25, 2.0])
+    optimizer.learning_rate = rates
+    np.testing.assert_allclose(optimizer.rates(4), rates * factors[:, 0], rtol=1e-15)
+    np.testing.assert_allclose(optimizer.steps(4)[:, 2], rates * factors[:, 2])
+    np.testing.assert_array_equal(optimizer.steps(4)[:, 3], factors[:, 3])
+
+
+@pytest.mark.parametrize("given, used", [(None, 0.0), (0.0, 0.0), (0.25, 0.25)])
+def test_weight_decay_is_a_share_of_the_rate(given, used):
+    for rule in TRAINING_RULES:
+        optimizer = Optimizer(
+            rule if rule in ("adam", "adamw", "rmsprop", "nadam") else "sgd",
+            learning_rate=np.array([0.5, 0.1]),
+            weight_decay=given,
+        )
+        decay = 0.01 if given is None and rule == "adamw" else used
+        # The bias corrections have no part in it.
+        np.testing.assert_allclose(
+            optimizer.steps(2)[:, DECAY], decay * np.array([0.5, 0.1])
+        )
+
+
+def test_nadams_factors_go_on_from_step_t():
+    """Also where the product of all momenta has been left to itself."""
+    optimizer = Optimizer("nadam", learning_rate=0.5, beta_1=0.8, beta_2=0.99)
+    whole = optimizer.steps(2000)
+    mu = 0.8 * (1 - 0.5 * 0.96 ** (0.004 * np.arange(1, 2002)))
+    product = np.cumprod(mu)
+    np.testing.assert_allclose(
+        whole[:, 0], 0.5 * mu[1:] / (1 - product[1:]), rtol=1e-14
+    )
+    ref = 0.5 * (1 - mu[:-1]) / (1 - product[:-1])
+    np.testing.assert_allclose(whole[:, 2], ref, rtol=1e-14)
+    for optimizer.t in (1, 3, 300, 1999):
+        rest = optimizer.steps(2000 - optimizer.t)
+        np.testing.assert_allclose(rest, whole[optimizer.t :], rtol=1e-14)
+    optimizer = Optimizer("nadam", learning_rate=0.5, beta_1=0.0)
+    np.testing.assert_array_equal(optimizer.steps(3)[:, [0, 2]], [[0, 0.5]] * 3)
+
+
+_SCRIPT = """
+import sys
+import numpy as np
+from tests.test_optimizers import _steps
+for rule in sys.argv[1:]:
+    for comp, ref in zip(*_steps(rule, np.float64, 3), strict=True):
+        np.testing.assert_allclose(comp, ref, rtol=1e-12)
+"""
+
+
+def test_rules_kept_on_disk_by_different_processes_are_not_mixed_up(tmp_path):
+    """Alone in its process, each is the first of its kind and named like the others."""
+    for rules in (["sgd"], ["nesterov"], ["adam"], ["sgd", "nesterov", "adam"]):
+        subprocess.run(
+            [sys.executable, "-c", _SCRIPT, *rules],
+            env=os.environ | {"FASTMLP_CACHE_DIR": str(tmp_path)},
+            check=True,
+        )

@@ -38,7 +38,7 @@ class Opened(NamedTuple):
 
     def like_network(self, flat):
         """Return views of a vector in the network's packing, as a Network."""
-        return Network(self.network.units, flat)
+        return Network(self.network.units, flat, self.network.activations)
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 In reading order: `_jit` (Numba's options and cache), `_llvm` (what Numba has no word
 for), `_simd` (vectors and the register tile), `_gemm` (the product over one panel),
 `_math` (vectorised exp, log, tanh), `_activations`, `_losses`, `_optimizers` (scalar
-functions and their tables), `_layout` (where everything lies), `_rows` (reading X),
+functions and their tables), `_noise` (random numbers, dropout), `_regularisation`
+(penalties, bounds on norms), `_layout` (where everything lies), `_rows` (reading X),
 `_team` (threads), `_step` (one minibatch after the other), `_trace` and `tracing` (what
 passes through the layers), `prediction` and `engine` (all of it behind one function and
 one class).
@@ -14,6 +15,7 @@ from ._jit import cache_folder
 from ._layout import OVERREAD, count_parameters, split_flat
 from ._losses import LOSSES
 from ._optimizers import Optimizer
+from ._regularisation import Regularisation
 from ._rows import Data
 from .engine import Engine
 from .prediction import predict_outputs
@@ -25,6 +27,7 @@ __all__ = [
     "Data",
     "Engine",
     "Optimizer",
+    "Regularisation",
     "cache_folder",
     "count_parameters",
     "layer_activations",

@@ -34,6 +34,14 @@ LAYER = np.dtype(
         ("inputs", np.int64),
         ("scores", np.int64),
         ("outputs", np.int64),
+        # Dropout: its compiled loop (0: none), the outputs before it, their factors,
+        # and what these are drawn by.
+        ("drop", np.int64),
+        ("values", np.int64),
+        ("factors", np.int64),
+        ("rate", np.float64),
+        ("stream", np.int64),
+        ("seed", np.int64),
         ("input_deltas", np.int64),
         ("deltas", np.int64),
         # Affine pieces per unit. Of several, each has panels of its own, among which
@@ -61,6 +69,8 @@ UNIT = np.dtype(
         ("rows", np.int64),
         ("columns", np.int64),
         ("padding", np.int64),  # parts of vectors of the panel that are padding
+        ("panel", np.int64),  # the first unit of its panel
+        ("blocks", np.int64),  # units of its panel
         ("weights", np.int64),
         ("biases", np.int64),  # -1: not this unit's
         ("transposed", np.int64),
@@ -95,6 +105,19 @@ PLAN = np.dtype(
         ("settings", np.int64),
         ("alpha", np.float64),
         ("average", np.int64),
+        # `_regularisation.Regularisation`; phases of an update; addresses of loops.
+        ("l1", np.float64),
+        ("clip_norm", np.float64),
+        ("max_norm", np.float64),
+        ("phases", np.int64),
+        ("constrain", np.int64),
+        ("disturb", np.int64),  # 0: the inputs stay as they are
+        ("multiply", np.int64),
+        ("input_noise", np.float64),
+        ("input_rate", np.float64),
+        ("seed", np.int64),
+        ("step", np.int64),  # number of the epoch's first step
+        ("gradient", np.int64),  # how far behind its parameter a kept gradient lies
     ]
 )
 
@@ -180,6 +203,10 @@ class Layout:
     n_threads : int, default=1
     traits : tuple of `_activations.Traits`, default=None
         Of each layer's activation. None: all have one piece and no slopes.
+    dropout : tuple of float, default=()
+        Rates of the inputs, which need no room, and of each hidden layer.
+    keeps_gradient : bool, default=False
+        Whether the whole gradient has a place.
 
     Attributes
     ----------
@@ -203,6 +230,8 @@ class Layout:
         n_moments=None,
         n_threads=1,
         traits=None,
+        dropout=(),
+        keeps_gradient=False,
     ):
         self.units = tuple(units)
         self.traits = traits or (Traits(),) * (len(units) - 1)
@@ -224,6 +253,9 @@ class Layout:
         self._place_rows(by_rows)
         if n_moments is not None:
             self._place_training(n_threads)
+            self._place_dropout(dropout)
+            if keeps_gradient:
+                self.plan["gradient"] = self._reserve(self.n_parameters)
 
     def _reserve(self, size):
         """Place of `size` elements at the beginning of a cache line."""
@@ -282,6 +314,7 @@ class Layout:
                 scores = region(panels)
             layer["outputs"], layer["scores"] = outputs, scores
             layer["products"] = scores if several else outputs
+            layer["values"] = outputs
             # The loss overwrites the network's outputs with their deltas.
             deltas = -1
             if training:
@@ -314,6 +347,18 @@ class Layout:
         plan["tiles"] = self._reserve(n_threads * (TILE_PARTS + 1) * width * width)
         plan["zeros"] = self._reserve(width)
 
+    def _place_dropout(self, rates):
+        def region(panels):
+            return self._reserve(panels * self.capacity * self.width)
+
+        for layer, rate in zip(self.layers[:-1], rates[1:], strict=False):
+            if rate:
+                panels = layer["out_panels"] // layer["pieces"]
+                layer["factors"], layer["values"] = region(panels), region(panels)
+                # The activation's derivative is told nothing of what was dropped.
+                if layer["scores"] == layer["outputs"]:
+                    layer["scores"] = layer["values"]
+
     def allocate(self):
         """Return a block of zeros that begins at a line of the cache."""
         spare = LINE_BYTES // self.dtype.itemsize
@@ -323,7 +368,12 @@ class Layout:
 
     def make_units(self):
         """Return the units of the parameters phase, layer by layer, as UNIT records."""
-        return np.concatenate([self._layer_units(layer) for layer in self.layers])
+        units = [self._layer_units(layer) for layer in self.layers]
+        first = 0
+        for each in units:
+            each["panel"] += first
+            first += each.size
+        return np.concatenate(units)
 
     def _layer_units(self, layer):
         width = self.width
@@ -333,6 +383,7 @@ class Layout:
         units["rows"] = np.minimum(width, layer["fan_in"] - k * width)
         units["columns"] = np.minimum(width, layer["fan_out"] - j * width)
         units["padding"] = (width - units["columns"]) // (width // TILE_PARTS)
+        units["panel"], units["blocks"] = j * n_in, n_in
         units["weights"] = layer["weights"] + (j * layer["fan_in"] + k * width) * width
         units["biases"] = np.where(k == 0, layer["biases"] + j * width, -1)
         first = layer["transposed"] < 0

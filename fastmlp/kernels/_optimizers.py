@@ -1,11 +1,12 @@
-"""Update of one run of parameters: sgd, momentum, nesterov, adam; the table RULES.
+"""Update of one run of parameters, one function for each solver; the table RULES.
 
 Each function takes one-dimensional arrays of one length, and scalars of their dtype:
 
 w : parameters, updated in place.
 g : the loss's gradient, summed over the minibatch.
 m, v : moments of the optimizer, updated in place.
-rate : step size of this step.
+step : tuple of what changes from step to step: the rate; for "nadam" also the factor
+    of the gradient itself and sqrt(1 - beta_2**t).
 scale : 1 / sum of the minibatch's sample weights.
 alpha : L2 penalty, 0 for biases.
 settings : tuple of the optimizer's own settings.
@@ -21,48 +22,69 @@ from numba import carray, types
 from ._jit import callback, jit, own_name
 from ._llvm import pointer
 
-N_SETTINGS = 5
+# What updates take from memory: up to five settings of a rule, then the L1 penalty.
+L1 = 5
+N_SETTINGS = 6
+
+# Columns of `Optimizer.steps`: the rate, the weights' decay, the rate of the gradient
+# itself, the root of the bias correction.
+N_STEP = 4
+_RATE, DECAY, _GRADIENT, _ROOT = range(N_STEP)
 
 
 class Rule(NamedTuple):
-    """One row of the table: the update, and how many moments it keeps."""
+    """One row of the table.
+
+    The update; how many moments it keeps; ``factors(optimizer, t)``, None for ones, by
+    which the learning rate of steps number t = 1, 2, ... is multiplied: of the moments
+    and of the gradient, and the root of the bias correction, three (n,) arrays; and the
+    weight decay where none is asked for.
+    """
 
     update: object
     n_moments: int
+    factors: object = None
+    weight_decay: float = 0.0
 
 
 @jit
-def _sgd(w, g, m, v, rate, scale, alpha, settings):
+def _sgd(w, g, m, v, step, scale, alpha, settings):
     """Plain gradient descent: w -= rate * gradient."""
+    rate = step[0]
     for i in range(w.size):
         w[i] -= rate * ((g[i] + alpha * w[i]) * scale)
 
 
 @jit
-def _momentum(w, g, m, v, rate, scale, alpha, settings):
+def _momentum(w, g, m, v, step, scale, alpha, settings):
     """Polyak's heavy ball: m' = momentum m - rate * gradient; w += m'."""
-    momentum = settings[0]
+    rate, momentum = step[0], settings[0]
     for i in range(w.size):
         m[i] = momentum * m[i] - rate * ((g[i] + alpha * w[i]) * scale)
         w[i] += m[i]
 
 
 @jit
-def _nesterov(w, g, m, v, rate, scale, alpha, settings):
+def _nesterov(w, g, m, v, step, scale, alpha, settings):
     """Nesterov's momentum, the look-ahead folded into the step (Bengio et al. 2012).
 
     m' = momentum m - rate * gradient; w += momentum m' - rate * gradient.
     """
-    momentum = settings[0]
+    rate, momentum = step[0], settings[0]
     for i in range(w.size):
-        step = rate * ((g[i] + alpha * w[i]) * scale)
-        m[i] = momentum * m[i] - step
-        w[i] += momentum * m[i] - step
+        change = rate * ((g[i] + alpha * w[i]) * scale)
+        m[i] = momentum * m[i] - change
+        w[i] += momentum * m[i] - change
 
 
 @jit
-def _adam(w, g, m, v, rate, scale, alpha, settings):
-    """Adam (Kingma & Ba 2015), with both bias corrections folded into the rate."""
+def _adam(w, g, m, v, step, scale, alpha, settings):
+    """Adam (Kingma & Ba 2015), with both bias corrections folded into the rate.
+
+    As in scikit-learn, so that epsilon is not corrected: theirs is
+    epsilon / sqrt(1 - beta_2**t) in the paper's first formulation.
+    """
+    rate = step[0]
     beta_1, rest_1, beta_2, rest_2, epsilon = settings
     for i in range(w.size):
         gradient = (g[i] + alpha * w[i]) * scale
@@ -72,42 +94,131 @@ def _adam(w, g, m, v, rate, scale, alpha, settings):
 
 
 @jit
-def _gradient(w, g, m, v, rate, scale, alpha, settings):
+def _rmsprop(w, g, m, v, step, scale, alpha, settings):
+    """RMSprop (Tieleman & Hinton, Coursera lecture 6.5, 2012), as PyTorch has it.
+
+    m' = beta_2 m + (1 - beta_2) gradient**2; w -= rate gradient / (sqrt(m') + epsilon).
+    """
+    rate = step[0]
+    _, _, beta_2, rest_2, epsilon = settings
+    for i in range(w.size):
+        gradient = (g[i] + alpha * w[i]) * scale
+        m[i] = beta_2 * m[i] + rest_2 * (gradient * gradient)
+        w[i] -= rate * gradient / (sqrt(m[i]) + epsilon)
+
+
+@jit
+def _nadam(w, g, m, v, step, scale, alpha, settings):
+    """Adam with Nesterov's momentum (Dozat, ICLR workshop 2016), as PyTorch has it.
+
+    w -= (rate m' + gradient_rate gradient) / (sqrt(v' / root**2) + epsilon), with the
+    moments of Adam and root**2 = 1 - beta_2**t.
+    """
+    rate, gradient_rate, root = step
+    beta_1, rest_1, beta_2, rest_2, epsilon = settings
+    for i in range(w.size):
+        gradient = (g[i] + alpha * w[i]) * scale
+        m[i] = beta_1 * m[i] + rest_1 * gradient
+        v[i] = beta_2 * v[i] + rest_2 * (gradient * gradient)
+        change = rate * m[i] + gradient_rate * gradient
+        w[i] -= change / (sqrt(v[i]) / root + epsilon)
+
+
+@jit
+def _gradient(w, g, m, v, step, scale, alpha, settings):
     """Leave the parameters alone and add the gradient up: m += g."""
     for i in range(w.size):
         m[i] += g[i]
+
+
+def _adam_factors(optimizer, t):
+    root = np.sqrt(1 - optimizer.beta_2**t)
+    return root / (1 - optimizer.beta_1**t), np.zeros(t.size), root
+
+
+# How fast the momentum of "nadam" approaches beta_1 (Dozat 2016; PyTorch's default).
+_MOMENTUM_DECAY = 0.004
+
+
+def _nadam_factors(optimizer, t):
+    """With mu_t = beta_1 (1 - 0.96**(0.004 t) / 2) and its product over all steps."""
+
+    def mu(step):
+        return optimizer.beta_1 * (1 - 0.5 * 0.96 ** (step * _MOMENTUM_DECAY))
+
+    # Once the product is below 1e-20 what it becomes does not show in 1 - product.
+    enough = np.log(1e-20) / np.log(optimizer.beta_1) if optimizer.beta_1 > 0 else 0
+    earlier = np.prod(mu(np.arange(1, min(t[0], int(enough) + 2))))
+    product = earlier * np.cumprod(mu(t))
+    following = mu(t + 1)
+    return (
+        following / (1 - product * following),
+        (1 - mu(t)) / (1 - product),
+        np.sqrt(1 - optimizer.beta_2**t),
+    )
 
 
 RULES = {
     "sgd": Rule(_sgd, 0),
     "momentum": Rule(_momentum, 1),
     "nesterov": Rule(_nesterov, 1),
-    "adam": Rule(_adam, 2),
+    "adam": Rule(_adam, 2, _adam_factors),
+    "adamw": Rule(_adam, 2, _adam_factors, weight_decay=0.01),
+    "rmsprop": Rule(_rmsprop, 1),
+    "nadam": Rule(_nadam, 2, _nadam_factors),
     "gradient": Rule(_gradient, 1),
 }
 
 
+# What callbacks take in place of an update, see `update_loop`.
+UPDATE = types.void(*[types.intp] * 6, *[types.float64] * 2, *[types.intp] * 4)
+
+
 @cache
-def update_loop(name, dtype):
-    """Compile ``update(w, g, m, v, n, rate, scale, alpha, settings)``."""
+def rule_by_address(name, dtype):
+    """Return ``apply(w, g, m, v, n, step, scale, alpha, settings)`` for kernels.
+
+    A row's update. All but `n`, `scale` and `alpha` are addresses, see `update_loop`.
+    """
     function = RULES[name].update
 
-    def update(w, g, m, v, n, rate, scale, alpha, settings):
+    def apply(w, g, m, v, n, step, scale, alpha, settings):
+        row = carray(pointer(step), (N_STEP,), np.float64)
         s = carray(pointer(settings), (N_SETTINGS,), np.float64)
         function(
             carray(pointer(w), (n,), dtype),
             carray(pointer(g), (n,), dtype),
             carray(pointer(m), (n,), dtype),
             carray(pointer(v), (n,), dtype),
-            dtype(rate),
+            (dtype(row[_RATE]), dtype(row[_GRADIENT]), dtype(row[_ROOT])),
             dtype(scale),
             dtype(alpha),
             (dtype(s[0]), dtype(s[1]), dtype(s[2]), dtype(s[3]), dtype(s[4])),
         )
 
-    floats = [types.float64] * 3
-    signature = types.void(*[types.intp] * 5, *floats, types.intp)
-    return callback(update, signature, own_name(function, "update", name, dtype))
+    # Functions compiled in different processes are linked by name when they are loaded
+    # into a third: closures that share one would be taken for each other.
+    source = function.py_func
+    apply.__qualname__ = f"{source.__module__}.{source.__qualname__}-{dtype.__name__}"
+    return jit(apply)
+
+
+@cache
+def update_loop(name, dtype):
+    """Compile ``update(w, g, m, v, n, step, scale, alpha, settings, ...)``.
+
+    All but `n`, `scale`, `alpha` and `penalised` are addresses: of parameters, gradient
+    and moments, n elements each; of a row of `Optimizer.steps`; of the settings.
+    The rest, ``penalised, kept, sums``, is for those that take its place in
+    `_regularisation`: whether these are weights, where the gradient may be kept, and
+    the unit's column sums.
+    """
+    apply = rule_by_address(name, dtype)
+
+    def update(w, g, m, v, n, step, scale, alpha, settings, penalised, kept, sums):
+        apply(w, g, m, v, n, step, scale, alpha, settings)
+
+    return callback(update, UPDATE, own_name(RULES[name].update, "update", name, dtype))
 
 
 class Optimizer:
@@ -115,15 +226,18 @@ class Optimizer:
 
     Parameters
     ----------
-    name : {"sgd", "adam"}
-        Stochastic gradient descent, with momentum or without, or Adam.
-    learning_rate : float or (n_steps,) float64 array
+    name : {"sgd", "adam", "adamw", "rmsprop", "nadam"}
+        Stochastic gradient descent, with momentum or without, or a row of RULES.
+    learning_rate : float or (n_steps,) array
         Base rate of the coming epoch, or of each of its steps; may be changed between
         epochs.
     momentum, nesterov : float, bool
         Of "sgd".
     beta_1, beta_2, epsilon : float
-        Of "adam".
+        Of the others; "rmsprop" has no beta_1.
+    weight_decay : float or None
+        Share of itself, times the learning rate, that each weight loses in a step. None
+        is 0, for "adamw" 0.01.
 
     Attributes
     ----------
@@ -141,6 +255,7 @@ class Optimizer:
         beta_1=0.9,
         beta_2=0.999,
         epsilon=1e-8,
+        weight_decay=None,
     ):
         self.name = name
         self.learning_rate = learning_rate
@@ -149,6 +264,9 @@ class Optimizer:
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
+        if weight_decay is None:
+            weight_decay = RULES[self.rule].weight_decay
+        self.weight_decay = weight_decay
         self.t = 0
 
     @property
@@ -186,8 +304,25 @@ class Optimizer:
 
     def rates(self, n_steps):
         """Return the step sizes of the next `n_steps` steps, (n_steps,) float64."""
-        if self.name == "sgd":
-            return np.full(n_steps, self.learning_rate, np.float64)
-        t = np.arange(self.t + 1, self.t + n_steps + 1)
-        correction = np.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
-        return self.learning_rate * correction
+        return self.steps(n_steps)[:, _RATE].copy()
+
+    def steps(self, n_steps):
+        """Return what changes from step to step, for the next `n_steps` of them.
+
+        Returns
+        -------
+        steps : (n_steps, N_STEP) float64 array, C-contiguous
+            The rate with what belongs to it of the bias corrections; the share of
+            itself that each weight loses; and, for "nadam", the rate of the gradient
+            itself and the root of the correction of the second moment.
+        """
+        steps = np.zeros((n_steps, N_STEP))
+        steps[:, _RATE] = self.learning_rate
+        steps[:, DECAY] = steps[:, _RATE] * self.weight_decay
+        factors = RULES[self.rule].factors
+        if factors is not None and n_steps:
+            t = np.arange(self.t + 1, self.t + n_steps + 1)
+            moments, gradient, steps[:, _ROOT] = factors(self, t)
+            steps[:, _GRADIENT] = steps[:, _RATE] * gradient
+            steps[:, _RATE] *= moments
+        return steps

@@ -26,6 +26,9 @@ class Data:
     y : ndarray of shape (n, n_outputs) or (n, 1), the network's dtype
         Targets; the class index for losses of a label, see `_losses.Loss`.
     sample_weight : ndarray of shape (n,), float32 or float64, or None
+    copied : bool, default=False
+        Whether sparse rows become dense in the minibatch however few their entries
+        are, so that training can change them.
 
     Attributes
     ----------
@@ -37,8 +40,8 @@ class Data:
         Whether the rows are multiplied as they are stored.
     """
 
-    def __init__(self, X, y, sample_weight=None):
-        self.rows = describe(X)
+    def __init__(self, X, y, sample_weight=None, *, copied=False):
+        self.rows = describe(X, copied)
         self.sparse = is_multiplied(self.rows)
         self.y = np.ascontiguousarray(y)
         if sample_weight is None:
@@ -50,12 +53,12 @@ class Data:
         self.X = X
 
 
-def describe(X):
+def describe(X, copied=False):
     """Return what `enter` takes: a tuple that describes X.
 
     Dense X: (values, offset, row stride, column stride). CSR: its three arrays, with a
     0 behind them where it is so full that it is copied into the minibatch like a dense
-    one; otherwise it never becomes dense.
+    one, or is to be `copied`; otherwise it never becomes dense.
     """
     if sparse.issparse(X):
         rows = (
@@ -63,7 +66,7 @@ def describe(X):
             _writable(X.indices),
             _writable(X.indptr.astype(np.int64, copy=False)),
         )
-        many = X.nnz > _DENSE * X.shape[0] * X.shape[1]
+        many = copied or X.nnz > _DENSE * X.shape[0] * X.shape[1]
         return (*rows, 0) if many else rows
     if X.flags.c_contiguous and X.flags.writeable and X.flags.aligned:
         return X.reshape(-1), 0, X.shape[1], 1

@@ -14,6 +14,7 @@ import numpy as np
 from ._gemm import transpose
 from ._jit import entry, jit
 from ._llvm import address, call, ticks
+from ._optimizers import N_STEP
 from ._rows import enter, sort_columns, sum_columns
 from ._simd import (
     TILE_PARTS,
@@ -34,12 +35,13 @@ CHUNK_DEPTH = 512
 
 
 @jit
-def _forward(plan, layers, parameters, memory, first, count, done):
+def _forward(plan, layers, parameters, memory, first, count, done, step):
     """Take rows ``first`` to ``first + count`` of the minibatch through all layers.
 
     z = a W + b; a = f(z), each panel's activation right after its product, while it is
     in the first-level cache. `first` is a multiple of the tile's rows. The products of
-    the first `done` layers (0 or 1) are there already.
+    the first `done` layers (0 or 1) are there already. `step` is the number of the
+    minibatch, by which outputs are dropped; -1: none are.
     """
     width = plan.width
     row, jump = first * width, plan.capacity * width
@@ -64,13 +66,17 @@ def _forward(plan, layers, parameters, memory, first, count, done):
                 _activate(plan, layer, parameters, memory, j, at, count)
         if layer.pieces > 1:
             _take_largest(plan, layer, memory, row, count)
+        if layer.drop != 0 and step >= 0:
+            for j in range(layer.out_panels // layer.pieces):
+                places = address(layers, i), address(memory, zero)
+                call(layer.drop, (*places, j * jump + row, j, first, count, step))
 
 
 @jit
 def _activate(plan, layer, parameters, memory, j, at, count):
     """Apply a layer's activation to `count` rows of its panel `j`, at `at` in each."""
     width = plan.width
-    if layer.scores != layer.outputs:
+    if layer.scores != layer.values:
         for k in range(at, at + count * width):
             memory[layer.scores + k] = memory[layer.outputs + k]
     outputs = address(memory, layer.outputs + at)
@@ -98,7 +104,8 @@ def _take_largest(plan, layer, memory, row, count):
 def _backward(plan, layers, memory, first, count):
     """Take the deltas of the outputs back to the first hidden layer.
 
-    delta_in = (delta W') * f'(z), panel by panel, over the transposed copy of W.
+    delta_in = (delta W') * f'(z), panel by panel, over the transposed copy of W; where
+    outputs were dropped or scaled, so are their deltas.
     """
     width = plan.width
     row, jump = first * width, plan.capacity * width
@@ -118,6 +125,10 @@ def _backward(plan, layers, memory, first, count):
                     address(memory, layer.input_deltas + at),
                 ),
             )  # fmt: skip
+            deltas = address(memory, layer.input_deltas + at)
+            if below.drop != 0:
+                factors = address(memory, below.factors + at)
+                call(plan.multiply, (deltas, factors, count * width))
             if below.backward != 0:
                 _differentiate(plan, below, memory, j, at, count)
 
@@ -127,7 +138,7 @@ def _differentiate(plan, layer, memory, j, at, count):
     """Take `count` rows of deltas of a layer's outputs to those of its scores."""
     width = plan.width
     scores = address(memory, layer.scores + at)
-    outputs = address(memory, layer.outputs + at)
+    outputs = address(memory, layer.values + at)
     deltas = address(memory, layer.output_deltas + at)
     if layer.pieces > 1:
         jump = layer.out_panels // layer.pieces * plan.capacity * width
@@ -251,8 +262,11 @@ def _weight_gradient(plan, memory, unit, n, tile, spare):
 
 
 @jit
-def _update(plan, memory, at, n, tile, rate, scale, alpha):
-    """Apply the optimizer to `n` parameters from `at` on, their gradient at `tile`."""
+def _update(plan, memory, at, n, tile, step, scale, alpha, penalised, sums):
+    """Apply the optimizer to `n` parameters from `at` on, their gradient at `tile`.
+
+    `step` and `sums` are addresses, see `_optimizers.update_loop`.
+    """
     call(
         plan.update,
         (
@@ -261,35 +275,43 @@ def _update(plan, memory, at, n, tile, rate, scale, alpha):
             address(memory, at + plan.first_moment),
             address(memory, at + plan.second_moment),
             n,
-            rate,
+            step,
             scale,
             alpha,
             plan.settings,
+            penalised,
+            address(memory, at + plan.gradient),
+            sums,
         ),
     )
 
 
 @jit
-def _update_unit(plan, unit, rows, memory, thread, n, rate, scale):
-    """Gradient, update and transposed copy of one unit; the weights' sum of squares."""
+def _update_unit(plan, unit, rows, memory, thread, n, step, scale, sums):
+    """Gradient and update of one unit."""
     # Blocks that differ in how many parts of them are padding have a tile each, so
     # that the padding stays zero.
     block = plan.width * plan.width
     tiles = plan.tiles + thread * (TILE_PARTS + 1) * block
     tile, spare = tiles + unit.padding * block, tiles + TILE_PARTS * block
-    width = plan.width
+    width, no, yes = plan.width, np.int64(0), np.int64(1)
     if unit.biases >= 0:
         _bias_gradient(plan, memory, unit, n, tile)
-        _update(plan, memory, unit.biases, width, tile, rate, scale, 0.0)
+        _update(plan, memory, unit.biases, width, tile, step, scale, 0.0, no, sums)
     if unit.rows == 0:
-        return 0.0
+        return
     if not sum_columns(rows, plan, unit, memory, tile):
         _weight_gradient(plan, memory, unit, n, tile, spare)
-    size = unit.rows * width
-    _update(plan, memory, unit.weights, size, tile, rate, scale, plan.alpha)
+    n = unit.rows * width
+    _update(plan, memory, unit.weights, n, tile, step, scale, plan.alpha, yes, sums)
+
+
+@jit
+def _finish_unit(plan, unit, memory):
+    """Transposed copy of one unit; the weights' sum of squares."""
     if unit.transposed >= 0:
-        transpose(memory, unit.weights, memory, unit.transposed, unit.rows, width)
-    return sum_squares(memory, unit.weights, size)
+        transpose(memory, unit.weights, memory, unit.transposed, unit.rows, plan.width)
+    return sum_squares(memory, unit.weights, unit.rows * plan.width)
 
 
 # What `train` tells apart when it is timed, and where it counts them: for each thread
@@ -329,8 +351,8 @@ def _sum(values, begin, n):
 
 @entry
 def train(
-    thread, n_threads, barrier, batch, rates, plans, layers, units, shares, penalty,
-    memory, rows, y, sample_weight, order, clock,
+    thread, n_threads, barrier, batch, steps, plans, layers, units, shares, penalty,
+    sums, memory, rows, y, sample_weight, order, clock,
 ):  # fmt: skip
     """Run one epoch as thread number `thread` of `n_threads`; all of them must come.
 
@@ -339,14 +361,16 @@ def train(
     barrier : (words,) int64 array of `_team.make_barrier`
     batch : int
         Rows of a minibatch, at most the plan's capacity.
-    rates : (n_minibatches,) float64 array
-        Step size of each step.
+    steps : (n_minibatches, N_STEP) float64 array
+        What changes from step to step, see `_optimizers.Optimizer.steps`.
     plans : (1,) array of PLAN
     layers, units : arrays of LAYER and UNIT
     shares : (n_threads + 1,) int64 array
         Thread t updates the units ``shares[t]`` to ``shares[t + 1]``.
     penalty : (n_units,) float64 array, overwritten
         Sum of squares of each unit's weights.
+    sums : (n_units * N_SUMS * width,) or (0,) float64 array, overwritten
+        Column sums of each unit where it is regularised, see `_regularisation`.
     memory : array, overwritten
     rows : tuple, see `_rows.describe`
     y : (n_samples, n_outputs or 1) array
@@ -368,10 +392,11 @@ def train(
     """
     plan = plans[0]
     last = layers[layers.size - 1]
-    total = 0.0
+    total, zero = 0.0, np.int64(0)
+    sums_jump = sums.size // units.size
     if clock.size != 0:
         clock[thread * CLOCK_WORDS] = ticks()
-    for step in range(rates.size):
+    for step in range(steps.shape[0]):
         begin = step * batch
         n = min(batch, order.size - begin)
         weight = _sum_weights(order, sample_weight, begin, n)
@@ -386,8 +411,16 @@ def train(
                 rows, order, begin + first, count,
                 plan, layers[0], memory, memory, first,
             )  # fmt: skip
+            if plan.disturb != 0:
+                call(
+                    plan.disturb,
+                    (
+                        address(plans, zero), address(layers, zero),
+                        address(memory, zero), first, count, plan.step + step,
+                    ),
+                )  # fmt: skip
             _mark(clock, thread, _GATHER)
-            _forward(plan, layers, memory, memory, first, count, done)
+            _forward(plan, layers, memory, memory, first, count, done, plan.step + step)
             _mark(clock, thread, _FORWARD)
             _lose(plan, last, memory, first, count, order, begin, y, sample_weight)
             _mark(clock, thread, _LOSS)
@@ -397,22 +430,36 @@ def train(
         if thread == 0:
             sort_columns(rows, order, begin, n, layers[0])
         if thread == 0 and plan.alpha != 0:
-            total += share * (
-                0.5 * plan.alpha * _sum(penalty, np.int64(0), penalty.size)
-            )
+            total += share * (0.5 * plan.alpha * _sum(penalty, zero, penalty.size))
+        if thread == 0 and plan.l1 != 0:
+            for u in range(units.size):
+                total += share * plan.l1 * _sum(sums, u * sums_jump, plan.width)
         if wait(barrier, n_threads):
             return total
         _mark(clock, thread, _WAIT)
         if thread == 0:
             total += share * _sum(memory, plan.losses, n)
-        for u in range(shares[thread], shares[thread + 1]):
-            penalty[u] = _update_unit(
-                plan, units[u], rows, memory, thread, n, rates[step], 1 / weight
-            )
-        _mark(clock, thread, _UPDATE)
-        if wait(barrier, n_threads):
-            return total
-        _mark(clock, thread, _WAIT)
+        row, scale = address(steps, step * N_STEP), 1 / weight
+        for phase in range(plan.phases):
+            if phase != 0:
+                call(
+                    plan.constrain,
+                    (
+                        phase, shares[thread], shares[thread + 1], units.size,
+                        address(plans, zero), address(units, zero),
+                        address(memory, zero), address(sums, zero), row, scale,
+                    ),
+                )  # fmt: skip
+            for u in range(shares[thread], shares[thread + 1]):
+                unit, own = units[u], address(sums, u * sums_jump)
+                if phase == 0:
+                    _update_unit(plan, unit, rows, memory, thread, n, row, scale, own)
+                if phase == plan.phases - 1:
+                    penalty[u] = _finish_unit(plan, unit, memory)
+            _mark(clock, thread, _UPDATE)
+            if wait(barrier, n_threads):
+                return total
+            _mark(clock, thread, _WAIT)
     return total
 
 
@@ -443,7 +490,7 @@ def predict(
         done = enter(
             rows, order, begin, count, plan, layers[0], parameters, memory, first
         )
-        _forward(plan, layers, parameters, memory, first, count, done)
+        _forward(plan, layers, parameters, memory, first, count, done, np.int64(-1))
         for i in range(count):
             memory[plan.row_weights + first + i] = 1
         _copy_outputs(plan, last, memory, first, count)

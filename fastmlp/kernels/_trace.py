@@ -3,6 +3,8 @@
 The arguments are those of `_step.train`.
 """
 
+import numpy as np
+
 from ._jit import entry, jit
 from ._rows import enter
 from ._simd import TILE_ROWS, VECTOR_BYTES, sum_squares
@@ -57,7 +59,7 @@ def trace(
         done = enter(
             rows, order, begin + first, count, plan, layers[0], memory, memory, first
         )
-        _forward(plan, layers, memory, memory, first, count, done)
+        _forward(plan, layers, memory, memory, first, count, done, np.int64(-1))
         if lose:
             _lose(plan, last, memory, first, count, order, begin, y, sample_weight)
         if backward:

@@ -16,7 +16,8 @@ from ._activations import (
 )
 from ._layout import OVERREAD, Layout
 from ._losses import LOSSES, loss_loop, make_settings, mean_loss
-from ._optimizers import N_SETTINGS, RULES, update_loop
+from ._optimizers import L1, N_SETTINGS, N_STEP, RULES
+from ._regularisation import N_SUMS, Regularisation, prepare
 from ._rows import describe, is_multiplied, work_space
 from ._step import CLOCK_WORDS, PHASES, train
 from ._team import Pace, Team, choose_threads
@@ -32,6 +33,9 @@ _NO_CLOCK = np.empty(0, np.int64)
 
 # Rows of the blocks in which the gradient over a whole data set is summed.
 _GRADIENT_ROWS = 1024
+
+
+_UNRESTRAINED = Regularisation()
 
 
 class Engine:
@@ -62,6 +66,9 @@ class Engine:
         Keyword arguments of `_losses.make_settings`; None: its defaults.
     fixed_biases : bool, default=False
         Whether training leaves the biases as they are, for instance all 0.
+    regularisation : Regularisation, default=Regularisation()
+        What restrains the network beside `alpha`. Of these `loss_gradient` knows the L1
+        penalty alone. With noise or dropout of the inputs sparse data must be `copied`.
 
     Notes
     -----
@@ -82,6 +89,7 @@ class Engine:
         sparse=False,
         loss_settings=None,
         fixed_biases=False,
+        regularisation=_UNRESTRAINED,
     ):
         self._units = tuple(int(n) for n in units)
         self._activation = layer_activations(activation, len(self._units) - 2)
@@ -94,6 +102,13 @@ class Engine:
         self._sparse = sparse
         self._loss_settings = loss_settings
         self._fixed_biases = fixed_biases
+        self._l1 = regularisation.l1
+        self._regularisation = regularisation if optimizer else _UNRESTRAINED
+        if sparse and self._regularisation.changes_inputs:
+            raise ValueError(
+                "Noise or dropout of the inputs needs rows to change: make the data "
+                "with copied=True."
+            )
         self._team = None
         self._extended = None
         self._allocate(None if optimizer is None else optimizer.rule)
@@ -127,6 +142,10 @@ class Engine:
         layout.pack_transposed(parameters, memory)
         self._penalty[:] = 0
         self._penalty[0] = sum(np.vdot(w, w) for w, _ in layout.split(parameters))
+        self._sums[:] = 0
+        if self._regularisation.l1:
+            weights = (w for w, _ in layout.split(parameters))
+            self._sums[0] = sum(np.abs(w).sum(dtype=np.float64) for w in weights)
         start = layout.moments
         memory[start : start + layout.n_moments * layout.n_parameters] = 0
         for i, moment in enumerate(moments):
@@ -193,7 +212,8 @@ class Engine:
     def _train_epoch(self, data, order, alpha, clock):
         n_steps = self.count_steps(len(order))
         self._layout.plan["alpha"], self._layout.plan["average"] = alpha, 1
-        total = self._train(data, order, self._optimizer.rates(n_steps), clock)
+        self._layout.plan["step"] = self._optimizer.t
+        total = self._train(data, order, self._optimizer.steps(n_steps), clock)
         self._optimizer.t += n_steps
         return total / len(order)
 
@@ -217,6 +237,7 @@ class Engine:
                 n_threads=self._n_threads,
                 sparse=self._sparse,
                 loss_settings=self._loss_settings,
+                regularisation=Regularisation(l1=self._l1),
             ) as other:
                 other.load(flat)
                 return other.loss_gradient(data, alpha, gradient)
@@ -225,17 +246,21 @@ class Engine:
         self.load(flat)
         order = np.arange(len(data.y))
         self._layout.plan["alpha"], self._layout.plan["average"] = 0, 0
-        total = self._train(data, order, np.zeros(-(-order.size // self._batch_size)))
+        n_steps = -(-order.size // self._batch_size)
+        total = self._train(data, order, np.zeros((n_steps, N_STEP)))
         self._layout.unpack(self._memory, gradient, self._behind(0))
         n_weights = sum(w.size for w, _ in self._layout.split(flat))
         weights = flat[:n_weights]
         gradient[:n_weights] += alpha * weights
+        penalty = 0.5 * alpha * np.vdot(weights, weights)
+        if self._l1:
+            gradient[:n_weights] += self._l1 * np.sign(weights)
+            penalty += self._l1 * np.abs(weights).sum(dtype=np.float64)
         gradient /= data.weight
         # scikit-learn averages losses by weights of the network's dtype and divides all
         # else by the weights' sum in their own.
         exact = data.sample_weight.sum() if data.sample_weight.size else order.size
-        penalty = 0.5 * alpha * np.vdot(weights, weights) / data.weight
-        return float(total / exact + penalty)
+        return float(total / exact + penalty / data.weight)
 
     def predict(self, X, rows=None):
         """Return the outputs, (n, n_outputs), for the rows of X or those of `rows`.
@@ -369,6 +394,8 @@ class Engine:
             n_moments=n_moments,
             n_threads=n_threads,
             traits=traits,
+            dropout=self._regularisation.dropout,
+            keeps_gradient=self._regularisation.clip_norm != 0,
         )
         self._memory = layout.allocate()
         for layer, (name, parameter) in zip(
@@ -397,7 +424,6 @@ class Engine:
             *names, self._dtype, self._units[-1], **(self._loss_settings or {})
         )
         plan["loss_settings"] = self._told.ctypes.data
-        plan["update"] = self._compiled(update_loop, rule)
         self._settings = np.zeros(N_SETTINGS)
         if self._optimizer is not None:
             self._settings[:] = self._optimizer.settings(self._dtype)
@@ -407,8 +433,14 @@ class Engine:
             units = self._update_units
             units["biases"][units["rows"] > 0] = -1
         self._penalty = np.zeros(self._update_units.size)
+        settings, optimizer = self._regularisation, self._optimizer
+        decays = optimizer is not None and optimizer.weight_decay != 0
+        restrained = prepare(layout, settings, rule, decays)
+        self._settings[L1] = settings.l1
+        size = N_SUMS * self._update_units.size * layout.width
+        self._sums = np.zeros(size if restrained else 0)
 
-    def _train(self, data, order, rates, clock=_NO_CLOCK):
+    def _train(self, data, order, steps, clock=_NO_CLOCK):
         n_threads = self._pace.choose()
         started = perf_counter()
         total = self._team.run(
@@ -416,12 +448,13 @@ class Engine:
             n_threads,
             self._team.barrier,
             self._batch_size,
-            rates,
+            steps,
             self._layout.plan,
             self._layout.layers,
             self._update_units,
             self._shares[n_threads],
             self._penalty,
+            self._sums,
             self._memory,
             self._rows_of(data),
             data.y,
@@ -430,7 +463,7 @@ class Engine:
             clock,
             alone=n_threads == 1,
         )
-        self._pace.note(n_threads, (perf_counter() - started) / max(1, rates.size))
+        self._pace.note(n_threads, (perf_counter() - started) / max(1, len(steps)))
         return total
 
     def _check_form(self, rows):

@@ -32,7 +32,10 @@ class Block:
         Of slopes: the derivative of its activation at these scores.
         """
         layer = self._layout.layers[i]
-        return self._matrix(layer["deltas"], layer["fan_out"])
+        units, pieces = self._layout.units[i + 1], int(layer["pieces"])
+        padded = self._matrix(layer["deltas"], layer["out_panels"] * self._layout.width)
+        by_piece = padded.reshape(len(padded), pieces, -1)[:, :, :units]
+        return by_piece.reshape(len(padded), pieces * units)
 
     def losses(self):
         """Return the weighted loss of each row, (n,)."""
