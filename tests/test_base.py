@@ -108,8 +108,11 @@ def test_hidden_layer_sizes(Estimator, sizes, shapes):
 
 
 @both
-def test_tags_are_scikit_learns(Estimator):
-    assert get_tags(Estimator()) == get_tags(sklearns(Estimator)())
+def test_tags_are_scikit_learns_and_a_transformers(Estimator):
+    tags = get_tags(Estimator())
+    assert tags.transformer_tags is not None
+    tags.transformer_tags = None
+    assert tags == get_tags(sklearns(Estimator)())
 
 
 # -- what fit says and leaves behind ---------------------------------------------------
