@@ -79,7 +79,7 @@ class LossCurveDisplay(_Display):
 
     @classmethod
     def from_estimator(cls, estimator, *, ax=None):
-        """Draw the curves of a fitted estimator.
+        """Draw the curves of a fitted estimator; the learning rate if it changed.
 
         Parameters
         ----------
@@ -103,11 +103,12 @@ class LossCurveDisplay(_Display):
                 f"This {type(estimator).__name__} has no loss_curve_: "
                 f"solver={estimator.solver!r} keeps none."
             )
+        rates = getattr(estimator, "lr_curve_", [0.0])
         display = cls(
             estimator.loss_curve_,
             validation_loss=getattr(estimator, "validation_loss_curve_", None),
             validation_score=getattr(estimator, "validation_scores_", None),
-            learning_rate=getattr(estimator, "lr_curve_", None),
+            learning_rate=rates if np.ptp(rates) > 0 else None,
         )
         return display.plot(ax=ax)
 

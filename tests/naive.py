@@ -280,7 +280,7 @@ def backward(
 ):  # fmt: skip
     """Return the gradients of the loss in coefs, intercepts and slopes, three lists.
 
-    `delta` is each row's derivative of its loss in the scores; `factors`: see `forward`.
+    `delta` is each row's derivative of its loss in the scores; `factors`: `forward`'s.
     """
     delta = delta * weight[:, None]
     settings = per_layer(activation, len(coefs) - 1)

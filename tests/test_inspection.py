@@ -52,11 +52,20 @@ def _row_gradients(model, X, y):
     X = X.toarray() if sparse.issparse(X) else X
     _, y = _reference(model, X, y)
     for i in range(len(X)):
-        layers, _ = _reference(model, X[i : i + 1], y[i : i + 1])
-        yield naive.backward(
-            layers, y[i : i + 1], model.coefs_, 0.0, model.activation,
-            model.out_activation_,
-        )  # fmt: skip
+        rows = slice(i, i + 1)
+        coefs, intercepts, _ = _gradients(model, X[rows], y[rows], 0.0)
+        yield coefs, intercepts
+
+
+def _gradients(model, X, y, alpha, weight=None):
+    """Return the gradients of coefs, intercepts and slopes by the references."""
+    layers, y = _reference(model, X, y)
+    names = model.loss, model.out_activation_
+    _, deltas = naive.losses_and_deltas(y, layers[-1], *names)
+    weight = np.ones(len(y)) if weight is None else weight
+    return naive.backward(
+        layers, deltas, model.coefs_, model.intercepts_, alpha, model.activation, weight
+    )
 
 
 @pytest.mark.parametrize("layout", ["dense", "csr", "csc"])
@@ -64,7 +73,9 @@ def _row_gradients(model, X, y):
 def test_sample_losses(problem, layout):
     model, X, y = _fitted(problem, layout)
     layers, targets = _reference(model, X, y)
-    ref = naive.sample_losses(targets, layers[-1], model.loss, model.out_activation_)
+    ref, _ = naive.losses_and_deltas(
+        targets, layers[-1], model.loss, model.out_activation_
+    )
     assert_allclose(inspection.sample_losses(model, X, y), ref, rtol=1e-10, atol=1e-13)
     weight = np.random.default_rng(0).uniform(0, 2, len(ref))
     comp = inspection.sample_losses(model, X, y, sample_weight=weight)
@@ -128,11 +139,7 @@ def test_many_rows_are_the_same_as_few():
 def test_loss_gradient_is_the_mean_of_the_rows_and_the_penalty(problem, weighted):
     model, X, y = _fitted(problem)
     weight = np.random.default_rng(0).uniform(0.1, 2, len(X)) if weighted else None
-    layers, targets = _reference(model, X, y)
-    ref = naive.backward(
-        layers, targets, model.coefs_, model.alpha, model.activation,
-        model.out_activation_, weight,
-    )  # fmt: skip
+    ref = _gradients(model, X, y, model.alpha, weight)
     comp = inspection.loss_gradient(model, X, y, sample_weight=weight)
     for a, b in zip([*comp.coefs, *comp.intercepts], [*ref[0], *ref[1]], strict=True):
         assert_allclose(a, b, rtol=1e-9, atol=1e-12)

@@ -165,7 +165,7 @@ def test_gradient_of_fixed_masks_is_that_of_their_loss():
     start, h = make_parameters(network["units"], np.float64), 1e-6
 
     def value_and_gradient(parameters):
-        coefs, intercepts = naive.unpack(parameters, network["units"])
+        coefs, intercepts, _ = naive.unpack(parameters, network["units"])
         layers = naive.forward(X, coefs, intercepts, "tanh", "softmax", factors)
         value = naive.loss(y, layers[-1], coefs, 0.2, "log_loss", "softmax")
         gradients = naive.backward(

@@ -10,6 +10,7 @@ from tests.networks import (
     BASE,
     DTYPES,
     KERNELS,
+    MIXED,
     NAIVE,
     REGULARISED,
     TRAINING_RULES,
@@ -54,7 +55,7 @@ def test_epochs_equal_naive(case, rule, dtype):
 
 
 def _norms(parameters, units):
-    coefs, _ = naive.unpack(parameters.astype(np.float64), units)
+    coefs, *_ = naive.unpack(parameters.astype(np.float64), units)
     return [np.linalg.norm(W, axis=0) for W in coefs]
 
 
@@ -65,6 +66,15 @@ def test_sparse_rows(case, form, dtype):
     X, y, weight = make_problem(NETWORK, 21, dtype)
     X = make_csr(X, 0.1 if form == "csr" else 0.5)
     _compare(NETWORK, dtype, "adamw", (X, y, weight), regularisation=REGULARISED[case])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", REGULARISED)
+@pytest.mark.parametrize("activation", MIXED)
+def test_slopes_and_pieces(activation, case, dtype):
+    network = NETWORK | {"activation": activation}
+    problem = make_problem(network, 21, dtype)
+    _compare(network, dtype, "adam", problem, regularisation=REGULARISED[case])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -48,20 +48,18 @@ def _traced(network, dtype, n, *, form="dense", n_threads=1, batch_size=40, **ki
 
 def _reference(network, problem, dtype):
     X, y, weight = problem
-    coefs, intercepts = naive.unpack(
+    coefs, intercepts, _ = naive.unpack(
         make_parameters(network["units"], np.float64), network["units"]
     )
     X = naive.dense_rows(X, slice(None), np.float64)
     kinds = network["activation"], network["out_activation"]
     layers = naive.forward(X, coefs, intercepts, *kinds)
     y = y.astype(np.float64)
-    losses = weight * naive.sample_losses(
-        y, layers[-1], network["loss"], network["out_activation"]
-    )
-    delta = layers[-1] - naive.target_matrix(y, kinds[1], layers[-1].shape[1])
-    deltas = [delta * weight[:, None]]
+    losses, delta = naive.losses_and_deltas(y, layers[-1], network["loss"], kinds[1])
+    losses, deltas = weight * losses, [delta * weight[:, None]]
     for i in range(len(coefs) - 1, 0, -1):
-        slope = naive.DERIVATIVES[kinds[0]](layers[i])
+        z = layers[i - 1] @ coefs[i - 1] + intercepts[i - 1]
+        slope = naive.DERIVATIVES[kinds[0]](z, layers[i])
         deltas.insert(0, (deltas[0] @ coefs[i].T) * slope)
     return layers, deltas, losses
 

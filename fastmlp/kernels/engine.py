@@ -1,5 +1,6 @@
 """One network in the kernels' layout, and the threads that train it."""
 
+from functools import cached_property
 from itertools import pairwise
 from time import perf_counter
 
@@ -420,9 +421,6 @@ class Engine:
         layout, names = self._layout, (self._out_activation, self._loss)
         plan = layout.plan
         plan["loss"] = self._compiled(loss_loop, *names)
-        self._told = make_settings(
-            *names, self._dtype, self._units[-1], **(self._loss_settings or {})
-        )
         plan["loss_settings"] = self._told.ctypes.data
         self._settings = np.zeros(N_SETTINGS)
         if self._optimizer is not None:
@@ -483,6 +481,13 @@ class Engine:
             space = work_space(data.rows, self._units[0], self._batch_size)
             self._extended = data, (*data.rows, *space)
         return self._extended[1]
+
+    @cached_property
+    def _told(self):
+        """What the loss is told."""
+        names = self._out_activation, self._loss
+        settings = self._loss_settings or {}
+        return make_settings(*names, self._dtype, self._units[-1], **settings)
 
     def _behind(self, i):
         """How far moment number `i` lies behind the parameters."""
