@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.base import is_regressor
 from sklearn.exceptions import ConvergenceWarning
 
 from fastmlp.classifier import MLPClassifier
@@ -100,6 +101,9 @@ def _table_jobs():
             yield f"sgd with momentum {momentum}, {dtype}", job
         for loss in losses:
             yield f"{loss}, {dtype}", _fit(MLPRegressor, rows, loss=loss)
+        for loss, n in itertools.product(_names(MLPClassifier, "loss"), (2, 3)):
+            job = _fit(MLPClassifier, rows, n, loss=loss)
+            yield f"{loss} of {n} classes, {dtype}", job
 
 
 def _names(estimator, parameter):
@@ -112,6 +116,9 @@ def _fit(estimator, X, n_classes=3, **parameters):
 
     def fit():
         y = np.arange(_MANY) % n_classes
+        if is_regressor(estimator()):
+            # What every loss takes.
+            y = (1 + y) / n_classes
         network = estimator(
             hidden_layer_sizes=(3,), max_iter=1, random_state=0, **parameters
         ).fit(X, y)

@@ -66,7 +66,7 @@ class LossCurveDisplay(_Display):
     >>> clf = MLPClassifier((20,), tol=1.0, early_stopping=True).fit(X / 16, y)
     >>> display = LossCurveDisplay.from_estimator(clf)
     >>> sorted(display.lines_)
-    ['loss', 'validation_score']
+    ['loss', 'validation_loss', 'validation_score']
     """
 
     def __init__(

@@ -2,11 +2,10 @@
 
 import itertools
 
-import numba
 import numpy as np
 import pytest
 
-from fastmlp.kernels._gemm import product_loop, transpose
+from fastmlp.kernels._gemm import product_loop, transpose_loop
 from fastmlp.kernels._simd import TILE_PARTS, TILE_ROWS, panel_width
 from tests.networks import DTYPES, edge_rows, edge_sizes
 
@@ -29,9 +28,9 @@ def _product(shape, a, a_at, b, b_at, start, start_at, c, c_at):
     )  # fmt: skip
 
 
-@numba.njit
 def _transpose(source, target, rows, width):
-    transpose(source, np.int64(0), target, np.int64(0), rows, width)
+    places = source.ctypes.data, target.ctypes.data
+    transpose_loop(source.dtype.type).ctypes(*places, rows, width)
 
 
 def edge_depths(dtype):
@@ -201,6 +200,6 @@ def test_transpose(dtype):
     for rows in (0, 1, TILE_ROWS, width - 1, width):
         source = np.random.default_rng(0).standard_normal((rows, width)).astype(dtype)
         target = np.full((width, width), 7, dtype)
-        _transpose(source.ravel(), target.ravel(), rows, width)
+        _transpose(source, target, rows, width)
         np.testing.assert_array_equal(target[:, :rows], source.T)
         assert (target[:, rows:] == 7).all()

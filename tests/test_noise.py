@@ -166,12 +166,13 @@ def test_gradient_of_fixed_masks_is_that_of_their_loss():
 
     def value_and_gradient(parameters):
         coefs, intercepts, _ = naive.unpack(parameters, network["units"])
-        layers = naive.forward(X, coefs, intercepts, "tanh", "softmax", factors)
-        value = naive.loss(y, layers[-1], coefs, 0.2, "log_loss", "softmax")
+        layers = naive.forward(X, coefs, intercepts, "tanh", "softmax", factors=factors)
+        losses, deltas = naive.losses_and_deltas(y, layers[-1], "log_loss", "softmax")
+        weight = np.ones(len(y))
         gradients = naive.backward(
-            layers, y, coefs, 0.2, "tanh", "softmax", factors=factors
+            layers, deltas, coefs, intercepts, 0.2, "tanh", weight, factors=factors
         )
-        return value, naive.pack(*gradients)
+        return naive.loss(losses, coefs, 0.2, weight), naive.pack(*gradients)
 
     ref = np.empty_like(start)
     for i, step in enumerate(h * np.eye(start.size)):

@@ -1,12 +1,22 @@
-"""The matrix product over one panel of columns: forward, input and weight gradient."""
+"""The matrix product over one panel of columns, and panels copied and transposed.
+
+Callbacks, so that these, the most code by far, are compiled once and not with
+everything that calls them.
+"""
 
 from functools import cache
 
 from numba import carray, types
 
-from ._jit import callback, jit
+from ._jit import callback
 from ._llvm import pointer
-from ._simd import TILE_PARTS, TILE_VECTORS, panel_product, transpose_square
+from ._simd import (
+    TILE_PARTS,
+    TILE_VECTORS,
+    copy_rows,
+    panel_product,
+    transpose_square,
+)
 
 
 @cache
@@ -33,8 +43,7 @@ def product_loop(dtype):
         Must not overlap A or B, may be `start`.
 
     A is read and C written up to `rows` rounded up to the tile's rows; see
-    `_simd.panel_product`. A callback, so that this, the most code by far, is compiled
-    once and not with everything that calls it.
+    `_simd.panel_product`.
     """
 
     def product(
@@ -59,19 +68,42 @@ def product_loop(dtype):
     return callback(product, types.void(*[types.intp] * 14), name)
 
 
-@jit
-def transpose(source, source_at, target, target_at, rows, width):
-    """Transpose a block of `rows` by `width`: target[j, i] = source[i, j].
+@cache
+def transpose_loop(dtype):
+    """Compile the transpose of a block: target[j, i] = source[i, j], by addresses.
 
-    Both have `width` elements between rows; the blocks must not overlap.
+    ``transpose(source, target, rows, width)``: the source is rows x width, both have
+    `width` elements between rows; the blocks must not overlap.
     """
-    lanes = width // TILE_VECTORS
-    whole = rows - rows % lanes
-    for j in range(0, width, lanes):
-        for i in range(0, whole, lanes):
-            place = (source_at + i * width + j, width)
-            to = (target_at + j * width + i, width)
-            transpose_square(source, place, target, to)
-    for j in range(width):
-        for i in range(whole, rows):
-            target[target_at + j * width + i] = source[source_at + i * width + j]
+
+    def transpose(source, target, rows, width):
+        lanes = width // TILE_VECTORS
+        whole = rows - rows % lanes
+        a = carray(pointer(source), (width * width,), dtype)
+        b = carray(pointer(target), (width * width,), dtype)
+        for j in range(0, width, lanes):
+            for i in range(0, whole, lanes):
+                place = (i * width + j, width)
+                transpose_square(a, place, b, (j * width + i, width))
+        for j in range(width):
+            for i in range(whole, rows):
+                b[j * width + i] = a[i * width + j]
+
+    name = f"transpose-{dtype.__name__}"
+    return callback(transpose, types.void(*[types.intp] * 4), name)
+
+
+@cache
+def copy_loop(dtype):
+    """Compile `_simd.copy_rows` within one dtype, by addresses.
+
+    ``copy(rows, columns, source, source_row, target, target_row, filled, fill)``
+    """
+
+    def copy(rows, columns, source, source_row, target, target_row, filled, fill):
+        a = carray(pointer(source), (1,), dtype)
+        b = carray(pointer(target), (1,), dtype)
+        copy_rows(rows, columns, a, (0, source_row), b, (0, target_row), filled, fill)
+
+    signature = types.void(*[types.intp] * 7, types.float64)
+    return callback(copy, signature, f"copy-{dtype.__name__}")

@@ -15,7 +15,7 @@ import math
 import numpy as np
 
 from ._activations import Traits
-from ._gemm import product_loop
+from ._gemm import copy_loop, product_loop, transpose_loop
 from ._simd import TILE_PARTS, TILE_ROWS, VECTOR_BYTES, lanes, panel_width
 
 LAYER = np.dtype(
@@ -97,8 +97,10 @@ PLAN = np.dtype(
         # How far behind its parameter each moment of the optimizer lies.
         ("first_moment", np.int64),
         ("second_moment", np.int64),
-        # Addresses of the compiled product, loss and update, and what they are told.
+        # Addresses of compiled loops, and what loss and update are told.
         ("product", np.int64),
+        ("copy", np.int64),
+        ("transpose", np.int64),
         ("loss", np.int64),
         ("loss_settings", np.int64),
         ("update", np.int64),
@@ -242,7 +244,11 @@ class Layout:
         self.layers = np.zeros(len(units) - 1, LAYER)
         self.plan = np.zeros(1, PLAN)
         self.plan["capacity"], self.plan["width"] = self.capacity, self.width
-        self.plan["product"] = product_loop(self.dtype.type).address
+        loops = {"product": product_loop, "copy": copy_loop}
+        if n_moments is not None:
+            loops["transpose"] = transpose_loop
+        for name, loop in loops.items():
+            self.plan[name] = loop(self.dtype.type).address
         self.size = 0
         self._describe_layers()
         if flat:

@@ -11,7 +11,6 @@ returns, `order` the indices of the rows to visit.
 
 import numpy as np
 
-from ._gemm import transpose
 from ._jit import entry, jit
 from ._llvm import address, call, ticks
 from ._optimizers import N_STEP
@@ -19,7 +18,6 @@ from ._rows import enter, sort_columns, sum_columns
 from ._simd import (
     TILE_PARTS,
     TILE_ROWS,
-    copy_rows,
     sum_rows,
     sum_squares,
 )
@@ -164,10 +162,16 @@ def _copy_outputs(plan, layer, memory, first, count):
     fill = z_width if z_width != layer.fan_out else 0
     for j in range(layer.out_panels):
         columns = min(width, layer.fan_out - j * width)
-        source = (layer.outputs + (j * plan.capacity + first) * width, width)
-        to = (plan.z + first * z_width + j * width, z_width)
+        source = layer.outputs + (j * plan.capacity + first) * width
+        to = plan.z + first * z_width + j * width
         filled = min(width, fill - j * width) if fill != 0 else 0
-        copy_rows(count, columns, memory, source, memory, to, filled, -np.inf)
+        call(
+            plan.copy,
+            (
+                count, columns, address(memory, source), width,
+                address(memory, to), z_width, filled, -np.inf,
+            ),
+        )  # fmt: skip
 
 
 @jit
@@ -176,9 +180,15 @@ def _copy_deltas(plan, layer, memory, first, count):
     width, z_width = plan.width, plan.z_width
     for j in range(layer.out_panels):
         columns = min(width, layer.fan_out - j * width)
-        source = (plan.z + first * z_width + j * width, z_width)
-        to = (layer.deltas + (j * plan.capacity + first) * width, width)
-        copy_rows(count, columns, memory, source, memory, to, width, 0.0)
+        source = plan.z + first * z_width + j * width
+        to = layer.deltas + (j * plan.capacity + first) * width
+        call(
+            plan.copy,
+            (
+                count, columns, address(memory, source), z_width,
+                address(memory, to), width, width, 0.0,
+            ),
+        )  # fmt: skip
 
 
 @jit
@@ -310,7 +320,8 @@ def _update_unit(plan, unit, rows, memory, thread, n, step, scale, sums):
 def _finish_unit(plan, unit, memory):
     """Transposed copy of one unit; the weights' sum of squares."""
     if unit.transposed >= 0:
-        transpose(memory, unit.weights, memory, unit.transposed, unit.rows, plan.width)
+        places = address(memory, unit.weights), address(memory, unit.transposed)
+        call(plan.transpose, (*places, unit.rows, plan.width))
     return sum_squares(memory, unit.weights, unit.rows * plan.width)
 
 
@@ -484,7 +495,7 @@ def predict(
     """
     plan = plans[0]
     last = layers[layers.size - 1]
-    first = thread * share
+    first, zero = thread * share, np.int64(0)
     for begin in range(bounds[thread], bounds[thread + 1], share):
         count = min(share, bounds[thread + 1] - begin)
         done = enter(
@@ -506,5 +517,10 @@ def predict(
                     plan.z_width,
                 ),
             )
-        source, to = (z, plan.z_width), (begin * last.fan_out, last.fan_out)
-        copy_rows(count, last.fan_out, memory, source, out, to, 0, 0.0)
+        call(
+            plan.copy,
+            (
+                count, last.fan_out, address(memory, z), plan.z_width,
+                address(out, begin * last.fan_out), last.fan_out, zero, 0.0,
+            ),
+        )  # fmt: skip
