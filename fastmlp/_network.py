@@ -1,5 +1,7 @@
 """Layer shapes, the flat parameter buffer and its views, and the initial weights."""
 
+import operator
+
 import numpy as np
 
 from fastmlp.kernels import (
@@ -281,9 +283,9 @@ class Network:
             len(coefs) == len(self.coefs)
             and len(intercepts) == len(self.intercepts)
             and len(slopes) == len(self.slopes)
-            and all(W is view for W, view in zip(coefs, self.coefs, strict=True))
-            and all(b is v for b, v in zip(intercepts, self.intercepts, strict=True))
-            and all(s is view for s, view in zip(slopes, self.slopes, strict=True))
+            and all(map(operator.is_, coefs, self.coefs))
+            and all(map(operator.is_, intercepts, self.intercepts))
+            and all(map(operator.is_, slopes, self.slopes))
         )
 
     def astype(self, dtype):

@@ -19,8 +19,9 @@ from fastmlp.kernels._layout import OVERREAD
 from fastmlp.kernels._losses import make_settings
 from fastmlp.kernels._optimizers import N_SETTINGS
 from fastmlp.kernels._simd import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES, panel_width
-from fastmlp.kernels._step import CHUNK_ROWS, predict
+from fastmlp.kernels._step import predict
 from fastmlp.kernels._team import Team
+from fastmlp.kernels.prediction import FLAT_ROWS
 from tests.guarded import SIDES, guarded
 from tests.networks import (
     BASE,
@@ -199,7 +200,7 @@ def _run_sizes(dtype, side):
         for rule, n_threads in (("adam", 1), ("gradient", 1), ("sgd", 3)):
             yield _train(network, rule, n, batch, dtype, n_threads=n_threads)
         yield (_predict(network, n, 3 * tile, dtype, n_threads=3),)
-        for rows in (n, CHUNK_ROWS + n):
+        for rows in (n, FLAT_ROWS + n):
             yield (_predict_outputs(network, rows, dtype, side),)
     wide = BASE | {"units": (panel_width(dtype) + 3, 5, 3)}
     for form, n in itertools.product(FORMS, (1, tile + 3)):

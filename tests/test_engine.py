@@ -17,6 +17,7 @@ from fastmlp.kernels import (
 from fastmlp.kernels._layout import OVERREAD
 from fastmlp.kernels._simd import TILE_ROWS
 from fastmlp.kernels._step import CHUNK_ROWS, PHASES
+from fastmlp.kernels.prediction import FLAT_ROWS
 from tests import naive
 from tests.networks import (
     BASE,
@@ -212,14 +213,14 @@ def test_any_number_of_rows_is_the_same_bits(activation, out_activation, dtype):
             "out_activation": out_activation,
             "loss": "unused",
         }
-        X, _, _ = make_problem(network, 2 * CHUNK_ROWS + 3, dtype)
+        X, _, _ = make_problem(network, FLAT_ROWS + 3, dtype)
         beyond = np.full(OVERREAD, np.nan, dtype)
         parameters = make_parameters(units, dtype, activation=activation)
         parameters = np.append(parameters, beyond)[:-OVERREAD]
         with Engine(**network, dtype=dtype) as comp:
             comp.load(parameters)
             ref = comp.predict(X)
-        for n in (1, 2, 3, TILE_ROWS + 1, CHUNK_ROWS, CHUNK_ROWS + 1, len(X)):
+        for n in (1, 2, TILE_ROWS + 1, CHUNK_ROWS, CHUNK_ROWS + 1, FLAT_ROWS, len(X)):
             out = predict_outputs(units, parameters, activation, out_activation, X[:n])
             assert out.tobytes() == ref[:n].tobytes()
             assert np.isfinite(out).all()

@@ -1,5 +1,7 @@
 """The worked numbers of the lectures that concern losses and single neurons."""
 
+import itertools
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -176,3 +178,23 @@ def test_two_inputs_without_bias():
         after = engine.loss_gradient(Data(X, y), 0.0, gradient)
     assert_allclose(after, 0.1147, atol=5e-5)
     assert after < cost
+
+
+@pytest.mark.parametrize("activation", ["logistic", "relu"])
+def test_forward_pass_of_three_layers(activation):
+    """3→4→4→1: f(f(x W1 + b1) W2 + b2) W3 + b3, with sigmoids and with max(0, z)."""
+    units, out = (3, 4, 4, 1), "logistic" if activation == "logistic" else "identity"
+    rng = np.random.default_rng(0)
+    pairs = list(itertools.pairwise(units))
+    coefs = [rng.standard_normal(pair) for pair in pairs]
+    intercepts = [rng.standard_normal(m) for _, m in pairs]
+    X = rng.standard_normal((5, 3))
+    f = {"logistic": lambda z: 1 / (1 + np.exp(-z)), "relu": lambda z: z * (z > 0)}
+    ref = X
+    for W, b in zip(coefs[:-1], intercepts[:-1], strict=True):
+        ref = f[activation](ref @ W + b)
+    ref = ref @ coefs[-1] + intercepts[-1]
+    ref = f["logistic"](ref) if out == "logistic" else ref
+    with Engine(units, activation, out, "squared_error", np.float64) as engine:
+        engine.load(np.concatenate([*map(np.ravel, coefs), *intercepts]))
+        np.testing.assert_allclose(engine.predict(X), ref, rtol=1e-13)

@@ -6,7 +6,7 @@ first uses it and reach the kernels as addresses.
 
 import difflib
 import math
-from functools import cache
+from functools import cache, lru_cache
 from numbers import Integral, Real
 from typing import NamedTuple
 
@@ -248,7 +248,9 @@ def layer_activations(activation, n_hidden):
         If a name is not known, takes no parameter or not this one, or a sequence has
         another length than there are hidden layers.
     """
-    if isinstance(activation, str) or _is_setting(activation):
+    if isinstance(activation, str):
+        return _by_name(activation, n_hidden)
+    if _is_setting(activation):
         return (_checked(activation),) * n_hidden
     entries = list(activation)
     if len(entries) != n_hidden:
@@ -257,6 +259,12 @@ def layer_activations(activation, n_hidden):
             "one per hidden layer is needed, or a single one for all."
         )
     return tuple(_checked(entry) for entry in entries)
+
+
+# Every prediction asks.
+@lru_cache(maxsize=256)
+def _by_name(name, n_hidden):
+    return (_checked(name),) * n_hidden
 
 
 def _is_setting(activation):
