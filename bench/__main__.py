@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from bench import (
+    activations,
     avx2,
     growth,
     machine,
@@ -48,6 +49,7 @@ SECTIONS = {
     "shapes": partial(
         _train, workloads=SHAPES, contestants=SHAPE_CONTESTANTS, section="shapes"
     ),
+    "activations": activations.measure,
     "avx2": avx2.measure,
     "prediction": prediction.measure,
     "selection": selection.measure,
@@ -64,7 +66,7 @@ CHOICES = tuple(CONTESTANTS) + tuple(
 
 # What --quick leaves out takes the most time to compile or to train.
 QUICK_CONTESTANTS = ("fastmlp", "sklearn", "torch", "jax", "onnxruntime")
-SLOW_SECTIONS = ("avx2",)
+SLOW_SECTIONS = ("activations", "avx2")
 QUICK_SHAPES = ("odd", "regression", "sparse")
 
 

@@ -33,7 +33,13 @@ def make_engine(workload, dtype, n_threads):
         n_threads=n_threads,
     )
     weights, biases = zip(*initial_parameters(workload, dtype), strict=True)
-    engine.load(np.concatenate([*map(np.ravel, weights), *biases]))
+    parameters = np.concatenate([*map(np.ravel, weights), *biases])
+    if engine.n_parameters == parameters.size:
+        engine.load(parameters)
+    else:
+        # Slopes, or several pieces per unit.
+        rng = np.random.default_rng(0)
+        engine.load(rng.uniform(-0.1, 0.1, engine.n_parameters).astype(dtype))
     targets = y.reshape(len(X), -1).astype(dtype)
     return engine, Data(X, targets)
 

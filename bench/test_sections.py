@@ -7,10 +7,21 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bench import avx2, fresh, machine, memory, profile, real_data, selection, training
+from bench import (
+    activations,
+    avx2,
+    fresh,
+    machine,
+    memory,
+    profile,
+    real_data,
+    selection,
+    training,
+)
 from bench.contestants import CONTESTANTS, Contestant
 from bench.settings import Settings
 from bench.workloads import WORKLOADS
+from fastmlp.kernels import ACTIVATIONS
 
 
 @pytest.fixture
@@ -128,3 +139,9 @@ def test_avx2_in_a_fresh_process(settings):
     assert not any(row.failed for row in rows)
     assert rows[1].goal == 20
     assert rows[1].ratio == pytest.approx(rows[1].times.best / rows[0].times.best)
+
+
+def test_every_activation_has_a_row(settings):
+    rows = activations.measure(settings)
+    assert [row.contestant for row in rows] == list(ACTIVATIONS)
+    assert next(row.ratio for row in rows if row.contestant == "relu") == 1

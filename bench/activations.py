@@ -1,0 +1,40 @@
+"""Training with every activation beside ReLU, on the digits workload.
+
+An activation may cost its arithmetic and no more: the ratio is its time divided by
+ReLU's, the note how many elements a second its value and derivative add up to.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from bench.profile import make_engine
+from bench.report import Row
+from bench.timing import interleave
+from bench.workloads import WORKLOADS
+from fastmlp.kernels import ACTIVATIONS
+
+
+def measure(settings):
+    """Return the section's rows."""
+    base = WORKLOADS["digits"]
+    order = np.random.default_rng(0).permutation(base.rows)
+    jobs, engines = {}, []
+    for name in ACTIVATIONS:
+        settings.progress(f"activations: {name}")
+        engine, data = make_engine(replace(base, activation=name), np.float32, 1)
+        engines.append(engine)
+        jobs[name] = lambda engine=engine, data=data: engine.train_epoch(
+            data, order, 1e-4
+        )
+        jobs[name]()
+    times = interleave(jobs, settings.rounds)
+    elements = base.rows * sum(base.hidden)
+    rows = []
+    for name in jobs:
+        row = Row("activations", base.name, name, f"epoch of {base.describe()}")
+        row.times, row.ratio = times[name], times[name].best / times["relu"].best
+        extra = (times[name].best - times["identity"].best) / elements
+        row.note = f"{extra * 1e9:.2f} ns an element more than identity, one thread"
+        rows.append(row)
+    return rows
