@@ -322,10 +322,10 @@ def test_every_step_may_have_a_rate_of_its_own(rule, dtype):
 def test_rates_of_one_number_are_those_of_a_constant_array(rule):
     optimizer = make_optimizer(rule)
     optimizer.t = 5
-    ref = optimizer.rates(7)
+    ref = optimizer.steps(7)[:, 0]
     assert ref.dtype == np.float64
     optimizer.learning_rate = np.full(7, optimizer.learning_rate)
-    np.testing.assert_array_equal(optimizer.rates(7), ref)
+    np.testing.assert_array_equal(optimizer.steps(7)[:, 0], ref)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

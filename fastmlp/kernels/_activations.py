@@ -424,8 +424,9 @@ def _backward_by_unit(name, dtype):
         for i in range(rows):
             for k in range(columns):
                 at = i * width + k
-                slope_deltas[at] = deltas[at] * in_parameter(scores[at], settings[k])
-                deltas[at] *= derivative(scores[at], values[at], settings[k])
+                delta_k, z_k, setting = deltas[at], scores[at], settings[k]
+                slope_deltas[at] = delta_k * in_parameter(z_k, setting)
+                deltas[at] = delta_k * derivative(z_k, values[at], setting)
 
     signature = types.void(*[types.intp] * 8)
     return callback(backward, signature, own_name(derivative, "backward", name, dtype))
@@ -467,9 +468,10 @@ def _backward_by_pieces(dtype):
         zero = dtype(0)
         for at in range(0, pieces * jump, jump):
             for i in range(n):
-                wins = scores[at + i] == values[i]
-                deltas[at + i] = left[i] if wins else zero
-                left[i] = zero if wins else left[i]
+                # Loaded whatever wins: nothing is left for a branch to decide.
+                rest_i, wins = left[i], scores[at + i] == values[i]
+                deltas[at + i] = rest_i if wins else zero
+                left[i] = zero if wins else rest_i
 
     signature = types.void(*[types.intp] * 7)
     return callback(backward, signature, f"backward-pieces-{dtype.__name__}")

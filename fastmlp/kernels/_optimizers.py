@@ -302,10 +302,6 @@ class Optimizer:
         settings[: len(used)] = used
         return settings
 
-    def rates(self, n_steps):
-        """Return the step sizes of the next `n_steps` steps, (n_steps,) float64."""
-        return self.steps(n_steps)[:, _RATE].copy()
-
     def steps(self, n_steps):
         """Return what changes from step to step, for the next `n_steps` of them.
 

@@ -74,10 +74,10 @@ def _forward(plan, layers, parameters, memory, first, count, done, step):
 def _activate(plan, layer, parameters, memory, j, at, count):
     """Apply a layer's activation to `count` rows of its panel `j`, at `at` in each."""
     width = plan.width
-    if layer.scores != layer.values:
-        for k in range(at, at + count * width):
-            memory[layer.scores + k] = memory[layer.outputs + k]
     outputs = address(memory, layer.outputs + at)
+    if layer.scores != layer.values:
+        scores = address(memory, layer.scores + at)
+        call(plan.copy, (count, width, outputs, width, scores, width, width, 0.0))
     if layer.slopes < 0:
         call(layer.forward, (outputs, count * width, layer.parameter))
     else:

@@ -7,6 +7,7 @@ meet at a spinning barrier. There is no OpenMP: it aborts in forked children.
 import os
 import queue
 import threading
+from functools import lru_cache
 
 import joblib
 import numpy as np
@@ -117,7 +118,8 @@ class Pace:
 
     Where another process is busy on a core, or where the cores of a virtual machine
     lie far apart, two threads that meet every few microseconds are slower than one,
-    and only a clock can tell.
+    and only a clock can tell. Fits of one kind share what earlier ones found out, in
+    whichever threads they run.
 
     Parameters
     ----------
@@ -133,14 +135,13 @@ class Pace:
     _FORGETTING = 0.985
 
     def __init__(self, choices):
-        # The first run starts the threads, and is not to be compared.
-        self._trials = [*reversed(choices), choices[0]]
+        self._trials = [*reversed(choices)]
         self._seconds = dict.fromkeys(choices, 0.0)
 
     def choose(self):
         """Return how many threads the next run should take."""
-        if self._trials:
-            return self._trials[-1]
+        for n_threads in self._trials[-1:]:
+            return n_threads
         return min(self._seconds, key=self._seconds.__getitem__)
 
     def note(self, n_threads, seconds):
@@ -149,8 +150,20 @@ class Pace:
             self._seconds[n] *= self._FORGETTING
         cost = 1.0 if n_threads == 1 else self._COST_OF_CORES
         self._seconds[n_threads] = seconds * cost
-        if self._trials:
-            self._trials.pop()
+        del self._trials[-1:]
+
+
+@lru_cache(maxsize=256)
+def pace_of(job, choices):
+    """Return the `Pace` of all jobs of one kind in this process.
+
+    Parameters
+    ----------
+    job : hashable
+        What the time of a run depends on.
+    choices : tuple of int
+    """
+    return Pace(choices)
 
 
 class Team:
@@ -172,6 +185,11 @@ class Team:
 
     def __exit__(self, *exception):
         self.close()
+
+    @property
+    def awake(self):
+        """Whether the threads have been started."""
+        return bool(self._threads)
 
     def close(self):
         """End the threads; the next `run` would start new ones."""

@@ -21,7 +21,7 @@ from ._optimizers import L1, N_SETTINGS, N_STEP, RULES
 from ._regularisation import N_SUMS, Regularisation, prepare
 from ._rows import describe, is_multiplied, work_space
 from ._step import CLOCK_WORDS, PHASES, train
-from ._team import Pace, Team, choose_threads
+from ._team import Team, choose_threads, pace_of
 
 # Floating-point operations of one minibatch from which another thread pays for the two
 # barriers of a step.
@@ -111,6 +111,7 @@ class Engine:
                 "with copied=True."
             )
         self._team = None
+        self._has_run = False
         self._extended = None
         self._allocate(None if optimizer is None else optimizer.rule)
 
@@ -412,7 +413,8 @@ class Engine:
 
     def _gather_team(self, n_threads, doubtful):
         choices = (n_threads, 1) if doubtful and n_threads > 1 else (n_threads,)
-        self._team, self._pace = Team(n_threads), Pace(choices)
+        self._team = Team(n_threads)
+        self._pace = pace_of((self._units, self._batch_size, self._dtype), choices)
         self._shares = {
             n: self._layout.share_units(self._update_units, n) for n in choices
         }
@@ -440,6 +442,9 @@ class Engine:
 
     def _train(self, data, order, steps, clock=_NO_CLOCK):
         n_threads = self._pace.choose()
+        # A run that compiles, or starts threads, is not to be compared.
+        settled = self._has_run and (n_threads == 1 or self._team.awake)
+        self._has_run = True
         started = perf_counter()
         total = self._team.run(
             train,
@@ -461,7 +466,8 @@ class Engine:
             clock,
             alone=n_threads == 1,
         )
-        self._pace.note(n_threads, (perf_counter() - started) / max(1, len(steps)))
+        if settled:
+            self._pace.note(n_threads, (perf_counter() - started) / max(1, len(steps)))
         return total
 
     def _check_form(self, rows):
