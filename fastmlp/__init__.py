@@ -3,9 +3,10 @@
 Read the modules in this order: `kernels` (arrays in, arrays out), `_network` (layer
 shapes and parameters), `_schedules` and `_training` (epochs, stopping, L-BFGS),
 `_validation` (checking input), `_pairings` (losses and outputs), `_holdout` (rows to
-validate on), `_parameters` (hints about them), `_features` (estimators as
-transformers), `_base` (what both estimators share), `classifier`, `regressor`; then
-`inspection` (looking into a fitted network), `displays` and `examples`.
+validate on), `_parameters` (hints about them), `_fitted` (a network that predicts),
+`_features` (estimators as transformers), `_base` (what both estimators share),
+`classifier`, `regressor`; then `inspection` (looking into a fitted network), `displays`
+and `examples`.
 """
 
 from fastmlp._warmup import warmup

@@ -4,8 +4,6 @@ A call of `fit` or `partial_fit` computes everything into new objects and sets t
 fitted attributes last, so that one that raises leaves the estimator as it was.
 """
 
-import contextlib
-import math
 import warnings
 from abc import ABC, abstractmethod
 from numbers import Integral, Real
@@ -22,9 +20,10 @@ from sklearn.utils._param_validation import (
     StrOptions,
 )
 from sklearn.utils.optimize import _check_optimize_result
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from fastmlp._features import HiddenFeatures
+from fastmlp._fitted import FittedNetwork
 from fastmlp._holdout import ValidationMixin, make_sample
 from fastmlp._network import INITIALIZERS, Network
 from fastmlp._pairings import Pairing
@@ -42,13 +41,11 @@ from fastmlp._training import (
 from fastmlp._validation import (
     as_float,
     as_rows,
-    check_activation,
     check_regularisation,
     combined_weights,
     hidden_units,
     unchanged_on_error,
 )
-from fastmlp.kernels import Engine, predict_outputs
 
 STOCHASTIC_SOLVERS = ("sgd", "adam", "adamw", "rmsprop", "nadam")
 AUTO_BATCH_SIZE = 200
@@ -93,7 +90,14 @@ class Target(NamedTuple):
     pairing: Pairing
 
 
-class BaseMLP(HiddenFeatures, ParametersMixin, ValidationMixin, BaseEstimator, ABC):
+class BaseMLP(
+    HiddenFeatures,
+    FittedNetwork,
+    ParametersMixin,
+    ValidationMixin,
+    BaseEstimator,
+    ABC,
+):
     """Base of `MLPClassifier` and `MLPRegressor`; not to be used directly."""
 
     _parameter_constraints: ClassVar[dict] = {
@@ -429,36 +433,6 @@ class BaseMLP(HiddenFeatures, ParametersMixin, ValidationMixin, BaseEstimator, A
                 stacklevel=2,
             )
 
-    # -- pieces of fitting -----------------------------------------------------------
-
-    def _current_network(self):
-        """Return the network of `coefs_` and so on, which may have been set."""
-        network = getattr(self, "_network", None)
-        if network is None or not self._is_current(network):
-            network = Network.from_arrays(
-                self.coefs_,
-                self.intercepts_,
-                self._activations(max(0, len(self.coefs_) - 1)),
-                # Estimators that were pickled before there were slopes have none.
-                getattr(self, "slopes_", None),
-            )
-        return network
-
-    def _set_network(self, network):
-        self._network = network
-        self.coefs_, self.intercepts_ = list(network.coefs), list(network.intercepts)
-        self.slopes_ = list(network.slopes)
-
-    def _is_current(self, network):
-        """Return whether the fitted attributes and `activation` are the network's."""
-        slopes = getattr(self, "slopes_", None)
-        return network.holds(
-            self.coefs_, self.intercepts_, slopes
-        ) and network.activations == self._activations(len(network.units) - 2)
-
-    def _activations(self, n_hidden):
-        return check_activation(self.activation, n_hidden, type(self).__name__)
-
     def _continued_network(self, units):
         """Return the current network if it suits data and hidden layers.
 
@@ -479,25 +453,6 @@ class BaseMLP(HiddenFeatures, ParametersMixin, ValidationMixin, BaseEstimator, A
                 "train another network call fit with warm_start=False."
             )
         return network.astype(self.dtype or network.dtype)
-
-    def _check_features(self, network, n_features):
-        if network.units[0] != n_features:
-            raise ValueError(
-                f"X has {n_features} features, but {type(self).__name__} is expecting "
-                f"{network.units[0]} features as input: the rows of coefs_[0]."
-            )
-
-    def _engine(self, network, pairing, **training):
-        return Engine(
-            network.units,
-            network.activations,
-            pairing.out_activation,
-            pairing.loss,
-            network.dtype,
-            n_threads=self.n_threads,
-            loss_settings=pairing.settings,
-            **training,
-        )
 
     def _new_optimizer(self):
         if self.solver == "sgd":
@@ -576,89 +531,6 @@ class BaseMLP(HiddenFeatures, ParametersMixin, ValidationMixin, BaseEstimator, A
                 getattr(self, "validation_scores_", None), history.validation_scores
             )
         self._no_improvement_count = history.no_improvement_count
-
-    # -- prediction ------------------------------------------------------------------
-
-    def _outputs(self, X):
-        """Return the outputs of the network, (n_samples, n_outputs)."""
-        outputs = self._plain_outputs(X)
-        if outputs is not None:
-            return outputs
-        return self._predict_outputs(*self._prepare(X))
-
-    def _prepare(self, X):
-        """Return the network and the validated rows in the type of the computation."""
-        check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-        network = self._current_network()
-        self._check_features(network, X.shape[1])
-        network = network.astype(self._prediction_dtype(X.dtype, network.dtype))
-        return network, as_rows(X, network.dtype)
-
-    def _plain_outputs(self, X):
-        """Return the outputs for a plain array that needs no conversion, else None.
-
-        For a few rows scikit-learn's validation takes several times as long as the
-        network. What it would refuse, warn about or convert is left to it.
-        """
-        state = vars(self)
-        network = state.get("_network")
-        if (
-            network is None
-            or type(X) is not np.ndarray
-            or X.ndim != 2
-            or len(X) == 0
-            or X.shape[1] != network.units[0]
-            or X.shape[1] != self.n_features_in_
-            or X.dtype != network.dtype
-            or not X.flags.c_contiguous
-            or "feature_names_in_" in state
-            or self.dtype not in (None, X.dtype.name)
-            or not self._is_current(network)
-            # Overflows here are rare, and scikit-learn then looks closer.
-            or not math.isfinite(np.add.reduce(X, axis=None))
-        ):
-            return None
-        return self._predict_outputs(network, X)
-
-    def _predict_outputs(self, network, X):
-        return predict_outputs(
-            network.units,
-            network.parameters,
-            network.activations,
-            self.out_activation_,
-            X,
-            self.n_threads,
-        )
-
-    def _prediction_dtype(self, *dtypes):
-        """Return the type that NumPy's product of X and weights would have."""
-        if self.dtype is not None:
-            return np.dtype(self.dtype)
-        single = np.result_type(*dtypes) == np.float32
-        return np.dtype(np.float32 if single else np.float64)
-
-    # -- scikit-learn's protocols ----------------------------------------------------
-
-    def __getstate__(self):
-        """Return arrays and scalars only, and the weights once."""
-        state = dict(super().__getstate__())
-        state.pop("_network", None)
-        if "_optimizer" in state:
-            state["_optimizer"] = dict(vars(state["_optimizer"]))
-        return state
-
-    def __setstate__(self, state):
-        """Take in what `__getstate__` returned."""
-        super().__setstate__(state)
-        if "_optimizer" in vars(self):
-            self._optimizer = OptimizerState(**self._optimizer)
-        arrays = [*getattr(self, "coefs_", ()), *getattr(self, "intercepts_", ())]
-        # Weights that were mapped from a file stay there.
-        if arrays and all(type(array) is np.ndarray for array in arrays):
-            # What does not fit together, or not `activation`, is for the first use.
-            with contextlib.suppress(ValueError):
-                self._set_network(self._current_network())
 
     def __sklearn_tags__(self):
         """Return scikit-learn's tags: sparse X is accepted."""

@@ -3,7 +3,6 @@
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
-from fastmlp._pairings import Pairing
 from fastmlp.kernels import Data
 
 
@@ -44,10 +43,3 @@ class HiddenFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def _n_features_out(self):
         """Number of features that `transform` returns."""
         return len(self.coefs_[-1])
-
-    def _loaded_engine(self, network, data):
-        """Return an engine without an optimizer that holds the network."""
-        pairing = Pairing(*self._pairing)
-        engine = self._engine(network, pairing, sparse=data.sparse)
-        engine.load(network.parameters)
-        return engine

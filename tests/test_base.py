@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 import fastmlp
 from fastmlp import MLPClassifier
-from fastmlp._base import Engine
+from fastmlp.kernels import Engine
 from tests.estimators import X, Y, assert_same_model, both, make, parameters, sklearns
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -282,7 +282,7 @@ def test_x_is_not_copied_by_early_stopping(Estimator, monkeypatch):
             seen.append((X, rows))
             return super().predict(X, rows)
 
-    monkeypatch.setattr("fastmlp._base.Engine", Spy)
+    monkeypatch.setattr("fastmlp._fitted.Engine", Spy)
     make(Estimator, early_stopping=True, max_iter=1).fit(X, Y)
     order, (held_in, held) = seen
     assert held_in is X
