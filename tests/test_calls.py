@@ -14,7 +14,7 @@ from numpy.testing import assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
 from fastmlp import MLPClassifier
-from fastmlp._base import Engine
+from fastmlp.kernels import Engine
 from tests.estimators import X, Y, assert_same_model, both, make, parameters, sklearns
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -255,7 +255,7 @@ def test_keyboard_interrupt_returns_the_model_so_far(
 
     params = {"early_stopping": early_stopping}
     ref = make(Estimator, max_iter=2, **params).fit(X, Y)
-    monkeypatch.setattr("fastmlp._base.Engine", Interrupted)
+    monkeypatch.setattr("fastmlp._fitted.Engine", Interrupted)
     with pytest.warns(UserWarning, match="Training interrupted by user."):
         comp = make(Estimator, max_iter=50, **params).fit(X, Y)
     assert comp.n_iter_ == 2
@@ -273,7 +273,7 @@ def test_keyboard_interrupt_of_lbfgs(Estimator, monkeypatch):
                 raise KeyboardInterrupt
             return super().loss_gradient(data, alpha, gradient)
 
-    monkeypatch.setattr("fastmlp._base.Engine", Interrupted)
+    monkeypatch.setattr("fastmlp._fitted.Engine", Interrupted)
     with pytest.warns(UserWarning, match="Training interrupted by user."):
         comp = make(Estimator, solver="lbfgs", max_iter=50).fit(X, Y)
     monkeypatch.undo()

@@ -23,7 +23,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fastmlp import MLPClassifier, MLPRegressor
-from fastmlp._base import Engine
+from fastmlp.kernels import Engine
 from tests.estimators import X, Y, assert_same_model, both, make, parameters
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -126,7 +126,7 @@ def test_own_rows_take_the_place_of_the_split(Estimator, monkeypatch):
             trained.append(np.sort(order))
             return super().train_epoch(data, order, alpha)
 
-    monkeypatch.setattr("fastmlp._base.Engine", Spy)
+    monkeypatch.setattr("fastmlp._fitted.Engine", Spy)
     comp = make(Estimator, early_stopping=True, max_iter=10)
     comp.fit(X, Y, X_val=X_VAL, y_val=Y_VAL, sample_weight_val=WEIGHT_VAL)
     for rows in trained:
