@@ -383,3 +383,24 @@ def test_fixed_biases_stay_and_weights_go_as_before(dtype):
     np.testing.assert_array_equal(stored[1][15:], start[15:])
     assert (stored[0][15:] != start[15:]).all()
     assert (stored[1][:15] != start[:15]).all()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_loss_of_all_rows_is_finer_than_float32(weighted):
+    # scikit-learn's is too: L-BFGS has little else to go by where it changes slowly.
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(50, 4)).astype(np.float32)
+    y = rng.integers(0, 3, (50, 1)).astype(np.float32)
+    weight = rng.random(50).astype(np.float32) if weighted else None
+    units = (4, 5, 3)
+    start = 0.01 * make_parameters(units, np.float64)
+    values = {}
+    for dtype in DTYPES:
+        data = Data(X.astype(dtype), y.astype(dtype), weight)
+        with Engine(units, "logistic", "softmax", "log_loss", dtype) as network:
+            network.load(start.astype(dtype))
+            gradient = np.empty(start.size, dtype)
+            values[np.dtype(dtype)] = network.loss_gradient(data, 0.1, gradient)
+    comp, ref = values[np.dtype(np.float32)], values[np.dtype(np.float64)]
+    assert comp != float(np.float32(comp))
+    np.testing.assert_allclose(comp, ref, rtol=1e-7)

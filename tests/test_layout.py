@@ -62,8 +62,8 @@ def _regions(layout, n_threads):
         regions.append((plan["gradient"], layout.n_parameters))
     regions.append((plan["z"], capacity * plan["z_width"]))
     regions.append((plan["targets"], capacity * layout.units[-1]))
-    names = ("row_weights", "losses", "scratch")
-    regions += [(plan[name], capacity) for name in names]
+    regions += [(plan[name], capacity) for name in ("row_weights", "scratch")]
+    regions.append((plan["losses"], capacity * 8 // layout.dtype.itemsize))
     tiles = plan["zeros"] - plan["tiles"]
     assert tiles >= n_threads * TILE_PARTS * width * width
     regions.append((plan["tiles"], tiles))

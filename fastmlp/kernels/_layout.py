@@ -84,7 +84,8 @@ PLAN = np.dtype(
     [
         ("capacity", np.int64),  # rows of one minibatch that there is room for
         ("width", np.int64),  # columns of a panel
-        # Row by row: scores in rows of z_width, targets, sample weights, losses.
+        # Row by row: scores in rows of z_width, targets, sample weights, and losses in
+        # float64 whatever the dtype is.
         ("z", np.int64),
         ("z_width", np.int64),
         ("targets", np.int64),
@@ -125,6 +126,7 @@ PLAN = np.dtype(
 
 # No vector that is read or written straddles two lines of the cache.
 LINE_BYTES = 64
+LOSS_BYTES = 8
 
 # Elements behind a flat vector of parameters that a vector load may touch.
 OVERREAD = VECTOR_BYTES // 4
@@ -349,7 +351,8 @@ class Layout:
         plan["first_moment"] = self.moments
         plan["second_moment"] = self.moments + self.n_parameters
         plan["targets"] = self._reserve(self.capacity * self.units[-1])
-        plan["losses"] = self._reserve(self.capacity)
+        elements = LOSS_BYTES // self.dtype.itemsize
+        plan["losses"] = self._reserve(self.capacity * elements)
         plan["tiles"] = self._reserve(n_threads * (TILE_PARTS + 1) * width * width)
         plan["zeros"] = self._reserve(width)
 

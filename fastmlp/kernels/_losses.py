@@ -8,7 +8,7 @@ z : (rows * width,) raw scores; overwritten with the derivative of the weighted 
 y : (rows * columns,) targets: class indices (columns = 1) for losses of a label, one
     column per output elsewhere; see `Loss`.
 w : (rows,) sample weights.
-loss_out : (rows,) weighted loss of each sample, overwritten.
+loss_out : (rows,) float64 weighted loss of each sample, overwritten.
 scratch : (rows,) overwritten.
 n_outputs : int
 settings : (FIXED_SETTINGS + n_outputs,) float64 array of `make_settings`: low and high,
@@ -17,6 +17,10 @@ settings : (FIXED_SETTINGS + n_outputs,) float64 array of `make_settings`: low a
 
 Where a loss has a kink its derivative there is 0. A score that is NaN makes loss and
 derivative NaN.
+
+A log-loss is taken in float64 of probabilities in the dtype of z, as scikit-learn's is:
+where all rows cost the same, as on a plateau, float32 would leave a line search nothing
+to go by.
 """
 
 from functools import cache
@@ -69,7 +73,7 @@ def _softmax_log_loss(z, y, w, loss_out, scratch, n_outputs, settings):
     being 0, no term is negative and nothing cancels.
     """
     real = z.dtype.type
-    low, high, smoothing = real(settings[0]), real(settings[1]), real(settings[2])
+    low, high, smoothing = settings[0], settings[1], real(settings[2])
     share, rest = smoothing / real(n_outputs), real(1) - smoothing
     rows = w.size
     width = z.size // rows
@@ -86,7 +90,7 @@ def _softmax_log_loss(z, y, w, loss_out, scratch, n_outputs, settings):
         z[k] = _math.exp(z[k])
     normalize_rows(z, rows, width, w, scratch)
     for i in range(rows):
-        loss = loss_out[i] + _math.log(scratch[i])
+        loss = loss_out[i] + _math.log(np.float64(scratch[i]))
         loss_out[i] = _clip(loss, low, high) * w[i]
     if smoothing > 0:
         for i in range(rows):
@@ -107,18 +111,18 @@ def _logistic_log_loss(z, y, w, loss_out, scratch, n_outputs, settings):
     """
     real = z.dtype.type
     zero, one = real(0), real(1)
-    low, high, smoothing = real(settings[0]), real(settings[1]), real(settings[2])
+    low, high, smoothing = settings[0], settings[1], real(settings[2])
     bounded = high < np.inf
     half, rest = smoothing / real(2), one - smoothing
     for i in range(w.size):
-        loss = zero
+        loss = 0.0
         for k in range(i * n_outputs, (i + 1) * n_outputs):
             score = z[k]
             a = one / (one + _math.exp(-score))
             target = rest * y[k] + half
             if bounded:
-                term = -_math.log(a if target != zero else one - a)
-                loss += _clip(term, low, high)
+                likely = a if target != zero else one - a
+                loss += _clip(-_math.log(np.float64(likely)), low, high)
             else:
                 tail = _math.log1p(_math.exp(-abs(score)))
                 loss += tail + abs(score) * (one - target if score > zero else target)
@@ -143,8 +147,8 @@ def _softmax_squared_error(z, y, w, loss_out, scratch, n_outputs, settings):
     for k in range(z.size):
         z[k] = _math.exp(z[k])
     for i in range(rows):
-        loss_out[i] = 1
-    normalize_rows(z, rows, width, loss_out, scratch)
+        scratch[i] = 1
+    normalize_rows(z, rows, width, scratch, scratch)
     for i in range(rows):
         first, chosen = i * width, i * width + int(y[i])
         p = z[chosen]
@@ -396,7 +400,7 @@ def loss_loop(out_activation, name, dtype):
             carray(pointer(z), (rows * width,), dtype),
             carray(pointer(y), (rows * columns,), dtype),
             carray(pointer(w), (rows,), dtype),
-            carray(pointer(loss_out), (rows,), dtype),
+            carray(pointer(loss_out), (rows,), np.float64),
             carray(pointer(scratch), (rows,), dtype),
             n_outputs,
             carray(pointer(settings), (FIXED_SETTINGS + n_outputs,), np.float64),
@@ -429,9 +433,9 @@ def mean_loss(names, scores, y, settings, padded, weight=None):
     z = np.full((n, width), -np.inf, dtype)
     z[:, :n_outputs] = scores
     weight = np.ones(n, dtype) if weight is None else weight
-    losses, scratch = np.empty((2, n), dtype)
+    losses, scratch = np.empty(n), np.empty(n, dtype)
     arrays = (z, y, weight, losses, scratch)
     places = [array.ctypes.data for array in arrays]
     loss = loss_loop(*names, dtype).ctypes
     loss(*places, n, n_outputs, width, settings.ctypes.data)
-    return float(losses.sum(dtype=np.float64) / weight.sum(dtype=np.float64))
+    return float(losses.sum() / weight.sum(dtype=np.float64))

@@ -327,7 +327,7 @@ def shift_rows(typingctx, x, rows, width):
 def normalize_rows(typingctx, x, rows, width, weights, totals):
     """Scale each row of `x` to the sum ``weights[row]``; see `shift_rows`.
 
-    The sum that it had is left in ``totals[row]``.
+    The sum that it had is left in ``totals[row]``; `totals` may be `weights`.
     """
 
     def codegen(context, builder, signature, args):
@@ -339,8 +339,8 @@ def normalize_rows(typingctx, x, rows, width, weights, totals):
         with cgutils.for_range(builder, args[1]) as row:
             base = builder.gep(data, [builder.mul(row.index, args[2])])
             total = vectors.sum(_fold(vectors, args[2], base, zero, builder.fadd))
-            builder.store(total, builder.gep(totals, [row.index]))
             weight = builder.load(builder.gep(weights, [row.index]))
+            builder.store(total, builder.gep(totals, [row.index]))
             factor = vectors.broadcast(builder.fdiv(weight, total))
             _map(vectors, args[2], base, lambda v: builder.fmul(v, factor))
         return context.get_dummy_value()

@@ -10,9 +10,11 @@ returns, `order` the indices of the rows to visit.
 """
 
 import numpy as np
+from numba import carray
 
 from ._jit import entry, jit
-from ._llvm import address, call, ticks
+from ._layout import LOSS_BYTES
+from ._llvm import address, call, pointer, ticks
 from ._optimizers import N_STEP
 from ._rows import enter, sort_columns, sum_columns
 from ._simd import (
@@ -219,7 +221,7 @@ def _lose(plan, layer, memory, first, count, order, begin, y, sample_weight):
             address(memory, plan.z + first * plan.z_width),
             address(memory, plan.targets + first * y.shape[1]),
             address(memory, plan.row_weights + first),
-            address(memory, plan.losses + first),
+            address(memory, plan.losses) + first * LOSS_BYTES,
             address(memory, plan.scratch + first),
             count,
             layer.fan_out,
@@ -449,7 +451,8 @@ def train(
             return total
         _mark(clock, thread, _WAIT)
         if thread == 0:
-            total += share * _sum(memory, plan.losses, n)
+            losses = carray(pointer(address(memory, plan.losses)), (n,), np.float64)
+            total += share * _sum(losses, zero, n)
         row, scale = address(steps, step * N_STEP), 1 / weight
         for phase in range(plan.phases):
             if phase != 0:

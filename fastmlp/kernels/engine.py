@@ -254,15 +254,15 @@ class Engine:
         n_weights = sum(w.size for w, _ in self._layout.split(flat))
         weights = flat[:n_weights]
         gradient[:n_weights] += alpha * weights
-        penalty = 0.5 * alpha * np.vdot(weights, weights)
+        penalty = 0.5 * alpha * float(np.vdot(weights, weights))
         if self._l1:
             gradient[:n_weights] += self._l1 * np.sign(weights)
             penalty += self._l1 * np.abs(weights).sum(dtype=np.float64)
         gradient /= data.weight
         # scikit-learn averages losses by weights of the network's dtype and divides all
         # else by the weights' sum in their own.
-        exact = data.sample_weight.sum() if data.sample_weight.size else order.size
-        return float(total / exact + penalty / data.weight)
+        summed = data.sample_weight.sum() if data.sample_weight.size else order.size
+        return total / float(summed) + penalty / float(data.weight)
 
     def predict(self, X, rows=None):
         """Return the outputs, (n, n_outputs), for the rows of X or those of `rows`.

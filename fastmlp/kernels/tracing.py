@@ -39,8 +39,10 @@ class Block:
 
     def losses(self):
         """Return the weighted loss of each row, (n,)."""
-        start = int(self._layout.plan["losses"][0])
-        return self._memory[start : start + self.end - self.begin].copy()
+        offset = int(self._layout.plan["losses"][0]) * self._memory.itemsize
+        n = self.end - self.begin
+        losses = np.frombuffer(self._memory, np.float64, n, offset)
+        return losses.astype(self._memory.dtype)
 
     def squares(self):
         """Return the sums of squares, (n_layers, 2, n): of inputs and of deltas."""
