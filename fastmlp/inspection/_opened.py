@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastmlp._base import BaseMLP
 from fastmlp._network import Network
-from fastmlp._validation import as_float, as_rows, check_weights
+from fastmlp._validation import as_rows, check_weights
 from fastmlp.kernels import Data, Engine
 
 
@@ -51,14 +51,16 @@ def open_model(model, X, y=None, sample_weight=None, dtype=None) -> Iterator[Ope
         network = model._current_network()
         model._check_features(network, X.shape[1])
         network = network.astype(model._prediction_dtype(X.dtype, network.dtype))
-        values = _target_values(model, network, y)
     else:
         network, X = model._prepare(X)
-        values = np.zeros((X.shape[0], 1))
+    network = network.astype(dtype or network.dtype)
+    if y is None:
+        values = np.zeros((X.shape[0], 1), network.dtype)
+    else:
+        values = _target(model, network, y).learned_in(network.dtype)
     if sample_weight is not None:
         sample_weight = check_weights(sample_weight, X)
-    network = network.astype(dtype or network.dtype)
-    data = Data(X, as_float(values, network.dtype), sample_weight)
+    data = Data(X, values, sample_weight)
     with model._loaded_engine(network, data) as engine:
         yield Opened(network, engine, data, X)
 
@@ -73,8 +75,8 @@ def check_model(model):
     check_is_fitted(model)
 
 
-def _target_values(model, network, y):
-    """Return y as the network was fitted to it."""
+def _target(model, network, y):
+    """Return y as the `Target` that the network was fitted to."""
     if is_classifier(model):
         unseen = np.setdiff1d(unique_labels(y), model.classes_)
         if unseen.size:
@@ -90,4 +92,4 @@ def _target_values(model, network, y):
             f"y has {target.n_outputs} columns but the network has "
             f"{network.units[-1]} outputs."
         )
-    return target.values
+    return target
