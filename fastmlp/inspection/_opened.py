@@ -42,8 +42,13 @@ class Opened(NamedTuple):
 
 
 @contextmanager
-def open_model(model, X, y=None, sample_weight=None, dtype=None) -> Iterator[Opened]:
-    """Validate, and hand the network to an engine; without y all targets are 0."""
+def open_model(
+    model, X, y=None, sample_weight=None, *, dtype=None, l1=0.0
+) -> Iterator[Opened]:
+    """Validate, and hand the network to an engine; without y all targets are 0.
+
+    `l1` is the strength of the L1 penalty that the engine's `loss_gradient` adds.
+    """
     check_model(model)
     if y is not None:
         X, y = model._validate_input(X, y, reset=False)
@@ -61,7 +66,7 @@ def open_model(model, X, y=None, sample_weight=None, dtype=None) -> Iterator[Ope
     if sample_weight is not None:
         sample_weight = check_weights(sample_weight, X)
     data = Data(X, values, sample_weight)
-    with model._loaded_engine(network, data) as engine:
+    with model._loaded_engine(network, data, l1) as engine:
         yield Opened(network, engine, data, X)
 
 
