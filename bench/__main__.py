@@ -10,6 +10,7 @@ from bench import (
     activations,
     avx2,
     growth,
+    inspection,
     machine,
     memory,
     prediction,
@@ -50,6 +51,7 @@ SECTIONS = {
         _train, workloads=SHAPES, contestants=SHAPE_CONTESTANTS, section="shapes"
     ),
     "activations": activations.measure,
+    "inspection": inspection.measure,
     "avx2": avx2.measure,
     "prediction": prediction.measure,
     "selection": selection.measure,

@@ -11,6 +11,7 @@ from bench import (
     activations,
     avx2,
     fresh,
+    inspection,
     machine,
     memory,
     profile,
@@ -145,3 +146,29 @@ def test_every_activation_has_a_row(settings):
     rows = activations.measure(settings)
     assert [row.contestant for row in rows] == list(ACTIVATIONS)
     assert next(row.ratio for row in rows if row.contestant == "relu") == 1
+
+
+def test_norms_stand_beside_a_pass(settings, monkeypatch):
+    monkeypatch.setattr(inspection, "QUICK_ROWS", 1_500)
+    whole, norms = inspection.measure(settings)
+    assert (whole.contestant, norms.contestant) == ("loss_gradient", "norms_only")
+    assert whole.job == norms.job == "1,500 × 50,122"
+    assert whole.ratio == 1
+    assert norms.ratio == pytest.approx(norms.times.best / whole.times.best)
+    verdict = "met" if norms.ratio < 3 else "missed"
+    assert norms.note == f"50 rows checked, goal less than 3 passes {verdict}"
+
+
+@pytest.mark.parametrize("name", ["sample_gradients", "loss_gradient"])
+def test_wrong_gradients_are_not_timed(settings, monkeypatch, name):
+    monkeypatch.setattr(inspection, "QUICK_ROWS", 1_500)
+    right = getattr(inspection, name)
+
+    def wrong(*args, **kwargs):
+        found = right(*args, **kwargs)
+        (found if name == "sample_gradients" else found.coefs[1])[0] += 0.1
+        return found
+
+    monkeypatch.setattr(inspection, name, wrong)
+    rows = inspection.measure(settings)
+    assert all(row.failed and row.times is None for row in rows)

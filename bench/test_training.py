@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench.contestants import CONTESTANTS
-from bench.training import Check, WrongAnswer, make_trainer
+from bench.training import TOLERANCE, Check, WrongAnswer, make_trainer
 from bench.workloads import WORKLOADS, initial_parameters, make_data, mean_loss
 
 
@@ -31,7 +31,10 @@ def test_training(benchmark, request, name, contestant):
     except ImportError as error:
         pytest.skip(f"{CONTESTANTS[contestant].label} is missing: {error}")
     trainer.train()
-    Check(workload)(trainer)
+    check = Check(workload)
+    start = mean_loss(workload, initial_parameters(workload), *make_data(workload))
+    assert check.loss < start
+    assert abs(check(trainer) - check.loss) <= TOLERANCE * (start - check.loss)
     benchmark.group = name
     benchmark.pedantic(trainer.train, rounds=5)
 

@@ -26,7 +26,7 @@ from fastmlp._features import HiddenFeatures
 from fastmlp._fitted import FittedNetwork
 from fastmlp._holdout import ValidationMixin, make_sample
 from fastmlp._network import INITIALIZERS, Network
-from fastmlp._pairings import Pairing
+from fastmlp._pairings import Pairing, check_domain
 from fastmlp._parameters import ParametersMixin
 from fastmlp._schedules import SCHEDULES, schedule_of, schedule_settings
 from fastmlp._training import (
@@ -88,6 +88,19 @@ class Target(NamedTuple):
     values: np.ndarray
     n_outputs: int
     pairing: Pairing
+
+    def learned_in(self, dtype):
+        """Return the values in C order in a network's dtype.
+
+        Raises
+        ------
+        ValueError
+            If one is rounded to what the loss has no meaning for.
+        """
+        values = as_float(self.values, dtype)
+        if values is not self.values:
+            check_domain(values, self.pairing, self.values)
+        return values
 
 
 class BaseMLP(
@@ -271,7 +284,7 @@ class BaseMLP(
         sample = make_sample(
             X,
             y,
-            target.values,
+            target,
             sample_weight,
             network.dtype,
             copied=regularisation.changes_inputs,

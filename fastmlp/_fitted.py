@@ -10,7 +10,7 @@ from fastmlp._network import Network
 from fastmlp._pairings import Pairing
 from fastmlp._training import OptimizerState
 from fastmlp._validation import as_rows, check_activation
-from fastmlp.kernels import Engine, predict_outputs
+from fastmlp.kernels import Engine, Regularisation, predict_outputs
 
 
 class FittedNetwork:
@@ -63,10 +63,17 @@ class FittedNetwork:
             **training,
         )
 
-    def _loaded_engine(self, network, data):
-        """Return an engine without an optimizer that holds the network."""
-        pairing = Pairing(*self._pairing)
-        engine = self._engine(network, pairing, sparse=data.sparse)
+    def _loaded_engine(self, network, data, l1=0.0):
+        """Return an engine without an optimizer that holds the network.
+
+        `l1` is the strength of the L1 penalty that its `loss_gradient` adds.
+        """
+        engine = self._engine(
+            network,
+            Pairing(*self._pairing),
+            sparse=data.sparse,
+            regularisation=Regularisation(l1=float(l1)),
+        )
         engine.load(network.parameters)
         return engine
 

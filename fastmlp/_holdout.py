@@ -8,7 +8,7 @@ from sklearn.metrics import get_scorer
 from sklearn.model_selection import train_test_split
 
 from fastmlp._network import Network
-from fastmlp._validation import as_float, as_rows, combined_weights, errors_name
+from fastmlp._validation import as_rows, combined_weights, errors_name
 from fastmlp.kernels import Data
 
 
@@ -149,13 +149,13 @@ def _parameters(function):
         return {}
 
 
-def make_sample(X, y, values, sample_weight, dtype, copied=False):
+def make_sample(X, y, target, sample_weight, dtype, copied=False):
     """Return the `Sample` of validated rows for a network of the dtype.
 
-    `copied`: see `Data`.
+    `target` is the `Target` of y; `copied`: see `Data`.
     """
-    data = Data(X, as_float(values, dtype), sample_weight, copied=copied)
-    return Sample(X, y, values, sample_weight, data)
+    data = Data(X, target.learned_in(dtype), sample_weight, copied=copied)
+    return Sample(X, y, target.values, sample_weight, data)
 
 
 class ValidationMixin:
@@ -195,7 +195,8 @@ class ValidationMixin:
             weight = combined_weights(
                 sample_weight_val, class_weights, X_val, target.values
             )
-        return make_sample(X_val, y_val, target.values, weight, dtype)
+        with errors_name("y_val"):
+            return make_sample(X_val, y_val, target, weight, dtype)
 
     def _check_validation_target(self, y):
         """Return the validated y_val as a `Target`."""

@@ -155,13 +155,15 @@ def split_loss(loss):
     return name, None
 
 
-def check_domain(values, pairing):
+def check_domain(values, pairing, given=None):
     """Refuse targets that a loss or an output activation has no meaning for.
 
     Parameters
     ----------
     values : (n, k) array
     pairing : Pairing
+    given : (n, k) array, default=None
+        What was converted to `values`; None: nothing was.
 
     Raises
     ------
@@ -175,10 +177,13 @@ def check_domain(values, pairing):
     wrong = outside(values)
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
+        first = f"{values[row, column]}"
+        if given is not None:
+            first = f"{given[row, column]}, {first} in {values.dtype},"
         raise ValueError(
             f"Some values of y are {problem}: loss={pairing.loss!r} with "
             f"out_activation={pairing.out_activation!r} is for {domain}. The first is "
-            f"{values[row, column]} in row {row}, column {column}. Use "
+            f"{first} in row {row}, column {column}. Use "
             "loss='squared_error' with out_activation=None, or transform y."
         )
 

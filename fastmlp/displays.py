@@ -12,6 +12,7 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import check_is_fitted
 
 from fastmlp.inspection import Histograms, gradient_statistics, layer_outputs
+from fastmlp.inspection._summary import hidden_names
 
 __all__ = [
     "ActivationDisplay",
@@ -267,7 +268,7 @@ class GradientFlowDisplay(_HistogramDisplay):
             raise ValueError(f"kind must be 'deltas' or 'weights', got {kind!r}.")
         histograms = getattr(gradient_statistics(estimator, X, y, bins=bins), kind)
         n = len(histograms.counts) - 1
-        names = [f"hidden {i + 1}" for i in range(n)]
+        names = hidden_names(n)
         if kind == "deltas":
             _check_hidden(estimator, n)
             histograms = Histograms(*(array[:n] for array in histograms))
@@ -338,8 +339,7 @@ class ActivationDisplay(_HistogramDisplay):
             np.array([edges for _, edges in pairs]),
             np.array([np.sqrt(np.mean(np.square(each))) for each in outputs]),
         )
-        names = [f"hidden {i + 1}" for i in range(len(outputs))]
-        return cls(histograms, names).plot(ax=ax)
+        return cls(histograms, hidden_names(len(outputs))).plot(ax=ax)
 
 
 def _check_hidden(estimator, n_hidden):

@@ -199,7 +199,7 @@ def test_two_classes_are_split_in_proportion():
     comp = MLPClassifier(**PARAMS, early_stopping=True, validation_fraction=0.3)
     comp._check_target(y, incremental=False)
     target = comp._encode(y)
-    sample = make_sample(X, y, target.values, None, X.dtype)
+    sample = make_sample(X, y, target, None, X.dtype)
     random_state, network = np.random.RandomState(0), None
     rows, _ = comp._hold_out(sample, None, network, target, random_state)
     assert_array_equal(np.bincount(y[rows].astype(int)), [28, 14])

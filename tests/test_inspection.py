@@ -1,5 +1,6 @@
 """Per-sample losses and gradients, layers and statistics of fitted estimators."""
 
+import copy
 import warnings
 
 import numpy as np
@@ -17,7 +18,7 @@ import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor, inspection
 from fastmlp.kernels import ACTIVATIONS
 from tests import naive
-from tests.comparing import PROBLEMS, Case, make_data, make_estimator
+from tests.comparing import PROBLEMS, Case, assert_close, make_data, make_estimator
 from tests.estimators import X as SMALL_X
 from tests.estimators import Y as SMALL_Y
 from tests.estimators import both, make
@@ -25,6 +26,15 @@ from tests.estimators import both, make
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 fitted_on = pytest.mark.parametrize("problem", PROBLEMS)
+
+# Layers with slopes: both, above several pieces, and below them.
+SLOPED = {
+    "prelu": "prelu",
+    "maxout, prelu": [("maxout", 3), "prelu"],
+    "prelu, maxout": [("prelu", 0.5), "maxout"],
+    "prelu, tanh": ["prelu", "tanh"],
+}
+with_slopes = pytest.mark.parametrize("activation", SLOPED)
 
 
 def _fitted(problem, layout="dense", dtype="float64", **params):
@@ -41,20 +51,39 @@ def _fitted(problem, layout="dense", dtype="float64", **params):
 def _reference(model, X, y):
     """Return the outputs of all layers and the targets as the references take them."""
     X = X.toarray() if sparse.issparse(X) else X
-    layers = naive.forward(
-        X, model.coefs_, model.intercepts_, model.activation, model.out_activation_
-    )
+    arrays = model.coefs_, model.intercepts_
+    names = model.activation, model.out_activation_
+    layers = naive.forward(X, *arrays, *names, model.slopes_)
     return layers, y[:, None] if y.ndim == 1 else y
 
 
+def _in_float64(model):
+    """Return a copy of the model with its parameters in float64."""
+    exact = copy.copy(model)
+    for name in ("coefs_", "intercepts_", "slopes_"):
+        arrays = getattr(model, name)
+        converted = [None if a is None else a.astype(np.float64) for a in arrays]
+        setattr(exact, name, converted)
+    return exact
+
+
+def _assert_same_gradients(comp, ref, tolerance):
+    """Compare `Gradients` with the three lists of the references."""
+    for name, comp_arrays, ref_arrays in zip(comp._fields, comp, ref, strict=True):
+        assert len(comp_arrays) == len(ref_arrays), name
+        for a, b in zip(comp_arrays, ref_arrays, strict=True):
+            assert (a is None) == (b is None), name
+            if a is not None:
+                assert_close(a, b, tolerance, name)
+
+
 def _row_gradients(model, X, y):
-    """Return each row's gradients by the references, alone and without penalty."""
+    """Return each row's gradients by the references, alone and without penalties."""
     X = X.toarray() if sparse.issparse(X) else X
     _, y = _reference(model, X, y)
     for i in range(len(X)):
         rows = slice(i, i + 1)
-        coefs, intercepts, _ = _gradients(model, X[rows], y[rows], 0.0)
-        yield coefs, intercepts
+        yield _gradients(model, X[rows], y[rows], 0.0)
 
 
 def _gradients(model, X, y, alpha, weight=None):
@@ -64,8 +93,9 @@ def _gradients(model, X, y, alpha, weight=None):
     _, deltas = naive.losses_and_deltas(y, layers[-1], *names)
     weight = np.ones(len(y)) if weight is None else weight
     return naive.backward(
-        layers, deltas, model.coefs_, model.intercepts_, alpha, model.activation, weight
-    )
+        layers, deltas, model.coefs_, model.intercepts_, alpha, model.activation,
+        weight, model.slopes_,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("layout", ["dense", "csr", "csc"])
@@ -88,7 +118,7 @@ def test_sample_gradients_are_each_rows_own(problem, layout):
     model, X, y = _fitted(problem, layout)
     comp = inspection.sample_gradients(model, X, y, wrt="parameters")
     scores = inspection.sample_gradients(model, X, y)
-    for i, (coefs, intercepts) in enumerate(_row_gradients(model, X, y)):
+    for i, (coefs, intercepts, _) in enumerate(_row_gradients(model, X, y)):
         for a, b in zip(comp.coefs, coefs, strict=True):
             assert_allclose(a[i], b, rtol=1e-9, atol=1e-12)
         for a, b in zip(comp.intercepts, intercepts, strict=True):
@@ -157,13 +187,103 @@ def test_gradient_check_of_every_activation_and_loss(problem, activation):
     check = inspection.check_gradient(model, X, y, eps=1e-6, n_checks=12)
     assert check.max_relative_error < 1e-5
     assert len(check.places) == len(check.analytic) == len(check.numeric) == 12
-    assert {name for name, _ in check.places} == {
-        f"{kind}_[{i}]" for kind in ("coefs", "intercepts") for i in range(3)
-    }
+    places = {f"{kind}_[{i}]" for kind in ("coefs", "intercepts") for i in range(3)}
+    if activation == "prelu":
+        places |= {"slopes_[0]", "slopes_[1]"}
+    assert {name for name, _ in check.places} == places
     name, index = check.places[0]
     exact = inspection.loss_gradient(model, X, y).coefs[0][index]
     assert name == "coefs_[0]"
     assert_allclose(check.analytic[0], exact)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("layout", ["dense", "csr"])
+@with_slopes
+def test_slopes_of_each_row_and_of_all(activation, layout, dtype):
+    model, X, y = _fitted("multiclass", layout, dtype, activation=SLOPED[activation])
+    tolerance = 1e-5 if dtype == "float32" else 1e-12
+    exact, weight = _in_float64(model), np.random.default_rng(0).uniform(0.1, 2, len(y))
+    ref = [
+        [
+            None if rows[0] is None else np.stack(rows)
+            for rows in zip(*by_layer, strict=True)
+        ]
+        for by_layer in zip(*_row_gradients(exact, X, y), strict=True)
+    ]
+    comp = inspection.sample_gradients(model, X, y, wrt="parameters")
+    assert any(slopes is not None for slopes in comp.slopes)
+    assert all(g.dtype == dtype for g in comp.slopes if g is not None)
+    _assert_same_gradients(comp, ref, tolerance)
+    norms = inspection.sample_gradients(model, X, y, wrt="parameters", norms_only=True)
+    squares = sum(
+        np.square(g).reshape(len(y), -1).sum(axis=1)
+        for lists in ref
+        for g in lists
+        if g is not None
+    )
+    assert_close(norms, np.sqrt(squares), tolerance)
+    comp = inspection.loss_gradient(model, X, y, sample_weight=weight)
+    ref = _gradients(exact, X, y, model.alpha, weight)
+    _assert_same_gradients(comp, ref, tolerance)
+
+
+@with_slopes
+def test_slopes_against_differences_of_the_losses(activation):
+    model, X, y = _fitted("multiclass", activation=SLOPED[activation])
+    comp, eps = inspection.loss_gradient(model, X, y), 1e-6
+    for gradient, slopes in zip(comp.slopes, model.slopes_, strict=True):
+        for j in range(0 if slopes is None else slopes.size):
+            start, means = slopes[j], []
+            for place in (start + eps, start - eps):
+                slopes[j] = place
+                means.append(inspection.sample_losses(model, X, y).mean())
+            slopes[j] = start
+            numeric = (means[0] - means[1]) / (2 * eps)
+            assert_allclose(gradient[j], numeric, rtol=1e-5, atol=1e-8)
+
+
+@with_slopes
+def test_gradient_check_draws_slopes_too(activation):
+    model, X, y = _fitted("multiclass", activation=SLOPED[activation])
+    check = inspection.check_gradient(model, X, y, eps=1e-6, n_checks=40)
+    assert check.max_relative_error < 1e-5
+    names = {name for name, _ in check.places if name.startswith("slopes_")}
+    assert names == {
+        f"slopes_[{i}]" for i, s in enumerate(model.slopes_) if s is not None
+    }
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("layout", ["dense", "csr"])
+def test_loss_gradient_with_l1(layout, dtype, weighted):
+    model, X, y = _fitted("multiclass", layout, dtype, l1=0.7)
+    model.coefs_[0][0, 0] = 0.0
+    exact, weight = _in_float64(model), np.ones(len(y))
+    if weighted:
+        weight = np.random.default_rng(0).uniform(0.1, 2, len(y))
+    coefs, *others = _gradients(exact, X, y, model.alpha, weight)
+    for g, W in zip(coefs, exact.coefs_, strict=True):
+        g += 0.7 * np.sign(W) / weight.sum()
+    comp = inspection.loss_gradient(
+        model, X, y, sample_weight=weight if weighted else None
+    )
+    tolerance = 1e-5 if dtype == "float32" else 1e-12
+    _assert_same_gradients(comp, (coefs, *others), tolerance)
+
+
+@pytest.mark.parametrize("penalties", [{"l1": 5.0}, {"l1": 5.0, "alpha": 0.0}])
+@fitted_on
+def test_gradient_check_with_l1(problem, penalties):
+    model, X, y = _fitted(problem, **penalties)
+    check = inspection.check_gradient(model, X, y, eps=1e-6, n_checks=12)
+    assert check.max_relative_error < 1e-5
+    # The penalty weighs enough that leaving it out on one side would show.
+    without = inspection.check_gradient(
+        model.set_params(l1=0.0), X, y, eps=1e-6, n_checks=12
+    )
+    assert abs(check.analytic - without.analytic).max() > 0.05
 
 
 def test_gradient_check_fails_on_a_wrong_gradient(monkeypatch):
@@ -288,10 +408,10 @@ def test_no_hidden_layer():
 
 @fitted_on
 def test_gradient_statistics(problem):
-    model, X, y = _fitted(problem)
+    model, X, y = _fitted(problem, l1=0.7)
     comp = inspection.gradient_statistics(model, X, y, bins=7)
     rows = inspection.sample_gradients(model, X, y, wrt="parameters")
-    exact = inspection.loss_gradient(model.set_params(alpha=0.0), X, y)
+    exact = inspection.loss_gradient(model.set_params(alpha=0.0, l1=0.0), X, y)
     pairs = ((comp.deltas, rows.intercepts), (comp.weights, exact.coefs))
     for histograms, arrays in pairs:
         for i, array in enumerate(arrays):
@@ -322,6 +442,27 @@ def test_summary():
     assert isinstance(frame, pd.DataFrame)
     assert frame.loc["hidden 2", "parameters"] == 620
     assert frame["multiply_adds"].sum() == comp.multiply_adds
+
+
+@pytest.mark.parametrize(
+    "activation, names",
+    [
+        ("prelu", ["prelu", "prelu"]),
+        (("elu", 0.5), ["elu(0.5)", "elu(0.5)"]),
+        (["maxout", ("maxout", 3)], ["maxout", "maxout(3)"]),
+        (["leaky_relu", ("prelu", 0.1)], ["leaky_relu", "prelu(0.1)"]),
+        (("identity", "tanh"), ["identity", "tanh"]),
+    ],
+)
+def test_summary_names_activations_and_counts_their_parameters(activation, names):
+    model = make(MLPRegressor, hidden_layer_sizes=(6, 5), activation=activation)
+    comp = inspection.summary(model.fit(SMALL_X, SMALL_Y))
+    assert [layer.activation for layer in comp.layers] == [*names, "identity"]
+    slopes = [0 if s is None else s.size for s in [*model.slopes_, None]]
+    for layer, W, b, n_slopes in zip(
+        comp.layers, model.coefs_, model.intercepts_, slopes, strict=True
+    ):
+        assert layer.parameters == W.size + b.size + n_slopes
 
 
 @both

@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from fastmlp import MLPClassifier, MLPRegressor
+from fastmlp import MLPClassifier, MLPRegressor, inspection
 from fastmlp._pairings import CLASSIFICATION, REGRESSION
 from fastmlp.kernels import LOSSES, Data, Engine, Optimizer
 from fastmlp.kernels._jit import jit
@@ -414,6 +414,45 @@ def test_targets_outside_say_which_and_where(setting, value, message):
     with pytest.raises(ValueError, match=place):
         model.fit(X, y)
     assert_array_equal(parameters(model), before)
+
+
+UNDERFLOWS = r"not positive: .* is 1e-50, 0\.0 in float32, in row 7, column 0\."
+
+
+def _tiny_target():
+    y = np.full(60, 0.5)
+    y[7] = 1e-50
+    return y
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("dtype", ["X", "parameter"])
+def test_targets_are_judged_in_the_dtype_of_the_network(dtype, solver):
+    y, single = _tiny_target(), X.astype(np.float32)
+    rows, given = (single, None) if dtype == "X" else (X, "float32")
+    model = make(MLPRegressor, loss="gamma", solver=solver, dtype=given)
+    with pytest.raises(ValueError, match=UNDERFLOWS):
+        model.fit(rows, y)
+    assert not hasattr(model, "coefs_")
+    model = make(MLPRegressor, loss="gamma", solver=solver).fit(X, y)
+    assert np.isfinite(parameters(model)).all()
+    smallest = np.maximum(y, np.finfo(np.float32).smallest_normal)
+    model = make(MLPRegressor, loss="gamma", solver=solver, dtype=given)
+    assert np.isfinite(model.fit(rows, smallest).loss_)
+
+
+def test_targets_that_come_later_are_judged_in_that_dtype_too():
+    y, single = _tiny_target(), X.astype(np.float32)
+    model = make(MLPRegressor, loss="gamma").fit(single, y + 1)
+    with pytest.raises(ValueError, match=UNDERFLOWS):
+        model.partial_fit(single, y)
+    # The network goes on in its own dtype, whichever that of X is.
+    with pytest.raises(ValueError, match=UNDERFLOWS):
+        model.partial_fit(X, y)
+    with pytest.raises(ValueError, match=f"^y_val: .*{UNDERFLOWS}"):
+        model.fit(single, y + 1, X_val=single, y_val=y)
+    with pytest.raises(ValueError, match=UNDERFLOWS):
+        inspection.sample_losses(model, single, y)
 
 
 def test_several_levels_of_several_columns_are_refused():

@@ -97,6 +97,36 @@ def test_squares_are_those_of_the_arrays_at_every_width(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("last", ["prelu", "tanh", "maxout"])
+def test_derivatives_in_slopes_at_every_width(last, dtype):
+    """They are g min(z, 0), g passed back from above; without slopes squares are 0."""
+    for width in edge_sizes(dtype):
+        units = (5, width, 3, 2)
+        network = BASE | {"units": units, "activation": ("prelu", last)}
+        X, y, weight = make_problem(network, 45, dtype, weighted=True)
+        parameters = make_parameters(units, dtype, activation=network["activation"])
+        with Engine(**network, dtype=dtype, batch_size=40) as engine:
+            engine.load(parameters)
+            comp, above, squares = [], [], []
+            for block in engine.trace(Data(X, y, weight), squares=True):
+                comp.append(block.slope_deltas(0))
+                above.append(block.deltas(1))
+                squares.append(block.squares()[:, 2].copy())
+        comp, squares = np.concatenate(comp), np.concatenate(squares, axis=1)
+        coefs, intercepts, _ = naive.unpack(
+            parameters.astype(np.float64), units, network["activation"]
+        )
+        z = X.astype(np.float64) @ coefs[0] + intercepts[0]
+        ref = (np.concatenate(above) @ coefs[1].T) * np.minimum(z, 0)
+        eps = np.finfo(dtype).eps
+        np.testing.assert_allclose(comp, ref, rtol=200 * eps, atol=20 * eps)
+        squared = np.square(comp.astype(float)).sum(axis=1)
+        np.testing.assert_allclose(squares[0], squared, rtol=1e-5)
+        assert (squares[1] > 0).any() == (last == "prelu")
+        assert not squares[2].any()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_slopes_are_the_derivative(activation, dtype):
     """Against central differences of the layer's outputs, moved by their bias."""

@@ -17,22 +17,30 @@ class Gradients(NamedTuple):
         In the shapes of ``coefs_``; per sample with one more axis in front.
     intercepts : list of arrays
         In those of ``intercepts_``.
+    slopes : list of arrays or None
+        In those of ``slopes_``, one entry per hidden layer: None where the activation
+        trains no slopes.
     """
 
     coefs: list
     intercepts: list
+    slopes: list
 
 
 def whole_gradient(opened, alpha):
-    """Return the loss over all rows and its `Gradients`."""
+    """Return the `Gradients` of the loss over all rows and its penalties."""
     flat = np.empty_like(opened.network.parameters)
-    loss = opened.engine.loss_gradient(opened.data, alpha, flat)
-    views = opened.like_network(flat)
-    return loss, Gradients(list(views.coefs), list(views.intercepts))
+    opened.engine.loss_gradient(opened.data, alpha, flat)
+    return _arrays_of(opened.like_network(flat))
+
+
+def _arrays_of(network):
+    """Return the parameters of a network as `Gradients`."""
+    return Gradients(*map(list, (network.coefs, network.intercepts, network.slopes)))
 
 
 def sample_losses(model, X, y, sample_weight=None):
-    """Return the loss of each row, without the penalty.
+    """Return the loss of each row, without the penalties.
 
     Parameters
     ----------
@@ -75,11 +83,13 @@ def sample_losses(model, X, y, sample_weight=None):
 
 
 def sample_gradients(model, X, y, *, wrt="scores", norms_only=False):
-    """Return the gradient of each row's loss, without the penalty.
+    """Return the gradient of each row's loss, without the penalties.
 
     In the raw score it is delta of the last layer; in the weights of layer i the outer
-    product of a_i and delta_i, in its biases delta_i. Its squared norm is therefore
-    the sum over layers of (|a_i|^2 + 1) |delta_i|^2: no product is needed [1]_.
+    product of a_i and delta_i, in its biases delta_i, and in the slopes of 'prelu'
+    p_i = g_i * min(z_i, 0), g_i being the derivative in the outputs. Its squared norm
+    is therefore the sum over layers of (|a_i|^2 + 1) |delta_i|^2 + |p_i|^2: no product
+    is needed [1]_.
 
     Parameters
     ----------
@@ -96,8 +106,9 @@ def sample_gradients(model, X, y, *, wrt="scores", norms_only=False):
     Returns
     -------
     gradients : ndarray of shape (n_samples, n_outputs), or `Gradients`
-        In the raw score, or per layer arrays (n_samples, fan_in, fan_out) and
-        (n_samples, fan_out). With `norms_only`, an ndarray of shape (n_samples,).
+        In the raw score, or per layer arrays (n_samples, fan_in, fan_out) of the
+        weights, (n_samples, fan_out) of the biases and (n_samples, n_units) of the
+        slopes. With `norms_only`, an ndarray of shape (n_samples,).
 
     Raises
     ------
@@ -151,19 +162,21 @@ def _parameter_norms(opened):
     parts = []
     for block in opened.engine.trace(opened.data, squares=True):
         squares = block.squares()
-        inputs, deltas = squares[:, 0], squares[:, 1]
+        inputs, deltas, slopes = squares.swapaxes(0, 1)
         if opened.data.sparse:
             rows = opened.X[block.begin : block.end]
             inputs[0] = np.asarray(rows.multiply(rows).sum(axis=1)).ravel()
-        parts.append(np.sqrt(((inputs + 1) * deltas).sum(axis=0)))
+        parts.append(np.sqrt(((inputs + 1) * deltas + slopes).sum(axis=0)))
     return np.concatenate(parts).astype(opened.network.dtype, copy=False)
 
 
 def _parameter_gradients(opened):
     n, dtype = len(opened.data.y), opened.network.dtype
     gradients = Gradients(
-        [np.empty((n, *W.shape), dtype) for W in opened.network.coefs],
-        [np.empty((n, *b.shape), dtype) for b in opened.network.intercepts],
+        *(
+            [None if a is None else np.empty((n, *a.shape), dtype) for a in arrays]
+            for arrays in _arrays_of(opened.network)
+        )
     )
     for block in opened.engine.trace(opened.data):
         rows = slice(block.begin, block.end)
@@ -173,14 +186,20 @@ def _parameter_gradients(opened):
                 inputs[:, :, None], deltas[:, None, :], out=gradients.coefs[i][rows]
             )
             gradients.intercepts[i][rows] = deltas
+        for i, slopes in enumerate(gradients.slopes):
+            if slopes is not None:
+                slopes[rows] = block.slope_deltas(i)
     return gradients
 
 
 def loss_gradient(model, X, y, sample_weight=None):
     """Return the gradient of the loss over all rows, as a step on them would see it.
 
-    The loss is the weighted mean of `sample_losses` plus the penalty
-    ``0.5 * alpha * (sum of squared weights) / (sum of sample weights)``.
+    The loss is the weighted mean of `sample_losses` plus both penalties on the weights,
+    ``0.5 * alpha * (sum of squares) + l1 * (sum of magnitudes)``, divided by the sum of
+    the sample weights. A weight of 0 has derivative 0 in its magnitude. `weight_decay`,
+    which solvers apply beside the gradient, dropout, noise and bounds on norms are left
+    out.
 
     Parameters
     ----------
@@ -193,8 +212,8 @@ def loss_gradient(model, X, y, sample_weight=None):
     Returns
     -------
     gradients : Gradients
-        ``gradients.coefs`` and ``gradients.intercepts``, like ``model.coefs_`` and
-        ``model.intercepts_``.
+        ``gradients.coefs``, ``gradients.intercepts`` and ``gradients.slopes``, like
+        ``model.coefs_``, ``model.intercepts_`` and ``model.slopes_``.
 
     Raises
     ------
@@ -217,8 +236,8 @@ def loss_gradient(model, X, y, sample_weight=None):
     >>> bool(abs(gradients.coefs[0]).max() <= 1e-3)  # where L-BFGS stopped
     True
     """
-    with open_model(model, X, y, sample_weight) as opened:
-        return whole_gradient(opened, model.alpha)[1]
+    with open_model(model, X, y, sample_weight, l1=model.l1) as opened:
+        return whole_gradient(opened, model.alpha)
 
 
 class GradientCheck(NamedTuple):
@@ -245,8 +264,9 @@ def check_gradient(model, X, y, *, eps=1e-5, n_checks=30, random_state=0):
     """Compare the back-propagated gradient with central differences, in float64.
 
     The numeric derivative in a parameter p is ``(L(p + eps) - L(p - eps)) / (2 eps)``
-    of the loss with penalty. Where the activation has a corner, as ReLU at 0, the two
-    differ for rows within `eps` of it.
+    of the loss with both penalties, alpha's and l1's, see `loss_gradient`. Where the
+    activation has a corner, as ReLU at 0, the two differ for rows within `eps` of it;
+    with l1 for weights within `eps` of 0.
 
     Parameters
     ----------
@@ -257,8 +277,8 @@ def check_gradient(model, X, y, *, eps=1e-5, n_checks=30, random_state=0):
         Distance on either side. The error of the difference is of the order of
         ``eps**2``, and that of rounding ``1e-16 / eps``.
     n_checks : int, default=30
-        Parameters that are checked, drawn evenly from all weight matrices and bias
-        vectors. Each takes two passes over X.
+        Parameters that are checked, drawn evenly from all weight matrices, bias vectors
+        and vectors of slopes. Each takes two forward passes over X.
     random_state : int, RandomState instance or None, default=0
         Draws them.
 
@@ -293,15 +313,19 @@ def check_gradient(model, X, y, *, eps=1e-5, n_checks=30, random_state=0):
         )
     random_state = check_random_state(random_state)
     places, analytic, numeric, errors = [], [], [], []
-    with open_model(model, X, y, dtype=np.float64) as opened:
-        _, gradients = whole_gradient(opened, model.alpha)
+    with open_model(model, X, y, dtype=np.float64, l1=model.l1) as opened:
+        gradients = whole_gradient(opened, model.alpha)
         derivative = _central_differences(model, opened, eps)
-        kinds = enumerate(gradients)
-        arrays = [(kind, i, g) for kind, each in kinds for i, g in enumerate(each)]
+        arrays = [
+            (kind, i, gradient)
+            for kind, each in gradients._asdict().items()
+            for i, gradient in enumerate(each)
+            if gradient is not None
+        ]
         for check in range(n_checks):
             kind, i, gradient = arrays[check % len(arrays)]
             index = tuple(int(random_state.randint(n)) for n in gradient.shape)
-            places.append((f"{Gradients._fields[kind]}_[{i}]", index))
+            places.append((f"{kind}_[{i}]", index))
             analytic.append(gradient[index])
             numeric.append(derivative(kind, i, index))
             # A gradient that is all zero has no scale: its error is then absolute.
@@ -316,16 +340,16 @@ def _central_differences(model, opened, eps):
     """Return a function of kind, layer and index: the numeric derivative there."""
     factor = opened.network.units[-1] if opened.engine.averages_outputs else 1
     moved = opened.like_network(opened.network.parameters.copy())
-    gradient = np.empty_like(moved.parameters)
 
     def loss():
         opened.engine.load(moved.parameters)
-        value = opened.engine.loss_gradient(opened.data, 0.0, gradient)
-        penalty = 0.5 * model.alpha * sum(np.vdot(W, W) for W in moved.coefs)
-        return factor * value + penalty / opened.data.weight
+        squares = sum(np.vdot(W, W) for W in moved.coefs)
+        magnitudes = sum(np.abs(W).sum() for W in moved.coefs)
+        penalty = 0.5 * model.alpha * squares + model.l1 * magnitudes
+        return factor * opened.engine.loss(opened.data) + penalty / opened.data.weight
 
     def derivative(kind, i, index):
-        array = (moved.coefs, moved.intercepts)[kind][i]
+        array = getattr(moved, kind)[i]
         start, values = array[index], []
         for place in (start + eps, start - eps):
             array[index] = place

@@ -178,7 +178,7 @@ class GradientStatistics(NamedTuple):
     deltas : Histograms
         Of the derivatives of each row's loss in the layers' scores.
     weights : Histograms
-        Of the derivatives of the mean loss in the weights, without the penalty.
+        Of the derivatives of the mean loss in the weights, without the penalties.
     """
 
     deltas: Histograms
@@ -240,7 +240,7 @@ def gradient_statistics(model, X, y, *, bins=50):
             for i in opened.layers:
                 counts[i] += np.histogram(block.deltas(i), edges[i])[0]
         std = np.sqrt(squares / counts.sum(axis=1))
-        coefs = whole_gradient(opened, 0.0)[1].coefs
+        coefs = whole_gradient(opened, 0.0).coefs
     weight_edges = _edges(np.array([abs(g).max() for g in coefs]), bins)
     weight_counts = [
         np.histogram(g, e)[0] for g, e in zip(coefs, weight_edges, strict=True)

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastmlp._base import BaseMLP
 from fastmlp._network import Network
-from fastmlp._validation import as_float, as_rows, check_weights
+from fastmlp._validation import as_rows, check_weights
 from fastmlp.kernels import Data, Engine
 
 
@@ -42,8 +42,13 @@ class Opened(NamedTuple):
 
 
 @contextmanager
-def open_model(model, X, y=None, sample_weight=None, dtype=None) -> Iterator[Opened]:
-    """Validate, and hand the network to an engine; without y all targets are 0."""
+def open_model(
+    model, X, y=None, sample_weight=None, *, dtype=None, l1=0.0
+) -> Iterator[Opened]:
+    """Validate, and hand the network to an engine; without y all targets are 0.
+
+    `l1` is the strength of the L1 penalty that the engine's `loss_gradient` adds.
+    """
     check_model(model)
     if y is not None:
         X, y = model._validate_input(X, y, reset=False)
@@ -51,15 +56,17 @@ def open_model(model, X, y=None, sample_weight=None, dtype=None) -> Iterator[Ope
         network = model._current_network()
         model._check_features(network, X.shape[1])
         network = network.astype(model._prediction_dtype(X.dtype, network.dtype))
-        values = _target_values(model, network, y)
     else:
         network, X = model._prepare(X)
-        values = np.zeros((X.shape[0], 1))
+    network = network.astype(dtype or network.dtype)
+    if y is None:
+        values = np.zeros((X.shape[0], 1), network.dtype)
+    else:
+        values = _target(model, network, y).learned_in(network.dtype)
     if sample_weight is not None:
         sample_weight = check_weights(sample_weight, X)
-    network = network.astype(dtype or network.dtype)
-    data = Data(X, as_float(values, network.dtype), sample_weight)
-    with model._loaded_engine(network, data) as engine:
+    data = Data(X, values, sample_weight)
+    with model._loaded_engine(network, data, l1) as engine:
         yield Opened(network, engine, data, X)
 
 
@@ -73,8 +80,8 @@ def check_model(model):
     check_is_fitted(model)
 
 
-def _target_values(model, network, y):
-    """Return y as the network was fitted to it."""
+def _target(model, network, y):
+    """Return y as the `Target` that the network was fitted to."""
     if is_classifier(model):
         unseen = np.setdiff1d(unique_labels(y), model.classes_)
         if unseen.size:
@@ -90,4 +97,4 @@ def _target_values(model, network, y):
             f"y has {target.n_outputs} columns but the network has "
             f"{network.units[-1]} outputs."
         )
-    return target.values
+    return target

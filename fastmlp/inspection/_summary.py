@@ -1,9 +1,9 @@
 """A network's layers and what they cost, as a table."""
 
-from numbers import Real
 from typing import NamedTuple
 
 from fastmlp.inspection._opened import check_model
+from fastmlp.kernels import ACTIVATIONS
 
 
 class Layer(NamedTuple):
@@ -28,7 +28,7 @@ class Summary(NamedTuple):
 
     @property
     def parameters(self):
-        """Weights and biases of all layers."""
+        """Weights, biases and slopes of all layers."""
         return sum(layer.parameters for layer in self.layers)
 
     @property
@@ -86,24 +86,31 @@ def summary(model):
     total                               103             87
     """
     check_model(model)
-    hidden = len(model.coefs_) - 1
-    names = [f"hidden {i + 1}" for i in range(hidden)] + ["output"]
-    activations = [*_activation_names(model.activation, hidden), model.out_activation_]
-    weights = zip(model.coefs_, model.intercepts_, strict=True)
-    return Summary(
-        tuple(
-            Layer(name, W.shape, activation, W.size + b.size, W.size)
-            for name, activation, (W, b) in zip(
-                names, activations, weights, strict=True
-            )
-        )
+    network = model._current_network()
+    rows = zip(
+        [*hidden_names(len(network.slopes)), "output"],
+        [*map(_activation_name, network.activations), model.out_activation_],
+        network.coefs,
+        network.intercepts,
+        [*network.slopes, None],
+        strict=True,
     )
+    layers = []
+    for name, activation, W, b, slopes in rows:
+        n_slopes = 0 if slopes is None else slopes.size
+        parameters = W.size + b.size + n_slopes
+        layers.append(Layer(name, W.shape, activation, parameters, W.size))
+    return Summary(tuple(layers))
 
 
-def _activation_names(activation, hidden):
-    """Return a name per hidden layer, with the parameter where one is given."""
-    single = isinstance(activation, str) or isinstance(activation[-1], Real)
-    return [
-        each if isinstance(each, str) else f"{each[0]}({each[1]:g})"
-        for each in ([activation] * hidden if single else activation)
-    ]
+def hidden_names(n):
+    """Return the names of n hidden layers."""
+    return [f"hidden {i + 1}" for i in range(n)]
+
+
+def _activation_name(setting):
+    """Return the name, with the parameter where it is not the default."""
+    name, parameter = setting
+    row = ACTIVATIONS[name]
+    default = None if row is None else row.parameter
+    return name if parameter == default else f"{name}({parameter:g})"

@@ -35,6 +35,14 @@ CHUNK_DEPTH = 512
 
 
 @jit
+def share_rows(thread, n_threads, n):
+    """Return the bounds of a thread's share of n rows, in whole tiles."""
+    tiles = (n + TILE_ROWS - 1) // TILE_ROWS
+    start = thread * tiles // n_threads * TILE_ROWS
+    return start, min(n, (thread + 1) * tiles // n_threads * TILE_ROWS)
+
+
+@jit
 def _forward(plan, layers, parameters, memory, first, count, done, step):
     """Take rows ``first`` to ``first + count`` of the minibatch through all layers.
 
@@ -415,9 +423,7 @@ def train(
         weight = _sum_weights(order, sample_weight, begin, n)
         if weight == 0:
             continue
-        tiles = (n + TILE_ROWS - 1) // TILE_ROWS
-        start = thread * tiles // n_threads * TILE_ROWS
-        end = min(n, (thread + 1) * tiles // n_threads * TILE_ROWS)
+        start, end = share_rows(thread, n_threads, n)
         for first in range(start, end, CHUNK_ROWS):
             count = min(CHUNK_ROWS, end - first)
             done = enter(

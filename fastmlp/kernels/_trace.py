@@ -7,8 +7,8 @@ import numpy as np
 
 from ._jit import entry, jit
 from ._rows import enter
-from ._simd import TILE_ROWS, VECTOR_BYTES, sum_squares
-from ._step import CHUNK_ROWS, _backward, _forward, _lose
+from ._simd import VECTOR_BYTES, sum_squares
+from ._step import CHUNK_ROWS, _backward, _forward, _lose, share_rows
 
 
 @jit
@@ -45,15 +45,14 @@ def trace(
         Whether losses, and the deltas of the outputs, are computed from y.
     backward : bool
         Whether the outputs' deltas are taken back to the first hidden layer.
-    squares : (n_layers, 2, capacity) float64 array, overwritten, or (0, 0, 0)
-        Per row the sum of squares of each layer's inputs and of its deltas. Rows that
-        are multiplied as they are stored leave the first layer's inputs out.
+    squares : (n_layers, 3, capacity) float64 array, overwritten, or (0, 0, 0)
+        Per row the sum of squares of each layer's inputs, of its deltas and of the
+        derivatives in its slopes. Rows that are multiplied as they are stored leave the
+        first layer's inputs as they are, layers without slopes the third.
     """
     plan = plans[0]
     last = layers[layers.size - 1]
-    tiles = (n + TILE_ROWS - 1) // TILE_ROWS
-    start = thread * tiles // n_threads * TILE_ROWS
-    end = min(n, (thread + 1) * tiles // n_threads * TILE_ROWS)
+    start, end = share_rows(thread, n_threads, n)
     for first in range(start, end, CHUNK_ROWS):
         count = min(CHUNK_ROWS, end - first)
         done = enter(
@@ -74,3 +73,8 @@ def trace(
             _row_squares(
                 plan, memory, layer.deltas, layer.fan_out, first, count, squares[i, 1]
             )
+            if layer.slopes >= 0:
+                _row_squares(
+                    plan, memory, layer.slope_deltas, layer.fan_out, first, count,
+                    squares[i, 2],
+                )  # fmt: skip

@@ -37,6 +37,14 @@ class Block:
         by_piece = padded.reshape(len(padded), pieces, -1)[:, :, :units]
         return by_piece.reshape(len(padded), pieces * units)
 
+    def slope_deltas(self, i):
+        """Return the derivative of each row's loss in layer i's slopes, (n, units).
+
+        Of a layer that has slopes.
+        """
+        layer = self._layout.layers[i]
+        return self._matrix(layer["slope_deltas"], layer["fan_out"])
+
     def losses(self):
         """Return the weighted loss of each row, (n,)."""
         offset = int(self._layout.plan["losses"][0]) * self._memory.itemsize
@@ -45,7 +53,10 @@ class Block:
         return losses.astype(self._memory.dtype)
 
     def squares(self):
-        """Return the sums of squares, (n_layers, 2, n): of inputs and of deltas."""
+        """Return the sums of squares, (n_layers, 3, n).
+
+        Of inputs, of deltas and of `slope_deltas`, 0 for a layer without slopes.
+        """
         return self._squares[:, :, : self.end - self.begin]
 
     def _matrix(self, start, columns):
@@ -74,7 +85,7 @@ def run(layout, memory, team, rows, data, batch_size, *, what="deltas", squares=
         Whether sums of squares are computed.
     """
     n, plan = len(data.y), layout.plan
-    shape = (len(layout.layers), 2, layout.capacity) if squares else (0, 0, 0)
+    shape = (len(layout.layers), 3, layout.capacity) if squares else (0, 0, 0)
     sums, order = np.zeros(shape), np.arange(n)
     if what == "slopes":
         _pass_ones_back(layout, memory)
