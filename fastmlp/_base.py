@@ -39,6 +39,7 @@ from fastmlp._training import (
     lengthened,
 )
 from fastmlp._validation import (
+    Names,
     as_float,
     as_rows,
     check_regularisation,
@@ -46,8 +47,8 @@ from fastmlp._validation import (
     hidden_units,
     unchanged_on_error,
 )
+from fastmlp.kernels import RULES, solvers
 
-STOCHASTIC_SOLVERS = ("sgd", "adam", "adamw", "rmsprop", "nadam")
 AUTO_BATCH_SIZE = 200
 
 # What training leaves behind besides the network; forgotten when it starts anew.
@@ -119,7 +120,7 @@ class BaseMLP(
             Interval(Integral, 1, None, closed="left"),
         ],
         "activation": [str, "array-like"],
-        "solver": [StrOptions({"lbfgs", *STOCHASTIC_SOLVERS})],
+        "solver": [StrOptions(Names(lambda: ["lbfgs", *solvers()]))],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [
             StrOptions({"auto", "full"}),
@@ -232,7 +233,7 @@ class BaseMLP(
             return self._learn(X, y, sample_weight, False, validation)
 
     def _check_solver(self):
-        if self.solver not in STOCHASTIC_SOLVERS:
+        if self.solver not in solvers():
             raise AttributeError(
                 "partial_fit is only available for stochastic optimizers. "
                 f"{self.solver} is not stochastic."
@@ -468,18 +469,8 @@ class BaseMLP(
         return network.astype(self.dtype or network.dtype)
 
     def _new_optimizer(self):
-        if self.solver == "sgd":
-            settings = {
-                "momentum": self.momentum,
-                "nesterov": self.nesterovs_momentum,
-            }
-        else:
-            settings = {
-                "beta_1": self.beta_1,
-                "beta_2": self.beta_2,
-                "epsilon": self.epsilon,
-            }
-        settings["weight_decay"] = self.weight_decay
+        names = (*RULES[self.solver].parameters, "weight_decay")
+        settings = {name: getattr(self, name) for name in names}
         rate = float(self.learning_rate_init)
         schedule = schedule_of(self.solver, self.learning_rate)
         return OptimizerState(

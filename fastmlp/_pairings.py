@@ -1,41 +1,17 @@
 """Which outputs a loss goes with, and the row of the kernels' table that they mean.
 
-A loss for regression joins by its row of that table.
+Nothing of this is kept: a loss joins by its row of that table, at any time.
 """
 
-from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 
-from fastmlp._validation import did_you_mean
+from fastmlp._validation import Names, did_you_mean
 from fastmlp.kernels import LOSSES
 
-# Output activations of each loss, the one that is taken by itself first.
-REGRESSION: dict[str, tuple] = {}
-for (_output, _name), _row in LOSSES.items():
-    if _row.targets not in ("label", "binary"):
-        REGRESSION[_name] = (*REGRESSION.get(_name, ()), _output)
-
-_PROBABILITIES = {
-    "binary": "logistic",
-    "multilabel": "logistic",
-    "multiclass": "softmax",
-}
-
-# Output activation of each loss by the kind of y.
-CLASSIFICATION = {
-    "log_loss": _PROBABILITIES,
-    "squared_error": _PROBABILITIES,
-    "hinge": dict.fromkeys(_PROBABILITIES, "identity"),
-}
-
-# Losses that take a parameter, and what it is if none is given.
-DEFAULT_PARAMETERS = {
-    name: row.parameter
-    for (_, name), row in LOSSES.items()
-    if row.parameter is not None
-}
+# The kinds of y that a classifier tells apart.
+CLASSES = ("binary", "multilabel", "multiclass")
 
 # What y may be, by the kernels' LOSSES: what is outside, and how to say so.
 DOMAINS = {
@@ -60,13 +36,52 @@ class Pairing(NamedTuple):
     settings: dict
 
 
+def paired(kind):
+    """Return the losses for y of a kind, and the outputs that each goes with.
+
+    Parameters
+    ----------
+    kind : {'binary', 'multilabel', 'multiclass', 'regression'}
+
+    Returns
+    -------
+    losses : dict of dict
+        By public name, then by output activation, that which is taken by itself first:
+        the loss's name in LOSSES.
+    """
+    losses: dict[str, dict] = {}
+    for (output, name), row in LOSSES.items():
+        if kind in _kinds(output, row.targets):
+            losses.setdefault(row.public_name or name, {})[output] = name
+    return losses
+
+
+def _kinds(output, targets):
+    """Return the kinds of y that a row of LOSSES is for."""
+    if targets == "label":
+        return ("multiclass",)
+    if targets == "binary":
+        return ("binary", "multilabel")
+    if targets == "share" and output == "logistic":
+        return ("binary", "multilabel", "regression")
+    return ("regression",)
+
+
+def _classification_losses():
+    return dict.fromkeys(name for kind in CLASSES for name in paired(kind))
+
+
+CLASSIFICATION_LOSSES = Names(_classification_losses)
+REGRESSION_LOSSES = Names(lambda: paired("regression"))
+
+
 def pair_classification(loss, out_activation, label_smoothing, kind):
     """Return the `Pairing` for y of a kind.
 
     Parameters
     ----------
     loss : str
-        A key of CLASSIFICATION.
+        One of CLASSIFICATION_LOSSES.
     out_activation : str or None
         None: the one that belongs to the loss and the kind of y.
     label_smoothing : float
@@ -75,20 +90,26 @@ def pair_classification(loss, out_activation, label_smoothing, kind):
     Raises
     ------
     ValueError
-        If the three do not go together.
+        If these do not go together.
     """
-    if label_smoothing > 0 and loss != "log_loss":
+    losses = paired(kind)
+    if loss not in losses:
         raise ValueError(
-            f"label_smoothing={label_smoothing} needs loss='log_loss', got "
-            f"loss={loss!r}: set label_smoothing=0.0 or change the loss."
+            f"loss={loss!r} is not for {kind} y: choose one of {list(losses)}."
         )
-    paired = CLASSIFICATION[loss][kind]
-    if out_activation not in (None, paired):
-        pairs = [(name, kinds[kind]) for name, kinds in CLASSIFICATION.items()]
-        raise ValueError(_mismatch(loss, out_activation, f"{kind} y", pairs))
-    if loss == "hinge" and kind == "multiclass":
-        return Pairing(paired, "label_hinge", {})
-    return Pairing(paired, loss, {"smoothing": label_smoothing})
+    output, name = _choose(loss, out_activation, f"{kind} y", losses)
+    smoothing = {"smoothing": label_smoothing} if label_smoothing > 0 else {}
+    if smoothing and not LOSSES[output, name].logarithmic:
+        smoothed = [
+            repr(each)
+            for each, outputs in losses.items()
+            if any(LOSSES[key].logarithmic for key in outputs.items())
+        ]
+        raise ValueError(
+            f"label_smoothing={label_smoothing} needs loss={' or '.join(smoothed)}, "
+            f"got loss={loss!r}: set label_smoothing=0.0 or change the loss."
+        )
+    return Pairing(output, name, smoothing)
 
 
 def pair_regression(loss, out_activation):
@@ -97,7 +118,7 @@ def pair_regression(loss, out_activation):
     Parameters
     ----------
     loss : str or sequence
-        A key of REGRESSION, or a pair of one and its parameter.
+        One of REGRESSION_LOSSES, or a pair of one and its parameter.
     out_activation : str or None
         None: the one that the loss is usually paired with.
 
@@ -106,15 +127,53 @@ def pair_regression(loss, out_activation):
     ValueError
         If the two do not go together, or the loss's parameter is not valid.
     """
-    name, parameter = split_loss(loss)
-    allowed = REGRESSION[name]
-    if out_activation not in (None, *allowed):
-        pairs = [(key, output) for key, row in REGRESSION.items() for output in row]
-        raise ValueError(_mismatch(loss, out_activation, "regression", pairs))
+    public_name, parameter = split_loss(loss)
+    output, name = _choose(
+        public_name, out_activation, "regression", paired("regression")
+    )
     settings = {} if parameter is None else {"parameter": parameter}
-    if name == "log_loss":
+    if LOSSES[output, name].logarithmic:
         settings["soft"] = True
-    return Pairing(out_activation or allowed[0], name, settings)
+    return Pairing(output, name, settings)
+
+
+def _choose(loss, out_activation, problem, losses):
+    """Return the key of LOSSES for a loss of a dict of `paired`."""
+    outputs = losses[loss]
+    output = next(iter(outputs)) if out_activation is None else out_activation
+    if output not in outputs:
+        pairs = ", ".join(
+            f"(loss={name!r}, out_activation={each!r})"
+            for name, row in losses.items()
+            for each in row
+        )
+        raise ValueError(
+            f"out_activation={out_activation!r} does not go with loss={loss!r} for "
+            f"{problem}. The pairs are {pairs}; out_activation=None takes the first "
+            "that belongs to the loss."
+        )
+    return output, outputs[output]
+
+
+def gives_scores(loss, out_activation):
+    """Return whether a classifier's outputs are scores and not probabilities.
+
+    Parameters
+    ----------
+    loss : object
+        What is not a loss gives none.
+    out_activation : str or None
+    """
+    outputs = {
+        output
+        for kind in CLASSES
+        for name, row in paired(kind).items()
+        if name == loss
+        for output in row
+    }
+    if out_activation in outputs:
+        outputs = {out_activation}
+    return outputs == {"identity"}
 
 
 def split_loss(loss):
@@ -123,36 +182,41 @@ def split_loss(loss):
     Parameters
     ----------
     loss : str or sequence
-        A key of REGRESSION, or a pair of one and its parameter.
+        One of REGRESSION_LOSSES, or a pair of one and its parameter.
 
     Returns
     -------
     name : str
     parameter : float, (n_levels,) array or None
-        The delta of 'huber', the levels of 'quantile'; None for the others.
+        The delta of 'huber', the levels of 'quantile'; None for losses without.
 
     Raises
     ------
     ValueError
         If there is no such loss, or the parameter is not valid.
     """
+    rows = {
+        name: LOSSES[next(iter(outputs.items()))]
+        for name, outputs in paired("regression").items()
+    }
+    known = [name for name, row in rows.items() if row.parameter is not None]
     if isinstance(loss, str):
-        name, parameter = loss, DEFAULT_PARAMETERS.get(loss)
-    elif len(loss) == 2 and loss[0] in DEFAULT_PARAMETERS:
+        name, parameter = loss, rows[loss].parameter
+        if parameter is None:
+            return name, None
+    elif len(loss) == 2 and isinstance(loss[0], str) and loss[0] in known:
         name, parameter = loss
     else:
-        known = list(DEFAULT_PARAMETERS)
         hint = did_you_mean(loss[0], known) if len(loss) else ""
         raise ValueError(
             f"loss={loss!r} must be a name or a pair of a name and a parameter, which "
             f"only {known} take: ('huber', 1.0), ('quantile', 0.9) or ('quantile', "
             f"[0.1, 0.5, 0.9]).{hint}"
         )
-    if name == "huber":
-        return name, _check_delta(parameter)
-    if name == "quantile":
-        return name, _check_levels(parameter)
-    return name, None
+    try:
+        return name, rows[name].check(parameter)
+    except ValueError as error:
+        raise ValueError(f"loss=({name!r}, {parameter!r}): {error}") from None
 
 
 def check_domain(values, pairing, given=None):
@@ -186,36 +250,3 @@ def check_domain(values, pairing, given=None):
             f"{first} in row {row}, column {column}. Use "
             "loss='squared_error' with out_activation=None, or transform y."
         )
-
-
-def _check_delta(delta):
-    number = isinstance(delta, Real) and not isinstance(delta, bool)
-    if not (number and np.isfinite(delta) and delta > 0):
-        raise ValueError(
-            f"loss=('huber', {delta!r}): delta must be a finite number above 0, the "
-            "size of the residuals from which on the loss is linear."
-        )
-    return float(delta)
-
-
-def _check_levels(levels):
-    try:
-        values = np.atleast_1d(np.asarray(levels, dtype=np.float64))
-    except (TypeError, ValueError):
-        values = np.empty(0)
-    valid = values.ndim == 1 and values.size and ((values > 0) & (values < 1)).all()
-    if not (valid and (np.diff(values) > 0).all()):
-        raise ValueError(
-            f"loss=('quantile', {levels!r}): the level must be a number between 0 and "
-            "1, both excluded, or a list of such in increasing order."
-        )
-    return values
-
-
-def _mismatch(loss, out_activation, problem, pairs):
-    listed = ", ".join(f"(loss={a!r}, out_activation={b!r})" for a, b in pairs)
-    return (
-        f"out_activation={out_activation!r} does not go with loss={loss!r} for "
-        f"{problem}. The pairs are {listed}; out_activation=None takes the first that "
-        "belongs to the loss."
-    )

@@ -8,23 +8,7 @@ from sklearn.utils._param_validation import InvalidParameterError, StrOptions
 
 from fastmlp._schedules import SCHEDULES, schedule_of, schedule_settings
 from fastmlp._validation import did_you_mean
-
-# What each solver does not read; one without a row reads everything. Learning rates and
-# sizes of minibatches are left out, which users share between solvers, as
-# scikit-learn's own tests do.
-UNUSED_BY_SOLVER = {
-    "lbfgs": (
-        "learning_rate",
-        "momentum",
-        "nesterovs_momentum",
-        "beta_1",
-        "beta_2",
-        "epsilon",
-        "early_stopping",
-    ),
-    "sgd": ("beta_1", "beta_2", "epsilon", "max_fun"),
-    "adam": ("momentum", "nesterovs_momentum", "max_fun"),
-}
+from fastmlp.kernels import RULES, solvers
 
 # Except power_t, which scikit-learn's users set beside any of its schedules.
 ALL_SCHEDULE_SETTINGS = {
@@ -33,6 +17,18 @@ ALL_SCHEDULE_SETTINGS = {
 
 # What only early stopping reads.
 UNUSED_WITHOUT_SCORE = ("validation_fraction", "scoring", "validation_ties")
+
+
+def unused_by_solver(solver):
+    """Return the names of the parameters that a solver does not read, a set.
+
+    Learning rates and sizes of minibatches are left out, which users share between
+    solvers, as scikit-learn's own tests do.
+    """
+    taken = {name for row in RULES.values() for name in row.parameters}
+    if solver not in solvers():
+        return taken | {"learning_rate", "early_stopping"}
+    return taken - set(RULES[solver].parameters) | {"max_fun"}
 
 
 def ignored_parameters(params, defaults, own_validation=False):
@@ -52,7 +48,7 @@ def ignored_parameters(params, defaults, own_validation=False):
     """
     solver, learning_rate = params["solver"], params["learning_rate"]
     by_solver = f"by solver={solver!r}"
-    reasons = dict.fromkeys(UNUSED_BY_SOLVER.get(solver, ()), by_solver)
+    reasons = dict.fromkeys(unused_by_solver(solver), by_solver)
     schedule = schedule_of(solver, learning_rate)
     if schedule != learning_rate:
         reasons["learning_rate"] = by_solver

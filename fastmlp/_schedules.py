@@ -15,6 +15,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from fastmlp.kernels import RULES
+
 ADAPTIVE_DIVISOR = 5.0
 ADAPTIVE_MINIMUM = 1e-6
 
@@ -39,7 +41,7 @@ class Constant:
     learning_rate_init: float
     n_epochs: int
 
-    # Whether other solvers than "sgd" leave it aside, as in scikit-learn.
+    # Whether solvers leave it aside whose rule does not follow all schedules.
     sgd_only: ClassVar[bool] = True
 
     def before_epoch(self, rate, epoch, n_steps):
@@ -265,9 +267,10 @@ def progress(epoch, n_steps, n_epochs):
 
 def schedule_of(solver, learning_rate):
     """Return the schedule that a solver follows: scikit-learn's are for "sgd" only."""
-    if solver == "sgd" or callable(learning_rate):
+    if callable(learning_rate) or not SCHEDULES[learning_rate].sgd_only:
         return learning_rate
-    return "constant" if SCHEDULES[learning_rate].sgd_only else learning_rate
+    follows = solver in RULES and RULES[solver].all_schedules
+    return learning_rate if follows else "constant"
 
 
 def schedule_settings(learning_rate):

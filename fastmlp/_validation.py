@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import operator
+from collections.abc import Set
 from numbers import Real
 
 import numpy as np
@@ -11,6 +12,35 @@ from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import _check_sample_weight
 
 from fastmlp.kernels import Regularisation, layer_activations
+
+
+class Names(Set):
+    """The names that a table has at the time when they are asked for.
+
+    For scikit-learn's `StrOptions`, which lists and compares them.
+
+    Parameters
+    ----------
+    ask : function
+        Returns them, without arguments.
+    """
+
+    _from_iterable = frozenset
+
+    def __init__(self, ask):
+        self._ask = ask
+
+    def __contains__(self, name):
+        """Return whether there is such a name."""
+        return name in self._ask()
+
+    def __iter__(self):
+        """Return an iterator over the names, in the table's order."""
+        return iter(self._ask())
+
+    def __len__(self):
+        """Return the number of names."""
+        return len(self._ask())
 
 
 def did_you_mean(name, known):

@@ -9,8 +9,9 @@ import scipy.sparse as sp
 from sklearn.base import is_regressor
 from sklearn.exceptions import ConvergenceWarning
 
+from fastmlp._pairings import paired
 from fastmlp.classifier import MLPClassifier
-from fastmlp.kernels import ACTIVATIONS, cache_folder
+from fastmlp.kernels import ACTIVATIONS, cache_folder, solvers
 from fastmlp.regressor import MLPRegressor
 
 _TYPES = ("float32", "float64")
@@ -84,14 +85,12 @@ def _storage_jobs():
 def _table_jobs():
     """Jobs for the rows of the tables, in both types."""
     X = np.random.default_rng(0).uniform(size=(_MANY, 4))
-    solvers = _names(MLPClassifier, "solver")
-    losses = _names(MLPRegressor, "loss")
     for dtype in _TYPES:
         rows = X.astype(dtype)
         for activation in ACTIVATIONS:
             job = _fit(MLPRegressor, rows, activation=activation)
             yield f"{activation}, {dtype}", job
-        for solver in solvers:
+        for solver in ("lbfgs", *solvers()):
             yield f"{solver}, {dtype}", _fit(MLPClassifier, rows, 2, solver=solver)
         for momentum in (0.0, 0.5):
             job = _fit(
@@ -99,16 +98,12 @@ def _table_jobs():
                 nesterovs_momentum=False,
             )  # fmt: skip
             yield f"sgd with momentum {momentum}, {dtype}", job
-        for loss in losses:
+        for loss in paired("regression"):
             yield f"{loss}, {dtype}", _fit(MLPRegressor, rows, loss=loss)
-        for loss, n in itertools.product(_names(MLPClassifier, "loss"), (2, 3)):
-            job = _fit(MLPClassifier, rows, n, loss=loss)
-            yield f"{loss} of {n} classes, {dtype}", job
-
-
-def _names(estimator, parameter):
-    """Return the names that a parameter may have."""
-    return sorted(estimator._parameter_constraints[parameter][0].options)
+        for kind, n in (("binary", 2), ("multiclass", 3)):
+            for loss in paired(kind):
+                job = _fit(MLPClassifier, rows, n, loss=loss)
+                yield f"{loss} of {n} classes, {dtype}", job
 
 
 def _fit(estimator, X, n_classes=3, **parameters):

@@ -17,7 +17,11 @@ from sklearn.utils.multiclass import (
 )
 
 from fastmlp._base import BaseMLP, Target, unchanged_on_error
-from fastmlp._pairings import CLASSIFICATION, pair_classification
+from fastmlp._pairings import (
+    CLASSIFICATION_LOSSES,
+    gives_scores,
+    pair_classification,
+)
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -339,7 +343,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseMLP._parameter_constraints,
-        "loss": [StrOptions(set(CLASSIFICATION))],
+        "loss": [StrOptions(CLASSIFICATION_LOSSES)],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
@@ -449,36 +453,38 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             class with the largest score, or the labels with a score above 0.
         """
         outputs = self._outputs(X)
-        threshold = 0.0 if self._is_hinge() else 0.5
+        threshold = 0.0 if self._has_scores() else 0.5
         if self._label_binarizer.y_type_.startswith("multilabel"):
             return self._label_binarizer.inverse_transform(outputs, threshold)
         return self.classes_[self._chosen(outputs, threshold)]
 
-    def _is_hinge(self):
-        """Whether outputs are scores of the hinge loss: as fitted, or as they will be.
+    def _has_scores(self):
+        """Whether outputs are no probabilities: as fitted, or as they will be.
 
         `loss` may have been changed since the fit.
         """
         fitted = getattr(self, "out_activation_", None)
-        return self.loss == "hinge" if fitted is None else fitted == "identity"
+        if fitted is None:
+            return gives_scores(self.loss, self.out_activation)
+        return fitted == "identity"
 
     def _check_probabilities(self):
-        if self._is_hinge():
+        if self._has_scores():
             raise AttributeError(
-                "loss='hinge' gives no probabilities: use decision_function, or "
+                f"{_scored()} gives no probabilities: use decision_function, or "
                 "loss='log_loss'."
             )
         return True
 
-    def _check_hinge(self):
-        if not self._is_hinge():
+    def _check_scores(self):
+        if not self._has_scores():
             raise AttributeError(
-                f"decision_function is available with loss='hinge', not loss="
+                f"decision_function is available with {_scored()}, not loss="
                 f"{self.loss!r}: use predict_proba."
             )
         return True
 
-    @available_if(lambda estimator: estimator._check_hinge())
+    @available_if(lambda estimator: estimator._check_scores())
     def decision_function(self, X):
         """Return the raw scores of the hinge loss.
 
@@ -561,7 +567,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return (outputs[:, 0] > threshold).astype(int)
 
     def _score_outputs(self, outputs, values, sample_weight):
-        chosen = self._chosen(outputs, 0.0 if self.loss == "hinge" else 0.5)
+        scored = self._own_pairing().out_activation == "identity"
+        chosen = self._chosen(outputs, 0.0 if scored else 0.5)
         if chosen.ndim == 1:
             correct = chosen == values[:, 0]
         else:
@@ -651,23 +658,35 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                     "found in the data"
                 )
             y = y.toarray() if sp.issparse(y) else y
-            return self._target(y != 0, len(classes), "multilabel")
+            return self._target(y != 0, len(classes))
         if kind.startswith("multilabel"):
             on = y[:, np.newaxis] == classes
-            return self._target(on, len(classes), "multilabel")
+            return self._target(on, len(classes))
         indices = np.searchsorted(classes, y)[:, np.newaxis]
         if kind == "multiclass":
-            return self._target(indices, len(classes), "multiclass")
-        return self._target(indices, 1, "binary")
+            return self._target(indices, len(classes))
+        return self._target(indices, 1)
 
-    def _target(self, values, n_outputs, kind):
-        pairing = pair_classification(
+    def _target(self, values, n_outputs):
+        return Target(values, n_outputs, self._own_pairing())
+
+    def _own_pairing(self):
+        """Return the `Pairing` that the parameters mean for the kind of labels."""
+        kind = self._label_binarizer.y_type_
+        if kind != "multiclass":
+            kind = "multilabel" if kind.startswith("multilabel") else "binary"
+        return pair_classification(
             self.loss, self.out_activation, self.label_smoothing, kind
         )
-        return Target(values, n_outputs, pairing)
 
     def __sklearn_tags__(self):
         """Return scikit-learn's tags: multilabel y is accepted."""
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _scored():
+    """Name the losses that give scores, for errors."""
+    names = [repr(loss) for loss in CLASSIFICATION_LOSSES if gives_scores(loss, None)]
+    return f"loss={' or '.join(names)}"

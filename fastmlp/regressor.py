@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from fastmlp._base import BaseMLP, Target, unchanged_on_error
-from fastmlp._pairings import REGRESSION, check_domain, pair_regression
+from fastmlp._pairings import REGRESSION_LOSSES, check_domain, pair_regression
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -334,7 +334,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseMLP._parameter_constraints,
-        "loss": [StrOptions(set(REGRESSION)), tuple, list],
+        "loss": [StrOptions(REGRESSION_LOSSES), tuple, list],
     }
 
     def __init__(

@@ -309,10 +309,12 @@ def backward(
     return coef_grads, intercept_grads, slope_grads
 
 
-def sgd_step(p, gradient, velocity, learning_rate, momentum=0.0, nesterov=False):
+def sgd_step(
+    p, gradient, velocity, learning_rate, momentum=0.0, nesterovs_momentum=False
+):
     """Return (parameters, velocity) after one step of SGD, with momentum or not."""
     velocity = momentum * velocity - learning_rate * gradient
-    if nesterov:
+    if nesterovs_momentum:
         return p + momentum * velocity - learning_rate * gradient, velocity
     return p + velocity, velocity
 

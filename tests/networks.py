@@ -29,11 +29,11 @@ TRAINING_RULES = [rule for rule in RULES if rule != "gradient"]
 # Epsilon is large: with a tiny one, the step for a gradient that is all rounding error
 # is as large as any other, and no two programs agree on it.
 _ADAM = {"learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.99, "epsilon": 1e-3}
-_SGD = {"learning_rate": 0.02, "momentum": 0.0, "nesterov": False}
+_SGD = {"learning_rate": 0.02, "momentum": 0.0, "nesterovs_momentum": False}
 _SETTINGS = {
     "sgd": ("sgd", _SGD),
     "momentum": ("sgd", _SGD | {"momentum": 0.9}),
-    "nesterov": ("sgd", _SGD | {"momentum": 0.9, "nesterov": True}),
+    "nesterov": ("sgd", _SGD | {"momentum": 0.9, "nesterovs_momentum": True}),
     "adam": ("adam", _ADAM),
     "adamw": ("adamw", _ADAM | {"weight_decay": 0.3}),
     "rmsprop": ("rmsprop", {k: v for k, v in _ADAM.items() if k != "beta_1"}),

@@ -312,4 +312,4 @@ def test_only_kernels_of_the_package_are_kept_on_disk(softsign):
     """Another program's function of the same name would be taken for it."""
     assert _jit.own_name(_softsign, "forward", softsign) is None
     name = _jit.own_name(_math.exp, "forward", "exp", np.float32)
-    assert name == "forward-exp-float32"
+    assert name == "exp-forward-exp-float32"

@@ -20,6 +20,7 @@ ORDER = (
     "_holdout",
     "_parameters",
     "_features",
+    "_fitted",
     "_base",
 )
 ESTIMATORS = ("classifier", "regressor")

@@ -239,13 +239,15 @@ def test_prediction_and_gradient_drop_nothing(dtype):
     results = []
     random = Regularisation(dropout=(0.1, 0.2, 0.3), input_noise=0.1, seed=SEED)
     for settings in (Regularisation(), random):
-        with Engine(
-            **network, dtype=dtype, batch_size=16, optimizer=make_optimizer("sgd"),
-            regularisation=settings,
-        ) as engine:  # fmt: skip
+        kept = network | {"dtype": dtype, "batch_size": 16, "regularisation": settings}
+        with (
+            Engine(**kept, optimizer=make_optimizer("sgd")) as engine,
+            Engine(**kept) as whole,
+        ):
             engine.load(parameters)
+            whole.load(parameters)
             gradient = np.empty_like(parameters)
-            value = engine.loss_gradient(Data(X, y), 0.1, gradient)
+            value = whole.loss_gradient(Data(X, y), 0.1, gradient)
             results.append((engine.predict(X).tobytes(), value, gradient.tobytes()))
             engine.train_epoch(Data(X, y), np.arange(30), 0.1)
             engine.load(parameters)

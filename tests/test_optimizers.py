@@ -1,22 +1,28 @@
 """Every row of the table of update rules, against the formulas in NumPy."""
 
 import os
+import pickle
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
+from fastmlp import MLPClassifier
 from fastmlp.kernels import Optimizer
+from fastmlp.kernels._jit import jit
 from fastmlp.kernels._optimizers import (
     DECAY,
     N_SETTINGS,
     N_STEP,
     RULES,
+    Rule,
     update_loop,
 )
 from fastmlp.kernels._simd import lanes
 from tests import naive
+from tests.estimators import make, parameters
 from tests.networks import DTYPES, TRAINING_RULES, make_optimizer
 
 SCALE, ALPHA = 0.25, 0.5
@@ -97,9 +103,9 @@ def test_a_parameter_without_gradient_is_left_alone(rule, dtype):
     "settings, rule",
     [
         ({"name": "sgd", "momentum": 0}, "sgd"),
-        ({"name": "sgd", "momentum": 0, "nesterov": True}, "sgd"),
+        ({"name": "sgd", "momentum": 0, "nesterovs_momentum": True}, "sgd"),
         ({"name": "sgd", "momentum": 0.9}, "momentum"),
-        ({"name": "sgd", "momentum": 0.9, "nesterov": True}, "nesterov"),
+        ({"name": "sgd", "momentum": 0.9, "nesterovs_momentum": True}, "nesterov"),
         ({"name": "adam"}, "adam"),
         ({"name": "adamw"}, "adamw"),
         ({"name": "rmsprop"}, "rmsprop"),
@@ -174,6 +180,163 @@ def test_nadams_factors_go_on_from_step_t():
         np.testing.assert_allclose(rest, whole[optimizer.t :], rtol=1e-14)
     optimizer = Optimizer("nadam", learning_rate=0.5, beta_1=0.0)
     np.testing.assert_array_equal(optimizer.steps(3)[:, [0, 2]], [[0, 0.5]] * 3)
+
+
+# -- one row of the table --------------------------------------------------------------
+
+
+@jit
+def _signum(w, g, m, v, step, scale, alpha, settings):
+    """Take steps of one size along the sign of the momentum (Bernstein et al. 2018)."""
+    rate, momentum = step[0], settings[0]
+    zero, one = type(rate)(0), type(rate)(1)
+    for i in range(w.size):
+        gradient = (g[i] + alpha * w[i]) * scale
+        m[i] = momentum * m[i] + gradient
+        sign = one if m[i] > zero else (-one if m[i] < zero else zero)
+        w[i] -= rate * sign
+
+
+SIGNUM = Rule(_signum, 1, parameters=("momentum",))
+DATA = np.random.default_rng(0).standard_normal((60, 4))
+LABELS = (DATA[:, 0] - DATA[:, 1] / 2 > 0).astype(int)
+
+
+@pytest.fixture
+def signum(monkeypatch):
+    monkeypatch.setitem(RULES, "signum", SIGNUM)
+    return "signum"
+
+
+def _model(solver, **settings):
+    """Return a classifier that takes one step per epoch."""
+    settings = {"activation": "tanh", "batch_size": "full", "alpha": 0.1} | settings
+    return make(MLPClassifier, solver=solver, **settings)
+
+
+def _gradient(model):
+    """Return the parameters and the gradient of the log-loss with penalty."""
+    coefs = [W.astype(np.float64) for W in model.coefs_]
+    intercepts = [b.astype(np.float64) for b in model.intercepts_]
+    layers = naive.forward(DATA, coefs, intercepts, "tanh", "logistic")
+    delta, ones = layers[-1] - LABELS[:, None], np.ones(60)
+    gradients = naive.backward(layers, delta, coefs, intercepts, 0.1, "tanh", ones)
+    flat = [np.hstack([a.ravel() for a in arrays]) for arrays in (coefs, intercepts)]
+    return np.hstack(flat), naive.pack(*gradients)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_an_optimizer_is_one_row_of_the_table(signum, n_threads, dtype):
+    model = _model(signum, dtype=dtype, n_threads=n_threads, momentum=0.5)
+    still = clone(model).set_params(learning_rate_init=1e-300, max_iter=1)
+    w, gradient = _gradient(still.fit(DATA, LABELS))
+    # No sign is a matter of rounding.
+    assert abs(gradient).min() > 1e-5
+    stepped = clone(model).set_params(learning_rate_init=0.1, max_iter=1)
+    stepped.fit(DATA, LABELS)
+    atol = 20 * np.finfo(dtype).eps
+    ref = w - 0.1 * np.sign(gradient)
+    np.testing.assert_allclose(parameters(stepped), ref, rtol=0, atol=atol)
+    # The second step goes by the momentum and is another than that without.
+    moment = 0.5 * gradient + _gradient(stepped)[1]
+    stepped.partial_fit(DATA, LABELS)
+    ref = ref - 0.1 * np.sign(moment)
+    np.testing.assert_allclose(parameters(stepped), ref, rtol=0, atol=2 * atol)
+    assert parameters(stepped).dtype == dtype
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_optimizer_of_one_row_trains(signum, dtype):
+    settings = {"learning_rate_init": 0.01, "max_iter": 100, "n_iter_no_change": 100}
+    one, two = (
+        _model(signum, dtype=dtype, n_threads=n, batch_size=20, **settings)
+        for n in (1, 2)
+    )
+    one.fit(DATA, LABELS)
+    assert one.score(DATA, LABELS) > 0.9
+    assert one.loss_ < 0.7 * one.loss_curve_[0]
+    assert parameters(two.fit(DATA, LABELS)).tobytes() == parameters(one).tobytes()
+    again = pickle.loads(pickle.dumps(one)).partial_fit(DATA, LABELS)
+    assert parameters(one.partial_fit(DATA, LABELS)).tobytes() == (
+        parameters(again).tobytes()
+    )
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(
+    "restraint", [{"l1": 0.1, "weight_decay": 0.1}, {"clip_norm": 0.1, "max_norm": 0.5}]
+)
+def test_an_optimizer_of_one_row_is_restrained(signum, restraint):
+    """By loops that are compiled around its update."""
+    kept = {"learning_rate_init": 0.1, "momentum": 0.0, "max_iter": 1}
+    still = _model(signum, learning_rate_init=1e-300, max_iter=1).fit(DATA, LABELS)
+    comp = _model(signum, **kept, **restraint).fit(DATA, LABELS)
+    w, gradient = _gradient(still)
+    n_weights = sum(W.size for W in still.coefs_)
+    if "l1" in restraint:
+        gradient[:n_weights] += 0.1 / 60 * np.sign(w[:n_weights])
+        w[:n_weights] *= 1 - 0.1 * 0.1
+    # What is clipped has the same sign.
+    ref = w - 0.1 * np.sign(gradient)
+    if "max_norm" in restraint:
+        hidden, output = ref[:20].reshape(4, 5), ref[20:25].reshape(5, 1)
+        for W in (hidden, output):
+            W *= np.minimum(1, 0.5 / np.linalg.norm(W, axis=0))
+    np.testing.assert_allclose(parameters(comp), ref, rtol=0, atol=1e-14)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_what_an_optimizer_of_one_row_reads(signum, monkeypatch):
+    with pytest.raises(ValueError, match=r"Got 'signun'.* Did you mean 'signum'\?"):
+        _model("signun").fit(DATA, LABELS)
+    _model(signum, momentum=0.5).fit(DATA, LABELS)
+    for name, value in (
+        ("beta_2", 0.5),
+        ("nesterovs_momentum", False),
+        ("max_fun", 5),
+        ("learning_rate", "adaptive"),
+    ):
+        model = _model(signum, **{name: value})
+        with pytest.warns(UserWarning, match=f"{name}=.* not used by solver='signum'"):
+            model.fit(DATA, LABELS)
+    monkeypatch.setitem(RULES, signum, SIGNUM._replace(all_schedules=True))
+    settings = {"learning_rate": "invscaling", "max_iter": 2}
+    model = _model(signum, **settings).fit(DATA, LABELS)
+    np.testing.assert_allclose(model.lr_curve_, [1e-3, 1e-3 / 61**0.5])
+    monkeypatch.delitem(RULES, signum)
+    assert not hasattr(model, "partial_fit")
+    with pytest.raises(ValueError, match="The 'solver' parameter of MLPClassifier mus"):
+        model.fit(DATA, LABELS)
+
+
+def test_settings_are_what_the_row_names(monkeypatch):
+    named = ("epsilon", "momentum", "beta_1")
+    monkeypatch.setitem(RULES, "toy", Rule(_signum, 1, parameters=named))
+    optimizer = Optimizer(
+        "toy", learning_rate=1.0, epsilon=1e-3, momentum=0.5, beta_1=0.75
+    )
+    settings = optimizer.settings(np.float64)
+    np.testing.assert_array_equal(settings, [1e-3, 0.5, 0.75, 0.25, 0, 0])
+    named = ("momentum", "beta_1", "beta_2", "epsilon")
+    monkeypatch.setitem(RULES, "toy", Rule(_signum, 1, parameters=named))
+    with pytest.raises(ValueError, match=r"6.*5"):
+        optimizer.settings(np.float64)
+
+
+def test_a_row_in_the_place_of_another_is_compiled_anew(monkeypatch):
+    """Also where the machine code of both is kept on disk."""
+    for name in ("sgd", "adam"):
+        monkeypatch.setitem(RULES, "toy", RULES[name])
+        assert update_loop("toy", np.float64) is update_loop("toy", np.float64)
+        w, g, m, v = (np.full(3, value) for value in (1.0, 0.5, 0.0, 0.0))
+        places = [a.ctypes.data for a in (w, g, m, v)]
+        optimizer = Optimizer(name, learning_rate=0.1)
+        settings, [step] = optimizer.settings(np.float64), optimizer.steps(1)
+        _update("toy", np.float64, places, 3, step, 1, 0, settings)
+        np.testing.assert_allclose(w, {"sgd": 0.95, "adam": 0.9}[name], rtol=1e-6)
 
 
 _SCRIPT = """

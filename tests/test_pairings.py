@@ -13,10 +13,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fastmlp import MLPClassifier, MLPRegressor, inspection
-from fastmlp._pairings import CLASSIFICATION, REGRESSION
-from fastmlp.kernels import LOSSES, Data, Engine, Optimizer
+from fastmlp._pairings import CLASSIFICATION_LOSSES, paired
+from fastmlp.kernels import LOSSES, _math
 from fastmlp.kernels._jit import jit
-from fastmlp.kernels._losses import Loss
+from fastmlp.kernels._losses import FIXED_SETTINGS, Loss
+from tests import naive
 from tests.estimators import make, parameters
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -44,7 +45,7 @@ REGRESSIONS = [
     {"loss": "squared_error", "out_activation": "logistic"},
 ]
 CLASSIFICATIONS = [
-    *({"loss": loss} for loss in CLASSIFICATION),
+    *({"loss": loss} for loss in CLASSIFICATION_LOSSES),
     {"label_smoothing": 0.1},
 ]
 QUANTILES = {"loss": ("quantile", LEVELS)}
@@ -57,7 +58,10 @@ by_kind = pytest.mark.parametrize("kind", CLASSES)
 def _targets(setting, y):
     """Return y, squeezed into [0, 1] where outputs are logistic, otherwise above 0."""
     y = y - y.min()
-    if "logistic" in (setting.get("out_activation"), *REGRESSION[_name(setting)]):
+    if "logistic" in (
+        setting.get("out_activation"),
+        *paired("regression")[_name(setting)],
+    ):
         unit = setting["loss"] == "log_loss" or "out_activation" in setting
         return y / np.ptp(y) if unit else y + 0.1
     return y + 0.1
@@ -131,7 +135,7 @@ def test_classifier_trains(early_stopping, solver, setting, kind):
     )  # fmt: skip
     model.fit(X, y, sample_weight=np.linspace(0.5, 1.5, 60))
     assert model.score(X, y) > (0.6 if kind == "multilabel" else 0.8)
-    assert model.out_activation_ == CLASSIFICATION[_name(setting)][kind]
+    assert [model.out_activation_] == list(paired(kind)[_name(setting)])
     if solver != "lbfgs":
         assert model.loss_curve_[-1] < model.loss_curve_[0]
     if early_stopping and solver != "lbfgs":
@@ -465,24 +469,201 @@ def test_several_levels_of_several_columns_are_refused():
 
 @jit
 def _fourth_power(z, y, w, loss_out, scratch, n_outputs, settings):
+    """Sum over outputs of c e^4, c being the loss's parameter."""
+    real = z.dtype.type
     for i in range(w.size):
-        error = z[i] - y[i]
-        loss_out[i] = error * error * error * error * w[i]
-        z[i] = z.dtype.type(4) * error * error * error * w[i]
+        loss = real(0)
+        for k in range(n_outputs):
+            at = i * n_outputs + k
+            error = z[at] - y[at]
+            cubed = real(settings[FIXED_SETTINGS + k]) * error * error * error
+            loss += cubed * error
+            z[at] = real(4) * cubed * w[i]
+        loss_out[i] = loss * w[i]
 
 
-def test_a_loss_is_one_row_of_the_table(monkeypatch):
-    monkeypatch.setitem(LOSSES, ("identity", "fourth_power"), Loss(_fourth_power))
-    y = SLOPE[:, None]
-    optimizer = Optimizer("sgd", learning_rate=0.01)
-    units = (4, 1)
-    with Engine(
-        units, "relu", "identity", "fourth_power", np.float64, batch_size=60,
-        optimizer=optimizer,
-    ) as engine:  # fmt: skip
-        engine.load(np.zeros(5))
-        losses = [
-            engine.train_epoch(Data(X, y), np.arange(60), 0.0) for _ in range(300)
-        ]
-    assert_allclose(losses[0], (SLOPE**4).mean())
-    assert losses[-1] < 1e-3 * losses[0]
+@jit
+def _exponential(z, y, w, loss_out, scratch, n_outputs, settings):
+    """Sum over outputs of exp(-t z), t = 2 y - 1 (Freund and Schapire 1997)."""
+    real = z.dtype.type
+    for i in range(w.size):
+        loss = real(0)
+        for k in range(i * n_outputs, (i + 1) * n_outputs):
+            sign = real(2) * y[k] - real(1)
+            term = _math.exp(-sign * z[k])
+            loss += term
+            z[k] = -sign * term * w[i]
+        loss_out[i] = loss * w[i]
+
+
+@jit
+def _twice_log_loss(z, y, w, loss_out, scratch, n_outputs, settings):
+    """Sum over outputs of 2 (log(1 + e^z) - y z)."""
+    real = z.dtype.type
+    for i in range(w.size):
+        loss = real(0)
+        for k in range(i * n_outputs, (i + 1) * n_outputs):
+            loss += real(2) * (_math.softplus(z[k]) - y[k] * z[k])
+            z[k] = real(2) * (_math.sigmoid(z[k]) - y[k]) * w[i]
+        loss_out[i] = loss * w[i]
+
+
+# Each with its row, and its loss and derivative as `naive.LOSSES` has them.
+TOYS = {
+    ("identity", "fourth_power"): (
+        Loss(_fourth_power, parameter=0.25),
+        lambda y, z, c: (c * (z - y) ** 4).sum(axis=1),
+        lambda y, z, c: 4 * c * (z - y) ** 3,
+    ),
+    ("identity", "exponential"): (
+        Loss(_exponential, "binary"),
+        lambda y, z, _: np.exp((1 - 2 * y) * z).sum(axis=1),
+        lambda y, z, _: (1 - 2 * y) * np.exp((1 - 2 * y) * z),
+    ),
+    ("logistic", "twice_log_loss"): (
+        Loss(_twice_log_loss, "share"),
+        lambda y, a, _: -2 * (y * np.log(a) + (1 - y) * np.log(1 - a)).sum(axis=1),
+        lambda y, a, _: 2 * (a - y),
+    ),
+}
+SHARES = 1 / (1 + np.exp(-X[:, :2]))
+TOY_MODELS = [
+    (MLPRegressor, "fourth_power", 0.25, SLOPE),
+    (MLPRegressor, ("fourth_power", 0.5), 0.5, X[:, :2]),
+    (MLPRegressor, "twice_log_loss", 0.0, SHARES),
+    (MLPClassifier, "exponential", 0.0, (SLOPE > 0).astype(int)),
+    (MLPClassifier, "exponential", 0.0, CLASSES["multilabel"]),
+    (MLPClassifier, "twice_log_loss", 0.0, (SLOPE > 0).astype(int)),
+    (MLPClassifier, "twice_log_loss", 0.0, CLASSES["multilabel"]),
+]
+by_toy = pytest.mark.parametrize("Estimator, loss, parameter, y", TOY_MODELS)
+
+
+@pytest.fixture
+def toys(monkeypatch):
+    """Add the toy losses to the table, and nothing anywhere else."""
+    for key, (row, value, derivative) in TOYS.items():
+        monkeypatch.setitem(LOSSES, key, row)
+        monkeypatch.setitem(naive.LOSSES, key, (value, derivative))
+
+
+def _one_step(start, y, key, parameter, rate):
+    """Return the loss before one step of plain descent, and parameters after it."""
+    coefs, intercepts = (
+        [a.astype(np.float64) for a in arrays]
+        for arrays in (start.coefs_, start.intercepts_)
+    )
+    layers = naive.forward(X, coefs, intercepts, "tanh", key[0])
+    y = y.reshape(len(y), -1).astype(np.float64)
+    settings = {"parameter": parameter}
+    losses, deltas = naive.losses_and_deltas(y, layers[-1], *key[::-1], settings)
+    ones = np.ones(len(y))
+    gradients = naive.backward(layers, deltas, coefs, intercepts, 0.1, "tanh", ones)
+    stepped = [a - rate * g for a, g in zip(coefs, gradients[0], strict=True)]
+    stepped += [a - rate * g for a, g in zip(intercepts, gradients[1], strict=True)]
+    after = np.hstack([a.ravel() for a in stepped])
+    return naive.loss(losses, coefs, 0.1, ones), after
+
+
+@by_toy
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_a_loss_is_one_row_of_the_table(
+    toys, n_threads, dtype, Estimator, loss, parameter, y
+):
+    (key,) = (key for key in TOYS if key[1] in (loss, loss[0]))
+    settings = {
+        "loss": loss, "dtype": dtype, "n_threads": n_threads, "activation": "tanh",
+        "solver": "sgd", "momentum": 0.0, "alpha": 0.1, "batch_size": 60,
+    }  # fmt: skip
+    start = make(Estimator, **settings, max_iter=1, learning_rate_init=1e-300)
+    start.fit(X, y)
+    comp = make(Estimator, **settings, max_iter=1, learning_rate_init=0.1).fit(X, y)
+    ref_loss, ref = _one_step(start, y, key, parameter, 0.1)
+    eps = np.finfo(dtype).eps
+    assert_allclose(comp.loss_, ref_loss, rtol=20 * eps)
+    assert_allclose(parameters(comp), ref, rtol=0, atol=20 * eps)
+    assert parameters(comp).dtype == dtype
+
+
+@by_toy
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_loss_of_one_row_is_an_estimators(
+    toys, solver, Estimator, loss, parameter, y
+):
+    model = make(
+        Estimator, loss=loss, solver=solver, max_iter=200, activation="tanh",
+        learning_rate_init=0.02, n_iter_no_change=200, alpha=1e-3,
+    ).fit(X, y)  # fmt: skip
+    assert model.score(X, y) > (0.8 if y.ndim == 1 else 0.5)
+    assert model.predict(X).shape == y.shape
+    check = inspection.check_gradient(model, X, y)
+    assert check.max_relative_error < 1e-5
+    assert abs(check.analytic).max() > 0
+    again = pickle.loads(pickle.dumps(clone(model).fit(X, y)))
+    assert_array_equal(again.predict(X), model.predict(X))
+    if Estimator is MLPClassifier:
+        scores = loss == "exponential"
+        assert hasattr(model, "decision_function") == scores
+        assert hasattr(model, "predict_proba") != scores
+        assert hasattr(clone(model), "decision_function") == scores
+        outputs = model.decision_function(X) if scores else model.predict_proba(X)
+        if scores or y.ndim == 2:
+            assert_array_equal(outputs > (0 if scores else 0.5), model.predict(X))
+
+
+def test_scores_of_a_loss_of_one_row_decide_by_their_sign(toys):
+    """Also what early stopping looks at."""
+    y = (SLOPE > 0).astype(int)
+    model = make(
+        MLPClassifier, loss="exponential", early_stopping=True, max_iter=1,
+        learning_rate_init=0.1, validation_fraction=0.5,
+    ).fit(X, y)  # fmt: skip
+    outputs, values = model._outputs(X), y[:, None]
+    assert 0 < model._score_outputs(outputs, values, None) < 1
+    assert model._score_outputs(outputs, values, None) == model.score(X, y)
+    between = np.where(y, 0.2, -0.2)[:, None]
+    assert model._score_outputs(between, values, None) == 1
+
+
+def test_what_a_loss_of_one_row_is_not_for(toys):
+    y = CLASSES["multiclass"]
+    with pytest.raises(ValueError, match="'exponential' is not for multiclass y: choo"):
+        make(MLPClassifier, loss="exponential").fit(X, y)
+    y = CLASSES["binary"]
+    with pytest.raises(ValueError, match=r"Got 'exponentia'.* mean 'exponential'\?"):
+        make(MLPClassifier, loss="exponentia").fit(X, y)
+    with pytest.raises(ValueError, match=r"smoothing=0\.1 needs loss='log_loss', got"):
+        make(MLPClassifier, loss="exponential", label_smoothing=0.1).fit(X, y)
+    with pytest.raises(ValueError, match="the parameter must be a finite number"):
+        make(MLPRegressor, loss=("fourth_power", np.inf)).fit(X, SLOPE)
+    with pytest.raises(ValueError, match=r"'quantile', 'fourth_power'\] take"):
+        make(MLPRegressor, loss=("poisson", 1.0)).fit(X, SLOPE)
+    with pytest.raises(ValueError, match=r"outside \[0, 1\]: loss='twice_log_loss'"):
+        make(MLPRegressor, loss="twice_log_loss").fit(X, SLOPE)
+    for Estimator, loss in ((MLPRegressor, "exponential"), (MLPClassifier, "fourth_p")):
+        with pytest.raises(ValueError, match=f"parameter of {Estimator.__name__} must"):
+            make(Estimator, loss=loss).fit(X, y == "yes")
+
+
+def test_a_loss_is_gone_with_its_row(monkeypatch):
+    key = "identity", "fourth_power"
+    with monkeypatch.context() as patch:
+        patch.setitem(LOSSES, key, TOYS[key][0])
+        model = make(MLPRegressor, loss="fourth_power").fit(X, SLOPE)
+    with pytest.raises(ValueError, match=r"The 'loss' parameter of MLPRegressor must"):
+        model.fit(X, SLOPE)
+    assert model.predict(X).shape == (60,)
+
+
+def test_a_row_in_the_place_of_another_is_compiled_anew(monkeypatch):
+    key = "identity", "changing"
+    losses = []
+    for name in ("absolute_error", "huber"):
+        row = LOSSES["identity", name]
+        monkeypatch.setitem(LOSSES, key, row)
+        comp = make(MLPRegressor, loss="changing").fit(X, SLOPE)
+        ref = make(MLPRegressor, loss=name).fit(X, SLOPE)
+        assert comp.loss_ == ref.loss_
+        losses.append(comp.loss_)
+    assert losses[0] != losses[1]

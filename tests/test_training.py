@@ -273,7 +273,7 @@ def test_messages(capsys):
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 def test_optimizer_state_round_trip(solver):
     settings = {
-        "sgd": {"momentum": 0.9, "nesterov": True},
+        "sgd": {"momentum": 0.9, "nesterovs_momentum": True},
         "adam": {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8},
     }[solver]
     state = OptimizerState(solver, settings, 0.25, "adaptive", 0.5, 9, {}, t=7, epoch=3)

@@ -14,7 +14,7 @@ from ._activations import ACTIVATIONS, layer_activations, layer_traits
 from ._jit import cache_folder
 from ._layout import OVERREAD, count_parameters, split_flat
 from ._losses import LOSSES
-from ._optimizers import Optimizer
+from ._optimizers import RULES, Optimizer, solvers
 from ._regularisation import Regularisation
 from ._rows import Data
 from .engine import Engine
@@ -24,6 +24,7 @@ __all__ = [
     "ACTIVATIONS",
     "LOSSES",
     "OVERREAD",
+    "RULES",
     "Data",
     "Engine",
     "Optimizer",
@@ -33,5 +34,6 @@ __all__ = [
     "layer_activations",
     "layer_traits",
     "predict_outputs",
+    "solvers",
     "split_flat",
 ]

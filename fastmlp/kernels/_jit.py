@@ -1,5 +1,6 @@
 """The one place where Numba's options and its cache are set, each with its reason."""
 
+import functools
 import hashlib
 import os
 import platform
@@ -85,10 +86,36 @@ def callback(function, signature, name):
 
 
 def own_name(function, *parts):
-    """Return a name for `callback`, or None where `function` is not of this package."""
-    if Path(function.py_func.__code__.co_filename).parent != Path(__file__).parent:
+    """Return a name for `callback`, or None where `function` is not of this package.
+
+    It begins with the function's: the same key of a table may mean another one day.
+    """
+    source = function.py_func
+    if Path(source.__code__.co_filename).parent != Path(__file__).parent:
         return None
-    return "-".join(getattr(part, "__name__", part) for part in parts)
+    return "-".join(getattr(part, "__name__", part) for part in (source, *parts))
+
+
+def kept_by_row(table):
+    """Compile once for each row of a table and dtype, and anew for a row in its place.
+
+    A decorator of ``build(*key, dtype)``. What has been compiled stays: engines hold
+    addresses.
+    """
+
+    def decorate(build):
+        @functools.cache
+        def built(row, *arguments):
+            return build(*arguments)
+
+        @functools.wraps(build)
+        def find(*arguments):
+            key = arguments[:-1]
+            return built(table[key if len(key) > 1 else key[0]], *arguments)
+
+        return find
+
+    return decorate
 
 
 def _fingerprint():

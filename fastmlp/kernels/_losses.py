@@ -21,16 +21,25 @@ derivative NaN.
 A log-loss is taken in float64 of probabilities in the dtype of z, as scikit-learn's is:
 where all rows cost the same, as on a plateau, float32 would leave a line search nothing
 to go by.
+
+A loss joins by such a function and its row of LOSSES, from which the estimators take
+the names that they know and what y they are for::
+
+    LOSSES["identity", "fourth_power"] = Loss(_fourth_power)
+
+is ``MLPRegressor(loss="fourth_power")``, with `targets` "label" or "binary" a loss of
+`MLPClassifier`; see `Loss`. In the tests it needs a formula in LOSSES of `naive.py`.
 """
 
-from functools import cache
+import math
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 from numba import carray, types
 
 from . import _math
-from ._jit import callback, jit, own_name
+from ._jit import callback, jit, kept_by_row, own_name
 from ._layout import round_up
 from ._llvm import pointer
 from ._simd import lanes, normalize_rows, shift_rows
@@ -38,15 +47,67 @@ from ._simd import lanes, normalize_rows, shift_rows
 FIXED_SETTINGS = 3
 
 
+def _is_number(value):
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    return real and math.isfinite(value)
+
+
+def _number(value):
+    if not _is_number(value):
+        raise ValueError("the parameter must be a finite number.")
+    return float(value)
+
+
+def _delta(value):
+    if not (_is_number(value) and value > 0):
+        raise ValueError(
+            "delta must be a finite number above 0, the size of the residuals from "
+            "which on the loss is linear."
+        )
+    return float(value)
+
+
+def _levels(value):
+    try:
+        levels = np.atleast_1d(np.asarray(value, dtype=np.float64))
+    except (TypeError, ValueError):
+        levels = np.empty(0)
+    valid = levels.ndim == 1 and levels.size and ((levels > 0) & (levels < 1)).all()
+    if not (valid and (np.diff(levels) > 0).all()):
+        raise ValueError(
+            "the level must be a number between 0 and 1, both excluded, or a list of "
+            "such in increasing order."
+        )
+    return levels
+
+
 class Loss(NamedTuple):
     """One row of the table.
 
-    `targets` says what y may be: a class index ("label") or, in each output, 0 or 1
-    ("binary"), a number from 0 to 1 ("share"), at least 0 ("count"), above 0
-    ("positive"), any ("real"). `logarithmic` are losses whose terms scikit-learn clips
-    and whose targets may be smoothed; `parameter` is the default of what the loss
-    itself is told, None if that is nothing. The loss of an `averaged` one is a mean
-    over the outputs, its derivative that of their sum.
+    Parameters
+    ----------
+    function : jitted function
+        See the module's docstring.
+    targets : str, default="real"
+        What y may be: a class index ("label") or, in each output, 0 or 1 ("binary"), a
+        number from 0 to 1 ("share"), at least 0 ("count"), above 0 ("positive"), any
+        ("real"). Classifiers take rows of a label where there are several classes,
+        otherwise binary ones and those of a share on logistic outputs; regressors take
+        all but the first two kinds. Where a loss has several rows for a kind of y, the
+        first is taken unless `out_activation` asks for another.
+    logarithmic : bool, default=False
+        Whether scikit-learn clips its terms. Its targets may be smoothed, and a
+        regressor's need not be 0 or 1.
+    parameter : float, default=None
+        What the loss itself is told, unless a regressor is given a pair of name and
+        parameter. None: nothing.
+    averaged : bool, default=False
+        Whether the loss is a mean over the outputs, its derivative that of their sum.
+    check : function, optional
+        ``check(parameter)`` returns what `make_settings` takes, or raises ValueError.
+        By default it wants a finite number.
+    public_name : str, default=None
+        What estimators call the loss, None: as in the key. Two rows may share it.
     """
 
     function: object
@@ -54,6 +115,8 @@ class Loss(NamedTuple):
     logarithmic: bool = False
     parameter: float | None = None
     averaged: bool = False
+    check: object = _number
+    public_name: str | None = None
 
 
 @jit
@@ -339,10 +402,10 @@ LOSSES = {
     ("softmax", "squared_error"): Loss(_softmax_squared_error, "label"),
     ("logistic", "squared_error"): Loss(_logistic_squared_error, "share"),
     ("identity", "hinge"): Loss(_hinge, "binary"),
-    ("identity", "label_hinge"): Loss(_label_hinge, "label"),
+    ("identity", "label_hinge"): Loss(_label_hinge, "label", public_name="hinge"),
     ("identity", "absolute_error"): Loss(_absolute_error),
-    ("identity", "huber"): Loss(_huber, parameter=1.0),
-    ("identity", "quantile"): Loss(_quantile, parameter=0.5),
+    ("identity", "huber"): Loss(_huber, parameter=1.0, check=_delta),
+    ("identity", "quantile"): Loss(_quantile, parameter=0.5, check=_levels),
     ("exp", "gamma"): Loss(_gamma, "positive"),
 }
 
@@ -385,7 +448,7 @@ def make_settings(
     return settings
 
 
-@cache
+@kept_by_row(LOSSES)
 def loss_loop(out_activation, name, dtype):
     """Compile ``loss(z, y, w, loss_out, scratch, rows, n_outputs, width, settings)``.
 
@@ -407,7 +470,7 @@ def loss_loop(out_activation, name, dtype):
         )
 
     signature = types.void(*[types.intp] * 9)
-    key = own_name(function, "loss", out_activation, name, dtype)
+    key = own_name(function, "loss", row.targets, dtype)
     return callback(loss, signature, key)
 
 

@@ -9,17 +9,24 @@ step : tuple of what changes from step to step: the rate; for "nadam" also the f
     of the gradient itself and sqrt(1 - beta_2**t).
 scale : 1 / sum of the minibatch's sample weights.
 alpha : L2 penalty, 0 for biases.
-settings : tuple of the optimizer's own settings.
+settings : tuple of five numbers, see `Rule`.
+
+An optimizer joins by such a function and its row of RULES, from which the estimators
+take their solvers and what each reads of their parameters::
+
+    RULES["sign"] = Rule(_sign, n_moments=1, parameters=("momentum",))
+
+is ``solver="sign"`` of both, whose update finds the momentum in ``settings[0]``. In the
+tests it needs a step of `naive.NaiveOptimizer` and its settings in `networks.py`.
 """
 
-from functools import cache
 from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
 from numba import carray, types
 
-from ._jit import callback, jit, own_name
+from ._jit import callback, jit, kept_by_row, own_name
 from ._llvm import pointer
 
 # What updates take from memory: up to five settings of a rule, then the L1 penalty.
@@ -35,16 +42,39 @@ _RATE, DECAY, _GRADIENT, _ROOT = range(N_STEP)
 class Rule(NamedTuple):
     """One row of the table.
 
-    The update; how many moments it keeps; ``factors(optimizer, t)``, None for ones, by
-    which the learning rate of steps number t = 1, 2, ... is multiplied: of the moments
-    and of the gradient, and the root of the bias correction, three (n,) arrays; and the
-    weight decay where none is asked for.
+    Parameters
+    ----------
+    update : jitted function
+        See the module's docstring.
+    n_moments : int
+        Numbers that it keeps per parameter: 0, 1 (`m`) or 2 (`v` too).
+    factors : function, default=None
+        ``factors(optimizer, t)`` returns what the learning rate of steps number t =
+        1, 2, ... is multiplied by, of the moments and of the gradient, and the root of
+        the bias correction, three (n,) arrays. None: the rate as it is.
+    weight_decay : float, default=0.0
+        Where none is asked for.
+    parameters : tuple of str, default=()
+        What it reads of the estimators' "momentum", "nesterovs_momentum", "beta_1",
+        "beta_2" and "epsilon". The update's settings are these in this order, each beta
+        followed by 1 - beta, then zeros: at most five numbers.
+    choose : function, default=None
+        ``choose(optimizer)`` returns the key of the row that its settings mean. None:
+        this one.
+    all_schedules : bool, default=False
+        Whether it follows the schedules too that in scikit-learn are for "sgd" only.
+    is_solver : bool, default=True
+        Whether estimators know it by its key.
     """
 
     update: object
     n_moments: int
     factors: object = None
     weight_decay: float = 0.0
+    parameters: tuple = ()
+    choose: object = None
+    all_schedules: bool = False
+    is_solver: bool = True
 
 
 @jit
@@ -100,7 +130,7 @@ def _rmsprop(w, g, m, v, step, scale, alpha, settings):
     m' = beta_2 m + (1 - beta_2) gradient**2; w -= rate gradient / (sqrt(m') + epsilon).
     """
     rate = step[0]
-    _, _, beta_2, rest_2, epsilon = settings
+    beta_2, rest_2, epsilon, _, _ = settings
     for i in range(w.size):
         gradient = (g[i] + alpha * w[i]) * scale
         m[i] = beta_2 * m[i] + rest_2 * (gradient * gradient)
@@ -158,23 +188,42 @@ def _nadam_factors(optimizer, t):
     )
 
 
+def _sgd_rule(optimizer):
+    if optimizer.momentum == 0:
+        return "sgd"
+    return "nesterov" if optimizer.nesterovs_momentum else "momentum"
+
+
+_MOMENTUM, _ADAM = ("momentum",), ("beta_1", "beta_2", "epsilon")
+
 RULES = {
-    "sgd": Rule(_sgd, 0),
-    "momentum": Rule(_momentum, 1),
-    "nesterov": Rule(_nesterov, 1),
-    "adam": Rule(_adam, 2, _adam_factors),
-    "adamw": Rule(_adam, 2, _adam_factors, weight_decay=0.01),
-    "rmsprop": Rule(_rmsprop, 1),
-    "nadam": Rule(_nadam, 2, _nadam_factors),
-    "gradient": Rule(_gradient, 1),
+    "sgd": Rule(
+        _sgd,
+        0,
+        parameters=("momentum", "nesterovs_momentum"),
+        choose=_sgd_rule,
+        all_schedules=True,
+    ),
+    "momentum": Rule(_momentum, 1, parameters=_MOMENTUM, is_solver=False),
+    "nesterov": Rule(_nesterov, 1, parameters=_MOMENTUM, is_solver=False),
+    "adam": Rule(_adam, 2, _adam_factors, parameters=_ADAM),
+    "adamw": Rule(_adam, 2, _adam_factors, weight_decay=0.01, parameters=_ADAM),
+    "rmsprop": Rule(_rmsprop, 1, parameters=("beta_2", "epsilon")),
+    "nadam": Rule(_nadam, 2, _nadam_factors, parameters=_ADAM),
+    "gradient": Rule(_gradient, 1, is_solver=False),
 }
+
+
+def solvers():
+    """Return the names of the rows that `Optimizer` is made of, a list."""
+    return [name for name, row in RULES.items() if row.is_solver]
 
 
 # What callbacks take in place of an update, see `update_loop`.
 UPDATE = types.void(*[types.intp] * 6, *[types.float64] * 2, *[types.intp] * 4)
 
 
-@cache
+@kept_by_row(RULES)
 def rule_by_address(name, dtype):
     """Return ``apply(w, g, m, v, n, step, scale, alpha, settings)`` for kernels.
 
@@ -203,7 +252,7 @@ def rule_by_address(name, dtype):
     return jit(apply)
 
 
-@cache
+@kept_by_row(RULES)
 def update_loop(name, dtype):
     """Compile ``update(w, g, m, v, n, step, scale, alpha, settings, ...)``.
 
@@ -218,7 +267,7 @@ def update_loop(name, dtype):
     def update(w, g, m, v, n, step, scale, alpha, settings, penalised, kept, sums):
         apply(w, g, m, v, n, step, scale, alpha, settings)
 
-    return callback(update, UPDATE, own_name(RULES[name].update, "update", name, dtype))
+    return callback(update, UPDATE, own_name(RULES[name].update, "update", dtype))
 
 
 class Optimizer:
@@ -226,15 +275,14 @@ class Optimizer:
 
     Parameters
     ----------
-    name : {"sgd", "adam", "adamw", "rmsprop", "nadam"}
-        Stochastic gradient descent, with momentum or without, or a row of RULES.
+    name : str
+        One of `solvers`.
     learning_rate : float or (n_steps,) array
         Base rate of the coming epoch, or of each of its steps; may be changed between
         epochs.
-    momentum, nesterov : float, bool
-        Of "sgd".
-    beta_1, beta_2, epsilon : float
-        Of the others; "rmsprop" has no beta_1.
+    momentum, beta_1, beta_2, epsilon : float
+    nesterovs_momentum : bool
+        The rule reads those of its row.
     weight_decay : float or None
         Share of itself, times the learning rate, that each weight loses in a step. None
         is 0, for "adamw" 0.01.
@@ -251,7 +299,7 @@ class Optimizer:
         *,
         learning_rate,
         momentum=0.0,
-        nesterov=False,
+        nesterovs_momentum=False,
         beta_1=0.9,
         beta_2=0.999,
         epsilon=1e-8,
@@ -260,7 +308,7 @@ class Optimizer:
         self.name = name
         self.learning_rate = learning_rate
         self.momentum = momentum
-        self.nesterov = nesterov
+        self.nesterovs_momentum = nesterovs_momentum
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
@@ -272,11 +320,8 @@ class Optimizer:
     @property
     def rule(self):
         """Name of the row of RULES that these settings mean."""
-        if self.name != "sgd":
-            return self.name
-        if self.momentum == 0:
-            return "sgd"
-        return "nesterov" if self.nesterov else "momentum"
+        choose = RULES[self.name].choose
+        return self.name if choose is None else choose(self)
 
     @property
     def n_moments(self):
@@ -288,18 +333,16 @@ class Optimizer:
 
         An epsilon that vanishes in `dtype` would make 0 / 0 of a gradient that is zero.
         """
-        if self.name == "sgd":
-            used = (self.momentum,)
-        else:
-            used = (
-                self.beta_1,
-                1 - self.beta_1,
-                self.beta_2,
-                1 - self.beta_2,
-                max(self.epsilon, float(np.finfo(dtype).tiny)),
-            )
+        numbers = []
+        for name in RULES[self.rule].parameters:
+            value = getattr(self, name)
+            if name == "epsilon":
+                value = max(value, float(np.finfo(dtype).tiny))
+            numbers.append(value)
+            if name.startswith("beta"):
+                numbers.append(1 - value)
         settings = np.zeros(N_SETTINGS)
-        settings[: len(used)] = used
+        settings[:L1][: len(numbers)] = numbers
         return settings
 
     def steps(self, n_steps):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import carray, float64, types
 
-from ._jit import callback, jit, own_name
+from ._jit import callback, jit, kept_by_row, own_name
 from ._layout import PLAN, UNIT
 from ._llvm import pointer
 from ._noise import HIDDEN_STREAM, disturb_loop, drop_loop, multiply_loop
@@ -174,7 +174,7 @@ def _sum_weights(w, width, sums):
     _sum_squares(w, width, sums, _WEIGHTS)
 
 
-@cache
+@kept_by_row(RULES)
 def restrained_loop(name, dtype):
     """Compile a rule's update with penalties and decay; see `_optimizers.update_loop`.
 
@@ -195,7 +195,7 @@ def restrained_loop(name, dtype):
             totals = carray(pointer(sums), (N_SUMS * width,), np.float64)
             _sum_weights(weights, width, totals)
 
-    key = own_name(RULES[name].update, "restrained", name, dtype)
+    key = own_name(RULES[name].update, "restrained", dtype)
     return callback(restrained, UPDATE, key)
 
 
@@ -259,7 +259,7 @@ def _bound_columns(w, width, sums, first, blocks, largest):
                 w[i * width + j] *= factor
 
 
-@cache
+@kept_by_row(RULES)
 def constrain_loop(name, dtype):
     """Compile the phases behind the first one, for consecutive units of one thread.
 
@@ -307,5 +307,5 @@ def constrain_loop(name, dtype):
                 _sum_magnitudes(weights, width, own)
 
     signature = types.void(*[types.intp] * 9, types.float64)
-    key = own_name(RULES[name].update, "constrain", name, dtype)
+    key = own_name(RULES[name].update, "constrain", dtype)
     return callback(constrain, signature, key)

@@ -222,27 +222,16 @@ class Engine:
     def loss_gradient(self, data, alpha, gradient):
         """Loss over all rows of `data`; its gradient overwrites `gradient`.
 
-        Rows are summed in blocks of `batch_size`, so that the result does not depend on
-        the number of threads.
+        Of an engine without an optimizer. Rows are summed in blocks of `batch_size`, so
+        that the result does not depend on the number of threads.
         """
+        if self._optimizer is not None:
+            raise ValueError(
+                "An engine that trains does not keep gradients: make another one "
+                "without an optimizer."
+            )
         flat = np.empty(self.n_parameters, self._dtype)
         self.store(flat)
-        if self._optimizer is not None:
-            # Its rule would train, and its moments have to stay.
-            with Engine(
-                self._units,
-                self._activation,
-                self._out_activation,
-                self._loss,
-                self._dtype,
-                batch_size=self._batch_size,
-                n_threads=self._n_threads,
-                sparse=self._sparse,
-                loss_settings=self._loss_settings,
-                regularisation=Regularisation(l1=self._l1),
-            ) as other:
-                other.load(flat)
-                return other.loss_gradient(data, alpha, gradient)
         if self._rule is None:
             self._allocate("gradient")
         self.load(flat)
