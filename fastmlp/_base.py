@@ -28,6 +28,7 @@ from fastmlp._holdout import ValidationMixin, make_sample
 from fastmlp._network import INITIALIZERS, Network
 from fastmlp._pairings import Pairing
 from fastmlp._parameters import ParametersMixin
+from fastmlp._saving import SavedState
 from fastmlp._schedules import SCHEDULES, schedule_of, schedule_settings
 from fastmlp._training import (
     LBFGS,
@@ -93,6 +94,7 @@ class Target(NamedTuple):
 class BaseMLP(
     HiddenFeatures,
     FittedNetwork,
+    SavedState,
     ParametersMixin,
     ValidationMixin,
     BaseEstimator,

@@ -19,6 +19,8 @@ ORDER = (
     "_pairings",
     "_holdout",
     "_parameters",
+    "_fitted",
+    "_saving",
     "_features",
     "_base",
 )
