@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from fastmlp._network import Network
 from fastmlp._pairings import Pairing
 from fastmlp._validation import as_rows, check_activation
-from fastmlp.kernels import Engine, predict_outputs
+from fastmlp.kernels import OUTPUTS, Engine, predict_outputs
 
 
 class FittedNetwork:
@@ -111,6 +111,11 @@ class FittedNetwork:
         return self._predict_outputs(network, X)
 
     def _predict_outputs(self, network, X):
+        if self.out_activation_ not in OUTPUTS:
+            raise ValueError(
+                f"out_activation_={self.out_activation_!r} is not known: it must be "
+                f"one of {', '.join(map(repr, OUTPUTS))}."
+            )
         return predict_outputs(
             network.units,
             network.parameters,
@@ -122,6 +127,10 @@ class FittedNetwork:
 
     def _prediction_dtype(self, *dtypes):
         """Return the type that NumPy's product of X and weights would have."""
+        if self.dtype not in (None, "float32", "float64"):
+            raise ValueError(
+                f"dtype must be 'float32', 'float64' or None, got {self.dtype!r}."
+            )
         if self.dtype is not None:
             return np.dtype(self.dtype)
         single = np.result_type(*dtypes) == np.float32
