@@ -26,6 +26,7 @@ from fastmlp._features import HiddenFeatures
 from fastmlp._fitted import FittedNetwork
 from fastmlp._holdout import ValidationMixin, make_sample
 from fastmlp._network import INITIALIZERS, Network
+from fastmlp._onnx import OnnxExport
 from fastmlp._pairings import Pairing
 from fastmlp._parameters import ParametersMixin
 from fastmlp._saving import SavedState
@@ -94,6 +95,7 @@ class Target(NamedTuple):
 class BaseMLP(
     HiddenFeatures,
     FittedNetwork,
+    OnnxExport,
     SavedState,
     ParametersMixin,
     ValidationMixin,
