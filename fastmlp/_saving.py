@@ -5,12 +5,20 @@ import warnings
 import zlib
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import InconsistentVersionWarning
+from sklearn.preprocessing import LabelBinarizer
 
 import fastmlp
 from fastmlp._training import OptimizerState
 
 VERSION, CHECKSUM = "_fastmlp_version", "_checksum"
+
+# Keys of what stands for an array or a label binarizer in a pickle.
+ARRAY, BINARIZER = "<array>", "<LabelBinarizer>"
+
+# From so many bytes on an array stays one in a pickle: joblib maps such from the file.
+MAPPED_BYTES = 2**20
 
 # One number per epoch, for reading only: a million of them would take longer to go
 # through than to write.
@@ -44,8 +52,13 @@ class SavedState:
         state[CHECKSUM] = checksum(state)
         return state
 
+    def __reduce_ex__(self, protocol):
+        """Return what pickle writes: the state without arrays, but for large ones."""
+        function, args, state, *rest = super().__reduce_ex__(protocol)
+        return function, args, _each(_without_arrays, state), *rest
+
     def __setstate__(self, state):
-        """Take in what `__getstate__` returned.
+        """Take in what `__getstate__` returned, or what pickle wrote of it.
 
         Raises
         ------
@@ -58,7 +71,7 @@ class SavedState:
         InconsistentVersionWarning
             If another version of fastmlp saved it.
         """
-        state = dict(state)
+        state = _each(_with_arrays, state)
         # Only this class makes networks; the kernels trust their sizes.
         state.pop("_network", None)
         weights = [*state.get("coefs_", ()), *state.get("intercepts_", ())]
@@ -102,7 +115,8 @@ def checksum(state):
     """Return the CRC-32 of a state: of its parameters, weights and moments.
 
     It does not tell a list from a tuple nor NumPy's scalars from Python's, which other
-    formats than pickle do not keep apart, and leaves out `RECORDS` and objects.
+    formats than pickle do not keep apart, and leaves out `RECORDS`, functions and
+    random states.
     """
     crc = 0
     for key, value in state.items():
@@ -121,6 +135,8 @@ def _update(value, crc):
         return zlib.crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8), crc)
     if isinstance(value, np.ndarray):
         value = value.tolist()
+    if isinstance(value, BaseEstimator):
+        value = vars(value)
     if isinstance(value, dict):
         value = list(value.items())
     if isinstance(value, list | tuple):
@@ -131,3 +147,55 @@ def _update(value, crc):
     if value is None or isinstance(value, bool | int | float | str):
         return zlib.crc32(repr(value).encode(), crc)
     return crc
+
+
+def _each(change, state):
+    return {
+        key: value if key in RECORDS else change(value) for key, value in state.items()
+    }
+
+
+def _without_arrays(value):
+    """Return a value with bytes and words in the place of its arrays.
+
+    NumPy builds an array from what the pickle says of its type before anyone can ask
+    whether that was damaged; some damages crash the process.
+    """
+    if isinstance(value, LabelBinarizer):
+        return {BINARIZER: _without_arrays(value.__getstate__())}
+    if isinstance(value, np.generic):
+        value = np.array(value)
+    small = type(value) is np.ndarray and value.nbytes < MAPPED_BYTES
+    if small and value.dtype.names is None:
+        if value.dtype.hasobject:
+            content = _without_arrays(value.ravel().tolist())
+        else:
+            content = value.tobytes()
+        return {ARRAY: (value.dtype.str, value.shape, content)}
+    if type(value) is dict:
+        return {key: _without_arrays(each) for key, each in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(_without_arrays, value))
+    return value
+
+
+def _with_arrays(value):
+    """Return the value that `_without_arrays` was given; of arrays a copy."""
+    if type(value) is dict and list(value) == [ARRAY]:
+        name, shape, content = value[ARRAY]
+        dtype = np.dtype(name)
+        if dtype.hasobject:
+            array = np.empty(len(content), object)
+            array[:] = _with_arrays(content)
+        else:
+            array = np.frombuffer(content, dtype).copy()
+        return array.reshape(shape)[()]
+    if type(value) is dict and list(value) == [BINARIZER]:
+        binarizer = LabelBinarizer()
+        binarizer.__setstate__(_with_arrays(value[BINARIZER]))
+        return binarizer
+    if type(value) is dict:
+        return {key: _with_arrays(each) for key, each in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(_with_arrays, value))
+    return value

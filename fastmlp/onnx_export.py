@@ -1,4 +1,4 @@
-"""Exporting to ONNX what a network is only a part of: pipelines, ensembles, searches."""
+"""Exporting what a network is only a part of to ONNX: pipelines, ensembles."""
 
 from fastmlp import _onnx
 from fastmlp.classifier import MLPClassifier

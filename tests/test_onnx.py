@@ -288,7 +288,10 @@ def test_without_skl2onnx_the_extra_is_named():
 
 
 def test_skl2onnx_is_not_imported_before_it_is_asked_for():
-    code = "import sys, fastmlp.onnx_export; print('skl2onnx' in sys.modules, 'onnx' in sys.modules)"
+    code = (
+        "import sys, fastmlp.onnx_export\n"
+        "print('skl2onnx' in sys.modules, 'onnx' in sys.modules)"
+    )
     comp = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
