@@ -21,6 +21,7 @@ ORDER = (
     "_parameters",
     "_fitted",
     "_saving",
+    "_onnx",
     "_features",
     "_base",
 )
