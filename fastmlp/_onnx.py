@@ -306,6 +306,7 @@ def _begin(scope, operator, container):
     from skl2onnx.common.data_types import DoubleTensorType
 
     model, rows = operator.raw_operator, operator.inputs[0]
+    _refuse_transform(scope, operator)
     double = isinstance(rows.type, DoubleTensorType)
     graph = Graph(scope, container, np.float64 if double else np.float32)
     network = model._current_network()
@@ -314,6 +315,27 @@ def _begin(scope, operator, container):
     kind = TensorProto.DOUBLE if double else TensorProto.FLOAT
     x = graph("Cast", rows.full_name, to=kind)
     return graph, model, _outputs(graph, x, model, network)
+
+
+# What skl2onnx puts behind an estimator to hand its predictions out.
+_HANDS_OUT = {
+    "SklearnCast",
+    "SklearnIdentity",
+    "SklearnZipMap",
+    "SklearnZipMapColumns",
+}
+
+
+def _refuse_transform(scope, operator):
+    """Refuse to go on from predictions where scikit-learn goes on from `transform`."""
+    for other in scope.operators.values():
+        follows = any(x is y for x in other.inputs for y in operator.outputs)
+        if follows and other.type not in _HANDS_OUT:
+            raise ValueError(
+                f"transform of {type(operator.raw_operator).__name__} has no form in "
+                f"ONNX, and {other.type} goes on from it: a network must be the last "
+                "step of a pipeline."
+            )
 
 
 def _convert_regressor(scope, operator, container):

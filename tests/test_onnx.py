@@ -8,10 +8,11 @@ import onnxruntime
 import pytest
 import skl2onnx
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.ensemble import VotingClassifier
+from sklearn.ensemble import BaggingRegressor, StackingRegressor, VotingClassifier
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import StandardScaler
 
 from fastmlp import MLPClassifier, MLPRegressor, _onnx, onnx_export
@@ -265,6 +266,28 @@ def test_what_has_no_form_is_refused_by_name(monkeypatch):
     halves.classes_ = np.array([0.5, 1.5, 2.5])
     with pytest.raises(ValueError, match=r"classes_ must be integers or strings"):
         halves.to_onnx()
+
+
+def test_a_pipeline_that_goes_on_behind_a_network_is_refused():
+    onnx_export.register()
+    mlp = MLPRegressor(hidden_layer_sizes=(5,), tol=1e3)
+    ahead = make_pipeline(mlp, Ridge()).fit(X, REAL)
+    beside = make_pipeline(make_union(mlp, StandardScaler()), Ridge()).fit(X, REAL)
+    for pipeline in (ahead, beside):
+        with pytest.raises(ValueError, match="transform of MLPRegressor has no form"):
+            skl2onnx.to_onnx(pipeline, X)
+
+
+def test_members_of_an_ensemble():
+    onnx_export.register()
+    mlp = MLPRegressor(hidden_layer_sizes=(5,), tol=1e3, random_state=0)
+    for ensemble in (
+        BaggingRegressor(mlp, 2, random_state=0),
+        StackingRegressor([("mlp", mlp)]),
+    ):
+        ensemble.fit(X, REAL)
+        comp = run(skl2onnx.to_onnx(ensemble, X), X)["variable"][:, 0]
+        assert_allclose(comp, ensemble.predict(X), rtol=1e-5)
 
 
 def test_wrong_width_and_unfitted_models_are_refused():
