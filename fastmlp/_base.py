@@ -26,8 +26,10 @@ from fastmlp._features import HiddenFeatures
 from fastmlp._fitted import FittedNetwork
 from fastmlp._holdout import ValidationMixin, make_sample
 from fastmlp._network import INITIALIZERS, Network
+from fastmlp._onnx import OnnxExport
 from fastmlp._pairings import Pairing, check_domain
 from fastmlp._parameters import ParametersMixin
+from fastmlp._saving import SavedState
 from fastmlp._schedules import SCHEDULES, schedule_of, schedule_settings
 from fastmlp._training import (
     LBFGS,
@@ -107,6 +109,8 @@ class Target(NamedTuple):
 class BaseMLP(
     HiddenFeatures,
     FittedNetwork,
+    OnnxExport,
+    SavedState,
     ParametersMixin,
     ValidationMixin,
     BaseEstimator,

@@ -1,6 +1,5 @@
-"""A fitted network: the weights behind the attributes, its outputs, its pickle."""
+"""A fitted network: the weights behind the attributes, and its outputs."""
 
-import contextlib
 import math
 
 import numpy as np
@@ -8,9 +7,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastmlp._network import Network
 from fastmlp._pairings import Pairing
-from fastmlp._training import OptimizerState
 from fastmlp._validation import as_rows, check_activation
-from fastmlp.kernels import Engine, Regularisation, predict_outputs
+from fastmlp.kernels import OUTPUTS, Engine, Regularisation, predict_outputs
 
 
 class FittedNetwork:
@@ -120,6 +118,11 @@ class FittedNetwork:
         return self._predict_outputs(network, X)
 
     def _predict_outputs(self, network, X):
+        if self.out_activation_ not in OUTPUTS:
+            raise ValueError(
+                f"out_activation_={self.out_activation_!r} is not known: it must be "
+                f"one of {', '.join(map(repr, OUTPUTS))}."
+            )
         return predict_outputs(
             network.units,
             network.parameters,
@@ -131,27 +134,11 @@ class FittedNetwork:
 
     def _prediction_dtype(self, *dtypes):
         """Return the type that NumPy's product of X and weights would have."""
+        if self.dtype not in (None, "float32", "float64"):
+            raise ValueError(
+                f"dtype must be 'float32', 'float64' or None, got {self.dtype!r}."
+            )
         if self.dtype is not None:
             return np.dtype(self.dtype)
         single = np.result_type(*dtypes) == np.float32
         return np.dtype(np.float32 if single else np.float64)
-
-    def __getstate__(self):
-        """Return arrays and scalars only, and the weights once."""
-        state = dict(super().__getstate__())
-        state.pop("_network", None)
-        if "_optimizer" in state:
-            state["_optimizer"] = dict(vars(state["_optimizer"]))
-        return state
-
-    def __setstate__(self, state):
-        """Take in what `__getstate__` returned."""
-        super().__setstate__(state)
-        if "_optimizer" in vars(self):
-            self._optimizer = OptimizerState(**self._optimizer)
-        arrays = [*getattr(self, "coefs_", ()), *getattr(self, "intercepts_", ())]
-        # Weights that were mapped from a file stay there.
-        if arrays and all(type(array) is np.ndarray for array in arrays):
-            # What does not fit together, or not `activation`, is for the first use.
-            with contextlib.suppress(ValueError):
-                self._set_network(self._current_network())

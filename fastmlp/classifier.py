@@ -663,6 +663,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             on = y[:, np.newaxis] == classes
             return self._target(on, len(classes))
         indices = np.searchsorted(classes, y)[:, np.newaxis]
+        # The kernels find scores by it: an attribute that was set may not be sorted.
+        if indices.max(initial=0) >= len(classes):
+            raise ValueError(f"classes_ must be sorted, got {classes}.")
         if kind == "multiclass":
             return self._target(indices, len(classes))
         return self._target(indices, 1)

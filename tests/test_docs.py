@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import fastmlp
-from fastmlp import displays, inspection
+from fastmlp import displays, inspection, onnx_export
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -66,7 +66,7 @@ def test_version_is_written_once():
 
 def public_objects():
     """Yield the name and the object of whatever a user calls."""
-    modules = (fastmlp, displays, inspection)
+    modules = (fastmlp, displays, inspection, onnx_export)
     for module, name in ((each, name) for each in modules for name in each.__all__):
         thing = getattr(module, name)
         # Named tuples say what their fields are under Attributes.

@@ -19,8 +19,10 @@ ORDER = (
     "_pairings",
     "_holdout",
     "_parameters",
-    "_features",
     "_fitted",
+    "_saving",
+    "_onnx",
+    "_features",
     "_base",
 )
 ESTIMATORS = ("classifier", "regressor")

@@ -10,7 +10,7 @@ passes through the layers), `prediction` and `engine` (all of it behind one func
 one class).
 """
 
-from ._activations import ACTIVATIONS, layer_activations, layer_traits
+from ._activations import ACTIVATIONS, OUTPUTS, layer_activations, layer_traits
 from ._jit import cache_folder
 from ._layout import OVERREAD, count_parameters, split_flat
 from ._losses import LOSSES
@@ -23,6 +23,7 @@ from .prediction import predict_outputs
 __all__ = [
     "ACTIVATIONS",
     "LOSSES",
+    "OUTPUTS",
     "OVERREAD",
     "RULES",
     "Data",

@@ -150,6 +150,10 @@ class Engine:
             self._sums[0] = sum(np.abs(w).sum(dtype=np.float64) for w in weights)
         start = layout.moments
         memory[start : start + layout.n_moments * layout.n_parameters] = 0
+        if len(moments) not in (0, layout.n_moments):
+            raise ValueError(
+                f"{self._rule!r} has {layout.n_moments} moments, got {len(moments)}."
+            )
         for i, moment in enumerate(moments):
             layout.pack(moment, memory, self._behind(i))
 
@@ -330,6 +334,8 @@ class Engine:
         if self._optimizer is not None:
             raise ValueError("An engine that trains does not trace: make another one.")
         self._check_form(data.rows)
+        if kind.get("what", "deltas") == "deltas":
+            self._check_targets(data.y)
         if self._rule is None:
             flat = np.empty(self.n_parameters, self._dtype)
             self.store(flat)
@@ -430,6 +436,7 @@ class Engine:
         self._sums = np.zeros(size if restrained else 0)
 
     def _train(self, data, order, steps, clock=_NO_CLOCK):
+        self._check_targets(data.y)
         n_threads = self._pace.choose()
         # A run that compiles, or starts threads, is not to be compared.
         settled = self._has_run and (n_threads == 1 or self._team.awake)
@@ -465,6 +472,16 @@ class Engine:
             raise ValueError(
                 f"The engine was made with sparse={self._sparse}, the data are not of "
                 "that form: see Data.sparse."
+            )
+
+    def _check_targets(self, y):
+        """Refuse targets that the loss would read beyond."""
+        label = LOSSES[self._out_activation, self._loss].targets == "label"
+        columns = 1 if label else self._units[-1]
+        if y.ndim != 2 or y.shape[1] != columns:
+            raise ValueError(
+                f"loss {self._loss!r} of {self._out_activation!r} outputs takes "
+                f"targets of shape (n, {columns}), got {y.shape}."
             )
 
     def _rows_of(self, data):

@@ -1,0 +1,41 @@
+"""Exporting what a network is only a part of to ONNX: pipelines, ensembles."""
+
+from fastmlp import _onnx
+from fastmlp.classifier import MLPClassifier
+from fastmlp.regressor import MLPRegressor
+
+__all__ = ["register"]
+
+
+def register():
+    """Tell skl2onnx how to convert `MLPClassifier` and `MLPRegressor`.
+
+    Afterwards ``skl2onnx.to_onnx`` exports what they are a step or a member of, by its
+    own options. Their `transform` is not exported: a pipeline that goes on behind a
+    network goes on from its predictions.
+
+    Returns
+    -------
+    None
+
+    Raises
+    ------
+    ImportError
+        If skl2onnx, the extra `onnx`, is not installed.
+
+    Examples
+    --------
+    >>> import skl2onnx
+    >>> from fastmlp import MLPRegressor
+    >>> from fastmlp.onnx_export import register
+    >>> from sklearn.datasets import make_regression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> X, y = make_regression(n_features=4, random_state=0)
+    >>> pipeline = make_pipeline(StandardScaler(), MLPRegressor(tol=1e4)).fit(X, y)
+    >>> register()
+    >>> model = skl2onnx.to_onnx(pipeline, X)
+    >>> [output.name for output in model.graph.output]
+    ['variable']
+    """
+    _onnx.register(MLPClassifier, MLPRegressor)
