@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import StandardScaler
 
 from fastmlp import MLPClassifier, MLPRegressor, _onnx, onnx_export
-from fastmlp._pairings import REGRESSION
+from fastmlp._pairings import paired
 from fastmlp.kernels import ACTIVATIONS, OUTPUTS
 
 RNG = np.random.default_rng(0)
@@ -153,7 +153,7 @@ def test_multilabel(loss, n_labels):
 @both_dtypes
 @pytest.mark.parametrize(
     "loss, out_activation",
-    [(loss, out) for loss in REGRESSION for out in REGRESSION[loss]],
+    [(loss, out) for loss, outs in paired("regression").items() for out in outs],
 )
 def test_regression(loss, out_activation, dtype):
     x, y = X.astype(dtype), 1 / (1 + np.exp(-REAL))
