@@ -13,12 +13,13 @@ import time
 
 from ._team import available_cores
 
-# Operations a second that a run surely does: it waits for its turn no longer than ten
-# times what it takes itself at most, and what then runs beside more threads than
-# cores is soon over.
+# Operations a second that a run surely does. For each run that it shares a core with it
+# waits ten times as long as it takes itself, and no longer: a short one does not wait
+# for a long one to end, and is soon over where it runs beside more threads than cores.
 _OPERATIONS = 1e10
 _WAITS = 10
 _SHORTEST_WAIT = 1e-3
+_LONGEST_SLEEP = 0.1
 
 # Asking for the cores takes 50 us.
 _SECONDS_KNOWN = 1.0
@@ -33,7 +34,11 @@ class _Turn:
         self._asleep.acquire()
 
     def wait(self, seconds):
-        self._asleep.acquire(timeout=seconds)
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            # An interrupt that another thread was told of wakes nobody.
+            if self._asleep.acquire(timeout=min(left, _LONGEST_SLEEP)):
+                return
 
     def come(self):
         self._asleep.release()
@@ -73,7 +78,7 @@ class Cores:
     def take(self, wanted, patience):
         """Return how many threads the calling thread may keep busy until `give_back`.
 
-        Waits for them for at most `patience` seconds.
+        Waits for them for at most `patience` seconds, times the runs for each core.
         """
         me = threading.get_ident()
         with self._lock:
@@ -83,7 +88,9 @@ class Cores:
             if runs == 1:
                 self._busy[me] = wanted
                 return wanted
-            turn = _Turn(max(1, min(wanted, self._count() // runs)))
+            cores = self._count()
+            patience *= max(1, runs / cores)
+            turn = _Turn(max(1, min(wanted, cores // runs)))
             self._waiting[me] = turn
             self._call_next()
         turn.wait(patience)
