@@ -4,6 +4,7 @@ import _thread
 import ctypes
 import hashlib
 import itertools
+import json
 import os
 import signal
 import threading
@@ -70,7 +71,7 @@ class Crowd:
     )
 
     def __init__(self):
-        self._lock = threading.Lock()
+        self._lock, self._plain = threading.Lock(), None
         self.restart()
 
     def restart(self):
@@ -104,6 +105,16 @@ class Crowd:
     def __exit__(self, *exception):
         for place, function in zip(self.PLACES, self._plain, strict=True):
             setattr(*place, function)
+
+    @property
+    def entered(self):
+        """Whether it counts."""
+        return self._plain is not None
+
+    def save(self, path):
+        """Write a file of the seconds by the number of threads inside."""
+        with self._lock:
+            path.write_text(json.dumps(self._seconds))
 
     def share_above(self, n):
         """Return the share of the time in which more than `n` threads were inside."""
