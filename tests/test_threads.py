@@ -1,13 +1,19 @@
 """Python threads that train and predict at once: the short version of a stress run."""
 
+import contextlib
+import itertools
 import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
-from fastmlp.kernels import _cores
+from fastmlp import MLPClassifier
+from fastmlp.inspection import sample_losses
+from fastmlp.kernels import _cores, engine, prediction, tracing
 from fastmlp.kernels._cores import Cores
 from tests.stress import threads
 from tests.stress.watched import run_watched
@@ -153,3 +159,33 @@ def test_any_number_of_runs_comes_to_an_end(cores):
     assert len(done) == 600
     with cores(4, LONG) as granted:
         assert granted == 4
+
+
+class Granting:
+    """Grants one number of threads after the other, whatever is wanted."""
+
+    def __init__(self, *numbers):
+        self._numbers = itertools.cycle(numbers)
+
+    def __call__(self, wanted, operations):
+        assert operations > 0
+        return contextlib.nullcontext(min(wanted, next(self._numbers)))
+
+
+@pytest.mark.parametrize("granted", [(4,), (3, 1, 4, 2), (1,)])
+def test_results_do_not_depend_on_what_is_granted(granted, monkeypatch):
+    """Which changes from run to run, and is less than the team."""
+    params = {"hidden_layer_sizes": (40, 30), "max_iter": 6, "random_state": 0}
+    X, y = np.tile(threads.X, (4, 1)), np.tile(threads.Y, 4)
+    outputs = []
+    for n_threads, numbers in ((1, (1,)), (4, granted)):
+        for module in (engine, prediction, tracing):
+            monkeypatch.setattr(module, "cores", Granting(*numbers))
+        model = MLPClassifier(**params, n_threads=n_threads)
+        with pytest.warns(ConvergenceWarning):
+            model.fit(X, y)
+        model.partial_fit(X, y)
+        outputs.append([model.predict_proba(X), sample_losses(model, X, y)])
+        outputs[-1] += [*model.coefs_, model.loss_curve_]
+    for comp, ref in zip(*outputs, strict=True):
+        np.testing.assert_array_equal(comp, ref)

@@ -175,7 +175,7 @@ class Team:
     def __init__(self, n_threads):
         self.n_threads = n_threads
         self.barrier = make_barrier()
-        self._tasks = [queue.SimpleQueue() for _ in range(n_threads - 1)]
+        self._tasks = []
         self._done = queue.SimpleQueue()
         self._signals = np.zeros(_WORDS, np.int64)
         self._threads = []
@@ -245,6 +245,8 @@ class Team:
 
     def _start(self):
         self._signals[:] = 0
+        # New ones: a thread that never started has not read that it is to end.
+        self._tasks = [queue.SimpleQueue() for _ in range(self.n_threads - 1)]
         # Daemons: an interpreter that exits in the middle of a fit does not hang.
         self._threads = [
             threading.Thread(target=self._work, args=(number, tasks), daemon=True)
