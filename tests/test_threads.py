@@ -16,7 +16,7 @@ from fastmlp.inspection import sample_losses
 from fastmlp.kernels import _cores, engine, prediction, tracing
 from fastmlp.kernels._cores import Cores
 from tests.stress import threads
-from tests.stress.watched import run_watched
+from tests.watched import run_watched
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ import tests.stress
 def main(argv=None):
     """Run the scripts that are named, all if none is."""
     names = [module.name for module in pkgutil.iter_modules(tests.stress.__path__)]
-    for name in ("__main__", "watched"):
-        names.remove(name)
+    names.remove("__main__")
     parser = argparse.ArgumentParser(prog="python -m tests.stress", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names))
     for name in parser.parse_args(argv).names or names:

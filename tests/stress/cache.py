@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.stress.watched import ROOT
+from tests.watched import ROOT
 
 N_PROCESSES = 6
 

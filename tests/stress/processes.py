@@ -19,7 +19,7 @@ from sklearn.model_selection import GridSearchCV
 from fastmlp import MLPClassifier
 from fastmlp.kernels._team import available_cores
 from tests.stress.threads import SMALL, Crowd, X, Y, result
-from tests.stress.watched import run_watched
+from tests.watched import run_watched
 
 METHODS = ("fork", "spawn", "forkserver")
 BACKENDS = ("loky", "multiprocessing", "threading")

@@ -19,7 +19,7 @@ import fastmlp.kernels.engine
 import fastmlp.kernels.prediction
 from fastmlp import MLPClassifier, MLPRegressor
 from fastmlp.kernels._team import available_cores
-from tests.stress.watched import run_watched
+from tests.watched import run_watched
 
 N_WORKERS = 8
 N_PREDICTORS = 16
@@ -297,11 +297,12 @@ def main():
     ):
         started = time.perf_counter()
         figures, busy = run_watched(__name__, function.__name__, number, seconds=600)
-        crowded = figures.pop("crowded", 0.0)
-        assert crowded < 0.05, f"{crowded:.1%} of the time more threads than cores"
+        crowded = figures.pop("crowded", None)
         count = ", ".join(f"{n} {what}" for what, n in figures.items())
-        print(
-            f"{count} in {time.perf_counter() - started:.1f} s; more than {cores} "
-            f"threads in compiled code {crowded:.1%} of the time, threads that run or "
-            f"could: {np.mean(busy):.1f} on average"
-        )
+        print(f"{count} in {time.perf_counter() - started:.1f} s")
+        if crowded is not None:
+            assert crowded < 0.05, f"{crowded:.1%} of the time too many threads"
+            print(
+                f"    more than {cores} threads in compiled code {crowded:.1%} of the "
+                f"time; threads that run or could: {np.mean(busy):.1f} on average"
+            )

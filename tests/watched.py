@@ -1,4 +1,4 @@
-"""Not a script of its own: runs one in a process that cannot hang, and looks on."""
+"""Calls a function in a process that cannot hang, and looks on."""
 
 import json
 import subprocess
@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 
 def run_watched(module, function, *arguments, seconds=300):
