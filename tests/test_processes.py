@@ -6,8 +6,8 @@ from numpy.testing import assert_array_equal
 from sklearn.model_selection import GridSearchCV
 
 from tests.stress import processes
-from tests.watched import run_watched
 from tests.test_ecosystem import X_IRIS, Y_IRIS, small_classifier
+from tests.watched import run_watched
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,8 @@ class _SealedFile:
     """One compiled kernel behind the digest of its bytes, its name and the fingerprint.
 
     What was cut short, altered, or belongs to another kernel or version is not even
-    unpickled. In the place of Numba's index, which names data files of any content.
+    unpickled. In the place of Numba's index, which names data files of any content;
+    its key is not needed where each kernel has a file of its own.
 
     Parameters
     ----------
