@@ -91,7 +91,7 @@ def test_start_in_a_fresh_process(tmp_path):
     folder = tmp_path / "cache"
     seconds = fresh.run("start", "fastmlp", FASTMLP_CACHE_DIR=str(folder))
     assert list(seconds) == ["import", "first fit", "second fit"]
-    assert any(folder.rglob("*.nbc"))
+    assert any(folder.rglob("*.kernel"))
 
 
 def test_start_says_why_a_process_failed():

@@ -148,7 +148,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         does: float32 for float32, float64 for everything else and for 'lbfgs'.
     n_threads : int or None, default=None
         Threads that train and predict. None chooses by the size of the job and the
-        cores this process may use. The results do not depend on it.
+        cores this process may use. Where several calls run at once in one process they
+        share these, and may take fewer. The results do not depend on it.
     loss : {'log_loss', 'squared_error', 'hinge'}, default='log_loss'
         The loss of a row.
 

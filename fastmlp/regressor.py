@@ -153,7 +153,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         does: float32 for float32, float64 for everything else and for 'lbfgs'.
     n_threads : int or None, default=None
         Threads that train and predict. None chooses by the size of the job and the
-        cores this process may use. The results do not depend on it.
+        cores this process may use. Where several calls run at once in one process they
+        share these, and may take fewer. The results do not depend on it.
     out_activation : {'identity', 'logistic', 'exp'} or None, default=None
         Activation of the output layer. None takes the one that belongs to `loss`.
         'logistic' with `loss` 'squared_error' keeps predictions of y in [0, 1] there;

@@ -87,10 +87,10 @@ def _memory(array):
 
 def _fenced_team(side):
     class FencedTeam(Team):
-        def run(self, function, *arguments, alone=False):
+        def run(self, function, *arguments, **settings):
             fence = Fence(side)
             function = getattr(function, "compiled", function)
-            result = super().run(function, *fence.inside(arguments), alone=alone)
+            result = super().run(function, *fence.inside(arguments), **settings)
             fence.copy_back()
             return result
 

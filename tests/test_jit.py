@@ -1,7 +1,7 @@
 """The cache of machine code: found again, never trusted blindly, never in the way.
 
-Each test runs small kernels in processes of their own, from a package of a copy of
-`_jit` and two files more.
+Each test runs small kernels in processes of their own, from a package of copies of
+`_jit` and `_cache` and two files more.
 """
 
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastmlp.kernels import _jit
+from fastmlp.kernels import _cache, _jit
 
 NAMES = ("FASTMLP_CACHE_DIR", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "NUMBA_BOUNDSCHECK")
 
@@ -51,7 +51,7 @@ import numpy as np
 {before}
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    from copied import _caller, _jit
+    from copied import _cache, _caller
     result = float(_caller.total(np.ones(3, {dtype!r})))
     scaled = _caller.loop()
     answer = scaled.ctypes(1.0)
@@ -59,7 +59,7 @@ print(json.dumps({{
     "result": result,
     "scaled": answer,
     "hits": sum(_caller.total.stats.cache_hits.values()) + scaled.cache_hits,
-    "folder": str(_jit._CACHE_FOLDER),
+    "folder": str(_cache.FOLDER),
     "warnings": [str(w.message) for w in caught],
     "kinds": sorted({{w.category.__name__ for w in caught}}),
 }}))
@@ -72,13 +72,34 @@ ALL = 2
 @pytest.fixture
 def package(tmp_path):
     """Folder of a package with an entry and a callback that call another file."""
-    copied = tmp_path / "copied"
+    return _write_package(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """Return a place in which another copy of the package has put its kernels."""
+    place = tmp_path_factory.mktemp("filled")
+    _run(_write_package(place), FASTMLP_CACHE_DIR=place / "cache")
+    return place / "cache"
+
+
+@pytest.fixture
+def folder(package, filled):
+    """Return the folder of compiled kernels in the place ``package / "cache"``."""
+    shutil.copytree(filled, package / "cache")
+    (folder,) = (package / "cache").iterdir()
+    return folder
+
+
+def _write_package(place):
+    copied = place / "copied"
     copied.mkdir()
-    shutil.copy(_jit.__file__, copied)
+    for module in (_jit, _cache):
+        shutil.copy(module.__file__, copied)
     (copied / "__init__.py").write_text("")
     (copied / "_callee.py").write_text(CALLEE.format(number=1.0))
     (copied / "_caller.py").write_text(CALLER)
-    return tmp_path
+    return place
 
 
 def _start(package, before="", dtype="float64", **environment):
@@ -155,81 +176,124 @@ def test_no_writable_place_is_one_warning(chosen, package):
     assert found["folder"] == "None"
 
 
-def _damage(folder, suffix, change):
-    paths = list(Path(folder).glob(f"*{suffix}"))
+def test_no_permission_to_write_anywhere(package):
+    before = """
+import pathlib
+def refuse(*arguments, **settings):
+    raise PermissionError("on purpose")
+pathlib.Path.mkdir = refuse
+"""
+    found = _run(package, before)
+    _assert_right(found)
+    assert (found["folder"], len(found["warnings"])) == ("None", 1)
+
+
+def test_chosen_place_that_cannot_be_written_to(package):
+    (package / "file").write_text("")
+    found = _run(package, FASTMLP_CACHE_DIR=package / "file" / "x")
+    _assert_right(found)
+    (warning,) = found["warnings"]
+    assert f"{package / 'file' / 'x'} is not used" in warning
+    assert Path(found["folder"]).parent == package / "copied" / "__pycache__"
+
+
+def test_user_without_a_home(package):
+    (package / "copied" / "__pycache__").write_text("")
+    before = """
+import pathlib
+def refuse():
+    raise RuntimeError("on purpose")
+pathlib.Path.home = refuse
+"""
+    found = _run(package, before)
+    _assert_right(found)
+    assert (found["folder"], len(found["warnings"])) == ("None", 1)
+
+
+def _kernels(folder):
+    paths = sorted(Path(folder).iterdir())
     assert len(paths) == ALL
-    for path in paths:
-        path.write_bytes(change(path.read_bytes()))
+    return paths
 
 
-@pytest.mark.parametrize("suffix", [".nbc", ".nbi"])
+def _flipped(content, place):
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
 @pytest.mark.parametrize(
     "change",
     [
         lambda content: content[: len(content) // 2],
+        lambda content: b"",
         lambda content: b"garbage" * 100,
-        lambda content: content[:-1] + b"\0",
+        # A bit of the machine code, which unpickles as well as any other.
+        lambda content: _flipped(content, content.index(b"\x7fELF") + 2000),
+        lambda content: _flipped(content, len(content) - 1),
     ],
-    ids=["truncated", "garbage", "last byte"],
+    ids=["truncated", "empty", "garbage", "one bit", "last bit"],
 )
-def test_damaged_file_is_replaced(suffix, change, package):
-    cache = package / "cache"
-    folder = _run(package, FASTMLP_CACHE_DIR=cache)["folder"]
-    _damage(folder, suffix, change)
+def test_damaged_file_is_replaced(change, package, folder):
+    cache = folder.parent
+    for path in _kernels(folder):
+        path.write_bytes(change(path.read_bytes()))
     found = _run(package, FASTMLP_CACHE_DIR=cache)
     _assert_right(found)
-    # One for each of the two files.
-    assert len(found["warnings"]) == ALL
-    assert all(folder in warning for warning in found["warnings"])
+    (warning,) = found["warnings"]
+    assert str(folder) in warning
     after = _run(package, FASTMLP_CACHE_DIR=cache)
     _assert_right(after)
     assert (after["warnings"], after["hits"]) == ([], ALL)
 
 
-def test_file_of_another_kernel_is_not_run_for_this_one(package):
-    """As when two versions of a file were mixed up."""
-    cache = package / "cache"
-    folder = Path(_run(package, FASTMLP_CACHE_DIR=cache)["folder"])
-    a, b = sorted(folder.glob("*.nbc"))
+def test_file_of_another_kernel_is_not_run_for_this_one(package, folder):
+    """As when two files were mixed up."""
+    a, b = _kernels(folder)
     content = a.read_bytes(), b.read_bytes()
     a.write_bytes(content[1])
     b.write_bytes(content[0])
-    _assert_right(_run(package, FASTMLP_CACHE_DIR=cache))
+    found = _run(package, FASTMLP_CACHE_DIR=folder.parent)
+    _assert_right(found)
+    assert (found["hits"], len(found["warnings"])) == (0, 1)
 
 
-def test_edited_callee_in_another_file_is_noticed(package):
-    cache = package / "cache"
-    _assert_right(_run(package, FASTMLP_CACHE_DIR=cache))
+def test_file_of_another_version_is_not_run(package, folder):
+    """It has the right name, unpickles, and its machine code would run."""
     (package / "copied" / "_callee.py").write_text(CALLEE.format(number=5.0))
-    found = _run(package, FASTMLP_CACHE_DIR=cache)
+    new = _run(package, FASTMLP_CACHE_DIR=folder.parent)["folder"]
+    for path in _kernels(folder):
+        shutil.copy(path, new)
+    found = _run(package, FASTMLP_CACHE_DIR=folder.parent)
+    _assert_right(found, 5.0)
+    assert (found["hits"], len(found["warnings"])) == (0, 1)
+
+
+def test_edited_callee_in_another_file_is_noticed(package, folder):
+    (package / "copied" / "_callee.py").write_text(CALLEE.format(number=5.0))
+    found = _run(package, FASTMLP_CACHE_DIR=folder.parent)
     _assert_right(found, 5.0)
     assert found["hits"] == 0
 
 
-def test_checked_and_unchecked_code_are_kept_apart(package):
-    cache = package / "cache"
-    plain = _run(package, FASTMLP_CACHE_DIR=cache)
-    checked = _run(package, FASTMLP_CACHE_DIR=cache, NUMBA_BOUNDSCHECK=1)
+def test_checked_and_unchecked_code_are_kept_apart(package, folder):
+    checked = _run(package, FASTMLP_CACHE_DIR=folder.parent, NUMBA_BOUNDSCHECK=1)
     assert checked["hits"] == 0
-    assert checked["folder"] != plain["folder"]
+    assert checked["folder"] != str(folder)
 
 
-def test_other_cpu_has_its_own_folder(package):
-    cache = package / "cache"
-    plain = _run(package, FASTMLP_CACHE_DIR=cache)
+def test_other_cpu_has_its_own_folder(package, folder):
     other = _run(
         package,
-        FASTMLP_CACHE_DIR=cache,
+        FASTMLP_CACHE_DIR=folder.parent,
         NUMBA_CPU_NAME="generic",
         NUMBA_CPU_FEATURES="",
     )
     assert other["hits"] == 0
-    assert other["folder"] != plain["folder"]
+    assert other["folder"] != str(folder)
 
 
 def test_processes_that_fill_an_empty_cache_at_once(package):
     cache = package / "cache"
-    processes = [_start(package, FASTMLP_CACHE_DIR=cache) for _ in range(4)]
+    processes = [_start(package, FASTMLP_CACHE_DIR=cache) for _ in range(3)]
     for process in processes:
         found = _finish(process)
         _assert_right(found)
@@ -237,88 +301,116 @@ def test_processes_that_fill_an_empty_cache_at_once(package):
     assert _run(package, FASTMLP_CACHE_DIR=cache)["hits"] == ALL
 
 
-# Called before the first kernel is: makes the steps of two processes that save at once
-# interleave in the worst order. What is loaded is as old as it can be.
-INTERLEAVED = """
-import time
-from pathlib import Path
-from numba.core.caching import IndexDataCacheFile as File
-
-def wait_for(name):
-    for _ in range(6000):
-        if Path(name).exists():
-            return
-        time.sleep(0.01)
-    raise TimeoutError(name)
-
-save_index, save_data = File._save_index, File._save_data
-
-def save_index_in_turn(self, overloads):
-    {before_index}
-    save_index(self, overloads)
-    {after_index}
-
-def save_data_in_turn(self, name, data):
-    {before_data}
-    save_data(self, name, data)
-    {after_data}
-
-File._save_index, File._save_data = save_index_in_turn, save_data_in_turn
-"""
-
-
 def test_processes_that_save_other_types_at_once(package):
     """Neither is handed the other's machine code afterwards."""
-    cache = package / "cache"
-    first = INTERLEAVED.format(
-        before_index="wait_for('second has loaded')",
-        after_index="Path('first has an index').touch()",
-        before_data="wait_for('second has saved')",
-        after_data="",
-    )
-    second = INTERLEAVED.format(
-        before_index="Path('second has loaded').touch(); "
-        "wait_for('first has an index')",
-        after_index="",
-        before_data="",
-        after_data="Path('second has saved').touch()",
-    )
-    processes = [
-        _start(package, first, "float32", FASTMLP_CACHE_DIR=cache),
-        _start(package, second, "float64", FASTMLP_CACHE_DIR=cache),
-    ]
+    cache, types = package / "cache", ("float32", "float64")
+    processes = [_start(package, "", name, FASTMLP_CACHE_DIR=cache) for name in types]
     for process in processes:
         _assert_right(_finish(process))
-    for dtype in ("float32", "float64"):
-        _assert_right(_run(package, dtype=dtype, FASTMLP_CACHE_DIR=cache))
+    for dtype in types:
+        found = _run(package, dtype=dtype, FASTMLP_CACHE_DIR=cache)
+        _assert_right(found)
+        assert found["hits"] == ALL
 
 
 def test_folder_deleted_while_in_use(package):
     cache = package / "cache"
     before = (
-        "import shutil\nfrom copied import _jit\nshutil.rmtree(_jit._CACHE_FOLDER)\n"
+        "import shutil\nfrom copied import _cache\nshutil.rmtree(_cache.FOLDER)\n"
+        # As private as the first one, whatever the umask.
+        "os.umask(0)\n"
     )
     found = _run(package, before, FASTMLP_CACHE_DIR=cache)
     _assert_right(found)
-    _assert_right(_run(package, FASTMLP_CACHE_DIR=cache))
+    assert found["warnings"] == []
+    after = _run(package, FASTMLP_CACHE_DIR=cache)
+    _assert_right(after)
+    assert (after["hits"], after["warnings"]) == (ALL, [])
 
 
-def test_nothing_is_run_from_a_folder_that_others_can_write_to(package):
+def test_place_deleted_while_in_use(package):
     cache = package / "cache"
-    folder = Path(_run(package, FASTMLP_CACHE_DIR=cache)["folder"])
-    folder.chmod(0o777)
-    found = _run(package, FASTMLP_CACHE_DIR=cache)
-    _assert_right(found)
-    assert (found["hits"], found["folder"], len(found["warnings"])) == (0, "None", 1)
-
-
-def test_nothing_is_run_from_a_folder_of_somebody_else(package):
-    cache = package / "cache"
-    _run(package, FASTMLP_CACHE_DIR=cache)
-    before = "user = os.getuid() + 1\nos.getuid = lambda: user"
+    before = (
+        f"import shutil\nfrom copied import _cache\nshutil.rmtree({str(cache)!r})\n"
+    )
     found = _run(package, before, FASTMLP_CACHE_DIR=cache)
     _assert_right(found)
+    assert len(found["warnings"]) == 1
+
+
+def _assert_refused(found, package):
+    """Assert that the package's own folder is taken instead of what was asked for."""
+    _assert_right(found)
+    (warning,) = found["warnings"]
+    assert "is not used" in warning
+    assert found["hits"] == 0
+    assert Path(found["folder"]).parent == package / "copied" / "__pycache__"
+
+
+def _world_writable(folder):
+    folder.chmod(0o777)
+
+
+def _group_writable(folder):
+    folder.chmod(0o770)
+
+
+def _in_a_writable_place(folder):
+    folder.parent.chmod(0o777)
+
+
+def _far_below_one(folder):
+    folder.parent.parent.chmod(0o777)
+
+
+@pytest.mark.parametrize(
+    "opened",
+    [
+        _world_writable,
+        _group_writable,
+        _in_a_writable_place,
+        _far_below_one,
+    ],
+)
+def test_nothing_is_run_from_a_folder_that_others_can_write_to(opened, package, folder):
+    above = package / "above"
+    above.mkdir()
+    folder.parent.rename(above / "cache")
+    opened(above / "cache" / folder.name)
+    _assert_refused(_run(package, FASTMLP_CACHE_DIR=above / "cache"), package)
+
+
+def test_place_where_only_owners_remove_is_taken(package):
+    """As /tmp, which everybody can write to."""
+    cache = package / "cache"
+    cache.mkdir()
+    cache.chmod(0o1777)
+    found = _run(package, FASTMLP_CACHE_DIR=cache)
+    assert (found["warnings"], Path(found["folder"]).parent) == ([], cache)
+
+
+SOMEBODY_ELSE = "user = os.getuid() + 1\nos.getuid = lambda: user"
+
+
+def test_nothing_is_run_from_a_folder_of_somebody_else(package, folder):
+    found = _run(package, SOMEBODY_ELSE, FASTMLP_CACHE_DIR=folder.parent)
+    _assert_right(found)
+    # Whoever this is, no folder here is his.
     assert (found["hits"], found["folder"], len(found["warnings"])) == (0, "None", 1)
+
+
+def test_link_is_not_followed(package, folder):
+    """Whoever made it could point it elsewhere later."""
+    folder.rename(package / "elsewhere")
+    folder.symlink_to(package / "elsewhere")
+    _assert_refused(_run(package, FASTMLP_CACHE_DIR=folder.parent), package)
+
+
+def test_folder_that_others_may_write_to_later_is_left(package, folder):
+    before = f"from copied import _cache\nos.chmod({str(folder)!r}, 0o777)\n"
+    found = _run(package, before, FASTMLP_CACHE_DIR=folder.parent)
+    _assert_right(found)
+    assert (found["hits"], len(found["warnings"])) == (0, 1)
 
 
 def test_what_the_options_keep():

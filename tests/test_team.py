@@ -93,6 +93,40 @@ def test_threads_end_with_the_context():
     assert threading.active_count() == before
 
 
+def test_some_of_a_team_may_run():
+    with Team(4) as team:
+        for n_threads in (4, 2, 1, 3, 4, None, 2):
+            seen, n = [], n_threads or 4
+            counters, barrier = np.zeros(LINE * n, np.int64), team.barrier
+
+            def meet(thread, seen=seen, n=n, counters=counters, barrier=barrier):
+                seen.append(thread)
+                assert _meet(thread, barrier, n, counters, 20) == 0
+
+            team.run(meet, n_threads=n_threads)
+            assert sorted(seen) == [*range(n)]
+
+
+@pytest.mark.parametrize("fails_at", [1, 2, 3])
+def test_threads_that_cannot_all_be_started(fails_at, monkeypatch):
+    """An interrupt, or a system that has no more threads to give."""
+    before, calls, start = threading.active_count(), [], threading.Thread.start
+
+    def failing(thread):
+        calls.append(thread)
+        if len(calls) == fails_at:
+            raise KeyboardInterrupt
+        start(thread)
+
+    with Team(4) as team:
+        monkeypatch.setattr(threading.Thread, "start", failing)
+        with pytest.raises(KeyboardInterrupt):
+            _run(team, 1)
+        assert threading.active_count() == before
+        monkeypatch.undo()
+        _assert_works(team)
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("bad", [0, 1, 2])
 def test_error_in_one_thread_frees_the_others(bad, error):

@@ -1,13 +1,13 @@
 """Arrays in, arrays out: everything that is compiled.
 
-In reading order: `_jit` (Numba's options and cache), `_llvm` (what Numba has no word
-for), `_simd` (vectors and the register tile), `_gemm` (the product over one panel),
-`_math` (vectorised exp, log, tanh), `_activations`, `_losses`, `_optimizers` (scalar
-functions and their tables), `_noise` (random numbers, dropout), `_regularisation`
-(penalties, bounds on norms), `_layout` (where everything lies), `_rows` (reading X),
-`_team` (threads), `_step` (one minibatch after the other), `_trace` and `tracing` (what
-passes through the layers), `prediction` and `engine` (all of it behind one function and
-one class).
+In reading order: `_jit` (Numba's options), `_cache` (machine code on disk), `_llvm`
+(what Numba has no word for), `_simd` (vectors and the register tile), `_gemm` (the
+product over one panel), `_math` (vectorised exp, log, tanh), `_activations`, `_losses`,
+`_optimizers` (scalar functions and their tables), `_noise` (random numbers, dropout),
+`_regularisation` (penalties, bounds on norms), `_layout` (where everything lies),
+`_rows` (reading X), `_team` (threads), `_cores` (what runs share), `_step` (one
+minibatch after the other), `_trace` and `tracing` (what passes through the layers),
+`prediction` and `engine` (all of it behind one function and one class).
 """
 
 from ._activations import ACTIVATIONS, OUTPUTS, layer_activations, layer_traits

@@ -296,6 +296,7 @@ class Layout:
 
     def _point_at_flat(self):
         layers = self.layers
+        self.n_parameters = self.n_flat
         layers["weights_row"] = layers["fan_out"]
         layers["weights_jump"] = self.width
         weights = layers["fan_in"] * layers["fan_out"]

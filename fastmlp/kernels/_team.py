@@ -175,7 +175,7 @@ class Team:
     def __init__(self, n_threads):
         self.n_threads = n_threads
         self.barrier = make_barrier()
-        self._tasks = [queue.SimpleQueue() for _ in range(n_threads - 1)]
+        self._tasks = []
         self._done = queue.SimpleQueue()
         self._signals = np.zeros(_WORDS, np.int64)
         self._threads = []
@@ -199,26 +199,30 @@ class Team:
             tasks.put(None)
         announce(self._signals, _BEGUN)
         for thread in self._threads:
-            thread.join()
+            # One that an interrupt kept from starting has none.
+            if thread.ident is not None:
+                thread.join()
         self._threads = []
 
-    def run(self, function, *arguments, alone=False):
+    def run(self, function, *arguments, n_threads=None):
         """Call ``function(thread, *arguments)`` in every thread and return the first's.
 
-        Or, `alone`, in the calling thread only.
+        Or in `n_threads` of them only; 1: in the calling thread.
 
         Whatever is raised in one of them, an interrupt among them, breaks the barrier,
         so that nobody waits for ever, and is raised here once all have come back.
         """
-        if alone or self.n_threads == 1:
+        helpers = (n_threads or self.n_threads) - 1
+        if helpers == 0:
             return function(0, *arguments)
         if not self._threads:
             self._start()
         finished, error, result = [], None, None
-        sent, finishing = 0, int(self._signals[_FINISHED]) + len(self._threads)
+        sent, next_run = 0, int(self._signals[_BEGUN]) + 2
+        finishing = int(self._signals[_FINISHED]) + helpers
         try:
-            for tasks in self._tasks:
-                tasks.put((function, arguments, finished))
+            for tasks in self._tasks[:helpers]:
+                tasks.put((function, arguments, finished, next_run))
                 sent += 1
             announce(self._signals, _BEGUN)
             result = function(0, *arguments)
@@ -241,18 +245,23 @@ class Team:
 
     def _start(self):
         self._signals[:] = 0
-        for number, tasks in enumerate(self._tasks, start=1):
-            # Daemons: an interpreter that exits in the middle of a fit does not hang.
-            thread = threading.Thread(
-                target=self._work, args=(number, tasks), daemon=True
-            )
-            thread.start()
-            self._threads.append(thread)
+        # New ones: a thread that never started has not read that it is to end.
+        self._tasks = [queue.SimpleQueue() for _ in range(self.n_threads - 1)]
+        # Daemons: an interpreter that exits in the middle of a fit does not hang.
+        self._threads = [
+            threading.Thread(target=self._work, args=(number, tasks), daemon=True)
+            for number, tasks in enumerate(self._tasks, start=1)
+        ]
+        try:
+            for thread in self._threads:
+                thread.start()
+        except BaseException:
+            self.close()
+            raise
 
     def _work(self, number, tasks):
-        begun = 1
         while (task := tasks.get()) is not None:
-            function, arguments, finished = task
+            function, arguments, finished, next_run = task
             error = None
             try:
                 function(number, *arguments)
@@ -265,5 +274,4 @@ class Team:
             finished = error = None
             announce(self._signals, _FINISHED)
             self._done.put(None)
-            begun += 1
-            look_out(self._signals, _BEGUN, begun)
+            look_out(self._signals, _BEGUN, next_run)

@@ -15,6 +15,7 @@ from ._activations import (
     layer_traits,
     output_loop,
 )
+from ._cores import cores
 from ._layout import OVERREAD, Layout
 from ._losses import LOSSES, loss_loop, make_settings, mean_loss
 from ._optimizers import L1, N_SETTINGS, N_STEP, RULES
@@ -380,6 +381,7 @@ class Engine:
         n_threads = choose_threads(
             self._n_threads, work / _WORTH_A_THREAD, self._batch_size
         )
+        self._work = work
         self._rule = rule
         self._layout = layout = Layout(
             self._units,
@@ -410,9 +412,7 @@ class Engine:
         choices = (n_threads, 1) if doubtful and n_threads > 1 else (n_threads,)
         self._team = Team(n_threads)
         self._pace = pace_of((self._units, self._batch_size, self._dtype), choices)
-        self._shares = {
-            n: self._layout.share_units(self._update_units, n) for n in choices
-        }
+        self._shares = {}
 
     def _prepare_training(self, rule):
         layout, names = self._layout, (self._out_activation, self._loss)
@@ -437,34 +437,42 @@ class Engine:
 
     def _train(self, data, order, steps, clock=_NO_CLOCK):
         self._check_targets(data.y)
-        n_threads = self._pace.choose()
-        # A run that compiles, or starts threads, is not to be compared.
-        settled = self._has_run and (n_threads == 1 or self._team.awake)
-        self._has_run = True
-        started = perf_counter()
-        total = self._team.run(
-            train,
-            n_threads,
-            self._team.barrier,
-            self._batch_size,
-            steps,
-            self._layout.plan,
-            self._layout.layers,
-            self._update_units,
-            self._shares[n_threads],
-            self._penalty,
-            self._sums,
-            self._memory,
-            self._rows_of(data),
-            data.y,
-            data.sample_weight,
-            order,
-            clock,
-            alone=n_threads == 1,
-        )
-        if settled:
+        chosen = self._pace.choose()
+        with cores(chosen, self._work * len(steps)) as n_threads:
+            # A run that compiles, or starts threads, is not to be compared; nor one
+            # that leaves cores to others.
+            settled = self._has_run and (n_threads == 1 or self._team.awake)
+            self._has_run = True
+            started = perf_counter()
+            total = self._team.run(
+                train,
+                n_threads,
+                self._team.barrier,
+                self._batch_size,
+                steps,
+                self._layout.plan,
+                self._layout.layers,
+                self._update_units,
+                self._share_units(n_threads),
+                self._penalty,
+                self._sums,
+                self._memory,
+                self._rows_of(data),
+                data.y,
+                data.sample_weight,
+                order,
+                clock,
+                n_threads=n_threads,
+            )
+        if settled and n_threads == chosen:
             self._pace.note(n_threads, (perf_counter() - started) / max(1, len(steps)))
         return total
+
+    def _share_units(self, n_threads):
+        if n_threads not in self._shares:
+            shares = self._layout.share_units(self._update_units, n_threads)
+            self._shares[n_threads] = shares
+        return self._shares[n_threads]
 
     def _check_form(self, rows):
         """Refuse rows that this engine has no room for."""

@@ -13,6 +13,7 @@ from ._activations import (
     layer_traits,
     output_loop,
 )
+from ._cores import cores
 from ._layout import Layout
 from ._rows import describe, is_multiplied
 from ._simd import TILE_ROWS
@@ -82,31 +83,27 @@ def run(layout, output, parameters, memory, rows, order, n_threads):
     order : (n,) int64 array
     n_threads : int
     """
-    n, tiles = len(order), layout.capacity // TILE_ROWS
-    n_threads = min(n_threads, tiles)
+    n = len(order)
+    n_threads = min(n_threads, layout.capacity // TILE_ROWS)
     out = np.empty((n, layout.units[-1]), layout.dtype)
-    bounds = [0, n]
+    arguments = output, layout.plan, layout.layers, parameters, memory, rows, order
+    operations = 2 * n * layout.n_parameters
+    if n_threads == 1 and operations < _WORTH_A_THREAD:
+        predict(0, *_parts(layout, n, 1), *arguments, out.reshape(-1))
+        return out
+    with cores(n_threads, operations) as n_threads, Team(n_threads) as team:
+        parts = _parts(layout, n, n_threads)
+        team.run(predict, *parts, *arguments, out.reshape(-1))
+    return out
+
+
+def _parts(layout, n, n_threads):
+    """Return the rows' bounds between the threads, and how many each takes at once."""
+    bounds, tiles = [0, n], layout.capacity // TILE_ROWS
     if n_threads > 1:
         parts = np.arange(n_threads + 1) * -(-n // TILE_ROWS) // n_threads
         bounds = (parts * TILE_ROWS).clip(max=n)
-    arguments = (
-        np.asarray(bounds),
-        min(CHUNK_ROWS, tiles // n_threads * TILE_ROWS),
-        output,
-        layout.plan,
-        layout.layers,
-        parameters,
-        memory,
-        rows,
-        order,
-        out.reshape(-1),
-    )
-    if n_threads == 1:
-        predict(0, *arguments)
-    else:
-        with Team(n_threads) as team:
-            team.run(predict, *arguments)
-    return out
+    return np.asarray(bounds), min(CHUNK_ROWS, tiles // n_threads * TILE_ROWS)
 
 
 def count_threads(units, n, n_threads):

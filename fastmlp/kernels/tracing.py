@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ._cores import cores
 from ._trace import trace
 
 
@@ -91,22 +92,25 @@ def run(layout, memory, team, rows, data, batch_size, *, what="deltas", squares=
         _pass_ones_back(layout, memory)
     for begin in range(0, n, batch_size):
         count = min(batch_size, n - begin)
-        team.run(
-            trace,
-            team.n_threads,
-            begin,
-            count,
-            what == "deltas",
-            what != "outputs",
-            plan,
-            layout.layers,
-            memory,
-            rows,
-            data.y,
-            data.sample_weight,
-            order,
-            sums,
-        )
+        operations = 6 * count * layout.n_parameters
+        with cores(team.n_threads, operations) as n_threads:
+            team.run(
+                trace,
+                n_threads,
+                begin,
+                count,
+                what == "deltas",
+                what != "outputs",
+                plan,
+                layout.layers,
+                memory,
+                rows,
+                data.y,
+                data.sample_weight,
+                order,
+                sums,
+                n_threads=n_threads,
+            )
         yield Block(layout, memory, sums, begin, count)
 
 

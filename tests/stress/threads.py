@@ -1,0 +1,308 @@
+"""Threads that train and predict side by side: no bit changes, none hangs or spins."""
+
+import _thread
+import ctypes
+import hashlib
+import itertools
+import json
+import os
+import signal
+import threading
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+import fastmlp.kernels.engine
+import fastmlp.kernels.prediction
+from fastmlp import MLPClassifier, MLPRegressor
+from fastmlp.kernels._team import available_cores
+from tests.watched import run_watched
+
+N_WORKERS = 8
+N_PREDICTORS = 16
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(1000, 64))
+X4 = np.tile(X.astype(np.float32), (1, 4))
+Y = np.abs(X[:, :8]).argmax(axis=1) % 3
+
+# One kind of work for each worker.
+SMALL = {"hidden_layer_sizes": (128,), "max_iter": 4}
+KINDS = [
+    (MLPClassifier, "float32", {}),
+    (MLPClassifier, "float32", {"n_threads": 2, "dropout": 0.2}),
+    (MLPClassifier, "float64", {"solver": "sgd", "n_threads": 1}),
+    (MLPClassifier, "float32", {"early_stopping": True}),
+    (MLPRegressor, "float64", {"n_threads": 2}),
+    (MLPRegressor, "float32", {"hidden_layer_sizes": (64, 64)}),
+    (MLPRegressor, "float32", {"solver": "sgd", "batch_size": 37}),
+    (MLPRegressor, "float64", {"solver": "lbfgs", "n_threads": 2}),
+]
+
+
+def digest(*arrays):
+    """Return a hash of the bits of some arrays."""
+    return hashlib.sha256(b"".join(np.asarray(a).tobytes() for a in arrays)).hexdigest()
+
+
+def result(number):
+    """Fit, predict and go on fitting; return the bits of all that came out."""
+    Estimator, dtype, params = KINDS[number % len(KINDS)]
+    rows = X.astype(dtype)
+    model = Estimator(random_state=number, **SMALL | params).fit(rows, Y)
+    arrays = [model.predict(rows)]
+    if model.solver != "lbfgs" and not model.early_stopping:
+        arrays.append(model.partial_fit(rows, Y).predict(rows))
+    return digest(*arrays, *model.coefs_, *model.intercepts_, model.loss_)
+
+
+class Crowd:
+    """Counts the threads that are inside of compiled code, and for how long.
+
+    A context manager, for the two functions that take time.
+    """
+
+    PLACES = (
+        (fastmlp.kernels.engine, "train"),
+        (fastmlp.kernels.prediction, "predict"),
+    )
+
+    def __init__(self):
+        self._lock, self._plain = threading.Lock(), None
+        self.restart()
+
+    def restart(self):
+        """Forget what was counted, while nobody is inside."""
+        self._inside, self._since = 0, time.perf_counter()
+        self._seconds = {}
+
+    def _change(self, by):
+        with self._lock:
+            now = time.perf_counter()
+            past = self._seconds.get(self._inside, 0.0) + now - self._since
+            self._seconds[self._inside] = past
+            self._inside, self._since = self._inside + by, now
+
+    def _counted(self, function):
+        def counted(*arguments):
+            self._change(1)
+            try:
+                return function(*arguments)
+            finally:
+                self._change(-1)
+
+        return counted
+
+    def __enter__(self):
+        self._plain = [getattr(*place) for place in self.PLACES]
+        for place, function in zip(self.PLACES, self._plain, strict=True):
+            setattr(*place, self._counted(function))
+        return self
+
+    def __exit__(self, *exception):
+        for place, function in zip(self.PLACES, self._plain, strict=True):
+            setattr(*place, function)
+
+    @property
+    def entered(self):
+        """Whether it counts."""
+        return self._plain is not None
+
+    def save(self, path):
+        """Write a file of the seconds by the number of threads inside."""
+        with self._lock:
+            path.write_text(json.dumps(self._seconds))
+
+    def share_above(self, n):
+        """Return the share of the time in which more than `n` threads were inside."""
+        seconds = {k: s for k, s in self._seconds.items() if k > 0}
+        return sum(s for k, s in seconds.items() if k > n) / sum(seconds.values())
+
+
+def fits_side_by_side(n_fits):
+    """Compare fits in 8 threads at once with the same ones alone."""
+    warnings.simplefilter("ignore")
+    alone = [result(number) for number in range(n_fits)]
+    with Crowd() as crowd, ThreadPoolExecutor(N_WORKERS) as pool:
+        together = list(pool.map(result, range(n_fits)))
+    assert together == alone
+    return {"fits": n_fits, "crowded": crowd.share_above(available_cores())}
+
+
+def predictions_side_by_side(n_calls):
+    """Compare the predictions of one model from 16 threads with those alone."""
+    warnings.simplefilter("ignore")
+    model = MLPClassifier(random_state=0, **SMALL).fit(X, Y)
+    small = [X, X[:200], X[:7], X[:1]]
+    large = [np.tile(X, (20, 1)), np.tile(X[::-1], (10, 1))]
+    with Crowd() as crowd:
+        for blocks in (small, large):
+            alone = [digest(model.predict_proba(block)) for block in blocks]
+            # Those of small blocks are over before they could wait for a core.
+            crowd.restart()
+            _predict_together(model, blocks, alone, n_calls)
+    return {
+        "predictions": 2 * N_PREDICTORS * n_calls,
+        "crowded": crowd.share_above(available_cores()),
+    }
+
+
+def _predict_together(model, blocks, alone, n_calls):
+    start = threading.Barrier(N_PREDICTORS)
+
+    def predict(worker):
+        start.wait()
+        numbers = [(worker + call) % len(blocks) for call in range(n_calls)]
+        return [digest(model.predict_proba(blocks[i])) == alone[i] for i in numbers]
+
+    with ThreadPoolExecutor(N_PREDICTORS) as pool:
+        assert np.all([*pool.map(predict, range(N_PREDICTORS))])
+
+
+# -- errors and interrupts -------------------------------------------------------------
+
+
+class Trouble(Exception):
+    """What is raised on purpose."""
+
+
+class Schedule:
+    """A constant learning rate that does something in the third epoch.
+
+    Parameters
+    ----------
+    action : callable
+    """
+
+    def __init__(self, action):
+        self._action, self._calls = action, itertools.count()
+
+    def __call__(self, progress):
+        # Ten steps an epoch.
+        if next(self._calls) == 25:
+            self._action()
+        return 1.0
+
+
+def raise_trouble():
+    """Raise `Trouble`."""
+    raise Trouble
+
+
+def kill_this_thread():
+    """Have `Trouble` raised in the calling thread a little later, wherever it is."""
+    thread = ctypes.c_ulong(threading.get_ident())
+
+    def kill():
+        raised = ctypes.py_object(Trouble)
+        assert ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, raised) == 1
+
+    threading.Timer(0.02, kill).start()
+
+
+def press_ctrl_c():
+    """Send SIGINT to this process a little later."""
+    threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+
+def interrupt_main():
+    """Interrupt the main thread from another one a little later."""
+    threading.Timer(0.02, _thread.interrupt_main).start()
+
+
+def score_badly(estimator, X, y):
+    """Raise `Trouble` as a scorer."""
+    raise Trouble
+
+
+def long_fit(**params):
+    """Fit for so many epochs that only trouble ends it."""
+    settings = {"batch_size": 100, "n_threads": 2, "random_state": 0}
+    model = MLPClassifier((512,), n_iter_no_change=np.inf, max_iter=10**6, **settings)
+    return model.set_params(**params).fit(X4, Y)
+
+
+def long_fit_fails(**params):
+    """Assert that it ends with `Trouble`."""
+    try:
+        long_fit(**params)
+    except Trouble:
+        return
+    raise AssertionError("nothing was raised")
+
+
+def count_threads():
+    """Return the threads of this process, Python's and others."""
+    return len([*Path("/proc/self/task").iterdir()])
+
+
+def assert_quiet(n_threads):
+    """Assert that no thread is left over, and that none spins."""
+    end = time.monotonic() + 10
+    while count_threads() > n_threads and time.monotonic() < end:
+        time.sleep(0.01)
+    assert count_threads() <= n_threads
+    begun = time.process_time()
+    time.sleep(0.3)
+    assert time.process_time() - begun < 0.05
+
+
+TROUBLES = {
+    "the learning rate raises": lambda: {"learning_rate": Schedule(raise_trouble)},
+    "the scorer raises": lambda: {"scoring": score_badly, "early_stopping": True},
+    "the thread is killed": lambda: {"learning_rate": Schedule(kill_this_thread)},
+}
+INTERRUPTS = (press_ctrl_c, interrupt_main)
+
+
+def troubles(n_rounds):
+    """End fits by errors and by Ctrl-C; nothing goes on, and the next fit is right."""
+    ref = result(1)
+    n_threads = count_threads()
+    for _ in range(n_rounds):
+        for make_params in TROUBLES.values():
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(long_fit_fails, **make_params()).result()
+            assert_quiet(n_threads)
+            assert result(1) == ref
+        for interrupt in INTERRUPTS:
+            interrupted(interrupt, ref)
+            assert_quiet(n_threads)
+            assert result(1) == ref
+    return {"troubles": n_rounds * (len(TROUBLES) + len(INTERRUPTS))}
+
+
+def interrupted(interrupt, ref):
+    """Interrupt a fit of the main thread while other threads fit too."""
+    with ThreadPoolExecutor(2) as pool, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        others = [pool.submit(result, 1) for _ in range(4)]
+        model = long_fit(learning_rate=Schedule(interrupt))
+        assert [other.result() for other in others] == [ref] * 4
+    assert "Training interrupted by user." in {str(w.message) for w in caught}
+    assert model.n_iter_ >= 2
+    assert np.isfinite(model.predict_proba(X4)).all()
+
+
+def main():
+    """Run everything in full, and print a line for each."""
+    cores = available_cores()
+    for function, number in (
+        (fits_side_by_side, 200),
+        (predictions_side_by_side, 60),
+        (troubles, 5),
+    ):
+        started = time.perf_counter()
+        figures, busy = run_watched(__name__, function.__name__, number, seconds=600)
+        crowded = figures.pop("crowded", None)
+        count = ", ".join(f"{n} {what}" for what, n in figures.items())
+        print(f"{count} in {time.perf_counter() - started:.1f} s")
+        if crowded is not None:
+            assert crowded < 0.05, f"{crowded:.1%} of the time too many threads"
+            print(
+                f"    more than {cores} threads in compiled code {crowded:.1%} of the "
+                f"time; threads that run or could: {np.mean(busy):.1f} on average"
+            )
