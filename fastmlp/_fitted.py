@@ -106,11 +106,12 @@ class FittedNetwork:
             or "feature_names_in_" in state
             or self.dtype not in (None, X.dtype.name)
             or not self._is_current(network)
-            # Overflows here are rare, and scikit-learn then looks closer.
-            or not math.isfinite(np.add.reduce(X, axis=None))
         ):
             return None
-        return self._predict_outputs(network, X)
+        # Overflows here are rare, and scikit-learn then looks closer.
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = np.add.reduce(X, axis=None)
+        return self._predict_outputs(network, X) if math.isfinite(total) else None
 
     def _predict_outputs(self, network, X):
         return predict_outputs(

@@ -214,6 +214,36 @@ def as_float(array, dtype):
         return np.ascontiguousarray(array, dtype=dtype)
 
 
+def check_held(name, array, dtype):
+    """Refuse numbers that the type of the computation cannot hold.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument.
+    array : array
+    dtype : numpy dtype
+
+    Raises
+    ------
+    ValueError
+        If a number becomes infinite, or all of them become 0.
+    """
+    if array.dtype.kind != "f" or array.dtype.itemsize <= dtype.itemsize:
+        return
+    held = as_float(array, dtype)
+    if not np.isfinite(held).all():
+        wrong, why = array[~np.isfinite(held)].flat[0], "too large"
+    elif array.any() and not held.any():
+        wrong, why = array[array != 0].flat[0], "too small"
+    else:
+        return
+    raise ValueError(
+        f"{name} holds {wrong}, which is {why} for {dtype.name}: scale it, or set "
+        "dtype='float64' and pass X as float64."
+    )
+
+
 @contextlib.contextmanager
 def unchanged_on_error(estimator):
     """Give an estimator the attributes back that it had, should the block raise."""

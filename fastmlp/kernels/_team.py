@@ -246,7 +246,13 @@ class Team:
             thread = threading.Thread(
                 target=self._work, args=(number, tasks), daemon=True
             )
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError as error:
+                raise MemoryError(
+                    f"No memory, or no permission, for thread {number + 1} of "
+                    f"{self.n_threads} ({error}): set n_threads=1."
+                ) from error
             self._threads.append(thread)
 
     def _work(self, number, tasks):
