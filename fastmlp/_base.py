@@ -244,6 +244,8 @@ class BaseMLP(
 
     def _learn(self, X, y, sample_weight, incremental, validation=(None, None, None)):
         """Fit, or go on fitting; by one epoch if `incremental`."""
+        if incremental:
+            self._validate_changed()
         hidden = hidden_units(self.hidden_layer_sizes)
         self._activations(len(hidden))
         regularisation = check_regularisation(self, len(hidden))

@@ -133,7 +133,8 @@ class FittedNetwork:
     def __getstate__(self):
         """Return arrays and scalars only, and the weights once."""
         state = dict(super().__getstate__())
-        state.pop("_network", None)
+        for name in ("_network", "_validated"):
+            state.pop(name, None)
         if "_optimizer" in state:
             state["_optimizer"] = dict(vars(state["_optimizer"]))
         return state

@@ -168,7 +168,7 @@ def make_sample(X, y, values, sample_weight, dtype, copied=False):
     dtype = np.dtype(dtype)
     check_held("y", values, dtype)
     if sample_weight is not None:
-        check_held("sample_weight", sample_weight, dtype)
+        check_held("sample_weight", sample_weight, dtype, may_vanish=False)
     data = Data(X, as_float(values, dtype), sample_weight, copied=copied)
     return Sample(X, y, values, sample_weight, data)
 

@@ -1,9 +1,11 @@
 """Hints for parameters that are not valid, and which ones another leaves unused."""
 
 import inspect
+import operator
 import warnings
 from numbers import Integral
 
+from sklearn import get_config
 from sklearn.utils._param_validation import InvalidParameterError, StrOptions
 
 from fastmlp._schedules import SCHEDULES, schedule_of, schedule_settings
@@ -87,6 +89,20 @@ class ParametersMixin:
             if not hint:
                 raise
             raise InvalidParameterError(f"{error}{hint}") from None
+
+    def _validate_changed(self):
+        """Validate if a parameter was set since the last time.
+
+        For `partial_fit`: scikit-learn validates in its first call alone.
+        """
+        state = vars(self)
+        values = [state.get(name) for name in self._parameter_constraints]
+        before = state.get("_validated", ())
+        if len(before) == len(values) and all(map(operator.is_, values, before)):
+            return
+        if not get_config()["skip_parameter_validation"]:
+            self._validate_params()
+        self._validated = values
 
     def _hint(self, name):
         """Return what may have been meant by a parameter that is not valid, or ""."""

@@ -214,7 +214,7 @@ def as_float(array, dtype):
         return np.ascontiguousarray(array, dtype=dtype)
 
 
-def check_held(name, array, dtype):
+def check_held(name, array, dtype, may_vanish=True):
     """Refuse numbers that the type of the computation cannot hold.
 
     Parameters
@@ -223,18 +223,20 @@ def check_held(name, array, dtype):
         Of the argument.
     array : array
     dtype : numpy dtype
+    may_vanish : bool, default=True
+        Whether all of them may become 0.
 
     Raises
     ------
     ValueError
-        If a number becomes infinite, or all of them become 0.
+        Naming the first number that does not fit.
     """
     if array.dtype.kind != "f" or array.dtype.itemsize <= dtype.itemsize:
         return
     held = as_float(array, dtype)
     if not np.isfinite(held).all():
         wrong, why = array[~np.isfinite(held)].flat[0], "too large"
-    elif array.any() and not held.any():
+    elif array.any() and not (may_vanish or held.any()):
         wrong, why = array[array != 0].flat[0], "too small"
     else:
         return

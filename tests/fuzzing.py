@@ -223,7 +223,9 @@ LABELS = {
     "one": lambda rng, n: np.full(n, 7),
     "floats": lambda rng, n: (np.arange(n) % 2).astype(float),
     "several labels": lambda rng, n: np.eye(3, dtype=int)[np.arange(n) % 3],
-    "sparse labels": lambda rng, n: sp.csr_array(np.eye(3, dtype=int)[np.arange(n) % 3]),
+    "sparse labels": lambda rng, n: sp.csr_array(
+        np.eye(3, dtype=int)[np.arange(n) % 3]
+    ),
     "two columns": lambda rng, n: rng.standard_normal((n, 2)),
     "column": lambda rng, n: np.arange(n)[:, None] % 2,
     "real": lambda rng, n: rng.standard_normal(n),
@@ -347,7 +349,9 @@ def check_model(estimator):
 class Calls(RuleBasedStateMachine):
     """One estimator and the calls on it."""
 
-    @initialize(data=st.data(), Estimator=st.sampled_from([MLPClassifier, MLPRegressor]))
+    @initialize(
+        data=st.data(), Estimator=st.sampled_from([MLPClassifier, MLPRegressor])
+    )
     def make(self, data, Estimator):
         small = {"hidden_layer_sizes": (4,), "max_iter": 2, "random_state": 0}
         params = small | data.draw(settings_of(Estimator), "parameters")

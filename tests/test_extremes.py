@@ -76,7 +76,7 @@ def assert_says_why(message):
 
     Or that it names a number that the type of the computation cannot hold.
     """
-    cause, period, remedy = (part for part in NON_FINITE.split("{period}")), None, None
+
     before, after = NON_FINITE.split("{period}")
     assert message.startswith(before) or "too large for float32" in message, message
     if message.startswith(before):
