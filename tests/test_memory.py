@@ -1,5 +1,6 @@
-"""What training and prediction allocate beside X and y, and where there is not enough."""
+"""What fits and predictions allocate beside X and y, and what if they cannot."""
 
+import itertools
 import re
 import subprocess
 import sys
@@ -114,7 +115,7 @@ def test_too_wide(Estimator, sizes, solver):
         if number
     )
     units = [SMALL_X.shape[1], *np.atleast_1d(np.array(sizes, object)).tolist(), 1]
-    weights = sum(a * b for a, b in zip(units[:-1], units[1:], strict=True))
+    weights = sum(a * b for a, b in itertools.pairwise(units))
     assert needed > 8 * weights
     assert had == _memory.available_bytes()
     estimator.set_params(hidden_layer_sizes=(5,), solver="adam")
