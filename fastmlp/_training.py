@@ -113,7 +113,7 @@ class History:
         self.lr_curve.append(rate)
 
     def judge_loss(self, tol):
-        """Compare the last loss with the best; one that is NaN is no improvement."""
+        """Compare the last loss with the best."""
         loss = self.loss_curve[-1]
         self._count(loss <= self.best_loss - tol)
         if loss < self.best_loss:

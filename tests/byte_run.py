@@ -4,9 +4,9 @@ Run as ``python -m tests.byte_run EVERY float32 float64``; a step beyond an arra
 the process. Two passes, both over the tables, so that a new row is covered by itself:
 
 - the compiled loop of each activation, output, loss and update alone, with arrays as
-  long as its docstring says and no longer, from 0 elements to two panels and one. Losses
-  and outputs have two sizes: all numbers of outputs with few rows, all numbers of rows
-  from 0 to two tiles and one with few outputs.
+  long as its docstring says and no longer, from 0 elements to two panels and one.
+  Losses and outputs have two sizes: all numbers of outputs with few rows, all numbers
+  of rows from 0 to two tiles and one with few outputs.
 - training of whole networks with as many features, units and rows: of the sizes of each
   row every EVERY-th, beginning with another one for each row of the tables.
 """
@@ -77,10 +77,10 @@ def run_activation(name, n, dtype, side):
 
 
 def run_rule(name, n, dtype, side):
-    """A rule's own update, and where `n` is whole rows what may take its place."""
+    """Update `n` parameters, and `n` rows of them by what may take its place."""
     width, moments = panel_width(dtype), RULES[name].n_moments
     loops = [(update_loop(name, dtype), n, 0)]
-    for penalised in (0, 1):
+    for penalised in (0, 1) if n <= width else ():
         loops += [
             (restrained_loop(name, dtype), n * width, penalised),
             (collect_loop(dtype), n * width, penalised),

@@ -1,4 +1,4 @@
-"""No loop steps beyond its arrays: a short run of ``tests.stress.bytes`` and ``bounds``."""
+"""No loop steps beyond its arrays: ``tests.stress.bytes`` and ``bounds``, in short."""
 
 import os
 import subprocess

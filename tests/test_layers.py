@@ -21,6 +21,7 @@ ORDER = (
     "_holdout",
     "_parameters",
     "_features",
+    "_fitted",
     "_base",
 )
 ESTIMATORS = ("classifier", "regressor")

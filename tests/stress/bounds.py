@@ -29,7 +29,7 @@ MODULES = (
 
 
 def run(names):
-    """Run the tests of some modules of kernels; raise if one fails; return the last line."""
+    """Run the tests of some modules, raise if one fails and return the last line."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [
