@@ -4,6 +4,7 @@ import itertools
 import re
 import subprocess
 import sys
+import threading
 import tracemalloc
 from pathlib import Path
 
@@ -203,3 +204,29 @@ def test_under_a_limit_of_the_address_space():
         timeout=120,
     )
     assert (run.stdout, run.returncode) == ("all well\n", 0), run.stderr
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@both
+def test_no_room_for_a_thread(Estimator, monkeypatch):
+    """Nor is one that was started left behind."""
+    estimator = make(Estimator, batch_size=60, n_threads=3).fit(SMALL_X, SMALL_Y)
+    outputs, before = estimator.predict(SMALL_X), threading.active_count()
+    start, started = threading.Thread.start, []
+
+    def start_one(thread):
+        if started:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start_one)
+        with pytest.raises(MemoryError, match="for thread 3 of 3 "):
+            estimator.fit(SMALL_X, SMALL_Y)
+    assert len(started) == 1
+    assert threading.active_count() == before
+    np.testing.assert_array_equal(estimator.predict(SMALL_X), outputs)
+    np.testing.assert_array_equal(
+        estimator.fit(SMALL_X, SMALL_Y).predict(SMALL_X), outputs
+    )
