@@ -63,7 +63,7 @@ def check_activation(activation, n_hidden, estimator):
     """
     try:
         return layer_activations(activation, n_hidden)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidParameterError(
             f"The 'activation' parameter of {estimator} is not valid: {error}"
         ) from None
