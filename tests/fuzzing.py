@@ -134,7 +134,8 @@ OF_KIND = {
 NONSENSE = [
     -1, 0, 1, 2.5, ("elu", 10**400), -1e-300, math.nan, math.inf, "", "adm", None,
     True, (), [], (0,), (1.5,), (-2, 3), ("relu", "relu", "relu"), {}, {"a": 1},
-    b"relu", 1j, np.float32(0.5), np.int8(2), np.array([1.0, 2.0]), np.array("relu"), [None], len,
+    b"relu", 1j, np.float32(0.5), np.int8(2), np.array([1.0, 2.0]), np.array("relu"),
+    [None], len,
 ]  # fmt: skip
 HUGE = [10**30, 10**400]
 
