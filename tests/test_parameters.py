@@ -182,3 +182,15 @@ def test_activations_with_a_parameter_that_no_float_can_hold(Estimator):
     estimator = make(Estimator, activation=("elu", 10**400))
     with pytest.raises(InvalidParameterError, match="The 'activation' parameter of"):
         estimator.fit(X, Y)
+
+
+@both
+@pytest.mark.parametrize("method", ["predict", "transform"])
+@pytest.mark.parametrize(
+    "name, value", [("n_threads", ("a", 1)), ("n_threads", -1), ("dtype", "adm")]
+)
+def test_what_prediction_reads_may_be_set_wrongly(name, value, method, Estimator):
+    estimator = make(Estimator).fit(X, Y)
+    estimator.set_params(**{name: value})
+    with pytest.raises(InvalidParameterError, match=f"The '{name}' parameter of"):
+        getattr(estimator, method)(X)
