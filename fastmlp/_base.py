@@ -25,6 +25,7 @@ from sklearn.utils.validation import validate_data
 from fastmlp._features import HiddenFeatures
 from fastmlp._fitted import FittedNetwork
 from fastmlp._holdout import ValidationMixin, make_sample
+from fastmlp._memory import check_memory, training_bytes
 from fastmlp._network import INITIALIZERS, Network
 from fastmlp._onnx import OnnxExport
 from fastmlp._pairings import Pairing, check_domain
@@ -222,6 +223,9 @@ class BaseMLP(
             If X, y, the weights or the validation set are not valid, or the parameters
             of the network become infinite or NaN. What was fitted before stays as it
             was.
+        MemoryError
+            If the network takes more memory than this process can have, before
+            training. What was fitted before stays as it was.
 
         Warns
         -----
@@ -258,6 +262,8 @@ class BaseMLP(
 
     def _learn(self, X, y, sample_weight, incremental, validation=(None, None, None)):
         """Fit, or go on fitting; by one epoch if `incremental`."""
+        if incremental:
+            self._validate_changed()
         hidden = hidden_units(self.hidden_layer_sizes)
         self._activations(len(hidden))
         regularisation = check_regularisation(self, len(hidden))
@@ -273,6 +279,7 @@ class BaseMLP(
         sample_weight = combined_weights(sample_weight, class_weights, X, target.values)
         random_state = check_random_state(self.random_state)
         units = (X.shape[1], *hidden, target.n_outputs)
+        self._check_memory(units, X)
         if anew:
             network = Network.initial(
                 units,
@@ -312,6 +319,22 @@ class BaseMLP(
             )
         self._set_fitted(network, target)
         return self
+
+    def _check_memory(self, units, X):
+        """Raise MemoryError if there is none to train a network of such units."""
+        sizes = {"auto": AUTO_BATCH_SIZE, "full": X.shape[0]}
+        batch_size, n_moments = AUTO_BATCH_SIZE, 1
+        if self.solver != "lbfgs":
+            batch_size = sizes.get(self.batch_size, self.batch_size)
+            n_moments = self._new_optimizer().optimizer().n_moments
+        needed = training_bytes(
+            units,
+            self._activations(len(units) - 2),
+            np.dtype(self.dtype or X.dtype).itemsize,
+            min(batch_size, X.shape[0]),
+            n_moments,
+        )
+        check_memory(units, needed)
 
     def _set_fitted(self, network, target):
         """Set the attributes that prediction reads."""
@@ -418,11 +441,11 @@ class BaseMLP(
             n_iter = result.nit
         else:
             n_iter = _check_optimize_result("lbfgs", result, self.max_iter)
-        if outcome is Outcome.DIVERGED:
+        network = network.astype(self.dtype or np.float64)
+        network.parameters[...] = as_float(result.x, network.dtype)
+        if outcome is Outcome.DIVERGED or not np.isfinite(network.parameters).all():
             period, remedy = f"iteration {result.nit}", "raise alpha"
             raise ValueError(NON_FINITE.format(period=period, remedy=remedy))
-        network = network.astype(self.dtype or np.float64)
-        network.parameters[...] = result.x
         self.n_iter_ = n_iter
         self.t_ = getattr(self, "t_", 0)
         self.loss_ = result.fun

@@ -77,14 +77,28 @@ class FittedNetwork:
 
     def _outputs(self, X):
         """Return the outputs of the network, (n_samples, n_outputs)."""
+        self._check_prediction()
         outputs = self._plain_outputs(X)
         if outputs is not None:
             return outputs
         return self._predict_outputs(*self._prepare(X))
 
+    def _check_prediction(self):
+        """Validate the parameters that prediction reads, if they are not plainly valid.
+
+        They may have been set since the fit.
+        """
+        n, dtype = self.n_threads, self.dtype
+        plain = (n is None or (type(n) is int and n > 0)) and (
+            dtype is None or (type(dtype) is str and dtype in ("float32", "float64"))
+        )
+        if not plain and "coefs_" in vars(self):
+            self._validate_params()
+
     def _prepare(self, X):
         """Return the network and the validated rows in the type of the computation."""
         check_is_fitted(self)
+        self._check_prediction()
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         network = self._current_network()
         self._check_features(network, X.shape[1])
@@ -111,11 +125,12 @@ class FittedNetwork:
             or "feature_names_in_" in state
             or self.dtype not in (None, X.dtype.name)
             or not self._is_current(network)
-            # Overflows here are rare, and scikit-learn then looks closer.
-            or not math.isfinite(np.add.reduce(X, axis=None))
         ):
             return None
-        return self._predict_outputs(network, X)
+        # Overflows here are rare, and scikit-learn then looks closer.
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = np.add.reduce(X, axis=None)
+        return self._predict_outputs(network, X) if math.isfinite(total) else None
 
     def _predict_outputs(self, network, X):
         if self.out_activation_ not in OUTPUTS:

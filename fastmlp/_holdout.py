@@ -8,7 +8,7 @@ from sklearn.metrics import get_scorer
 from sklearn.model_selection import train_test_split
 
 from fastmlp._network import Network
-from fastmlp._validation import as_rows, combined_weights, errors_name
+from fastmlp._validation import as_rows, check_held, combined_weights, errors_name
 from fastmlp.kernels import Data
 
 
@@ -153,7 +153,16 @@ def make_sample(X, y, target, sample_weight, dtype, copied=False):
     """Return the `Sample` of validated rows for a network of the dtype.
 
     `target` is the `Target` of y; `copied`: see `Data`.
+
+    Raises
+    ------
+    ValueError
+        If the dtype cannot hold the targets or the weights.
     """
+    dtype = np.dtype(dtype)
+    check_held("y", target.values, dtype)
+    if sample_weight is not None:
+        check_held("sample_weight", sample_weight, dtype, may_vanish=False)
     data = Data(X, target.learned_in(dtype), sample_weight, copied=copied)
     return Sample(X, y, target.values, sample_weight, data)
 

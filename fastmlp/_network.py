@@ -203,7 +203,9 @@ class Network:
             for start in range(0, b.size, fan_out):
                 piece = slice(start, start + fan_out)
                 weights, b[piece] = draw(random_state, len(W), fan_out, name)
-                W[:, piece] = init_scale * weights
+                # What is too large becomes infinite, and shows in the first epoch.
+                with np.errstate(over="ignore"):
+                    W[:, piece] = init_scale * weights
         network.start_slopes()
         return network
 
@@ -289,11 +291,15 @@ class Network:
         )
 
     def astype(self, dtype):
-        """Return this network if it has the dtype, otherwise a converted copy."""
+        """Return this network if it has the dtype, otherwise a converted copy.
+
+        What is too large for it becomes infinite.
+        """
         if self.dtype == dtype:
             return self
         converted = Network.empty(self.units, dtype, self.activations)
-        converted.parameters[...] = self.parameters
+        with np.errstate(over="ignore"):
+            converted.parameters[...] = self.parameters
         return converted
 
 

@@ -1,9 +1,11 @@
 """Hints for parameters that are not valid, and which ones another leaves unused."""
 
 import inspect
+import operator
 import warnings
-from numbers import Integral
+from numbers import Integral, Real
 
+from sklearn import get_config
 from sklearn.utils._param_validation import InvalidParameterError, StrOptions
 
 from fastmlp._schedules import SCHEDULES, schedule_of, schedule_settings
@@ -83,6 +85,35 @@ class ParametersMixin:
             if not hint:
                 raise
             raise InvalidParameterError(f"{error}{hint}") from None
+        for name, constraints in self._parameter_constraints.items():
+            if isinstance(value := getattr(self, name, None), Integral):
+                self._check_real(name, value, constraints)
+
+    def _check_real(self, name, value, constraints):
+        """Refuse an integer for a real number that no float can hold."""
+        if any(getattr(each, "type", None) is Real for each in constraints):
+            try:
+                float(value)
+            except OverflowError:
+                raise InvalidParameterError(
+                    f"The {name!r} parameter of {type(self).__name__} must be a number "
+                    f"that a float can hold, got an integer of {value.bit_length()} "
+                    "bits."
+                ) from None
+
+    def _validate_changed(self):
+        """Validate if a parameter was set since the last time.
+
+        For `partial_fit`: scikit-learn validates in its first call alone.
+        """
+        state = vars(self)
+        values = [state.get(name) for name in self._parameter_constraints]
+        before = state.get("_validated", ())
+        if len(before) == len(values) and all(map(operator.is_, values, before)):
+            return
+        if not get_config()["skip_parameter_validation"]:
+            self._validate_params()
+        self._validated = values
 
     def _hint(self, name):
         """Return what may have been meant by a parameter that is not valid, or ""."""

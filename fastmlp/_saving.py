@@ -45,7 +45,8 @@ class SavedState:
     def __getstate__(self):
         """Return arrays, scalars and the version; the weights once."""
         state = dict(super().__getstate__())
-        state.pop("_network", None)
+        for name in ("_network", "_validated"):
+            state.pop(name, None)
         if "_optimizer" in state:
             state["_optimizer"] = dict(vars(state["_optimizer"]))
         state[VERSION] = fastmlp.__version__

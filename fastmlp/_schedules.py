@@ -87,7 +87,7 @@ class InvScaling(Constant):
 
     def after_epoch(self, rate, t):
         """Return the rate after t rows."""
-        return self.learning_rate_init / (t + 1) ** self.power_t
+        return self.learning_rate_init / power(t + 1, self.power_t)
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Step(Constant):
 
     def before_epoch(self, rate, epoch, n_steps):
         """Return the rate of the coming epoch."""
-        return self.learning_rate_init * self.gamma ** (epoch // self.step_size)
+        return self.learning_rate_init * power(self.gamma, epoch // self.step_size)
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Exponential(Constant):
 
     def before_epoch(self, rate, epoch, n_steps):
         """Return the rate of the coming epoch."""
-        return self.learning_rate_init * self.gamma**epoch
+        return self.learning_rate_init * power(self.gamma, epoch)
 
 
 @dataclass(frozen=True)
@@ -258,6 +258,14 @@ SCHEDULES = {
     "step": Step,
     "exponential": Exponential,
 }
+
+
+def power(base, exponent):
+    """Return base ** exponent, infinity where that is too large."""
+    try:
+        return float(base) ** exponent
+    except OverflowError:
+        return math.inf
 
 
 def progress(epoch, n_steps, n_epochs):

@@ -6,6 +6,7 @@ is returned as an `Outcome` for the caller to turn into warnings and errors.
 """
 
 import enum
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -22,7 +23,7 @@ class Outcome(enum.Enum):
 
     CONVERGED = enum.auto()  # no improvement for longer than the patience
     EXHAUSTED = enum.auto()  # all epochs done
-    DIVERGED = enum.auto()  # a parameter is no longer finite
+    DIVERGED = enum.auto()  # a parameter is no longer finite, or the loss no number
     INTERRUPTED = enum.auto()  # KeyboardInterrupt
 
 
@@ -112,7 +113,7 @@ class History:
         self.lr_curve.append(rate)
 
     def judge_loss(self, tol):
-        """Compare the last loss with the best; one that is NaN is no improvement."""
+        """Compare the last loss with the best."""
         loss = self.loss_curve[-1]
         self._count(loss <= self.best_loss - tol)
         if loss < self.best_loss:
@@ -260,16 +261,23 @@ class Training:
         try:
             for _ in range(self.settings.max_epochs):
                 self._epoch()
-                if not self.engine.finite():
+                if not self._is_finite():
                     self._record_divergence()
                     return Outcome.DIVERGED
                 self._judge()
                 if self._ends():
                     return Outcome.CONVERGED
         except KeyboardInterrupt:
-            finite = self.engine.finite()
-            return Outcome.INTERRUPTED if finite else Outcome.DIVERGED
+            return Outcome.INTERRUPTED if self._is_finite() else Outcome.DIVERGED
         return Outcome.EXHAUSTED
+
+    def _is_finite(self):
+        """Whether the parameters are finite, and the loss of the last epoch a number.
+
+        Clipped and bounded gradients can be finite where the outputs are not.
+        """
+        losses = self.history.loss_curve
+        return not math.isnan(losses[-1] if losses else 0.0) and self.engine.finite()
 
     def store(self, parameters):
         """Write the resulting parameters, those of the best epoch if there is a score.
@@ -406,7 +414,9 @@ class LBFGS:
         return result, Outcome.CONVERGED if result.success else Outcome.EXHAUSTED
 
     def _loss_gradient(self, x):
-        self.engine.load(x.astype(self._dtype))
+        # SciPy may try what is too large for float32.
+        with np.errstate(over="ignore"):
+            self.engine.load(x.astype(self._dtype))
         gradient = np.empty(x.size, self._dtype)
         self._loss = self.engine.loss_gradient(self.data, self.alpha, gradient)
         return self._loss, gradient.astype(np.float64, copy=False)

@@ -93,7 +93,7 @@ def check_activation(activation, n_hidden, estimator):
     """
     try:
         return layer_activations(activation, n_hidden)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidParameterError(
             f"The 'activation' parameter of {estimator} is not valid: {error}"
         ) from None
@@ -242,6 +242,38 @@ def as_float(array, dtype):
     """Return the array in C order and the given dtype; too large numbers become inf."""
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(array, dtype=dtype)
+
+
+def check_held(name, array, dtype, may_vanish=True):
+    """Refuse numbers that the type of the computation cannot hold.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument.
+    array : array
+    dtype : numpy dtype
+    may_vanish : bool, default=True
+        Whether all of them may become 0.
+
+    Raises
+    ------
+    ValueError
+        Naming the first number that does not fit.
+    """
+    if array.dtype.kind != "f" or array.dtype.itemsize <= dtype.itemsize:
+        return
+    held = as_float(array, dtype)
+    if not np.isfinite(held).all():
+        wrong, why = array[~np.isfinite(held)].flat[0], "too large"
+    elif array.any() and not (may_vanish or held.any()):
+        wrong, why = array[array != 0].flat[0], "too small"
+    else:
+        return
+    raise ValueError(
+        f"{name} holds {wrong}, which is {why} for {dtype.name}: scale it, or set "
+        "dtype='float64' and pass X as float64."
+    )
 
 
 @contextlib.contextmanager

@@ -286,7 +286,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     Notes
     -----
-    If the parameters become infinite or NaN in some epoch, training ends there: with
+    If parameters become infinite or NaN in some epoch, or the loss NaN, training ends
+    there: with
     `early_stopping` the weights of the best epoch so far are kept and a
     ConvergenceWarning is given, otherwise `fit` raises a ValueError.
 

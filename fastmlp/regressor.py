@@ -280,7 +280,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     Outputs for several quantiles are sorted in each row when they are predicted, so
     that a higher level never has the lower value.
 
-    If the parameters become infinite or NaN in some epoch, training ends there: with
+    If parameters become infinite or NaN in some epoch, or the loss NaN, training ends
+    there: with
     `early_stopping` the weights of the best epoch so far are kept and a
     ConvergenceWarning is given, otherwise `fit` raises a ValueError.
 

@@ -138,7 +138,7 @@ def _predict(network, n, batch, dtype, form="C", n_threads=1):
         return network_engine.predict(FORMS[form](X))
 
 
-def _train(network, rule, n, batch, dtype, form="C", n_threads=1, **settings):
+def train(network, rule, n, batch, dtype, form="C", n_threads=1, **settings):
     X, y, weight = make_problem(network, n, dtype, weighted=n % 2 == 0)
     problem, alpha = (FORMS[form](X), y, weight), 0.1
     settings |= {"batch_size": batch, "n_threads": n_threads}
@@ -164,11 +164,11 @@ def _run_tables(dtype, side):
     """Every row of every table."""
     tile = TILE_ROWS
     for (network, rule), n in itertools.product(variations(), (1, tile, 2 * tile + 3)):
-        yield _train(network, rule, n, tile + 3, dtype)
+        yield train(network, rule, n, tile + 3, dtype)
     for settings, n in itertools.product(REGULARISED.values(), (1, 2 * tile + 3)):
         for width, form in ((9, "C"), (panel_width(dtype) + 1, "csr")):
             network = BASE | {"units": (width, 5, width, 3)}
-            yield _train(
+            yield train(
                 network, "adamw", n, tile + 3, dtype, form, regularisation=settings
             )
     for name, n in itertools.product(OUTPUTS, (0, 1, 2 * tile + 3)):
@@ -187,7 +187,7 @@ def _run_mixed(dtype, side):
     for mixed, n in itertools.product(MIXED, (1, width - 1, width, width + 1)):
         network = BASE | {"activation": mixed, "units": (n, n, width + 2 - n % 3, 3)}
         for form in ("C", "csr"):
-            yield _train(network, "adam", tile + 3, tile, dtype, form, n_threads=2)
+            yield train(network, "adam", tile + 3, tile, dtype, form, n_threads=2)
             yield (_predict(network, tile + 3, tile, dtype, form),)
         yield (_predict_outputs(network, tile + 3, dtype, side),)
 
@@ -198,13 +198,13 @@ def _run_sizes(dtype, side):
     for units, n, batch in _shapes(dtype):
         network = BASE | {"units": units}
         for rule, n_threads in (("adam", 1), ("gradient", 1), ("sgd", 3)):
-            yield _train(network, rule, n, batch, dtype, n_threads=n_threads)
+            yield train(network, rule, n, batch, dtype, n_threads=n_threads)
         yield (_predict(network, n, 3 * tile, dtype, n_threads=3),)
         for rows in (n, FLAT_ROWS + n):
             yield (_predict_outputs(network, rows, dtype, side),)
     wide = BASE | {"units": (panel_width(dtype) + 3, 5, 3)}
     for form, n in itertools.product(FORMS, (1, tile + 3)):
-        yield _train(wide, "sgd", n, 5, dtype, form)
+        yield train(wide, "sgd", n, 5, dtype, form)
         yield (_predict(wide, n, 2 * tile, dtype, form),)
 
 
@@ -214,14 +214,14 @@ def _run_fixed(dtype):
         variations(), ((7, 3), (5, 31, 3), (33, 65, 17, 2))
     ):
         network = network | {"units": units}
-        yield _train(network, rule, 50, 19, dtype)
+        yield train(network, rule, 50, 19, dtype)
         yield (_predict(network, 50, 64, dtype, "csr"),)
     for mixed in MIXED:
         network = BASE | {"activation": mixed, "units": (33, 65, 17, 2)}
-        yield _train(network, "adam", 50, 19, dtype)
+        yield train(network, "adam", 50, 19, dtype)
     for settings in REGULARISED.values():
         network = BASE | {"units": (33, 65, 17, 2)}
-        yield _train(network, "nadam", 50, 19, dtype, regularisation=settings)
+        yield train(network, "nadam", 50, 19, dtype, regularisation=settings)
 
 
 def _flat(results):
@@ -236,14 +236,19 @@ def _run_products(dtype, side):
             Operands(*case, layout, start, dtype, make).check()
 
 
+def fence_all(side):
+    """Have all engines from now on hand their kernels guarded arrays."""
+    engine.Team = prediction.Team = _fenced_team(side)
+    prediction.predict = _fenced(predict, side)
+    engine.make_settings = _guarded_settings(side)
+
+
 def main(path, *names):
     """Run all for the dtypes of these names and write the results."""
     results = {"tile": np.array([VECTOR_BYTES, TILE_ROWS, TILE_VECTORS])}
     for name, side in itertools.product(names, SIDES):
         dtype = np.dtype(name).type
-        engine.Team = prediction.Team = _fenced_team(side)
-        prediction.predict = _fenced(predict, side)
-        engine.make_settings = _guarded_settings(side)
+        fence_all(side)
         _run_products(dtype, side)
         runs = itertools.chain.from_iterable(
             run(dtype, side) for run in (_run_tables, _run_mixed, _run_sizes)

@@ -12,6 +12,7 @@ ROOT = Path(fastmlp.__file__).parent
 # What each module may import of fastmlp: those before it.
 ORDER = (
     "kernels",
+    "_memory",
     "_network",
     "_schedules",
     "_training",

@@ -160,3 +160,37 @@ def test_full_batches_of_what_early_stopping_leaves():
 def test_class_weight_is_no_parameter_of_a_regressor():
     with pytest.raises(TypeError, match="class_weight"):
         MLPRegressor(class_weight="balanced")
+
+
+REALS = (
+    *("alpha", "learning_rate_init", "tol", "epsilon", "init_scale"),
+    *("l1", "weight_decay", "max_norm", "clip_norm", "input_noise"),
+)
+
+
+@both
+@pytest.mark.parametrize("name", REALS)
+def test_integers_that_no_float_can_hold(name, Estimator):
+    estimator = make(Estimator, **{name: 10**400})
+    message = rf"^The '{name}' parameter of {Estimator.__name__} .* of 1329 bits"
+    with pytest.raises(InvalidParameterError, match=message):
+        estimator.fit(X, Y)
+
+
+@both
+def test_activations_with_a_parameter_that_no_float_can_hold(Estimator):
+    estimator = make(Estimator, activation=("elu", 10**400))
+    with pytest.raises(InvalidParameterError, match="The 'activation' parameter of"):
+        estimator.fit(X, Y)
+
+
+@both
+@pytest.mark.parametrize("method", ["predict", "transform"])
+@pytest.mark.parametrize(
+    "name, value", [("n_threads", ("a", 1)), ("n_threads", -1), ("dtype", "adm")]
+)
+def test_what_prediction_reads_may_be_set_wrongly(name, value, method, Estimator):
+    estimator = make(Estimator).fit(X, Y)
+    estimator.set_params(**{name: value})
+    with pytest.raises(InvalidParameterError, match=f"The '{name}' parameter of"):
+        getattr(estimator, method)(X)

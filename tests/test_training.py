@@ -129,10 +129,10 @@ def test_one_epoch_more_than_the_patience_without_improvement_ends_training(
     assert training.history.no_improvement_count == 3
 
 
-def test_loss_that_is_nan_is_no_improvement():
+def test_loss_that_is_nan_is_divergence():
     training, outcome, _ = train(ScriptedEngine([1.0] + [NAN] * 9), patience=2)
-    assert outcome is Outcome.CONVERGED
-    assert training.history.n_iter == 4
+    assert outcome is Outcome.DIVERGED
+    assert training.history.n_iter == 2
 
 
 def test_parameters_of_the_best_score_are_kept():

@@ -253,11 +253,20 @@ class Team:
             for number, tasks in enumerate(self._tasks, start=1)
         ]
         try:
-            for thread in self._threads:
-                thread.start()
+            for number, thread in enumerate(self._threads, start=2):
+                self._begin(thread, number)
         except BaseException:
             self.close()
             raise
+
+    def _begin(self, thread, number):
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise MemoryError(
+                f"No memory, or no permission, for thread {number} of "
+                f"{self.n_threads} ({error}): set n_threads=1."
+            ) from error
 
     def _work(self, number, tasks):
         while (task := tasks.get()) is not None:

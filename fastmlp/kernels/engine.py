@@ -247,12 +247,14 @@ class Engine:
         self._layout.unpack(self._memory, gradient, self._behind(0))
         n_weights = sum(w.size for w, _ in self._layout.split(flat))
         weights = flat[:n_weights]
-        gradient[:n_weights] += alpha * weights
-        penalty = 0.5 * alpha * float(np.vdot(weights, weights))
-        if self._l1:
-            gradient[:n_weights] += self._l1 * np.sign(weights)
-            penalty += self._l1 * np.abs(weights).sum(dtype=np.float64)
-        gradient /= data.weight
+        # What overflows has to show in the gradient, not as a warning.
+        with np.errstate(over="ignore", invalid="ignore"):
+            gradient[:n_weights] += alpha * weights
+            penalty = 0.5 * alpha * float(np.vdot(weights, weights))
+            if self._l1:
+                gradient[:n_weights] += self._l1 * np.sign(weights)
+                penalty += self._l1 * np.abs(weights).sum(dtype=np.float64)
+            gradient /= data.weight
         # scikit-learn averages losses by weights of the network's dtype and divides all
         # else by the weights' sum in their own.
         summed = data.sample_weight.sum() if data.sample_weight.size else order.size

@@ -1,0 +1,58 @@
+"""The tests of the kernels pass while every index of their Python loops is checked.
+
+Under NUMBA_BOUNDSCHECK, with a cache folder of their own: all is compiled anew. The
+suite runs all kernels on edge sizes in this way, see `tests.test_instruction_sets`.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+MODULES = (
+    "activations",
+    "engine",
+    "gemm",
+    "layer_activations",
+    "losses",
+    "math",
+    "noise",
+    "optimizers",
+    "regularisation",
+    "rows",
+    "simd",
+    "step",
+    "tracing",
+)
+
+
+def run(names):
+    """Run the tests of some modules, raise if one fails and return the last line."""
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-s"),
+                *(f"tests/test_{name}.py" for name in names),
+            ],
+            cwd=ROOT,
+            env=os.environ
+            | {
+                "PYTHONPATH": str(ROOT),
+                "NUMBA_BOUNDSCHECK": "1",
+                "FASTMLP_CACHE_DIR": folder,
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    # An error inside a callback is only printed.
+    assert "IndexError" not in done.stdout, done.stdout
+    assert done.returncode == 0, done.stdout
+    return done.stdout.splitlines()[-1]
+
+
+def main():
+    """Run all of them and print pytest's summary."""
+    print(run(MODULES))

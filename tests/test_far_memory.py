@@ -1,0 +1,134 @@
+"""Places beyond 2**32 elements, which no 32-bit integer on the way would reach.
+
+The memory is mapped, not taken: only the pages that are touched exist.
+"""
+
+import mmap
+import sys
+
+import numpy as np
+import pytest
+
+from fastmlp.kernels import Engine, engine
+from fastmlp.kernels._layout import Layout
+from tests.networks import (
+    BASE,
+    DTYPES,
+    KERNELS,
+    MIXED,
+    REGULARISED,
+    TRAINING_RULES,
+    loss_and_gradient,
+    make_csr,
+    make_parameters,
+    make_problem,
+    run_epochs,
+)
+
+FAR = 2**32
+
+# Linux's number on every architecture but a few; Python names it from 3.12 on.
+_NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux" or sys.maxsize < 2**40, reason="needs MAP_NORESERVE"
+)
+
+
+def mapped(size, dtype):
+    """Return so many zeros of which none is in memory before it is written to."""
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE
+    memory = mmap.mmap(-1, size * np.dtype(dtype).itemsize, flags=flags)
+    return np.frombuffer(memory, dtype, size)
+
+
+class FarLayout(Layout):
+    """A layout in which the first thing begins at FAR.
+
+    Moments and a kept gradient lie as far behind the parameters as these are from the
+    start: up to four times as far in all.
+    """
+
+    def _describe_layers(self):
+        super()._describe_layers()
+        self.size = FAR
+
+    def _place_parameters(self):
+        super()._place_parameters()
+        self.n_parameters -= FAR
+
+    def allocate(self):
+        return mapped(self.size + 4 * FAR, self.dtype)
+
+
+@pytest.fixture
+def far(monkeypatch):
+    """Return a function that calls another one with engines laid out far away."""
+
+    def call(function, *arguments, **options):
+        with monkeypatch.context() as patch:
+            patch.setattr(engine, "Layout", FarLayout)
+            return function(*arguments, **options)
+
+    return call
+
+
+def assert_same(comp, ref):
+    for a, b in zip(comp, ref, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("form", [np.asarray, lambda X: make_csr(X, 0.1)])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rule", TRAINING_RULES)
+def test_every_rule(rule, dtype, form, far):
+    X, y, weight = make_problem(BASE, 19, dtype, weighted=True)
+    arguments = KERNELS, BASE, dtype, rule, (form(X), y, weight)
+    assert_same(
+        far(run_epochs, *arguments, alpha=0.1, n_threads=2),
+        run_epochs(*arguments, alpha=0.1, n_threads=2),
+    )
+
+
+@pytest.mark.parametrize("activation", MIXED, ids=str)
+def test_activations(activation, far):
+    network = BASE | {"activation": activation, "units": (5, 9, 70, 3)}
+    problem = make_problem(network, 19, np.float32)
+    arguments = KERNELS, network, np.float32, "adam", problem
+    assert_same(far(run_epochs, *arguments), run_epochs(*arguments))
+
+
+@pytest.mark.parametrize("name", REGULARISED)
+def test_regularisation(name, far):
+    network = BASE | {"units": (9, 5, 70, 3)}
+    problem = make_problem(network, 19, np.float32)
+    arguments = KERNELS, network, np.float32, "nadam", problem
+    options = {"regularisation": REGULARISED[name]}
+    assert_same(
+        far(run_epochs, *arguments, **options), run_epochs(*arguments, **options)
+    )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gradient(dtype, far):
+    arguments = KERNELS, BASE, dtype, make_problem(BASE, 40, dtype), 0.1
+    comp = far(loss_and_gradient, *arguments, batch_size=9)
+    assert_same(comp, loss_and_gradient(*arguments, batch_size=9))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("by_columns", [False, True])
+def test_rows_far_apart(by_columns, dtype):
+    """More than 2**32 elements from the first row of X, or column, to the last."""
+    X, _, _ = make_problem(BASE, 9, dtype)
+    shape = X.T.shape if by_columns else X.shape
+    jump = FAR // (len(X) // 2 if not by_columns else 3)
+    far_X = np.lib.stride_tricks.as_strided(
+        mapped(jump * shape[0], dtype), shape, (jump * X.itemsize, X.itemsize)
+    )
+    far_X = far_X.T if by_columns else far_X
+    far_X[...] = X
+    with Engine(**BASE, dtype=dtype, n_threads=1) as network_engine:
+        network_engine.load(make_parameters(BASE["units"], dtype, activation="tanh"))
+        outputs = [network_engine.predict(each) for each in (far_X, X)]
+    np.testing.assert_array_equal(*outputs)
