@@ -40,8 +40,10 @@ def ignored_parameters(params, defaults, own_validation=False):
 
     Parameters
     ----------
-    params, defaults : dict
-        All parameters and their defaults; one that has its default is not reported.
+    params : dict
+        All parameters, maybe among others.
+    defaults : dict
+        Of those that the user can set; one that has its default is not reported.
     own_validation : bool
         Whether the rows to validate on are given to `fit`.
 
@@ -102,7 +104,8 @@ class ParametersMixin:
     def _warn_of_ignored(self, own_validation):
         parameters = inspect.signature(type(self)).parameters.values()
         ignored = ignored_parameters(
-            self.get_params(deep=False),
+            # A subclass may take fewer parameters and set the others itself.
+            vars(self),
             {parameter.name: parameter.default for parameter in parameters},
             own_validation,
         )

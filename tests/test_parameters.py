@@ -160,3 +160,13 @@ def test_full_batches_of_what_early_stopping_leaves():
 def test_class_weight_is_no_parameter_of_a_regressor():
     with pytest.raises(TypeError, match="class_weight"):
         MLPRegressor(class_weight="balanced")
+
+
+def test_subclass_with_fewer_parameters():
+    class Quiet(MLPClassifier):
+        def __init__(self, max_iter=3, momentum=0.9):
+            super().__init__((5,), max_iter=max_iter, momentum=momentum)
+
+    Quiet().fit(X, Y)
+    with pytest.warns(UserWarning, match=r"^momentum=0\.5 is not used by solver='adam"):
+        Quiet(momentum=0.5).fit(X, Y)
