@@ -71,8 +71,8 @@ def ignored_parameters(params, defaults, own_validation=False):
         reasons.update(dict.fromkeys(UNUSED_WITHOUT_SCORE, by_solver))
     return [
         f"{name}={params[name]!r} is not used {reasons[name]}"
-        for name in params
-        if name in reasons and name in defaults and params[name] != defaults[name]
+        for name in sorted(reasons)
+        if name in defaults and params[name] != defaults[name]
     ]
 
 

@@ -19,6 +19,8 @@ ORDER = (
     "_pairings",
     "_holdout",
     "_parameters",
+    "_fitted",
+    "_callbacks",
     "_features",
     "_base",
 )
