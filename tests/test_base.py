@@ -126,22 +126,40 @@ def test_tags_are_scikit_learns_and_a_transformers(Estimator):
         {"early_stopping": True, "n_iter_no_change": 1, "max_iter": 50, "tol": 0.2},
         {"solver": "sgd", "learning_rate": "adaptive", "tol": 10.0, "max_iter": 60},
         {"solver": "sgd", "tol": 10.0, "n_iter_no_change": 2, "max_iter": 60},
+        {"solver": "sgd", "early_stopping": True, "max_iter": 30, "tol": 0.5},
         {"batch_size": 1000},
         {"solver": "lbfgs"},
+        {"solver": "lbfgs", "max_fun": 5},
+        {"verbose": 2},
+        {"verbose": 0},
     ],
     ids=str,
 )
-def test_messages_and_warnings_are_scikit_learns(Estimator, params, capsys):
+def test_messages_and_warnings_are_scikit_learns(Estimator, params, capfd):
     outputs, messages = [], []
     for cls in (Estimator, sklearns(Estimator)):
         with warnings.catch_warnings(record=True) as record:
             warnings.simplefilter("always")
-            make(cls, verbose=True, **params).fit(X, Y)
-        outputs.append(capsys.readouterr().out)
+            make(cls, **{"verbose": True} | params).fit(X, Y)
+        outputs.append(capfd.readouterr().out)
         messages.append([(w.category, str(w.message)) for w in record])
     assert outputs[0] == outputs[1]
     assert messages[0] == messages[1]
     assert outputs[0] or messages[0]
+
+
+@both
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_messages_of_calls_that_go_on_are_scikit_learns(Estimator, solver, capsys):
+    outputs = []
+    for cls in (Estimator, sklearns(Estimator)):
+        estimator = make(cls, solver=solver, verbose=True, warm_start=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            estimator.fit(X, Y).fit(X, Y).partial_fit(X, Y).partial_fit(X, Y)
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1]
+    assert outputs[0].count("Iteration 1, loss = ") == 4
 
 
 @both
