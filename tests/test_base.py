@@ -135,13 +135,13 @@ def test_tags_are_scikit_learns_and_a_transformers(Estimator):
     ],
     ids=str,
 )
-def test_messages_and_warnings_are_scikit_learns(Estimator, params, capfd):
+def test_messages_and_warnings_are_scikit_learns(Estimator, params, capsys):
     outputs, messages = [], []
     for cls in (Estimator, sklearns(Estimator)):
         with warnings.catch_warnings(record=True) as record:
             warnings.simplefilter("always")
             make(cls, **{"verbose": True} | params).fit(X, Y)
-        outputs.append(capfd.readouterr().out)
+        outputs.append(capsys.readouterr().out)
         messages.append([(w.category, str(w.message)) for w in record])
     assert outputs[0] == outputs[1]
     assert messages[0] == messages[1]
