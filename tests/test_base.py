@@ -13,8 +13,18 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 import fastmlp
 from fastmlp import MLPClassifier
+from fastmlp._callbacks import NoCallbacks
 from fastmlp.kernels import Engine
-from tests.estimators import X, Y, assert_same_model, both, make, parameters, sklearns
+from tests.estimators import (
+    BEFORE_1_9,
+    X,
+    Y,
+    assert_same_model,
+    both,
+    make,
+    parameters,
+    sklearns,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -181,6 +191,18 @@ def test_fitted_attributes_are_scikit_learns(Estimator, solver, early_stopping):
             assert comp_value == ref_value
         else:
             assert_allclose(comp_value, ref_value, rtol=1e-6)
+
+
+@both
+def test_callbacks_need_scikit_learn_1_9(Estimator):
+    assert hasattr(Estimator(), "set_callbacks") != BEFORE_1_9
+
+    class Older(NoCallbacks):
+        pass
+
+    assert not hasattr(Older(), "set_callbacks")
+    with pytest.raises(AttributeError, match=r"Older.set_callbacks needs .* >= 1.9"):
+        Older().set_callbacks()
 
 
 @both

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -378,6 +379,13 @@ def test_pipeline_hands_them_as_deep_as_they_ask(depth, watched):
     pipeline.set_callbacks(recorder).fit(X, Y)
     assert ("end", "epoch", 0) in recorder.calls or not watched
     assert watched or "epoch" not in {call[1] for call in recorder.calls}
+
+
+def test_pipeline_hands_them_to_a_transformer():
+    recorder = Everywhere()
+    features = make(MLPClassifier)
+    make_pipeline(features, LogisticRegression()).set_callbacks(recorder).fit(X, Y)
+    assert ("end", "epoch", 2) in recorder.calls
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
