@@ -4,9 +4,10 @@ Read the modules in this order: `kernels` (arrays in, arrays out), `_network` (l
 shapes and parameters), `_schedules` and `_training` (epochs, stopping, L-BFGS),
 `_validation` (checking input), `_pairings` (losses and outputs), `_holdout` (rows to
 validate on), `_parameters` (hints about them), `_fitted` (a network that predicts),
-`_saving` (pickles), `_onnx` (export), `_features` (estimators as transformers), `_base`
-(what both estimators share), `classifier`, `regressor`, `onnx_export`; then
-`inspection` (looking into a fitted network), `displays` and `examples`.
+`_saving` (pickles), `_onnx` (export), `_callbacks` (fits that are watched), `_features`
+(estimators as transformers), `_base` (what both estimators share), `classifier`,
+`regressor`, `onnx_export`; then `inspection` (looking into a fitted network),
+`displays` and `examples`.
 """
 
 from fastmlp._warmup import warmup

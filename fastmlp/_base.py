@@ -22,6 +22,7 @@ from sklearn.utils._param_validation import (
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import validate_data
 
+from fastmlp._callbacks import CallbackSupport
 from fastmlp._features import HiddenFeatures
 from fastmlp._fitted import FittedNetwork
 from fastmlp._holdout import ValidationMixin, make_sample
@@ -114,6 +115,7 @@ class BaseMLP(
     SavedState,
     ParametersMixin,
     ValidationMixin,
+    CallbackSupport,
     BaseEstimator,
     ABC,
 ):
@@ -235,10 +237,20 @@ class BaseMLP(
             If a parameter is set that other parameters leave unused. On
             KeyboardInterrupt, which ends training after the current epoch; the
             estimator is fitted with what training has reached.
+
+        Notes
+        -----
+        Callbacks set by `set_callbacks` (scikit-learn >= 1.9) see one task per epoch,
+        with 'lbfgs' one per iteration. One whose `on_fit_task_end` returns True ends
+        training there, without a warning.
         """
         validation = (X_val, y_val, sample_weight_val)
+
+        def learn(watch):
+            return self._learn(X, y, sample_weight, False, validation, watch)
+
         with unchanged_on_error(self):
-            return self._learn(X, y, sample_weight, False, validation)
+            return self._watched(learn, X, y, sample_weight)
 
     def _check_solver(self):
         if self.solver not in solvers():
@@ -260,7 +272,15 @@ class BaseMLP(
         """Return the labels by which the validation rows are drawn, or None."""
         return None
 
-    def _learn(self, X, y, sample_weight, incremental, validation=(None, None, None)):
+    def _learn(
+        self,
+        X,
+        y,
+        sample_weight,
+        incremental,
+        validation=(None, None, None),
+        watch=None,
+    ):
         """Fit, or go on fitting; by one epoch if `incremental`."""
         if incremental:
             self._validate_changed()
@@ -305,7 +325,9 @@ class BaseMLP(
             *validation, target.n_outputs, class_weights, network.dtype
         )
         if self.solver == "lbfgs":
-            network = self._fit_lbfgs(sample.data, network, target, regularisation)
+            network = self._fit_lbfgs(
+                sample.data, network, target, regularisation, watch
+            )
         else:
             split = self._hold_out(sample, validation, network, target, random_state)
             self._fit_stochastic(
@@ -316,6 +338,7 @@ class BaseMLP(
                 random_state,
                 incremental,
                 regularisation.seeded(random_state),
+                watch,
             )
         self._set_fitted(network, target)
         return self
@@ -373,6 +396,7 @@ class BaseMLP(
         random_state,
         incremental,
         regularisation,
+        watch,
     ):
         """Train by epochs and set the attributes that say how it went."""
         state = getattr(self, "_optimizer", None) if incremental else None
@@ -406,7 +430,13 @@ class BaseMLP(
                 holdout=holdout,
                 epoch=state.epoch,
             )
-            self._report(training.run(), history, incremental)
+            steps = watch and watch.steps(
+                "epoch",
+                lambda: self._attributes_after(
+                    training, state, network, target, holdout is not None
+                ),
+            )
+            self._report(training.run(steps), history, incremental)
             moments = () if self.early_stopping else engine.store_moments()
             training.store(network.parameters)
         self._set_history(history, holdout is not None)
@@ -414,7 +444,7 @@ class BaseMLP(
         if not self.early_stopping:
             self._optimizer = state.advanced(optimizer, history.n_iter, moments)
 
-    def _fit_lbfgs(self, data, network, target, regularisation):
+    def _fit_lbfgs(self, data, network, target, regularisation, watch):
         """Train by L-BFGS, set the attributes that say how; return the new network.
 
         The loss is evaluated in the type of the parameters, and unless `dtype` is set
@@ -426,7 +456,7 @@ class BaseMLP(
             sparse=data.sparse,
             regularisation=regularisation,
         ) as engine:
-            result, outcome = LBFGS(
+            solver = LBFGS(
                 engine,
                 network.parameters,
                 data,
@@ -435,22 +465,36 @@ class BaseMLP(
                 max_fun=self.max_fun,
                 tol=self.tol,
                 verbose=self.verbose,
-            ).run()
+            )
+            steps = watch and watch.steps(
+                "iteration",
+                lambda: self._attributes_at(solver.reached, network, target),
+            )
+            result, outcome = solver.run(steps)
         if outcome is Outcome.INTERRUPTED:
             warnings.warn("Training interrupted by user.", stacklevel=2)
+        if outcome in (Outcome.INTERRUPTED, Outcome.STOPPED):
             n_iter = result.nit
         else:
             n_iter = _check_optimize_result("lbfgs", result, self.max_iter)
-        network = network.astype(self.dtype or np.float64)
-        network.parameters[...] = as_float(result.x, network.dtype)
+        network = self._network_at(result, network)
         if outcome is Outcome.DIVERGED or not np.isfinite(network.parameters).all():
             period, remedy = f"iteration {result.nit}", "raise alpha"
             raise ValueError(NON_FINITE.format(period=period, remedy=remedy))
-        self.n_iter_ = n_iter
-        self.t_ = getattr(self, "t_", 0)
-        self.loss_ = result.fun
         vars(self).pop("_optimizer", None)
+        self._set_minimum(result, n_iter)
         return network
+
+    def _set_minimum(self, result, n_iter):
+        self.n_iter_, self.loss_ = n_iter, result.fun
+        self.t_ = getattr(self, "t_", 0)
+
+    def _network_at(self, result, network):
+        found = Network.empty(
+            network.units, self.dtype or np.float64, network.activations
+        )
+        found.parameters[...] = as_float(result.x, found.dtype)
+        return found
 
     def _report(self, outcome, history, incremental):
         """Turn the outcome of the epochs into a warning or an error."""

@@ -38,8 +38,10 @@ def ignored_parameters(params, defaults, own_validation=False):
 
     Parameters
     ----------
-    params, defaults : dict
-        All parameters and their defaults; one that has its default is not reported.
+    params : dict
+        All parameters, maybe among others.
+    defaults : dict
+        Of those that the user can set; one that has its default is not reported.
     own_validation : bool
         Whether the rows to validate on are given to `fit`.
 
@@ -67,8 +69,8 @@ def ignored_parameters(params, defaults, own_validation=False):
         reasons.update(dict.fromkeys(UNUSED_WITHOUT_SCORE, by_solver))
     return [
         f"{name}={params[name]!r} is not used {reasons[name]}"
-        for name in params
-        if name in reasons and name in defaults and params[name] != defaults[name]
+        for name in sorted(reasons)
+        if name in defaults and params[name] != defaults[name]
     ]
 
 
@@ -129,7 +131,8 @@ class ParametersMixin:
     def _warn_of_ignored(self, own_validation):
         parameters = inspect.signature(type(self)).parameters.values()
         ignored = ignored_parameters(
-            self.get_params(deep=False),
+            # A subclass may take fewer parameters and set the others itself.
+            vars(self),
             {parameter.name: parameter.default for parameter in parameters},
             own_validation,
         )

@@ -9,6 +9,7 @@ import enum
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import scipy
@@ -25,6 +26,7 @@ class Outcome(enum.Enum):
     EXHAUSTED = enum.auto()  # all epochs done
     DIVERGED = enum.auto()  # a parameter is no longer finite, or the loss no number
     INTERRUPTED = enum.auto()  # KeyboardInterrupt
+    STOPPED = enum.auto()  # whoever watches the steps wants no more
 
 
 @dataclass(frozen=True)
@@ -256,17 +258,20 @@ class Training:
         history.judge_by(validation=self.scored)
         self._best = parameters.copy() if self.scored else None
 
-    def run(self):
-        """Train; return the `Outcome`."""
+    def run(self, steps=None):
+        """Train; return the `Outcome`.
+
+        Parameters
+        ----------
+        steps : Steps or None, default=None
+            What is told of each epoch, see `_callbacks`, and may stop training.
+        """
+        step = self._step if steps is None else partial(self._told_step, steps)
         try:
             for _ in range(self.settings.max_epochs):
-                self._epoch()
-                if not self._is_finite():
-                    self._record_divergence()
-                    return Outcome.DIVERGED
-                self._judge()
-                if self._ends():
-                    return Outcome.CONVERGED
+                outcome = step()
+                if outcome is not None:
+                    return outcome
         except KeyboardInterrupt:
             return Outcome.INTERRUPTED if self._is_finite() else Outcome.DIVERGED
         return Outcome.EXHAUSTED
@@ -278,6 +283,21 @@ class Training:
         """
         losses = self.history.loss_curve
         return not math.isnan(losses[-1] if losses else 0.0) and self.engine.finite()
+
+    def _step(self):
+        """Train for an epoch; return the `Outcome` if it is the last, else None."""
+        self._epoch()
+        if not self._is_finite():
+            self._record_divergence()
+            return Outcome.DIVERGED
+        self._judge()
+        return Outcome.CONVERGED if self._ends() else None
+
+    def _told_step(self, steps):
+        steps.begin()
+        outcome = self._step()
+        stops = steps.end(usable=outcome is not Outcome.DIVERGED)
+        return Outcome.STOPPED if stops and outcome is None else outcome
 
     def store(self, parameters):
         """Write the resulting parameters, those of the best epoch if there is a score.
@@ -371,6 +391,11 @@ class LBFGS:
     verbose : bool
         Have SciPy print its progress; from SciPy 1.15 on it prints nothing.
 
+    Attributes
+    ----------
+    reached : scipy.optimize.OptimizeResult
+        `x`, `fun` and `nit` of the last complete iteration.
+
     References
     ----------
     C. Zhu, R. H. Byrd, P. Lu and J. Nocedal, "Algorithm 778: L-BFGS-B", ACM
@@ -387,16 +412,22 @@ class LBFGS:
         self._dtype = parameters.dtype
         self._start = parameters.astype(np.float64)
         self._loss = float("nan")
-        self._reached = scipy.optimize.OptimizeResult(
+        self._steps = None
+        self.reached = scipy.optimize.OptimizeResult(
             x=self._start, fun=self._loss, nit=0
         )
 
-    def run(self):
+    def run(self, steps=None):
         """Minimise; return SciPy's result and the `Outcome`.
 
-        The result of an interrupted run holds `x`, `fun` and `nit` of the last
-        complete iteration.
+        The result of an interrupted or stopped run is what was `reached`.
+
+        Parameters
+        ----------
+        steps : Steps or None, default=None
+            What is told of each iteration, see `_callbacks`, and may stop the run.
         """
+        self._steps = steps
         try:
             result = scipy.optimize.minimize(
                 self._loss_gradient,
@@ -407,13 +438,18 @@ class LBFGS:
                 options=self.options,
             )
         except KeyboardInterrupt:
-            return self._reached, Outcome.INTERRUPTED
+            return self.reached, Outcome.INTERRUPTED
+        except _Stopped:
+            return self.reached, Outcome.STOPPED
         # SciPy steps back from a loss that is not finite; only a start may have one.
         if not (np.isfinite(result.fun) and np.isfinite(result.x).all()):
             return result, Outcome.DIVERGED
         return result, Outcome.CONVERGED if result.success else Outcome.EXHAUSTED
 
     def _loss_gradient(self, x):
+        # An iteration begins with its first evaluation: there is none after the last.
+        if self._steps is not None:
+            self._steps.begin()
         # SciPy may try what is too large for float32.
         with np.errstate(over="ignore"):
             self.engine.load(x.astype(self._dtype))
@@ -423,7 +459,13 @@ class LBFGS:
 
     def _iteration_ends(self, x):
         # The line search ends with an evaluation at x, so the last loss is that of x.
-        self._reached.update(x=x.copy(), fun=self._loss, nit=self._reached.nit + 1)
+        self.reached.update(x=x.copy(), fun=self._loss, nit=self.reached.nit + 1)
+        if self._steps is not None and self._steps.end():
+            raise _Stopped
+
+
+class _Stopped(Exception):
+    """Ends SciPy's iterations."""
 
 
 def _scipy_prints():

@@ -2,12 +2,16 @@
 
 import numpy as np
 import pytest
+import sklearn
 import sklearn.neural_network
 from numpy.testing import assert_allclose
 
 from fastmlp import MLPClassifier, MLPRegressor
 
 both = pytest.mark.parametrize("Estimator", [MLPClassifier, MLPRegressor])
+
+# Where 1.9 mended something in scikit-learn's MLP, 1.8 is nothing to compare with.
+BEFORE_1_9 = tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 9)
 
 RNG = np.random.RandomState(0)
 X = RNG.randn(60, 4)

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from sklearn.utils._param_validation import InvalidParameterError
 
 from .comparing import COMPUTED, REFERENCE
+from .estimators import BEFORE_1_9
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3))
@@ -242,6 +243,8 @@ def test_other_number_of_features(method, n_features):
 @pytest.mark.parametrize("kind", ["classifier", "regressor"])
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_weights(name, kind, method):
+    if name == "all weights zero" and BEFORE_1_9:
+        pytest.skip("scikit-learn divides by their sum")
     weights, message = WEIGHTS[name]
     y = target(kind, ...)
     compare(

@@ -13,8 +13,18 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 import fastmlp
 from fastmlp import MLPClassifier
+from fastmlp._callbacks import NoCallbacks
 from fastmlp.kernels import Engine
-from tests.estimators import X, Y, assert_same_model, both, make, parameters, sklearns
+from tests.estimators import (
+    BEFORE_1_9,
+    X,
+    Y,
+    assert_same_model,
+    both,
+    make,
+    parameters,
+    sklearns,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -126,8 +136,12 @@ def test_tags_are_scikit_learns_and_a_transformers(Estimator):
         {"early_stopping": True, "n_iter_no_change": 1, "max_iter": 50, "tol": 0.2},
         {"solver": "sgd", "learning_rate": "adaptive", "tol": 10.0, "max_iter": 60},
         {"solver": "sgd", "tol": 10.0, "n_iter_no_change": 2, "max_iter": 60},
+        {"solver": "sgd", "early_stopping": True, "max_iter": 30, "tol": 0.5},
         {"batch_size": 1000},
         {"solver": "lbfgs"},
+        {"solver": "lbfgs", "max_fun": 5},
+        {"verbose": 2},
+        {"verbose": 0},
     ],
     ids=str,
 )
@@ -136,12 +150,26 @@ def test_messages_and_warnings_are_scikit_learns(Estimator, params, capsys):
     for cls in (Estimator, sklearns(Estimator)):
         with warnings.catch_warnings(record=True) as record:
             warnings.simplefilter("always")
-            make(cls, verbose=True, **params).fit(X, Y)
+            make(cls, **{"verbose": True} | params).fit(X, Y)
         outputs.append(capsys.readouterr().out)
         messages.append([(w.category, str(w.message)) for w in record])
     assert outputs[0] == outputs[1]
     assert messages[0] == messages[1]
     assert outputs[0] or messages[0]
+
+
+@both
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_messages_of_calls_that_go_on_are_scikit_learns(Estimator, solver, capsys):
+    outputs = []
+    for cls in (Estimator, sklearns(Estimator)):
+        estimator = make(cls, solver=solver, verbose=True, warm_start=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            estimator.fit(X, Y).fit(X, Y).partial_fit(X, Y).partial_fit(X, Y)
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1]
+    assert outputs[0].count("Iteration 1, loss = ") == 4
 
 
 @both
@@ -163,6 +191,18 @@ def test_fitted_attributes_are_scikit_learns(Estimator, solver, early_stopping):
             assert comp_value == ref_value
         else:
             assert_allclose(comp_value, ref_value, rtol=1e-6)
+
+
+@both
+def test_callbacks_need_scikit_learn_1_9(Estimator):
+    assert hasattr(Estimator(), "set_callbacks") != BEFORE_1_9
+
+    class Older(NoCallbacks):
+        pass
+
+    assert not hasattr(Older(), "set_callbacks")
+    with pytest.raises(AttributeError, match=r"Older.set_callbacks needs .* >= 1.9"):
+        Older().set_callbacks()
 
 
 @both

@@ -12,6 +12,7 @@ from sklearn.metrics import accuracy_score
 
 from fastmlp import MLPClassifier
 from fastmlp._holdout import make_sample
+from tests.estimators import BEFORE_1_9
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -49,6 +50,8 @@ LABELS = {
 def test_labels_of_every_kind(kind, early_stopping):
     comp, ref = pair(early_stopping=early_stopping)
     y = LABELS[kind]
+    if early_stopping and BEFORE_1_9 and not isinstance(y[0], np.number | np.bool):
+        pytest.skip("scikit-learn asks whether words are NaN")
     comp.fit(X, y)
     ref.fit(X, y)
     assert_array_equal(comp.classes_, ref.classes_)
@@ -64,6 +67,8 @@ def test_labels_of_every_kind(kind, early_stopping):
 @pytest.mark.parametrize("early_stopping", [False, True])
 @pytest.mark.parametrize("container", [np.asarray, sp.csr_matrix, sp.csr_array])
 def test_multilabel(container, early_stopping):
+    if early_stopping and BEFORE_1_9 and container is not np.asarray:
+        pytest.skip("scikit-learn asks whether a sparse matrix is NaN")
     comp, ref = pair(early_stopping=early_stopping)
     y = container(Y_MULTILABEL)
     comp.fit(X_MULTILABEL, y)

@@ -23,6 +23,7 @@ ORDER = (
     "_fitted",
     "_saving",
     "_onnx",
+    "_callbacks",
     "_features",
     "_base",
 )

@@ -194,3 +194,13 @@ def test_what_prediction_reads_may_be_set_wrongly(name, value, method, Estimator
     estimator.set_params(**{name: value})
     with pytest.raises(InvalidParameterError, match=f"The '{name}' parameter of"):
         getattr(estimator, method)(X)
+
+
+def test_subclass_with_fewer_parameters():
+    class Quiet(MLPClassifier):
+        def __init__(self, max_iter=3, momentum=0.9):
+            super().__init__((5,), max_iter=max_iter, momentum=momentum)
+
+    Quiet().fit(X, Y)
+    with pytest.warns(UserWarning, match=r"^momentum=0\.5 is not used by solver='adam"):
+        Quiet(momentum=0.5).fit(X, Y)

@@ -150,6 +150,15 @@ def test_error_in_one_thread_frees_the_others(bad, error):
     assert not any(thread.is_alive() for thread in threads)
 
 
+@pytest.fixture
+def interruptible():
+    """Have SIGINT raise, which a shell's background processes ignore."""
+    earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, earlier)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_interrupt_while_the_caller_waits_for_the_others():
     """`run` never returns while a thread may still write to its arrays."""
     with Team(2) as team:
