@@ -3,7 +3,7 @@
 Read the modules in this order: `kernels` (arrays in, arrays out), `_network` (layer
 shapes and parameters), `_schedules` and `_training` (epochs, stopping, L-BFGS),
 `_validation` (checking input), `_pairings` (losses and outputs), `_holdout` (rows to
-validate on), `_parameters` (hints about them), `_fitted` (a network that predicts),
+validate on), `_parameters` (what they may be), `_fitted` (a network that predicts),
 `_saving` (pickles), `_onnx` (export), `_callbacks` (fits that are watched), `_features`
 (estimators as transformers), `_base` (what both estimators share), `classifier`,
 `regressor`, `onnx_export`; then `inspection` (looking into a fitted network),

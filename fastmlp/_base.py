@@ -6,19 +6,12 @@ fitted attributes last, so that one that raises leaves the estimator as it was.
 
 import warnings
 from abc import ABC, abstractmethod
-from numbers import Integral, Real
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context, is_regressor
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import get_scorer_names
 from sklearn.utils import check_random_state, column_or_1d
-from sklearn.utils._param_validation import (
-    Interval,
-    Options,
-    StrOptions,
-)
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import validate_data
 
@@ -27,12 +20,12 @@ from fastmlp._features import HiddenFeatures
 from fastmlp._fitted import FittedNetwork
 from fastmlp._holdout import ValidationMixin, make_sample
 from fastmlp._memory import check_memory, training_bytes
-from fastmlp._network import INITIALIZERS, Network
+from fastmlp._network import Network
 from fastmlp._onnx import OnnxExport
 from fastmlp._pairings import Pairing, check_domain
 from fastmlp._parameters import ParametersMixin
 from fastmlp._saving import SavedState
-from fastmlp._schedules import SCHEDULES, schedule_of, schedule_settings
+from fastmlp._schedules import schedule_of, schedule_settings
 from fastmlp._training import (
     LBFGS,
     History,
@@ -43,7 +36,6 @@ from fastmlp._training import (
     lengthened,
 )
 from fastmlp._validation import (
-    Names,
     as_float,
     as_rows,
     check_regularisation,
@@ -120,62 +112,6 @@ class BaseMLP(
     ABC,
 ):
     """Base of `MLPClassifier` and `MLPRegressor`; not to be used directly."""
-
-    _parameter_constraints: ClassVar[dict] = {
-        "hidden_layer_sizes": [
-            "array-like",
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "activation": [str, "array-like"],
-        "solver": [StrOptions(Names(lambda: ["lbfgs", *solvers()]))],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [
-            StrOptions({"auto", "full"}),
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "learning_rate": [StrOptions(SCHEDULES.keys()), callable],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "power_t": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "shuffle": ["boolean"],
-        "random_state": ["random_state"],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "verbose": ["verbose"],
-        "warm_start": ["boolean"],
-        "momentum": [Interval(Real, 0, 1, closed="both")],
-        "nesterovs_momentum": ["boolean"],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-        "beta_1": [Interval(Real, 0, 1, closed="left")],
-        "beta_2": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "n_iter_no_change": [
-            Interval(Integral, 1, None, closed="left"),
-            Options(Real, {np.inf}),
-        ],
-        "max_fun": [Interval(Integral, 1, None, closed="left")],
-        "dtype": [StrOptions({"float32", "float64"}), None],
-        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
-        "out_activation": [
-            StrOptions({"identity", "logistic", "softmax", "exp"}),
-            None,
-        ],
-        "init": [StrOptions(INITIALIZERS.keys())],
-        "init_scale": [Interval(Real, 0, None, closed="left")],
-        "T_0": [Interval(Integral, 1, None, closed="left"), None],
-        "T_mult": [Interval(Integral, 1, None, closed="left"), None],
-        "eta_min": [Interval(Real, 0, None, closed="left"), None],
-        "step_size": [Interval(Integral, 1, None, closed="left"), None],
-        "gamma": [Interval(Real, 0, None, closed="neither"), None],
-        "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
-        "validation_ties": [StrOptions({"first", "last"})],
-        "l1": [Interval(Real, 0, None, closed="left")],
-        "weight_decay": [Interval(Real, 0, None, closed="left"), None],
-        "dropout": [Interval(Real, 0, 1, closed="left"), "array-like", None],
-        "max_norm": [Interval(Real, 0, None, closed="neither"), None],
-        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
-        "input_noise": [Interval(Real, 0, None, closed="left")],
-    }
 
     def _set_parameters(self, parameters):
         """Set the constructor's parameters, given its ``locals()``."""

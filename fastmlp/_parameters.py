@@ -1,15 +1,24 @@
-"""Hints for parameters that are not valid, and which ones another leaves unused."""
+"""What parameters may be, hints where they are not, and which another leaves unused."""
 
 import inspect
 import operator
 import warnings
 from numbers import Integral, Real
+from typing import ClassVar
 
+import numpy as np
 from sklearn import get_config
-from sklearn.utils._param_validation import InvalidParameterError, StrOptions
+from sklearn.metrics import get_scorer_names
+from sklearn.utils._param_validation import (
+    Interval,
+    InvalidParameterError,
+    Options,
+    StrOptions,
+)
 
+from fastmlp._network import INITIALIZERS
 from fastmlp._schedules import SCHEDULES, schedule_of, schedule_settings
-from fastmlp._validation import did_you_mean
+from fastmlp._validation import Names, did_you_mean
 from fastmlp.kernels import RULES, solvers
 
 # Except power_t, which scikit-learn's users set beside any of its schedules.
@@ -76,6 +85,62 @@ def ignored_parameters(params, defaults, own_validation=False):
 
 class ParametersMixin:
     """What `BaseMLP` says about its parameters before it trains."""
+
+    _parameter_constraints: ClassVar[dict] = {
+        "hidden_layer_sizes": [
+            "array-like",
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "activation": [str, "array-like"],
+        "solver": [StrOptions(Names(lambda: ["lbfgs", *solvers()]))],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [
+            StrOptions({"auto", "full"}),
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "learning_rate": [StrOptions(SCHEDULES.keys()), callable],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"),
+            Options(Real, {np.inf}),
+        ],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "dtype": [StrOptions({"float32", "float64"}), None],
+        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+        "out_activation": [
+            StrOptions({"identity", "logistic", "softmax", "exp"}),
+            None,
+        ],
+        "init": [StrOptions(INITIALIZERS.keys())],
+        "init_scale": [Interval(Real, 0, None, closed="left")],
+        "T_0": [Interval(Integral, 1, None, closed="left"), None],
+        "T_mult": [Interval(Integral, 1, None, closed="left"), None],
+        "eta_min": [Interval(Real, 0, None, closed="left"), None],
+        "step_size": [Interval(Integral, 1, None, closed="left"), None],
+        "gamma": [Interval(Real, 0, None, closed="neither"), None],
+        "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
+        "validation_ties": [StrOptions({"first", "last"})],
+        "l1": [Interval(Real, 0, None, closed="left")],
+        "weight_decay": [Interval(Real, 0, None, closed="left"), None],
+        "dropout": [Interval(Real, 0, 1, closed="left"), "array-like", None],
+        "max_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "input_noise": [Interval(Real, 0, None, closed="left")],
+    }
 
     def _validate_params(self):
         """Raise scikit-learn's InvalidParameterError, with a hint if there is one."""

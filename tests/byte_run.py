@@ -106,8 +106,8 @@ def run_loss(key, rows, n_outputs, dtype, side):
         settings = make_settings(*key, dtype, n_outputs, smoothing=smoothing)
         loss_loop(*key, dtype).ctypes(
             arrays.address(z.astype(dtype)), arrays.address(y),
-            *arrays.ones(rows, rows, rows), rows, n_outputs, width,
-            arrays.address(settings),
+            *arrays.ones(rows), arrays.address(np.ones(rows)), *arrays.ones(rows),
+            rows, n_outputs, width, arrays.address(settings),
         )  # fmt: skip
 
 

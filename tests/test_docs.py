@@ -70,7 +70,7 @@ def test_oldest_versions_that_are_tested_are_the_lower_bounds():
     oldest = dict(re.findall(r"^(\S+)==(\S+)$", text, re.MULTILINE))
     extras = PROJECT["project"]["optional-dependencies"]
     for requirement in PROJECT["project"]["dependencies"] + extras["test"]:
-        name, bound = requirement.split(">=")
+        name, bound = re.split(r"(?:\[.*\])?>=", requirement)
         assert re.fullmatch(rf"{re.escape(bound)}(\.0)*", oldest[name]), requirement
 
 

@@ -87,7 +87,7 @@ def learn(Estimator, X, y, **params):
 
 def assert_says_why(message):
     """Assert that a message names epoch, cause and remedy, or what is too large."""
-    if "too large for float32" in message:
+    if "too large for float32" in message or ", 0.0 in float32," in message:
         return
     assert message.startswith(BEFORE), message
     period, number = message.removeprefix(BEFORE).split(":")[0].split()
