@@ -10,6 +10,8 @@ from fastmlp._pairings import Pairing
 from fastmlp._validation import as_rows, check_activation
 from fastmlp.kernels import OUTPUTS, Engine, Regularisation, predict_outputs
 
+FEW_NUMBERS = 4096
+
 
 class FittedNetwork:
     """What an estimator does with the network it has; part of `_base.BaseMLP`."""
@@ -125,12 +127,10 @@ class FittedNetwork:
             or "feature_names_in_" in state
             or self.dtype not in (None, X.dtype.name)
             or not self._is_current(network)
+            or not _surely_finite(X)
         ):
             return None
-        # Overflows here are rare, and scikit-learn then looks closer.
-        with np.errstate(over="ignore", invalid="ignore"):
-            total = np.add.reduce(X, axis=None)
-        return self._predict_outputs(network, X) if math.isfinite(total) else None
+        return self._predict_outputs(network, X)
 
     def _predict_outputs(self, network, X):
         if self.out_activation_ not in OUTPUTS:
@@ -157,3 +157,14 @@ class FittedNetwork:
             return np.dtype(self.dtype)
         single = np.result_type(*dtypes) == np.float32
         return np.dtype(np.float32 if single else np.float64)
+
+
+def _surely_finite(X):
+    """Return whether all of X is finite; of much that is huge maybe False though it is.
+
+    A sum needs no second array, but errstate takes longer than to look at a few rows.
+    """
+    if X.size <= FEW_NUMBERS:
+        return np.count_nonzero(np.isfinite(X)) == X.size
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(np.add.reduce(X, axis=None))
