@@ -401,7 +401,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self._set_parameters(locals())
 
     @available_if(lambda estimator: estimator._check_solver())
-    @_fit_context(prefer_skip_nested_validation=True)
+    # Not preferred: `_validate_changed` validates what was set between two calls.
+    @_fit_context(prefer_skip_nested_validation=False)
     def partial_fit(self, X, y, sample_weight=None, classes=None):
         """Train for one epoch on the given rows, starting where training was.
 

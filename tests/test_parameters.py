@@ -185,6 +185,17 @@ def test_activations_with_a_parameter_that_no_float_can_hold(Estimator):
 
 
 @both
+@pytest.mark.parametrize("name, value", [("alpha", ("elu", 1)), ("momentum", 2.0)])
+def test_partial_fit_validates_what_was_set_between(name, value, Estimator):
+    estimator = make(Estimator).fit(X, Y).partial_fit(X, Y)
+    before = estimator.coefs_
+    estimator.set_params(**{name: value})
+    with pytest.raises(InvalidParameterError, match=f"^The '{name}' parameter of"):
+        estimator.partial_fit(X, Y)
+    assert estimator.coefs_ is before
+
+
+@both
 @pytest.mark.parametrize("method", ["predict", "transform"])
 @pytest.mark.parametrize(
     "name, value", [("n_threads", ("a", 1)), ("n_threads", -1), ("dtype", "adm")]
