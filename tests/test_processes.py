@@ -27,7 +27,7 @@ def test_short(function, number):
 
 def test_grid_search_on_a_dask_cluster():
     distributed = pytest.importorskip("distributed")
-    grid = {"alpha": [1e-2, 1e4]}
+    grid = {"alpha": [1.0, 1e4]}
     search = GridSearchCV(small_classifier(), grid, cv=3)
     # One process with two threads, as a Client makes several of them on a larger host.
     with (
