@@ -303,7 +303,8 @@ def check_gradient(model, X, y, *, eps=1e-5, n_checks=30, random_state=0):
     >>> from fastmlp.inspection import check_gradient
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
-    >>> clf = MLPClassifier(solver="lbfgs", alpha=1.0, max_iter=2000).fit(X, y)
+    >>> clf = MLPClassifier(solver="lbfgs", alpha=1.0, max_iter=2000, random_state=0)
+    >>> clf = clf.fit(X, y)
     >>> check_gradient(clf, X, y).max_relative_error < 1e-4
     True
     """
