@@ -37,6 +37,7 @@ from fastmlp._training import (
 )
 from fastmlp._validation import (
     as_float,
+    as_held,
     as_rows,
     check_regularisation,
     combined_weights,
@@ -92,9 +93,10 @@ class Target(NamedTuple):
         Raises
         ------
         ValueError
-            If one is rounded to what the loss has no meaning for.
+            If the dtype cannot hold one, or rounds it to what the loss has no meaning
+            for.
         """
-        values = as_float(self.values, dtype)
+        values = as_held("y", self.values, dtype)
         if values is not self.values:
             check_domain(values, self.pairing, self.values)
         return values
@@ -235,7 +237,8 @@ class BaseMLP(
         sample_weight = combined_weights(sample_weight, class_weights, X, target.values)
         random_state = check_random_state(self.random_state)
         units = (X.shape[1], *hidden, target.n_outputs)
-        self._check_memory(units, X)
+        if anew or not incremental:
+            self._check_memory(units, X)
         if anew:
             network = Network.initial(
                 units,
@@ -281,16 +284,15 @@ class BaseMLP(
 
     def _check_memory(self, units, X):
         """Raise MemoryError if there is none to train a network of such units."""
-        sizes = {"auto": AUTO_BATCH_SIZE, "full": X.shape[0]}
-        batch_size, n_moments = AUTO_BATCH_SIZE, 1
+        batch_size, n_moments = min(AUTO_BATCH_SIZE, X.shape[0]), 1
         if self.solver != "lbfgs":
-            batch_size = sizes.get(self.batch_size, self.batch_size)
+            batch_size = self._minibatch_rows(X.shape[0])
             n_moments = self._new_optimizer().optimizer().n_moments
         needed = training_bytes(
             units,
             self._activations(len(units) - 2),
             np.dtype(self.dtype or X.dtype).itemsize,
-            min(batch_size, X.shape[0]),
+            batch_size,
             n_moments,
         )
         check_memory(units, needed)
@@ -373,12 +375,17 @@ class BaseMLP(
                 ),
             )
             self._report(training.run(steps), history, incremental)
-            moments = () if self.early_stopping else engine.store_moments()
+            self._set_trained(training, state, history, holdout is not None)
             training.store(network.parameters)
-        self._set_history(history, holdout is not None)
+
+    def _set_trained(self, training, state, history, validated):
+        """Set the attributes that say how the epochs went, and go on from there."""
+        self._set_history(history, validated)
         # The weights kept by early stopping are not those that the moments belong to.
         if not self.early_stopping:
-            self._optimizer = state.advanced(optimizer, history.n_iter, moments)
+            self._optimizer = state.advanced(
+                training.optimizer, history.n_iter, training.engine.store_moments()
+            )
 
     def _fit_lbfgs(self, data, network, target, regularisation, watch):
         """Train by L-BFGS, set the attributes that say how; return the new network.
@@ -501,18 +508,18 @@ class BaseMLP(
             ties=self.validation_ties,
         )
 
+    def _minibatch_rows(self, n_rows):
+        sizes = {"auto": AUTO_BATCH_SIZE, "full": n_rows}
+        return min(sizes.get(self.batch_size, self.batch_size), n_rows)
+
     def _clipped_batch_size(self, n_rows):
-        if self.batch_size == "full":
-            return n_rows
-        if self.batch_size == "auto":
-            return min(AUTO_BATCH_SIZE, n_rows)
-        if self.batch_size > n_rows:
+        if not isinstance(self.batch_size, str) and self.batch_size > n_rows:
             warnings.warn(
                 "Got `batch_size` less than 1 or larger than "
                 "sample size. It is going to be clipped",
                 stacklevel=2,
             )
-        return min(self.batch_size, n_rows)
+        return self._minibatch_rows(n_rows)
 
     def _history(self):
         return History(

@@ -68,11 +68,7 @@ class CallbackSupport(CallbackSupportMixin):
         """Return the fitted attributes as if the last epoch were the last of all."""
         fitted = self._stand_in()
         history = copy.deepcopy(training.history)
-        fitted._set_history(history, validated)
-        if not self.early_stopping:
-            fitted._optimizer = state.advanced(
-                training.optimizer, history.n_iter, training.engine.store_moments()
-            )
+        fitted._set_trained(training, state, history, validated)
         reached = Network.empty(network.units, network.dtype, network.activations)
         training.store(reached.parameters)
         fitted._set_fitted(reached, target)

@@ -8,7 +8,7 @@ from sklearn.metrics import get_scorer
 from sklearn.model_selection import train_test_split
 
 from fastmlp._network import Network
-from fastmlp._validation import as_rows, check_held, combined_weights, errors_name
+from fastmlp._validation import as_held, as_rows, combined_weights, errors_name
 from fastmlp.kernels import Data
 
 
@@ -159,11 +159,11 @@ def make_sample(X, y, target, sample_weight, dtype, copied=False):
     ValueError
         If the dtype cannot hold the targets or the weights.
     """
-    dtype = np.dtype(dtype)
-    check_held("y", target.values, dtype)
+    values = target.learned_in(dtype)
     if sample_weight is not None:
-        check_held("sample_weight", sample_weight, dtype, may_vanish=False)
-    data = Data(X, target.learned_in(dtype), sample_weight, copied=copied)
+        # Data divides by their sum before they are rounded.
+        as_held("sample_weight", sample_weight, dtype, may_vanish=False)
+    data = Data(X, values, sample_weight, copied=copied)
     return Sample(X, y, target.values, sample_weight, data)
 
 
@@ -245,8 +245,7 @@ class ValidationMixin:
                 engine.predict(X, rows=rows), y, weight
             )
         current = Network.empty(network.units, network.dtype, network.activations)
-        estimator = object.__new__(type(self))
-        vars(estimator).update(vars(self))
+        estimator = self._stand_in()
         # The scorer is given arrays.
         vars(estimator).pop("feature_names_in_", None)
         estimator._set_fitted(current, target)

@@ -244,8 +244,8 @@ def as_float(array, dtype):
         return np.ascontiguousarray(array, dtype=dtype)
 
 
-def check_held(name, array, dtype, may_vanish=True):
-    """Refuse numbers that the type of the computation cannot hold.
+def as_held(name, array, dtype, may_vanish=True):
+    """Return an array as `as_float` does; refuse numbers that the dtype cannot hold.
 
     Parameters
     ----------
@@ -261,17 +261,17 @@ def check_held(name, array, dtype, may_vanish=True):
     ValueError
         Naming the first number that does not fit.
     """
-    if array.dtype.kind != "f" or array.dtype.itemsize <= dtype.itemsize:
-        return
     held = as_float(array, dtype)
+    if array.dtype.kind != "f" or array.dtype.itemsize <= held.dtype.itemsize:
+        return held
     if not np.isfinite(held).all():
         wrong, why = array[~np.isfinite(held)].flat[0], "too large"
     elif array.any() and not (may_vanish or held.any()):
         wrong, why = array[array != 0].flat[0], "too small"
     else:
-        return
+        return held
     raise ValueError(
-        f"{name} holds {wrong}, which is {why} for {dtype.name}: scale it, or set "
+        f"{name} holds {wrong}, which is {why} for {held.dtype.name}: scale it, or set "
         "dtype='float64' and pass X as float64."
     )
 

@@ -34,6 +34,7 @@ class Opened(NamedTuple):
 
     @property
     def layers(self):
+        """Numbers of the layers, from the first hidden one to the outputs."""
         return range(len(self.network.coefs))
 
     def like_network(self, flat):
@@ -71,6 +72,7 @@ def open_model(
 
 
 def check_model(model):
+    """Refuse what is not a fitted estimator of fastmlp."""
     if not isinstance(model, BaseMLP):
         raise TypeError(
             f"model must be a fitted MLPClassifier or MLPRegressor of fastmlp, got "

@@ -34,6 +34,7 @@ class _Turn:
         self._asleep.acquire()
 
     def wait(self, seconds):
+        """Sleep until the turn has come, or for so many seconds."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             # An interrupt that another thread was told of wakes nobody.
@@ -41,6 +42,7 @@ class _Turn:
                 return
 
     def come(self):
+        """Wake the run."""
         self._asleep.release()
 
 

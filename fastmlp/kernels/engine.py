@@ -258,7 +258,7 @@ class Engine:
         # scikit-learn averages losses by weights of the network's dtype and divides all
         # else by the weights' sum in their own.
         summed = data.sample_weight.sum() if data.sample_weight.size else order.size
-        return total / float(summed) + penalty / float(data.weight)
+        return total / float(summed) + penalty / data.weight
 
     def predict(self, X, rows=None):
         """Return the outputs, (n, n_outputs), for the rows of X or those of `rows`.
