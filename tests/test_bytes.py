@@ -1,12 +1,9 @@
 """No loop steps beyond its arrays: ``tests.stress.bytes`` and ``bounds``, in short."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 
 from tests import byte_run
+from tests.fresh import ROOT, run_python
 from tests.networks import DTYPES
 from tests.stress import bounds, bytes
 
@@ -45,13 +42,7 @@ def test_a_step_beyond_is_noticed():
         "byte_run.guarded = lambda array, side: whole(array[1:], side)\n"
         "byte_run.run_loops(np.float32, 'end')\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=bounds.ROOT,
-        env=os.environ | {"PYTHONPATH": str(bounds.ROOT)},
-        capture_output=True,
-    )
-    assert run.returncode < 0
+    assert run_python(code).returncode < 0
 
 
 def test_an_index_beyond_is_noticed_where_they_are_checked():
@@ -67,16 +58,10 @@ def test_an_index_beyond_is_noticed_where_they_are_checked():
         "except IndexError:\n"
         "    print('noticed')\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=bounds.ROOT,
-        env=os.environ | {"PYTHONPATH": str(bounds.ROOT), "NUMBA_BOUNDSCHECK": "1"},
-        capture_output=True,
-        text=True,
-    )
+    run = run_python(code, NUMBA_BOUNDSCHECK="1")
     assert run.stdout == "noticed\n", run.stderr
 
 
 def test_every_module_of_kernels_is_named():
     for name in bounds.MODULES:
-        assert (bounds.ROOT / "tests" / f"test_{name}.py").is_file()
+        assert (ROOT / "tests" / f"test_{name}.py").is_file()

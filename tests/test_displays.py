@@ -1,8 +1,5 @@
 """The pictures: what is drawn, not its pixels."""
 
-import subprocess
-import sys
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -17,6 +14,7 @@ from fastmlp.displays import (
     WeightDisplay,
 )
 from tests.estimators import X, Y, make
+from tests.fresh import run_python
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -146,7 +144,5 @@ def test_matplotlib_is_asked_for_when_it_draws():
         "import sys; import fastmlp.displays as d; assert 'matplotlib' not in "
         "sys.modules; sys.modules['matplotlib'] = None; d.LossCurveDisplay([1]).plot()"
     )
-    ran = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
-    assert "ImportError: LossCurveDisplay.plot requires matplotlib" in ran.stderr
+    message = "ImportError: LossCurveDisplay.plot requires matplotlib"
+    assert message in run_python(code).stderr

@@ -1,8 +1,6 @@
 """Inside the tools of scikit-learn, across processes, and on real data."""
 
 import pickle
-import subprocess
-import sys
 
 import joblib
 import numpy as np
@@ -22,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor
+from tests.fresh import run_python
 
 X_IRIS, Y_IRIS = load_iris(return_X_y=True)
 X_IRIS = StandardScaler().fit_transform(X_IRIS)
@@ -165,9 +164,8 @@ def test_saved_model_in_another_process(tmp_path, dump, kind, solver):
     model, data, out = (tmp_path / name for name in ("model", "data", "out"))
     DUMPS[dump](estimator, model)
     joblib.dump((X, y), data)
-    subprocess.run(
-        [sys.executable, "-c", IN_ANOTHER_PROCESS, model, data, out], check=True
-    )
+    run = run_python(IN_ANOTHER_PROCESS, model, data, out)
+    assert run.returncode == 0, run.stderr
     comp_before, comp_after = joblib.load(out)
     assert_array_equal(comp_before, estimator.predict(X))
     ref_after = estimator.partial_fit(X, y).coefs_

@@ -7,10 +7,7 @@ threads, in another process and behind a pickle.
 import hashlib
 import itertools
 import pickle
-import subprocess
-import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,8 +18,8 @@ from fastmlp._base import NON_FINITE
 from fastmlp._pairings import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
 from fastmlp.kernels import ACTIVATIONS, solvers
 from tests.estimators import parameters
+from tests.fresh import run_python
 
-ROOT = Path(__file__).parent.parent
 SOLVERS = ("lbfgs", *solvers())
 N, N_FEATURES = 24, 3
 
@@ -287,13 +284,7 @@ def test_same_bits_for_any_number_of_threads_and_in_fresh_processes():
     assert digests(3) == ref
     code = "from tests.test_extremes import digests; print(digests(2))"
     for _ in range(2):
-        run = subprocess.run(
-            [sys.executable, "-c", code],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        run = run_python(code)
         assert run.stdout.strip() == str(ref), run.stderr
 
 

@@ -8,15 +8,13 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import llvmlite.binding
 import numpy as np
 import pytest
 
+from tests.fresh import ROOT, run_python
 from tests.guarded import SIDES
-
-ROOT = Path(__file__).parent.parent
 
 # Everything that a Haswell has and NumPy's builds for it use.
 _AVX2 = (
@@ -129,12 +127,6 @@ def test_guard_ends_the_process(side):
         "print('inside', flush=True)\n"
         f"ctypes.c_char.from_address(array.ctypes.data + {beyond}).value\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        env=_environment({}),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    run = run_python(code)
     assert run.stdout == "inside\n"
     assert run.returncode in (-signal.SIGSEGV, -signal.SIGBUS)

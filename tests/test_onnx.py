@@ -1,8 +1,5 @@
 """ONNX Runtime predicts what the estimators predict, and what it cannot is refused."""
 
-import subprocess
-import sys
-
 import numpy as np
 import onnxruntime
 import pytest
@@ -18,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from fastmlp import MLPClassifier, MLPRegressor, _onnx, onnx_export
 from fastmlp._pairings import paired
 from fastmlp.kernels import ACTIVATIONS, OUTPUTS
+from tests.fresh import run_python
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(80, 4))
@@ -304,7 +302,7 @@ def test_without_skl2onnx_the_extra_is_named():
         "from fastmlp import MLPRegressor, onnx_export\n"
         "onnx_export.register()\n"
     )
-    comp = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    comp = run_python(code)
     assert comp.returncode == 1
     assert "ImportError: to_onnx needs skl2onnx" in comp.stderr
     assert "pip install 'fastmlp[onnx]'" in comp.stderr
@@ -315,7 +313,5 @@ def test_skl2onnx_is_not_imported_before_it_is_asked_for():
         "import sys, fastmlp.onnx_export\n"
         "print('skl2onnx' in sys.modules, 'onnx' in sys.modules)"
     )
-    comp = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert comp.stdout.split() == ["False", "False"]
+    comp = run_python(code)
+    assert comp.stdout.split() == ["False", "False"], comp.stderr

@@ -1,9 +1,6 @@
 """Every row of the table of update rules, against the formulas in NumPy."""
 
-import os
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -23,6 +20,7 @@ from fastmlp.kernels._optimizers import (
 from fastmlp.kernels._simd import lanes
 from tests import naive
 from tests.estimators import make, parameters
+from tests.fresh import run_python
 from tests.networks import DTYPES, TRAINING_RULES, make_optimizer
 
 SCALE, ALPHA = 0.25, 0.5
@@ -352,8 +350,5 @@ for rule in sys.argv[1:]:
 def test_rules_kept_on_disk_by_different_processes_are_not_mixed_up(tmp_path):
     """Alone in its process, each is the first of its kind and named like the others."""
     for rules in (["sgd"], ["nesterov"], ["adam"], ["sgd", "nesterov", "adam"]):
-        subprocess.run(
-            [sys.executable, "-c", _SCRIPT, *rules],
-            env=os.environ | {"FASTMLP_CACHE_DIR": str(tmp_path)},
-            check=True,
-        )
+        run = run_python(_SCRIPT, *rules, FASTMLP_CACHE_DIR=str(tmp_path))
+        assert (run.stderr, run.returncode) == ("", 0)

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -22,6 +21,7 @@ from fastmlp.kernels._team import (
     pace_of,
     wait,
 )
+from tests.fresh import run_python
 
 LINE = 16
 ROUNDS = 2000
@@ -150,14 +150,6 @@ def test_error_in_one_thread_frees_the_others(bad, error):
     assert not any(thread.is_alive() for thread in threads)
 
 
-@pytest.fixture
-def interruptible():
-    """Have SIGINT raise, which a shell's background processes ignore."""
-    earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, earlier)
-
-
 @pytest.mark.usefixtures("interruptible")
 def test_interrupt_while_the_caller_waits_for_the_others():
     """`run` never returns while a thread may still write to its arrays."""
@@ -186,9 +178,7 @@ def test_exiting_interpreter_does_not_wait_for_a_team():
         "team.run(lambda thread: None)\n"
         "print('end')\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
-    )
+    run = run_python(code)
     assert (run.returncode, run.stdout, run.stderr) == (0, "end\n", "")
 
 
@@ -218,10 +208,8 @@ def test_cores_follow_the_affinity():
         "from fastmlp.kernels._team import available_cores\n"
         "print(available_cores())\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert run.stdout == "1\n"
+    run = run_python(code)
+    assert run.stdout == "1\n", run.stderr
 
 
 def test_small_jobs_get_one_thread_and_large_ones_all(monkeypatch):

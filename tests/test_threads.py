@@ -122,6 +122,7 @@ def test_error_gives_the_cores_back(cores, error):
     runner.stop()
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_interrupt_while_waiting(cores):
     runner = Runner(cores, 4)
     assert _settled([runner]) == [4]

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from tests.fresh import ROOT
 
 
 def run_watched(module, function, *arguments, seconds=300):
@@ -22,7 +22,9 @@ def run_watched(module, function, *arguments, seconds=300):
         How many threads of the process were running or ready to, every 5 ms.
     """
     code = (
-        "import faulthandler, json\n"
+        "import faulthandler, json, signal\n"
+        # What a shell starts in the background ignores Ctrl-C, and so would this.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"faulthandler.dump_traceback_later({seconds}, exit=True)\n"
         f"from {module} import {function}\n"
         f"print(json.dumps({function}(*{arguments!r})))\n"
@@ -42,6 +44,28 @@ def run_watched(module, function, *arguments, seconds=300):
     if process.returncode:
         raise RuntimeError(f"{function} ended with {process.returncode}:\n{errors}")
     return json.loads(output.splitlines()[-1]), busy
+
+
+def run_in_full(module, *runs):
+    """Call functions of `module` as `run_watched` does, and print a line for each.
+
+    Parameters
+    ----------
+    module : str
+    *runs : tuple of callable, int
+        A function and the number it is called with.
+
+    Yields
+    ------
+    figures, busy
+        What `run_watched` returns; of the figures, "crowded" is not printed.
+    """
+    for function, number in runs:
+        started = time.perf_counter()
+        figures, busy = run_watched(module, function.__name__, number, seconds=600)
+        printed = (f"{n} {what}" for what, n in figures.items() if what != "crowded")
+        print(f"{', '.join(printed)} in {time.perf_counter() - started:.1f} s")
+        yield figures, busy
 
 
 def _running(pid):

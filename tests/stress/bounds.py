@@ -8,9 +8,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent
+from tests.fresh import ROOT
+
 MODULES = (
     "activations",
     "engine",

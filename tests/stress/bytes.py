@@ -6,10 +6,9 @@ Every optimizer, activation and loss of the package's tables.
 import os
 import subprocess
 import sys
-from pathlib import Path
 from time import perf_counter
 
-ROOT = Path(__file__).parent.parent.parent
+from tests.fresh import ROOT
 
 
 def run(every, *dtypes):

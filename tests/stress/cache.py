@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.watched import ROOT
+from tests.fresh import ROOT
 
 N_PROCESSES = 6
 

@@ -6,7 +6,6 @@ import multiprocessing.pool
 import os
 import tempfile
 import threading
-import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -19,7 +18,7 @@ from sklearn.model_selection import GridSearchCV
 from fastmlp import MLPClassifier
 from fastmlp.kernels._team import available_cores
 from tests.stress.threads import SMALL, Crowd, X, Y, result
-from tests.watched import run_watched
+from tests.watched import run_in_full
 
 METHODS = ("fork", "spawn", "forkserver")
 BACKENDS = ("loky", "multiprocessing", "threading")
@@ -113,13 +112,6 @@ def nested(n_fits):
 
 def main():
     """Run everything in full, and print a line for each."""
-    for function, number in (
-        (children, 16),
-        (child_of_a_busy_parent, 5),
-        (backends, 8),
-    ):
-        started = time.perf_counter()
-        figures, _ = run_watched(__name__, function.__name__, number, seconds=600)
-        count = ", ".join(f"{n} {what}" for what, n in figures.items())
-        print(f"{count} in {time.perf_counter() - started:.1f} s")
+    runs = (children, 16), (child_of_a_busy_parent, 5), (backends, 8)
+    for figures, _ in run_in_full(__name__, *runs):
         assert figures.get("cores in use by them", 0) <= max(2, available_cores())

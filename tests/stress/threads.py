@@ -19,7 +19,7 @@ import fastmlp.kernels.engine
 import fastmlp.kernels.prediction
 from fastmlp import MLPClassifier, MLPRegressor
 from fastmlp.kernels._team import available_cores
-from tests.watched import run_watched
+from tests.watched import run_in_full
 
 N_WORKERS = 8
 N_PREDICTORS = 16
@@ -290,17 +290,9 @@ def interrupted(interrupt, ref):
 def main():
     """Run everything in full, and print a line for each."""
     cores = available_cores()
-    for function, number in (
-        (fits_side_by_side, 200),
-        (predictions_side_by_side, 60),
-        (troubles, 5),
-    ):
-        started = time.perf_counter()
-        figures, busy = run_watched(__name__, function.__name__, number, seconds=600)
-        crowded = figures.pop("crowded", None)
-        count = ", ".join(f"{n} {what}" for what, n in figures.items())
-        print(f"{count} in {time.perf_counter() - started:.1f} s")
-        if crowded is not None:
+    runs = (fits_side_by_side, 200), (predictions_side_by_side, 60), (troubles, 5)
+    for figures, busy in run_in_full(__name__, *runs):
+        if (crowded := figures.get("crowded")) is not None:
             assert crowded < 0.05, f"{crowded:.1%} of the time too many threads"
             print(
                 f"    more than {cores} threads in compiled code {crowded:.1%} of the "
