@@ -9,6 +9,7 @@ from pathlib import Path
 from bench import (
     activations,
     avx2,
+    callbacks,
     growth,
     inspection,
     machine,
@@ -52,6 +53,7 @@ SECTIONS = {
     ),
     "activations": activations.measure,
     "inspection": inspection.measure,
+    "callbacks": callbacks.measure,
     "avx2": avx2.measure,
     "prediction": prediction.measure,
     "selection": selection.measure,

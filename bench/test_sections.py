@@ -10,6 +10,7 @@ import pytest
 from bench import (
     activations,
     avx2,
+    callbacks,
     fresh,
     inspection,
     machine,
@@ -172,3 +173,23 @@ def test_wrong_gradients_are_not_timed(settings, monkeypatch, name):
     monkeypatch.setattr(inspection, name, wrong)
     rows = inspection.measure(settings)
     assert all(row.failed and row.times is None for row in rows)
+
+
+def test_callbacks_stand_beside_none(settings):
+    pytest.importorskip("sklearn.callback")
+    rows = callbacks.measure(settings)
+    assert [row.contestant for row in rows[:3]] == [
+        f"{name}, n_threads=1" for name in ("none", "counter", "ProgressBar")
+    ]
+    assert not any(row.failed for row in rows)
+    for row in rows[1:3]:
+        assert row.ratio == pytest.approx(row.times.best / rows[0].times.best)
+        assert row.note.endswith("met" if row.ratio < 1.02 else "missed")
+
+
+def test_callbacks_that_are_not_told_of_each_epoch(settings, monkeypatch):
+    pytest.importorskip("sklearn.callback")
+    monkeypatch.setattr(callbacks.Counter, "on_fit_task_end", lambda *told: None)
+    wrong = [row.contestant for row in callbacks.measure(settings) if row.failed]
+    assert "counter, n_threads=1" in wrong
+    assert not any("ProgressBar" in name for name in wrong)
