@@ -19,6 +19,7 @@ from fastmlp.kernels._team import (
     available_cores,
     choose_threads,
     pace_of,
+    stay,
     wait,
 )
 from tests.fresh import run_python
@@ -169,6 +170,110 @@ def test_interrupt_while_the_caller_waits_for_the_others():
                 team.run(work)
             assert log == ["done"] * (i + 1)
         _assert_works(team)
+
+
+@numba.njit(nogil=True)
+def _add(thread, counters, amount, signals):
+    """Add to the thread's counter, over and over if it is asked to."""
+    while True:
+        counters[thread * LINE] += amount[0]
+        if thread == 0 or not stay(signals, thread):
+            return counters[0]
+
+
+def _add_by_python(thread, counters, amount):
+    counters[thread * LINE] += amount[0]
+
+
+# Longer and shorter than a helper looks out.
+NAPS = (0, 0, 0, 1e-5, 1e-4, 3e-4, 1e-3, 5e-3)
+
+
+@pytest.mark.parametrize("n_threads", [2, 3, 5])
+def test_helpers_that_stay_do_every_run_once(n_threads):
+    """Whether they are told in compiled code or have left it meanwhile."""
+    rng = np.random.default_rng(0)
+    counters, amount = np.zeros(LINE * n_threads, np.int64), np.zeros(1, np.int64)
+    expected = np.zeros(n_threads, np.int64)
+    with Team(n_threads) as team:
+        for _ in range(1500):
+            # The contents of an array, another array, or fewer threads.
+            amount[0] = rng.integers(100)
+            if rng.uniform() < 0.1:
+                amount = amount.copy()
+            n = n_threads if rng.uniform() < 0.8 else rng.integers(1, n_threads + 1)
+            expected[:n] += amount[0]
+            result = team.run(_add, counters, amount, n_threads=int(n), stays=True)
+            assert result == expected[0]
+            assert counters[::LINE].tolist() == expected.tolist()
+            time.sleep(rng.choice(NAPS))
+
+
+def test_helpers_are_told_in_compiled_code(monkeypatch):
+    """The same again does not take the way through Python."""
+    counters, amount = np.zeros(LINE * 2, np.int64), np.ones(1, np.int64)
+    returns, finish = [], _team.finish
+    monkeypatch.setattr(
+        _team, "finish", lambda *told: returns.append(told) or finish(*told)
+    )
+    with Team(2) as team:
+        for _ in range(200):
+            team.run(_add, counters, amount, stays=True)
+    assert counters[::LINE].tolist() == [200, 200]
+    assert len(returns) < 100
+
+
+def test_errors_between_runs_that_stay():
+    counters, amount = np.zeros(LINE * 3, np.int64), np.ones(1, np.int64)
+    with Team(3) as team:
+        for i in range(1, 30):
+            with pytest.raises(numba.core.errors.TypingError):
+                team.run(_add, counters, "no array", stays=True)
+            team.run(_add, counters, amount, stays=True)
+            team.run(_add, counters, amount, stays=True)
+            assert counters[::LINE].tolist() == [2 * i] * 3
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="timers of Unix")
+def test_interrupts_anywhere_leave_nobody_at_work():
+    rng = np.random.default_rng(0)
+    counters, amount = np.zeros(LINE * 3, np.int64), np.ones(1, np.int64)
+    armed, interrupts = False, 0
+
+    def interrupt(*arguments):
+        if armed:
+            raise KeyboardInterrupt
+
+    earlier = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with Team(3) as team:
+            for i in range(600):
+                before = counters.copy()
+                try:
+                    armed = True
+                    signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-6, 1e-3))
+                    for _ in range(20):
+                        if i % 3:
+                            team.run(_add, counters, amount, stays=True)
+                        else:
+                            team.run(_add_by_python, counters, amount)
+                    armed = False
+                except KeyboardInterrupt:
+                    armed = False
+                    interrupts += 1
+                after = counters.copy()
+                time.sleep(1e-4)
+                assert (counters == after).all()
+                done = (after - before)[::LINE]
+                assert done.max() - done.min() <= 1
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            counters[:] = 0
+            team.run(_add, counters, amount, stays=True)
+            assert counters[::LINE].tolist() == [1, 1, 1]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, earlier)
+    assert interrupts > 100
 
 
 def test_exiting_interpreter_does_not_wait_for_a_team():

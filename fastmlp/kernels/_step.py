@@ -23,7 +23,7 @@ from ._simd import (
     sum_rows,
     sum_squares,
 )
-from ._team import wait
+from ._team import stay, wait
 
 # Rows that one thread takes through all layers at once: their activations stay in the
 # second-level cache.
@@ -373,9 +373,11 @@ def _sum(values, begin, n):
 @entry
 def train(
     thread, n_threads, barrier, batch, steps, plans, layers, units, shares, penalty,
-    sums, memory, rows, y, sample_weight, order, clock,
+    sums, memory, rows, y, sample_weight, order, clock, signals,
 ):  # fmt: skip
     """Run one epoch as thread number `thread` of `n_threads`; all of them must come.
+
+    A helper goes on as long as the next epoch is asked for with the same arrays.
 
     Parameters
     ----------
@@ -399,6 +401,7 @@ def train(
     order : (n,) int64 array
     clock : (n_threads * CLOCK_WORDS,) int64 array, or (0,): not timed
         The ticks of each phase of PHASES are added to it.
+    signals : int64 array of the `_team.Team`
 
     Returns
     -------
@@ -411,6 +414,20 @@ def train(
     -----
     A minibatch whose weights sum to zero is passed over.
     """
+    while True:
+        total = _run_epoch(
+            thread, n_threads, barrier, batch, steps, plans, layers, units, shares,
+            penalty, sums, memory, rows, y, sample_weight, order, clock,
+        )  # fmt: skip
+        if thread == 0 or not stay(signals, thread):
+            return total
+
+
+@jit
+def _run_epoch(
+    thread, n_threads, barrier, batch, steps, plans, layers, units, shares, penalty,
+    sums, memory, rows, y, sample_weight, order, clock,
+):  # fmt: skip
     plan = plans[0]
     last = layers[layers.size - 1]
     total, zero = 0.0, np.int64(0)

@@ -2,11 +2,16 @@
 
 Plain Python threads run one compiled call each with the GIL released; inside, they
 meet at a spinning barrier. There is no OpenMP: it aborts in forked children.
+
+Between two epochs a helper stays in compiled code for a while, where it is told to do
+the same again: to come back for the GIL, and to hand it on, takes some 40 us each.
 """
 
+import operator
 import os
 import queue
 import threading
+import time
 from functools import lru_cache
 
 import joblib
@@ -30,8 +35,21 @@ _SPINS = 2000
 # between two epochs threads look out for the next one for a while before they sleep.
 _LOOKOUTS = 500
 
-# Where the signals lie: runs that have begun, and threads that have finished theirs.
-_BEGUN, _FINISHED = 0, 16
+# How long the caller sleeps where it has looked out for the others in vain: then
+# somebody else has a core of theirs, and they may have this one.
+_NAP = 5e-5
+
+# The signals of a team are a cache line for each thread. In the caller's stands the
+# number of the run; in a helper's the last run that it was asked for, the last that it
+# finished, and whether it looks out for another.
+_LINE = 16
+_RUN = 0
+_ASKED, _FINISHED, _POST = 0, 1, 2
+
+# What a helper's post holds: that it is in Python, where it takes tasks from a queue,
+# or looks out. The caller adds what it has to say, and learns whether that is heard.
+_AWAY, _READY = 0, 1
+_AGAIN, _LEAVE = 1, 2
 
 _yield_to_others = types.ExternalFunction(
     "SwitchToThread" if os.name == "nt" else "sched_yield", types.int32()
@@ -71,19 +89,74 @@ def wait(words, n_threads):
 
 
 @entry
-def look_out(words, place, value):
-    """Wait for a while, awake, for ``words[place]`` to become `value` or more."""
+def begin(signals, helpers, run, again):
+    """Begin a run: tell the helpers that look out for one.
+
+    Those who are told that it is the same again are asked by that, the others leave
+    for their queue.
+
+    Parameters
+    ----------
+    signals : ((helpers + 1) * _LINE,) int64 array
+    helpers : int
+    run : int
+        Number of the run.
+    again : bool
+        Whether function and arguments are those of the last run.
+    """
+    atomic_store(signals, _RUN, run)
+    for place in range(_LINE, (helpers + 1) * _LINE, _LINE):
+        was = atomic_add(signals, place + _POST, _AGAIN if again else _LEAVE)
+        if was == _AWAY:
+            atomic_store(signals, place + _POST, _AWAY)
+        elif again:
+            signals[place + _ASKED] = run
+
+
+@jit
+def stay(signals, thread):
+    """Finish a run as a helper, and look out for the next one for a while.
+
+    Returns
+    -------
+    again : bool
+        Whether to do the same again, instead of returning to Python.
+    """
+    place = thread * _LINE
+    atomic_store(signals, place + _POST, _READY)
+    atomic_store(signals, place + _FINISHED, atomic_load(signals, _RUN))
     for spins in range(_SPINS + _LOOKOUTS):
-        if atomic_load(words, place) >= value:
-            return
+        if atomic_load(signals, place + _POST) != _READY:
+            break
         if spins > _SPINS:
             _yield_to_others()
+    told = atomic_add(signals, place + _POST, -_READY) - _READY
+    atomic_store(signals, place + _POST, _AWAY)
+    return told == _AGAIN
 
 
 @entry
-def announce(words, place):
-    """Add 1 to ``words[place]``, for those who look out for it."""
-    atomic_add(words, place, 1)
+def finish(signals, thread, run):
+    """Finish a run as a helper that is back in Python, if it has not yet done so."""
+    place = thread * _LINE + _FINISHED
+    if signals[place] < run:
+        atomic_store(signals, place, run)
+
+
+@entry
+def look_out(signals, helpers, run):
+    """Wait for a while, awake, for the helpers; return whether all have finished."""
+    spins = 0
+    for place in range(_LINE, (helpers + 1) * _LINE, _LINE):
+        if signals[place + _ASKED] != run:
+            continue
+        while atomic_load(signals, place + _FINISHED) < run:
+            spins += 1
+            if spins > _SPINS:
+                _yield_to_others()
+            if spins > _SPINS + _LOOKOUTS:
+                return False
+    return True
 
 
 def available_cores():
@@ -175,10 +248,14 @@ class Team:
     def __init__(self, n_threads):
         self.n_threads = n_threads
         self.barrier = make_barrier()
-        self._tasks = []
-        self._done = queue.SimpleQueue()
-        self._signals = np.zeros(_WORDS, np.int64)
         self._threads = []
+        self._reset()
+
+    def _reset(self):
+        # New ones: a thread that never started has not read that it is to end.
+        self._tasks = [queue.SimpleQueue() for _ in range(self.n_threads - 1)]
+        self._signals = np.zeros(_LINE * self.n_threads, np.int64)
+        self._n_runs, self._last = 0, ()
 
     def __enter__(self):
         return self
@@ -197,56 +274,75 @@ class Team:
             return
         for tasks in self._tasks:
             tasks.put(None)
-        announce(self._signals, _BEGUN)
+        begin(self._signals, len(self._tasks), self._n_runs, False)
         for thread in self._threads:
             # One that an interrupt kept from starting has none.
             if thread.ident is not None:
                 thread.join()
         self._threads = []
+        self._reset()
 
-    def run(self, function, *arguments, n_threads=None):
+    def run(self, function, *arguments, n_threads=None, stays=False):
         """Call ``function(thread, *arguments)`` in every thread and return the first's.
 
         Or in `n_threads` of them only; 1: in the calling thread.
 
         Whatever is raised in one of them, an interrupt among them, breaks the barrier,
         so that nobody waits for ever, and is raised here once all have come back.
+
+        A compiled function that `stays` is called with the team's signals behind the
+        arguments, and does it all once more where a helper's `stay` says so. It may be
+        called again with the very same objects, whose contents may be others.
         """
+        if stays:
+            arguments = (*arguments, self._signals)
         helpers = (n_threads or self.n_threads) - 1
         if helpers == 0:
             return function(0, *arguments)
         if not self._threads:
             self._start()
-        finished, error, result = [], None, None
-        sent, next_run = 0, int(self._signals[_BEGUN]) + 2
-        finishing = int(self._signals[_FINISHED]) + helpers
+        again = stays and self._is_last(helpers, arguments)
+        self._last = (helpers, *arguments) if stays else ()
+        self._n_runs += 1
+        errors, error, result = [], None, None
         try:
-            for tasks in self._tasks[:helpers]:
-                tasks.put((function, arguments, finished, next_run))
-                sent += 1
-            announce(self._signals, _BEGUN)
+            begin(self._signals, helpers, self._n_runs, again)
+            self._ask(helpers, (function, arguments, errors, self._n_runs))
             result = function(0, *arguments)
         except BaseException as raised:
             error = raised
             break_barrier(self.barrier)
         # An interrupt while the others still work must wait for them too.
-        while len(finished) < sent:
+        finished = False
+        while not finished:
             try:
-                look_out(self._signals, _FINISHED, finishing)
-                self._done.get()
+                finished = look_out(self._signals, helpers, self._n_runs)
+                if not finished:
+                    time.sleep(_NAP)
             except BaseException as raised:
                 error = raised
                 break_barrier(self.barrier)
-        error = error or next(filter(None, finished), None)
+        error = error or next(iter(errors), None)
         if error is not None:
             self.barrier = make_barrier()
             raise error
         return result
 
+    def _is_last(self, helpers, arguments):
+        """Return whether all these helpers have done the last run, with the same."""
+        n, *last = self._last or (0,)
+        return helpers <= n and all(map(operator.is_, last, arguments))
+
+    def _ask(self, helpers, task):
+        """Ask those who were not told to do the same again."""
+        for number, tasks in enumerate(self._tasks[:helpers], start=1):
+            place = number * _LINE + _ASKED
+            if self._signals[place] != self._n_runs:
+                # No interrupt comes between these two.
+                self._signals[place] = self._n_runs
+                tasks.put(task)
+
     def _start(self):
-        self._signals[:] = 0
-        # New ones: a thread that never started has not read that it is to end.
-        self._tasks = [queue.SimpleQueue() for _ in range(self.n_threads - 1)]
         # Daemons: an interpreter that exits in the middle of a fit does not hang.
         self._threads = [
             threading.Thread(target=self._work, args=(number, tasks), daemon=True)
@@ -269,18 +365,14 @@ class Team:
             ) from error
 
     def _work(self, number, tasks):
+        signals = self._signals
         while (task := tasks.get()) is not None:
-            function, arguments, finished, next_run = task
-            error = None
+            function, arguments, errors, run = task
             try:
                 function(number, *arguments)
             except BaseException as raised:
-                error = raised
+                errors.append(raised)
                 break_barrier(self.barrier)
             # Holding the arrays until the next task would keep a whole X alive.
-            task = function = arguments = None
-            finished.append(error)
-            finished = error = None
-            announce(self._signals, _FINISHED)
-            self._done.put(None)
-            look_out(self._signals, _BEGUN, next_run)
+            task = function = arguments = errors = None
+            finish(signals, number, run)

@@ -31,6 +31,10 @@ _WORTH_A_THREAD = 500_000
 # Operations of one minibatch below which a team may lose to one thread.
 _DOUBTFUL = 100_000_000
 
+# Bytes of the order of the rows up to which it is copied to where the last one was, so
+# that the threads find it there.
+_KEPT_BYTES = 1 << 20
+
 _NO_CLOCK = np.empty(0, np.int64)
 
 # Rows of the blocks in which the gradient over a whole data set is summed.
@@ -414,7 +418,7 @@ class Engine:
         choices = (n_threads, 1) if doubtful and n_threads > 1 else (n_threads,)
         self._team = Team(n_threads)
         self._pace = pace_of((self._units, self._batch_size, self._dtype), choices)
-        self._shares = {}
+        self._shares, self._kept = {}, {}
 
     def _prepare_training(self, rule):
         layout, names = self._layout, (self._out_activation, self._loss)
@@ -445,6 +449,8 @@ class Engine:
             # that leaves cores to others.
             settled = self._has_run and (n_threads == 1 or self._team.awake)
             self._has_run = True
+            if n_threads > 1 and order.nbytes <= _KEPT_BYTES:
+                order, steps = self._keep("order", order), self._keep("steps", steps)
             started = perf_counter()
             total = self._team.run(
                 train,
@@ -465,10 +471,20 @@ class Engine:
                 order,
                 clock,
                 n_threads=n_threads,
+                stays=True,
             )
         if settled and n_threads == chosen:
             self._pace.note(n_threads, (perf_counter() - started) / max(1, len(steps)))
         return total
+
+    def _keep(self, name, array):
+        """Copy an array to where the last one of this name and shape was."""
+        kept = self._kept.get(name)
+        if kept is None or kept.shape != array.shape:
+            kept = self._kept[name] = array.copy()
+        else:
+            kept[...] = array
+        return kept
 
     def _share_units(self, n_threads):
         if n_threads not in self._shares:
