@@ -250,7 +250,7 @@ class Training:
         holdout=None,
         epoch=0,
     ):
-        self.engine, self.data, self.rows = engine, data, rows
+        self.engine, self.data, self.rows = engine, data, rows.copy()
         self.optimizer, self.schedule = optimizer, schedule
         self.history, self.settings = history, settings
         self.random_state, self.holdout, self.epoch = random_state, holdout, epoch
@@ -313,9 +313,8 @@ class Training:
 
     def _epoch(self):
         if self.settings.shuffle:
-            order = np.arange(len(self.rows))
-            self.random_state.shuffle(order)
-            self.rows = self.rows[order]
+            # The same swaps as of a range, in whose order scikit-learn takes the rows.
+            self.random_state.shuffle(self.rows)
         carried = self.optimizer.learning_rate
         rates = self.schedule.before_epoch(
             carried, self.epoch, self.engine.count_steps(len(self.rows))

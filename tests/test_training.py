@@ -36,7 +36,7 @@ class ScriptedEngine:
         self.epoch += 1
         if self.epoch == self.interrupts:
             raise KeyboardInterrupt
-        self.orders.append(order)
+        self.orders.append(order.copy())
         self.rates.append(self.optimizer.learning_rate)
         return self.losses[self.epoch - 1]
 
