@@ -1,6 +1,7 @@
 """Pickles with a bit changed, or cut short, raise or are as good as the whole ones.
 
-A crash of this process would be the failure.
+A crash of this process would be the failure. What CPython says of some of them on
+stderr, "SystemError: deallocated bytearray object", is its own unpickler's.
 """
 
 import contextlib
