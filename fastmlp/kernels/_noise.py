@@ -79,8 +79,8 @@ def _draw_factors(factors, rows, width, first, column, stream, step, seed, rate)
     They belong to the rows from `first` and the columns from `column` on.
     """
     bound = np.uint64(rate * 2.0**32)
-    zero = type(factors[0])(0)
-    kept = type(factors[0])(1 / (1 - rate))
+    real = factors.dtype.type
+    zero, kept = real(0), real(1 / (1 - rate))
     for i in range(rows):
         for block in range(width // _WORDS):
             to = i * width + block * _WORDS
@@ -181,7 +181,7 @@ def _normal_pair(a, b):
 @jit
 def _add_noise(values, rows, width, first, column, step, seed, deviation):
     """Add normal numbers to one panel's rows; the same ones in both precisions."""
-    real = type(values[0])
+    real = values.dtype.type
     for i in range(rows):
         for block in range(width // _WORDS):
             to = i * width + block * _WORDS

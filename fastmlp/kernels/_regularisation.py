@@ -254,7 +254,7 @@ def _bound_columns(w, width, sums, first, blocks, largest):
             total += sums[(u * N_SUMS + _WEIGHTS) * width + j]
         norm = sqrt(total)
         if norm > largest:
-            factor = type(w[0])(largest / norm)
+            factor = w.dtype.type(largest / norm)
             for i in range(w.size // width):
                 w[i * width + j] *= factor
 
