@@ -189,6 +189,9 @@ def _run_mixed(dtype, side):
         for form in ("C", "csr"):
             yield train(network, "adam", tile + 3, tile, dtype, form, n_threads=2)
             yield (_predict(network, tile + 3, tile, dtype, form),)
+        for name in ("max_norm", "both norms"):
+            settings = {"regularisation": REGULARISED[name]}
+            yield train(network, "adam", tile + 3, tile, dtype, **settings)
         yield (_predict_outputs(network, tile + 3, dtype, side),)
 
 
