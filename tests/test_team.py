@@ -212,9 +212,9 @@ def test_helpers_that_stay_do_every_run_once(n_threads):
 def test_helpers_are_told_in_compiled_code(monkeypatch):
     """The same again does not take the way through Python."""
     counters, amount = np.zeros(LINE * 2, np.int64), np.ones(1, np.int64)
-    returns, finish = [], _team.finish
+    returns, finish = [], Team._finish
     monkeypatch.setattr(
-        _team, "finish", lambda *told: returns.append(told) or finish(*told)
+        Team, "_finish", lambda *told: returns.append(told) or finish(*told)
     )
     with Team(2) as team:
         for _ in range(200):

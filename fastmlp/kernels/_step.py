@@ -415,89 +415,81 @@ def train(
     A minibatch whose weights sum to zero is passed over.
     """
     while True:
-        total = _run_epoch(
-            thread, n_threads, barrier, batch, steps, plans, layers, units, shares,
-            penalty, sums, memory, rows, y, sample_weight, order, clock,
-        )  # fmt: skip
-        if thread == 0 or not stay(signals, thread):
-            return total
-
-
-@jit
-def _run_epoch(
-    thread, n_threads, barrier, batch, steps, plans, layers, units, shares, penalty,
-    sums, memory, rows, y, sample_weight, order, clock,
-):  # fmt: skip
-    plan = plans[0]
-    last = layers[layers.size - 1]
-    total, zero = 0.0, np.int64(0)
-    sums_jump = sums.size // units.size
-    if clock.size != 0:
-        clock[thread * CLOCK_WORDS] = ticks()
-    for step in range(steps.shape[0]):
-        begin = step * batch
-        n = min(batch, order.size - begin)
-        weight = _sum_weights(order, sample_weight, begin, n)
-        if weight == 0:
-            continue
-        start, end = share_rows(thread, n_threads, n)
-        for first in range(start, end, CHUNK_ROWS):
-            count = min(CHUNK_ROWS, end - first)
-            done = enter(
-                rows, order, begin + first, count,
-                plan, layers[0], memory, memory, first,
-            )  # fmt: skip
-            if plan.disturb != 0:
-                call(
-                    plan.disturb,
-                    (
-                        address(plans, zero), address(layers, zero),
-                        address(memory, zero), first, count, plan.step + step,
-                    ),
+        plan = plans[0]
+        last = layers[layers.size - 1]
+        total, zero = 0.0, np.int64(0)
+        sums_jump = sums.size // units.size
+        if clock.size != 0:
+            clock[thread * CLOCK_WORDS] = ticks()
+        for step in range(steps.shape[0]):
+            begin = step * batch
+            n = min(batch, order.size - begin)
+            weight = _sum_weights(order, sample_weight, begin, n)
+            if weight == 0:
+                continue
+            start, end = share_rows(thread, n_threads, n)
+            for first in range(start, end, CHUNK_ROWS):
+                count = min(CHUNK_ROWS, end - first)
+                done = enter(
+                    rows, order, begin + first, count,
+                    plan, layers[0], memory, memory, first,
                 )  # fmt: skip
-            _mark(clock, thread, _GATHER)
-            _forward(plan, layers, memory, memory, first, count, done, plan.step + step)
-            _mark(clock, thread, _FORWARD)
-            _lose(plan, last, memory, first, count, order, begin, y, sample_weight)
-            _mark(clock, thread, _LOSS)
-            _backward(plan, layers, memory, first, count)
-            _mark(clock, thread, _BACKWARD)
-        share = n / weight if plan.average != 0 else 1.0
-        if thread == 0:
-            sort_columns(rows, order, begin, n, layers[0])
-        if thread == 0 and plan.alpha != 0:
-            total += share * (0.5 * plan.alpha * _sum(penalty, zero, penalty.size))
-        if thread == 0 and plan.l1 != 0:
-            for u in range(units.size):
-                total += share * plan.l1 * _sum(sums, u * sums_jump, plan.width)
-        if wait(barrier, n_threads):
-            return total
-        _mark(clock, thread, _WAIT)
-        if thread == 0:
-            losses = carray(pointer(address(memory, plan.losses)), (n,), np.float64)
-            total += share * _sum(losses, zero, n)
-        row, scale = address(steps, step * N_STEP), 1 / weight
-        for phase in range(plan.phases):
-            if phase != 0:
-                call(
-                    plan.constrain,
-                    (
-                        phase, shares[thread], shares[thread + 1], units.size,
-                        address(plans, zero), address(units, zero),
-                        address(memory, zero), address(sums, zero), row, scale,
-                    ),
-                )  # fmt: skip
-            for u in range(shares[thread], shares[thread + 1]):
-                unit, own = units[u], address(sums, u * sums_jump)
-                if phase == 0:
-                    _update_unit(plan, unit, rows, memory, thread, n, row, scale, own)
-                if phase == plan.phases - 1:
-                    penalty[u] = _finish_unit(plan, unit, memory)
-            _mark(clock, thread, _UPDATE)
+                if plan.disturb != 0:
+                    call(
+                        plan.disturb,
+                        (
+                            address(plans, zero), address(layers, zero),
+                            address(memory, zero), first, count, plan.step + step,
+                        ),
+                    )  # fmt: skip
+                _mark(clock, thread, _GATHER)
+                _forward(
+                    plan, layers, memory, memory, first, count, done, plan.step + step
+                )
+                _mark(clock, thread, _FORWARD)
+                _lose(plan, last, memory, first, count, order, begin, y, sample_weight)
+                _mark(clock, thread, _LOSS)
+                _backward(plan, layers, memory, first, count)
+                _mark(clock, thread, _BACKWARD)
+            share = n / weight if plan.average != 0 else 1.0
+            if thread == 0:
+                sort_columns(rows, order, begin, n, layers[0])
+            if thread == 0 and plan.alpha != 0:
+                total += share * (0.5 * plan.alpha * _sum(penalty, zero, penalty.size))
+            if thread == 0 and plan.l1 != 0:
+                for u in range(units.size):
+                    total += share * plan.l1 * _sum(sums, u * sums_jump, plan.width)
             if wait(barrier, n_threads):
                 return total
             _mark(clock, thread, _WAIT)
-    return total
+            if thread == 0:
+                losses = carray(pointer(address(memory, plan.losses)), (n,), np.float64)
+                total += share * _sum(losses, zero, n)
+            row, scale = address(steps, step * N_STEP), 1 / weight
+            for phase in range(plan.phases):
+                if phase != 0:
+                    call(
+                        plan.constrain,
+                        (
+                            phase, shares[thread], shares[thread + 1], units.size,
+                            address(plans, zero), address(units, zero),
+                            address(memory, zero), address(sums, zero), row, scale,
+                        ),
+                    )  # fmt: skip
+                for u in range(shares[thread], shares[thread + 1]):
+                    unit, own = units[u], address(sums, u * sums_jump)
+                    if phase == 0:
+                        _update_unit(
+                            plan, unit, rows, memory, thread, n, row, scale, own
+                        )
+                    if phase == plan.phases - 1:
+                        penalty[u] = _finish_unit(plan, unit, memory)
+                _mark(clock, thread, _UPDATE)
+                if wait(barrier, n_threads):
+                    return total
+                _mark(clock, thread, _WAIT)
+        if thread == 0 or not stay(signals, thread):
+            return total
 
 
 @entry

@@ -136,14 +136,6 @@ def stay(signals, thread):
 
 
 @entry
-def finish(signals, thread, run):
-    """Finish a run as a helper that is back in Python, if it has not yet done so."""
-    place = thread * _LINE + _FINISHED
-    if signals[place] < run:
-        atomic_store(signals, place, run)
-
-
-@entry
 def look_out(signals, helpers, run):
     """Wait for a while, awake, for the helpers; return whether all have finished."""
     spins = 0
@@ -365,7 +357,6 @@ class Team:
             ) from error
 
     def _work(self, number, tasks):
-        signals = self._signals
         while (task := tasks.get()) is not None:
             function, arguments, errors, run = task
             try:
@@ -375,4 +366,10 @@ class Team:
                 break_barrier(self.barrier)
             # Holding the arrays until the next task would keep a whole X alive.
             task = function = arguments = errors = None
-            finish(signals, number, run)
+            self._finish(number, run)
+
+    def _finish(self, number, run):
+        """Finish a run as a helper back in Python, where compiled code has not."""
+        place = number * _LINE + _FINISHED
+        if self._signals[place] < run:
+            self._signals[place] = run
