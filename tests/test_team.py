@@ -66,6 +66,26 @@ def test_nobody_leaves_before_all_are_there(n_threads):
         _assert_works(team)
 
 
+@pytest.mark.parametrize("late", [0, 1])
+def test_those_who_wait_for_long_sleep(late):
+    """Until the last one comes: they take none of the time of a core that it needs."""
+    counters = np.zeros(LINE * 2, np.int64)
+    with Team(2) as team:
+
+        def meet(thread, barrier):
+            if thread == late:
+                time.sleep(0.3)
+            started = time.thread_time()
+            assert _meet(thread, barrier, 2, counters, 3) == 0
+            seconds[thread] = time.thread_time() - started
+
+        for _ in range(2):
+            seconds = {}
+            team.run(meet, team.barrier)
+        assert counters[::LINE].tolist() == [3, 3]
+        assert seconds[1 - late] < 0.15
+
+
 def test_threads_are_numbered_and_the_callers_result_returned():
     with Team(3) as team:
         seen = {}

@@ -51,9 +51,21 @@ _ASKED, _FINISHED, _POST = 0, 1, 2
 _AWAY, _READY = 0, 1
 _AGAIN, _LEAVE = 1, 2
 
+# One that has yielded so often, some 100 us, sleeps: where somebody else's thread spins
+# on the second core, as OpenBLAS's do for a tenth of a second after their work, the one
+# that it waits for needs this core, and a thread that only yields gives it up for good
+# after a time slice of milliseconds, at each barrier.
+_YIELDS = 300
+
+_WINDOWS = os.name == "nt"
 _yield_to_others = types.ExternalFunction(
-    "SwitchToThread" if os.name == "nt" else "sched_yield", types.int32()
+    "SwitchToThread" if _WINDOWS else "sched_yield", types.int32()
 )
+_sleep = types.ExternalFunction(
+    "Sleep" if _WINDOWS else "usleep", types.int32(types.uint32)
+)
+# In the unit of each: 1 ms, 50 us.
+_NAP_LENGTH = np.uint32(1 if _WINDOWS else 50)
 
 
 def make_barrier():
@@ -83,7 +95,9 @@ def wait(words, n_threads):
         if atomic_load(words, _BROKEN) != 0:
             return True
         spins += 1
-        if spins > _SPINS:
+        if spins > _SPINS + _YIELDS:
+            _sleep(_NAP_LENGTH)
+        elif spins > _SPINS:
             _yield_to_others()
     return False
 
