@@ -4,6 +4,8 @@ The phases are timed inside the compiled step. "update" is the gradient of the
 parameters with the optimizer's update, "wait" what a thread waits for the others.
 """
 
+from time import perf_counter
+
 import joblib
 import numpy as np
 
@@ -11,6 +13,9 @@ from bench.workloads import MAIN, initial_parameters, make_data
 from fastmlp.kernels import Data, Engine, Optimizer
 
 _ROUNDS = 9
+
+# Threads that have just begun share a core for some milliseconds.
+_WARM_UP_SECONDS = 0.1
 
 
 def make_engine(workload, dtype, n_threads):
@@ -50,7 +55,9 @@ def measure(workload, dtype, n_threads):
     order = np.random.default_rng(0).permutation(workload.rows)
     n_steps = -(-workload.rows // workload.batch)
     with engine:
-        engine.train_epoch(data, order, 1e-4)
+        end = perf_counter() + _WARM_UP_SECONDS
+        while perf_counter() < end:
+            engine.train_epoch(data, order, 1e-4)
         epochs = [engine.profile(data, order, 1e-4) for _ in range(_ROUNDS)]
     return {
         phase: float(np.median([epoch[phase] for epoch in epochs])) / n_steps
