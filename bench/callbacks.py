@@ -62,13 +62,13 @@ def measure(settings):
     try:
         from sklearn.callback import ProgressBar
 
-        makers = {"none": None, "counter": Counter, "ProgressBar": ProgressBar}
-        ProgressBar()
+        ProgressBar()  # needs rich
     except ImportError as error:
         return [
             Row("callbacks", workload.name, "ProgressBar", note=f"missing: {error}")
         ]
     settings.progress(f"callbacks: {EPOCHS} epochs of {workload.describe()}")
+    makers = {"none": None, "counter": Counter, "ProgressBar": ProgressBar}
     trainers, rows = {}, {}
     for n_threads in dict.fromkeys((1, joblib.cpu_count())):
         for name, make in makers.items():
