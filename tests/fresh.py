@@ -30,5 +30,5 @@ def run_python(code, *arguments, **environment):
         env=os.environ | environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=120,
     )

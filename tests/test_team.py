@@ -201,6 +201,14 @@ def _add(thread, counters, amount, signals):
             return counters[0]
 
 
+@numba.njit(nogil=True)
+def _subtract(thread, counters, amount, signals):
+    while True:
+        counters[thread * LINE] -= amount[0]
+        if thread == 0 or not stay(signals, thread):
+            return counters[0]
+
+
 def _add_by_python(thread, counters, amount):
     counters[thread * LINE] += amount[0]
 
@@ -217,13 +225,14 @@ def test_helpers_that_stay_do_every_run_once(n_threads):
     expected = np.zeros(n_threads, np.int64)
     with Team(n_threads) as team:
         for _ in range(1500):
-            # The contents of an array, another array, or fewer threads.
+            # The contents of an array, the array, the function, or fewer threads.
             amount[0] = rng.integers(100)
+            function, sign = (_add, 1) if rng.uniform() < 0.9 else (_subtract, -1)
             if rng.uniform() < 0.1:
                 amount = amount.copy()
             n = n_threads if rng.uniform() < 0.8 else rng.integers(1, n_threads + 1)
-            expected[:n] += amount[0]
-            result = team.run(_add, counters, amount, n_threads=int(n), stays=True)
+            expected[:n] += sign * amount[0]
+            result = team.run(function, counters, amount, n_threads=int(n), stays=True)
             assert result == expected[0]
             assert counters[::LINE].tolist() == expected.tolist()
             time.sleep(rng.choice(NAPS))

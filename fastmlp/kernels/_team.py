@@ -4,14 +4,13 @@ Plain Python threads run one compiled call each with the GIL released; inside, t
 meet at a spinning barrier. There is no OpenMP: it aborts in forked children.
 
 Between two epochs a helper stays in compiled code for a while, where it is told to do
-the same again: to come back for the GIL, and to hand it on, takes some 40 us each.
+the same again: to wait for the GIL and to hand it on would take some 50 us.
 """
 
 import operator
 import os
 import queue
 import threading
-import time
 from functools import lru_cache
 
 import joblib
@@ -35,10 +34,6 @@ _SPINS = 2000
 # between two epochs threads look out for the next one for a while before they sleep.
 _LOOKOUTS = 500
 
-# How long the caller sleeps where it has looked out for the others in vain: then
-# somebody else has a core of theirs, and they may have this one.
-_NAP = 5e-5
-
 # The signals of a team are a cache line for each thread. In the caller's stands the
 # number of the run; in a helper's the last run that it was asked for, the last that it
 # finished, and whether it looks out for another.
@@ -51,11 +46,14 @@ _ASKED, _FINISHED, _POST = 0, 1, 2
 _AWAY, _READY = 0, 1
 _AGAIN, _LEAVE = 1, 2
 
-# One that has yielded so often, some 100 us, sleeps: where somebody else's thread spins
-# on the second core, as OpenBLAS's do for a tenth of a second after their work, the one
-# that it waits for needs this core, and a thread that only yields gives it up for good
-# after a time slice of milliseconds, at each barrier.
+# A thread that has yielded so often, some 100 us, sleeps. Where somebody else's thread
+# spins on the second core, as OpenBLAS's do for a tenth of a second after their work,
+# the one that it waits for needs this core, and one that only yields keeps it for
+# milliseconds at each barrier.
 _YIELDS = 300
+
+# Naps that the caller takes before it looks whether it is interrupted.
+_NAPS = 100
 
 _WINDOWS = os.name == "nt"
 _yield_to_others = types.ExternalFunction(
@@ -65,7 +63,7 @@ _sleep = types.ExternalFunction(
     "Sleep" if _WINDOWS else "usleep", types.int32(types.uint32)
 )
 # In the unit of each: 1 ms, 50 us.
-_NAP_LENGTH = np.uint32(1 if _WINDOWS else 50)
+_NAP = np.uint32(1 if _WINDOWS else 50)
 
 
 def make_barrier():
@@ -95,11 +93,17 @@ def wait(words, n_threads):
         if atomic_load(words, _BROKEN) != 0:
             return True
         spins += 1
-        if spins > _SPINS + _YIELDS:
-            _sleep(_NAP_LENGTH)
-        elif spins > _SPINS:
-            _yield_to_others()
+        _rest(spins)
     return False
+
+
+@jit
+def _rest(spins):
+    """Go on spinning at first, then yield, then sleep."""
+    if spins > _SPINS + _YIELDS:
+        _sleep(_NAP)
+    elif spins > _SPINS:
+        _yield_to_others()
 
 
 @entry
@@ -151,16 +155,15 @@ def stay(signals, thread):
 
 @entry
 def look_out(signals, helpers, run):
-    """Wait for a while, awake, for the helpers; return whether all have finished."""
+    """Wait for a while for the helpers; return whether all have finished."""
     spins = 0
     for place in range(_LINE, (helpers + 1) * _LINE, _LINE):
         if signals[place + _ASKED] != run:
             continue
         while atomic_load(signals, place + _FINISHED) < run:
             spins += 1
-            if spins > _SPINS:
-                _yield_to_others()
-            if spins > _SPINS + _LOOKOUTS:
+            _rest(spins)
+            if spins > _SPINS + _YIELDS + _NAPS:
                 return False
     return True
 
@@ -261,7 +264,7 @@ class Team:
         # New ones: a thread that never started has not read that it is to end.
         self._tasks = [queue.SimpleQueue() for _ in range(self.n_threads - 1)]
         self._signals = np.zeros(_LINE * self.n_threads, np.int64)
-        self._n_runs, self._last = 0, ()
+        self._n_runs, self._last = 0, (0, ())
 
     def __enter__(self):
         return self
@@ -307,8 +310,9 @@ class Team:
             return function(0, *arguments)
         if not self._threads:
             self._start()
-        again = stays and self._is_last(helpers, arguments)
-        self._last = (helpers, *arguments) if stays else ()
+        call = (function, *arguments)
+        again = stays and self._is_last(helpers, call)
+        self._last = 0, ()
         self._n_runs += 1
         errors, error, result = [], None, None
         try:
@@ -323,8 +327,6 @@ class Team:
         while not finished:
             try:
                 finished = look_out(self._signals, helpers, self._n_runs)
-                if not finished:
-                    time.sleep(_NAP)
             except BaseException as raised:
                 error = raised
                 break_barrier(self.barrier)
@@ -332,12 +334,18 @@ class Team:
         if error is not None:
             self.barrier = make_barrier()
             raise error
+        if stays:
+            self._last = helpers, call
         return result
 
-    def _is_last(self, helpers, arguments):
-        """Return whether all these helpers have done the last run, with the same."""
-        n, *last = self._last or (0,)
-        return helpers <= n and all(map(operator.is_, last, arguments))
+    def _is_last(self, helpers, call):
+        """Return whether all these helpers have done just this in the last run."""
+        then, last = self._last
+        return (
+            helpers <= then
+            and len(last) == len(call)
+            and all(map(operator.is_, last, call))
+        )
 
     def _ask(self, helpers, task):
         """Ask those who were not told to do the same again."""
