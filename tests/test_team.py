@@ -1,6 +1,7 @@
 """Threads that meet at barriers, and what an error in one of them leaves behind."""
 
 import os
+import queue
 import signal
 import sys
 import threading
@@ -209,6 +210,22 @@ def _subtract(thread, counters, amount, signals):
             return counters[0]
 
 
+@numba.njit(nogil=True)
+def _add_and_meet(thread, barrier, counters, amount, signals):
+    """Do as `_add` and meet the two others; a broken barrier is the end, as in `train`.
+
+    The second thread raises where the amount is negative.
+    """
+    while True:
+        counters[thread * LINE] += amount[0]
+        if thread == 1 and amount[0] < 0:
+            raise ValueError("negative amount")
+        if wait(barrier, 3):
+            return -1
+        if thread == 0 or not stay(signals, thread):
+            return counters[0]
+
+
 def _add_by_python(thread, counters, amount):
     counters[thread * LINE] += amount[0]
 
@@ -241,15 +258,80 @@ def test_helpers_that_stay_do_every_run_once(n_threads):
 def test_helpers_are_told_in_compiled_code(monkeypatch):
     """The same again does not take the way through Python."""
     counters, amount = np.zeros(LINE * 2, np.int64), np.ones(1, np.int64)
-    returns, finish = [], Team._finish
-    monkeypatch.setattr(
-        Team, "_finish", lambda *told: returns.append(told) or finish(*told)
-    )
+    tasks = []
+
+    class Tasks(queue.SimpleQueue):
+        def put(self, task):
+            tasks.append(task)
+            super().put(task)
+
+    monkeypatch.setattr(queue, "SimpleQueue", Tasks)
     with Team(2) as team:
         for _ in range(200):
             team.run(_add, counters, amount, stays=True)
     assert counters[::LINE].tolist() == [200, 200]
-    assert len(returns) < 100
+    assert 1 < len(tasks) < 100  # the last one: to end
+
+
+def _interrupt_once_told(monkeypatch):
+    """Have the caller interrupted right after helpers are told to do it again."""
+
+    def begin(signals, helpers, run, again):
+        begin_run(signals, helpers, run, again)
+        if again:
+            raise KeyboardInterrupt
+
+    begin_run = _team.begin
+    monkeypatch.setattr(_team, "begin", begin)
+
+
+def test_interrupt_before_the_caller_joins_those_who_were_told(monkeypatch):
+    """They leave through the broken barrier, in a run that no task has told them of."""
+    counters, amount = np.zeros(LINE * 3, np.int64), np.ones(1, np.int64)
+    with Team(3) as team:
+
+        def run(times):
+            for _ in range(times):
+                team.run(_add_and_meet, team.barrier, counters, amount, stays=True)
+
+        for _ in range(20):
+            with monkeypatch.context() as patch:
+                _interrupt_once_told(patch)
+                with pytest.raises(KeyboardInterrupt):
+                    run(times=1000)
+            counters[:] = 0
+            run(times=1)
+            assert counters[::LINE].tolist() == [1, 1, 1]
+
+
+def test_error_of_a_helper_that_stayed():
+    counters, amount = np.zeros(LINE * 3, np.int64), np.zeros(1, np.int64)
+    with Team(3) as team:
+        for _ in range(20):
+            amount[0] = 1
+            for _ in range(10):
+                team.run(_add_and_meet, team.barrier, counters, amount, stays=True)
+            amount[0] = -1
+            with pytest.raises(ValueError, match="negative amount"):
+                team.run(_add_and_meet, team.barrier, counters, amount, stays=True)
+    assert counters[::LINE].tolist() == [180] * 3
+
+
+def test_interrupt_while_a_thread_starts(monkeypatch):
+    """What Python then raises in its place is not mistaken for a lack of threads."""
+
+    def start(thread):
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise RuntimeError("release unlocked lock")
+
+    with Team(2) as team:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", start)
+            with pytest.raises(KeyboardInterrupt):
+                team.run(lambda thread: None)
+        _assert_works(team)
 
 
 def test_errors_between_runs_that_stay():
@@ -284,10 +366,13 @@ def test_interrupts_anywhere_leave_nobody_at_work():
                     armed = True
                     signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-6, 1e-3))
                     for _ in range(20):
-                        if i % 3:
+                        if i % 3 == 0:
+                            team.run(_add_by_python, counters, amount)
+                        elif i % 3 == 1:
                             team.run(_add, counters, amount, stays=True)
                         else:
-                            team.run(_add_by_python, counters, amount)
+                            meeting = team.barrier, counters, amount
+                            team.run(_add_and_meet, *meeting, stays=True)
                     armed = False
                 except KeyboardInterrupt:
                     armed = False

@@ -36,10 +36,11 @@ _LOOKOUTS = 500
 
 # The signals of a team are a cache line for each thread. In the caller's stands the
 # number of the run; in a helper's the last run that it was asked for, the last that it
-# finished, and whether it looks out for another.
+# took up, by its own account, the last that it finished, and whether it looks out for
+# another.
 _LINE = 16
 _RUN = 0
-_ASKED, _FINISHED, _POST = 0, 1, 2
+_ASKED, _TAKEN_UP, _FINISHED, _POST = 0, 1, 2, 3
 
 # What a helper's post holds: that it is in Python, where it takes tasks from a queue,
 # or looks out. The caller adds what it has to say, and learns whether that is heard.
@@ -142,7 +143,7 @@ def stay(signals, thread):
     """
     place = thread * _LINE
     atomic_store(signals, place + _POST, _READY)
-    atomic_store(signals, place + _FINISHED, atomic_load(signals, _RUN))
+    atomic_store(signals, place + _FINISHED, signals[place + _TAKEN_UP])
     for spins in range(_SPINS + _LOOKOUTS):
         if atomic_load(signals, place + _POST) != _READY:
             break
@@ -150,7 +151,10 @@ def stay(signals, thread):
             _yield_to_others()
     told = atomic_add(signals, place + _POST, -_READY) - _READY
     atomic_store(signals, place + _POST, _AWAY)
-    return told == _AGAIN
+    again = told == _AGAIN
+    if again:
+        signals[place + _TAKEN_UP] = atomic_load(signals, _RUN)
+    return again
 
 
 @entry
@@ -180,7 +184,7 @@ def available_cores():
 
 
 def choose_threads(asked, worth, rows):
-    """Return the number of threads for some rows, at most a tile of rows for each.
+    """Return the number of threads for some rows, at most one for each tile of rows.
 
     Parameters
     ----------
@@ -222,6 +226,7 @@ class Pace:
 
     def choose(self):
         """Return how many threads the next run should take."""
+        # By a slice: another thread may note the last trial meanwhile.
         for n_threads in self._trials[-1:]:
             return n_threads
         return min(self._seconds, key=self._seconds.__getitem__)
@@ -264,7 +269,7 @@ class Team:
         # New ones: a thread that never started has not read that it is to end.
         self._tasks = [queue.SimpleQueue() for _ in range(self.n_threads - 1)]
         self._signals = np.zeros(_LINE * self.n_threads, np.int64)
-        self._n_runs, self._last = 0, (0, ())
+        self._n_runs, self._last, self._errors = 0, (0, ()), []
 
     def __enter__(self):
         return self
@@ -285,8 +290,8 @@ class Team:
             tasks.put(None)
         begin(self._signals, len(self._tasks), self._n_runs, False)
         for thread in self._threads:
-            # One that an interrupt kept from starting has none.
-            if thread.ident is not None:
+            # One that an interrupt kept from starting is not, and ends by itself.
+            if thread.is_alive():
                 thread.join()
         self._threads = []
         self._reset()
@@ -314,10 +319,10 @@ class Team:
         again = stays and self._is_last(helpers, call)
         self._last = 0, ()
         self._n_runs += 1
-        errors, error, result = [], None, None
+        self._errors, error, result = [], None, None
         try:
             begin(self._signals, helpers, self._n_runs, again)
-            self._ask(helpers, (function, arguments, errors, self._n_runs))
+            self._ask(helpers, (function, arguments, self._n_runs))
             result = function(0, *arguments)
         except BaseException as raised:
             error = raised
@@ -330,7 +335,7 @@ class Team:
             except BaseException as raised:
                 error = raised
                 break_barrier(self.barrier)
-        error = error or next(iter(errors), None)
+        error = error or next(iter(self._errors), None)
         if error is not None:
             self.barrier = make_barrier()
             raise error
@@ -373,6 +378,8 @@ class Team:
         try:
             thread.start()
         except RuntimeError as error:
+            if error.__context__ is not None:  # an interrupt, in the midst of it
+                raise error.__context__ from None
             raise MemoryError(
                 f"No memory, or no permission, for thread {number} of "
                 f"{self.n_threads} ({error}): set n_threads=1."
@@ -380,18 +387,15 @@ class Team:
 
     def _work(self, number, tasks):
         while (task := tasks.get()) is not None:
-            function, arguments, errors, run = task
+            function, arguments, run = task
+            own = self._signals[number * _LINE : (number + 1) * _LINE]
+            own[_TAKEN_UP] = run
             try:
                 function(number, *arguments)
             except BaseException as raised:
-                errors.append(raised)
+                self._errors.append(raised)
                 break_barrier(self.barrier)
             # Holding the arrays until the next task would keep a whole X alive.
-            task = function = arguments = errors = None
-            self._finish(number, run)
-
-    def _finish(self, number, run):
-        """Finish a run as a helper back in Python, where compiled code has not."""
-        place = number * _LINE + _FINISHED
-        if self._signals[place] < run:
-            self._signals[place] = run
+            task = function = arguments = None
+            # The last run of several, where compiled code stayed and has taken up more.
+            own[_FINISHED] = own[_TAKEN_UP]
