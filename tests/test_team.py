@@ -1,5 +1,6 @@
 """Threads that meet at barriers, and what an error in one of them leaves behind."""
 
+import ctypes
 import os
 import queue
 import signal
@@ -390,6 +391,73 @@ def test_interrupts_anywhere_leave_nobody_at_work():
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, earlier)
     assert interrupts > 100
+
+
+def test_exception_thrown_at_a_helper_that_waits():
+    """It comes when there is a task, which is not lost without a word."""
+    counters, amount = np.zeros(LINE * 3, np.int64), np.ones(1, np.int64)
+    throw = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    with Team(3) as team:
+        for i in range(1, 4):
+            team.run(_add_and_meet, team.barrier, counters, amount, stays=True)
+            time.sleep(0.01)
+            thread = team._threads[i % 2]
+            throw(ctypes.c_ulong(thread.ident), ctypes.py_object(ValueError))
+            with pytest.raises(ValueError):
+                team.run(_add_and_meet, team.barrier, counters, amount, stays=True)
+            assert thread.is_alive()
+            counters[:] = 0
+            team.run(_add_and_meet, team.barrier, counters, amount, stays=True)
+            assert counters[::LINE].tolist() == [1, 1, 1]
+        throw(ctypes.c_ulong(thread.ident), ctypes.py_object(ValueError))
+        threads = list(team._threads)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def _interrupted(step, times=1):
+    """Return a step that is interrupted before it ends, for so many times."""
+    left = [times]
+
+    def interrupted(*arguments):
+        step(*arguments)
+        if left[0]:
+            left[0] -= 1
+            raise KeyboardInterrupt
+
+    return interrupted
+
+
+@pytest.mark.parametrize("step", ["_dismiss", "_join"])
+def test_interrupts_while_a_team_is_closed(step, monkeypatch):
+    with Team(3) as team:
+        _run(team, 1)
+        threads = list(team._threads)
+        monkeypatch.setattr(team, step, _interrupted(getattr(team, step), times=3))
+        with pytest.raises(KeyboardInterrupt):
+            team.close()
+        assert not any(thread.is_alive() for thread in threads)
+        _assert_works(team)
+
+
+def test_threads_end_with_a_team_that_nobody_closes():
+    team = Team(3)
+    _run(team, 1)
+    threads = list(team._threads)
+    del team
+    for thread in threads:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def test_too_deep_a_recursion_is_no_lack_of_threads(monkeypatch):
+    def start(thread):
+        raise RecursionError
+
+    with Team(2) as team:
+        monkeypatch.setattr(threading.Thread, "start", start)
+        with pytest.raises(RecursionError):
+            _run(team, 1)
+        monkeypatch.undo()
 
 
 def test_exiting_interpreter_does_not_wait_for_a_team():

@@ -286,15 +286,29 @@ class Team:
         """End the threads; the next `run` would start new ones."""
         if not self._threads:
             return
+        interrupts = [_insist(self._dismiss), _insist(self._join)]
+        self._threads = []
+        self._reset()
+        for interrupt in filter(None, interrupts):
+            raise interrupt
+
+    def __del__(self):
+        # Where an interrupt kept `close` from being called.
+        if self._threads:
+            self._dismiss()
+
+    def _dismiss(self):
         for tasks in self._tasks:
+            # Twice, should an exception be thrown at the thread as it takes the first.
+            tasks.put(None)
             tasks.put(None)
         begin(self._signals, len(self._tasks), self._n_runs, False)
+
+    def _join(self):
         for thread in self._threads:
             # One that an interrupt kept from starting is not, and ends by itself.
             if thread.is_alive():
                 thread.join()
-        self._threads = []
-        self._reset()
 
     def run(self, function, *arguments, n_threads=None, stays=False):
         """Call ``function(thread, *arguments)`` in every thread and return the first's.
@@ -319,7 +333,8 @@ class Team:
         again = stays and self._is_last(helpers, call)
         self._last = 0, ()
         self._n_runs += 1
-        self._errors, error, result = [], None, None
+        self._errors.clear()
+        error, result = None, None
         try:
             begin(self._signals, helpers, self._n_runs, again)
             self._ask(helpers, (function, arguments, self._n_runs))
@@ -337,7 +352,7 @@ class Team:
                 break_barrier(self.barrier)
         error = error or next(iter(self._errors), None)
         if error is not None:
-            self.barrier = make_barrier()
+            self.barrier[:] = 0
             raise error
         if stays:
             self._last = helpers, call
@@ -362,9 +377,14 @@ class Team:
                 tasks.put(task)
 
     def _start(self):
-        # Daemons: an interpreter that exits in the middle of a fit does not hang.
+        # Daemons: an interpreter that exits in the middle of a fit does not hang. They
+        # know the team's parts and not the team, which they would keep alive.
         self._threads = [
-            threading.Thread(target=self._work, args=(number, tasks), daemon=True)
+            threading.Thread(
+                target=_work,
+                args=(number, tasks, self._signals, self.barrier, self._errors),
+                daemon=True,
+            )
             for number, tasks in enumerate(self._tasks, start=1)
         ]
         try:
@@ -377,6 +397,8 @@ class Team:
     def _begin(self, thread, number):
         try:
             thread.start()
+        except RecursionError:
+            raise
         except RuntimeError as error:
             if error.__context__ is not None:  # an interrupt, in the midst of it
                 raise error.__context__ from None
@@ -385,17 +407,39 @@ class Team:
                 f"{self.n_threads} ({error}): set n_threads=1."
             ) from error
 
-    def _work(self, number, tasks):
-        while (task := tasks.get()) is not None:
+
+def _work(number, tasks, signals, barrier, errors):
+    """Do tasks as a helper, and say in its line of the signals how far it is."""
+    own = signals[number * _LINE : (number + 1) * _LINE]
+    while True:
+        try:
+            task = tasks.get()
+            if task is None:
+                return
             function, arguments, run = task
-            own = self._signals[number * _LINE : (number + 1) * _LINE]
-            own[_TAKEN_UP] = run
-            try:
+            if run > own[_FINISHED]:
+                own[_TAKEN_UP] = run
                 function(number, *arguments)
-            except BaseException as raised:
-                self._errors.append(raised)
-                break_barrier(self.barrier)
-            # Holding the arrays until the next task would keep a whole X alive.
-            task = function = arguments = None
-            # The last run of several, where compiled code stayed and has taken up more.
-            own[_FINISHED] = own[_TAKEN_UP]
+        except BaseException as raised:
+            # Thrown at a thread that waits, it comes when there is a task.
+            asked = max(own[_ASKED], own[_TAKEN_UP])
+            if asked > own[_FINISHED]:
+                own[_TAKEN_UP] = asked
+                errors.append(raised)
+                break_barrier(barrier)
+        # Holding the arrays until the next task would keep a whole X alive.
+        task = function = arguments = None
+        # The last run of several, where compiled code stayed and has taken up more.
+        own[_FINISHED] = own[_TAKEN_UP]
+
+
+def _insist(step):
+    """Do what may be done twice until it is not interrupted; return an interrupt."""
+    interrupt = None
+    while True:
+        try:
+            step()
+        except BaseException as raised:
+            interrupt = raised
+        else:
+            return interrupt
