@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.model_selection import GridSearchCV
 
+from tests.fresh import run_python
 from tests.stress import processes
 from tests.test_ecosystem import X_IRIS, Y_IRIS, small_classifier
 from tests.watched import run_watched
@@ -23,6 +24,38 @@ def test_short(function, number):
     figures, _ = run_watched(processes.__name__, function.__name__, number)
     assert min(figures.values()) > 0
     assert figures.get("cores in use by them", 0) <= 2
+
+
+# A thread loads or compiles for long: the child of a fork would wait for its lock.
+FORKED = """
+import multiprocessing, threading, time
+from numba.core.compiler_lock import global_compiler_lock
+from fastmlp import MLPClassifier
+
+def fit():
+    X = [[0.0], [1.0]] * 10
+    MLPClassifier((3,), tol=1, n_iter_no_change=1, n_threads=2).fit(X, [0, 1] * 10)
+
+def compile():
+    with global_compiler_lock:
+        held.set()
+        time.sleep(0.5)
+
+held = threading.Event()
+threading.Thread(target=compile).start()
+held.wait()
+child = multiprocessing.get_context("fork").Process(target=fit)
+child.start()
+child.join(60)
+fit()
+print(child.exitcode)
+child.kill()
+"""
+
+
+def test_fork_while_another_thread_compiles():
+    run = run_python(FORKED)
+    assert (run.stdout, run.stderr) == ("0\n", "")
 
 
 def test_grid_search_on_a_dask_cluster():

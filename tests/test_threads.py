@@ -90,6 +90,14 @@ def test_runs_share_the_cores(cores):
         assert granted == 4
 
 
+def test_a_signals_handler_may_run_while_its_thread_is_given_cores(cores):
+    runners = [Runner(cores, 2)]
+    with cores._lock, cores(4, LONG) as granted:
+        assert granted == 2
+    runners[0].stop()
+    assert (cores._busy, cores._waiting) == ({}, {})
+
+
 def test_runs_wait_for_their_turn(cores):
     """In the order in which they came, even if there were room for a later one."""
     runners = [Runner(cores, 3)]

@@ -58,7 +58,8 @@ class Cores:
 
     def reset(self):
         """Begin anew, as a forked child must: it has none of its parent's threads."""
-        self._lock = threading.Lock()
+        # A signal's handler may predict while its thread holds the lock.
+        self._lock = threading.RLock()
         self._busy = {}
         self._waiting = {}
         self._cores, self._known_until = 1, 0.0
@@ -117,7 +118,7 @@ class Cores:
             if turn.n_threads > free:
                 break
             free -= turn.n_threads
-            del self._waiting[thread]
+            self._waiting.pop(thread, None)
             self._busy[thread] = turn.n_threads
             turn.come()
 

@@ -1,12 +1,29 @@
 """The one place where Numba's options are set, each with its reason."""
 
 import functools
+import os
 from pathlib import Path
 
 import numba
 from numba.core.ccallback import CFunc
+from numba.core.compiler_lock import global_compiler_lock
 
 from ._cache import FOLDER, EntryCache
+
+if numba.config.DISABLE_JIT:
+    raise ImportError(
+        "fastmlp runs nothing that Numba has not compiled, and NUMBA_DISABLE_JIT is "
+        "set: unset it."
+    )
+
+if hasattr(os, "register_at_fork"):
+    # A child forked while another thread compiles, or loads what is compiled, would
+    # wait for ever for that thread's lock.
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=global_compiler_lock.release,
+    )
 
 # nogil: the team's threads run side by side.
 # error_model "numpy": Python's division tests for zero, which keeps a loop from being
