@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from fastmlp.kernels import _cache, _jit
+from tests.fresh import run_python
 
 NAMES = ("FASTMLP_CACHE_DIR", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "NUMBA_BOUNDSCHECK")
 
@@ -64,6 +65,8 @@ print(json.dumps({{
     "kinds": sorted({{w.category.__name__ for w in caught}}),
 }}))
 """
+
+ME = os.getuid()
 
 # One for the entry, one for the callback.
 ALL = 2
@@ -274,10 +277,42 @@ def test_edited_callee_in_another_file_is_noticed(package, folder):
     assert found["hits"] == 0
 
 
-def test_checked_and_unchecked_code_are_kept_apart(package, folder):
-    checked = _run(package, FASTMLP_CACHE_DIR=folder.parent, NUMBA_BOUNDSCHECK=1)
-    assert checked["hits"] == 0
-    assert checked["folder"] != str(folder)
+@pytest.mark.parametrize("option", ["BOUNDSCHECK", "LOOP_VECTORIZE", "OPT"])
+def test_code_of_other_options_is_kept_apart(option, package, folder):
+    value = {"LOOP_VECTORIZE": 0}.get(option, 1)
+    other = _run(package, FASTMLP_CACHE_DIR=folder.parent, **{f"NUMBA_{option}": value})
+    assert other["hits"] == 0
+    assert other["folder"] != str(folder)
+
+
+@pytest.mark.parametrize("number", [1.0, 5.0])
+def test_package_in_a_zip_file(number, package, folder):
+    """Its sources are told apart too."""
+    (package / "copied" / "_callee.py").write_text(CALLEE.format(number=number))
+    shutil.make_archive(package / "zipped", "zip", package, "copied")
+    shutil.rmtree(package / "copied")
+    before = "import sys\nsys.path.insert(0, 'zipped.zip')"
+    found = _run(package, before, FASTMLP_CACHE_DIR=folder.parent)
+    _assert_right(found, number)
+    assert found["hits"] == (ALL if number == 1.0 else 0)
+
+
+def test_package_without_sources(package):
+    """What cannot be told from another version is not kept."""
+    (package / "copied" / "_cache.py").write_text(
+        (package / "copied" / "_cache.py")
+        .read_text()
+        .replace("SOURCES = _sources()", "SOURCES = []")
+    )
+    found = _run(package)
+    _assert_right(found)
+    assert found["folder"] == "None"
+    assert "sources" in found["warnings"][0]
+
+
+def test_without_compilation():
+    run = run_python("import fastmlp", NUMBA_DISABLE_JIT="1")
+    assert "ImportError: fastmlp runs nothing that Numba has not" in run.stderr
 
 
 def test_other_cpu_has_its_own_folder(package, folder):
@@ -378,6 +413,43 @@ def test_nothing_is_run_from_a_folder_that_others_can_write_to(opened, package, 
     folder.parent.rename(above / "cache")
     opened(above / "cache" / folder.name)
     _assert_refused(_run(package, FASTMLP_CACHE_DIR=above / "cache"), package)
+
+
+@pytest.mark.parametrize(
+    "owner, group, mode, problem",
+    [
+        (ME, 1, 0o755, None),
+        (0, 0, 0o775, None),
+        (ME, 0, 0o775, None),
+        (ME, os.getgid(), 0o775, None),
+        (ME, 2, 0o775, "a group"),
+        (ME, 2**30, 0o775, "a group"),
+        (ME, 1, 0o757, "everybody"),
+        (0, 1, 0o1777, None),
+        (ME + 1, 1, 0o755, "somebody else's"),
+        (ME + 1, 1, 0o1777, "somebody else's"),
+    ],
+)
+def test_folders_above(owner, group, mode, problem):
+    """No folder of another user, or of a group but root's and the user's own."""
+    found = os.stat_result((mode, 0, 0, 1, owner, group, 0, 0, 0, 0))
+    if problem is None:
+        _cache._check_parent(found, "above", ME)
+        return
+    with pytest.raises(_cache.UnsafeFolderError, match=problem):
+        _cache._check_parent(found, "above", ME)
+
+
+def test_folders_that_are_made_are_closed_to_others(package):
+    place = package / "one" / "two" / "three"
+    found = _run(package, "import os\nos.umask(0)\n", FASTMLP_CACHE_DIR=place)
+    assert (found["warnings"], Path(found["folder"]).parent) == ([], place)
+    assert (package / "one").stat().st_mode & 0o777 == 0o755
+
+
+def test_home_has_a_short_name(package):
+    found = _run(package, FASTMLP_CACHE_DIR="~/kernels")
+    assert Path(found["folder"]).parent == package / "home" / "kernels"
 
 
 def test_place_where_only_owners_remove_is_taken(package):

@@ -1,6 +1,8 @@
 """Where machine code is kept between processes, and what is believed of it."""
 
 import hashlib
+import importlib.resources
+import operator
 import os
 import pickle
 import platform
@@ -32,14 +34,22 @@ def _fingerprint():
     callee in another file, so the folder's name carries the sources of all kernels.
     """
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode())
-        digest.update(path.read_bytes())
+    for source in SOURCES:
+        digest.update(source.name.encode())
+        digest.update(source.read_bytes())
     versions = (numba.__version__, llvmlite.__version__, sys.version)
     machine = cpu_target.target_context.codegen().magic_tuple()
-    checks = numba.config.BOUNDSCHECK
-    digest.update(repr((versions, machine, platform.machine(), checks)).encode())
+    config = numba.config
+    options = (config.BOUNDSCHECK, config.OPT, config.LOOP_VECTORIZE)
+    digest.update(repr((versions, machine, platform.machine(), options)).encode())
     return digest.hexdigest()[:16]
+
+
+def _sources():
+    """Return the files of this package, which may lie in a zip file or be compiled."""
+    files = importlib.resources.files(__package__).iterdir()
+    sources = [file for file in files if file.name.endswith((".py", ".pyc"))]
+    return sorted(sources, key=operator.attrgetter("name"))
 
 
 def _places(chosen):
@@ -65,11 +75,12 @@ def open_folder():
     """
     reasons, folder = [], None
     chosen = os.environ.get("FASTMLP_CACHE_DIR")
-    chosen = Path(chosen) if chosen else None
-    for place in _places(chosen):
+    chosen = Path(chosen).expanduser() if chosen else None
+    if not SOURCES:
+        reasons.append("Its sources, by which versions are told apart, are not found.")
+    for place in _places(chosen) if SOURCES else ():
         try:
-            # Whatever the umask is, not everybody may replace what is in it.
-            place.mkdir(0o755, parents=True, exist_ok=True)
+            _make_path(place)
             folder = place.resolve() / f"fastmlp-{FINGERPRINT}"
             make_private(folder)
             tempfile.TemporaryFile(dir=folder).close()
@@ -92,6 +103,14 @@ def open_folder():
             stacklevel=2,
         )
     return folder
+
+
+def _make_path(place):
+    """Make a folder and those above it that only this user can write to."""
+    for each in (*reversed(place.parents), place):
+        if not each.exists():
+            # Whatever the umask is.
+            each.mkdir(0o755, exist_ok=True)
 
 
 def make_private(folder):
@@ -121,11 +140,35 @@ def make_private(folder):
     # Who can replace the package itself needs no cache for it.
     trusted = Path(__file__).resolve().parents
     for parent in folder.parents:
-        found = parent.stat()
-        # In one like /tmp only the owners of an entry and of the folder replace it.
-        kept = found.st_mode & stat.S_ISVTX and found.st_uid in (0, user)
-        if found.st_mode & stat.S_IWOTH and not kept and parent not in trusted:
-            raise UnsafeFolderError(f"everybody can write to {parent}")
+        if parent not in trusted:
+            _check_parent(parent.stat(), parent, user)
+
+
+def _check_parent(found, parent, user):
+    """Refuse a folder in which somebody else can put another one in a folder's place.
+
+    Root can do so anywhere, and is trusted.
+    """
+    if found.st_uid not in (0, user):
+        raise UnsafeFolderError(f"{parent} is somebody else's")
+    # In one like /tmp only the owners of an entry and of the folder replace it.
+    if found.st_mode & stat.S_ISVTX:
+        return
+    if found.st_mode & stat.S_IWOTH:
+        raise UnsafeFolderError(f"everybody can write to {parent}")
+    if found.st_mode & stat.S_IWGRP and not _is_own_group(found.st_gid, user):
+        raise UnsafeFolderError(f"a group can write to {parent}")
+
+
+def _is_own_group(group, user):
+    """Whether a group is root's, or the one that many systems give each user."""
+    import grp
+    import pwd
+
+    try:
+        return group == 0 or grp.getgrgid(group).gr_name == pwd.getpwuid(user).pw_name
+    except KeyError:
+        return False
 
 
 class _Locator(caching._CacheLocator):
@@ -255,5 +298,6 @@ class EntryCache(caching.FunctionCache):
         )
 
 
+SOURCES = _sources()
 FINGERPRINT = _fingerprint()
 FOLDER = open_folder()
