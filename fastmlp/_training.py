@@ -107,6 +107,11 @@ class History:
         if fresh:
             self.no_improvement_count = 0
 
+    @property
+    def never_scored(self):
+        """Whether there were validation scores, but none to compare others with."""
+        return self.best_validation_score == -np.inf and len(self.validation_scores) > 0
+
     def record_loss(self, loss, n_rows, rate):
         """Enter one epoch."""
         self.n_iter += 1
@@ -255,6 +260,7 @@ class Training:
         self.history, self.settings = history, settings
         self.random_state, self.holdout, self.epoch = random_state, holdout, epoch
         self.scored = holdout is not None and holdout.decides
+        self._interrupted = False
         history.judge_by(validation=self.scored)
         self._best = parameters.copy() if self.scored else None
 
@@ -272,6 +278,8 @@ class Training:
                 outcome = step()
                 if outcome is not None:
                     return outcome
+                if self._interrupted:
+                    return Outcome.INTERRUPTED
         except KeyboardInterrupt:
             return Outcome.INTERRUPTED if self._is_finite() else Outcome.DIVERGED
         return Outcome.EXHAUSTED
@@ -315,13 +323,18 @@ class Training:
         if self.settings.shuffle:
             # The same swaps as of a range, in whose order scikit-learn takes the rows.
             self.random_state.shuffle(self.rows)
-        carried = self.optimizer.learning_rate
+        carried, t = self.optimizer.learning_rate, self.optimizer.t
         rates = self.schedule.before_epoch(
             carried, self.epoch, self.engine.count_steps(len(self.rows))
         )
         self.optimizer.learning_rate = rates
         try:
             loss = self.engine.train_epoch(self.data, self.rows, self.settings.alpha)
+        except KeyboardInterrupt:
+            if self.optimizer.t == t:
+                raise
+            # It came while the epoch was gone through: that is still entered.
+            loss, self._interrupted = self.engine.last_loss, True
         finally:
             self.optimizer.learning_rate = carried
         self.epoch += 1

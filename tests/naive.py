@@ -603,7 +603,7 @@ class NaiveEngine:
         A minibatch whose weights are all zero has no loss and takes no step; it is
         counted by the optimizer all the same.
         """
-        total = 0.0
+        total, visited = 0.0, 0
         for start in range(0, len(order), self.batch_size):
             rows = order[start : start + self.batch_size]
             if data.sample_weight is not None and not data.sample_weight[rows].any():
@@ -622,4 +622,5 @@ class NaiveEngine:
             if self.max_norm:
                 self.parameters = self._bounded()
             total += value * len(rows)
-        return total / len(order)
+            visited += len(rows)
+        return total / max(1, visited)

@@ -120,6 +120,9 @@ PLAN = np.dtype(
         ("input_rate", np.float64),
         ("seed", np.int64),
         ("step", np.int64),  # number of the epoch's first step
+        # What an epoch that was gone through to its end leaves behind.
+        ("total", np.float64),  # of the losses, see `_step.train`
+        ("visited", np.int64),  # rows of the minibatches not passed over; -1: no end
         ("gradient", np.int64),  # how far behind its parameter a kept gradient lies
     ]
 )

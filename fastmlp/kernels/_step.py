@@ -387,6 +387,9 @@ def train(
     steps : (n_minibatches, N_STEP) float64 array
         What changes from step to step, see `_optimizers.Optimizer.steps`.
     plans : (1,) array of PLAN
+        Of which thread 0 writes `visited` and `total`: with ``plan.average``, the sum
+        over minibatches of their rows times their mean loss, penalty included; without,
+        the sum of all weighted losses.
     layers, units : arrays of LAYER and UNIT
     shares : (n_threads + 1,) int64 array
         Thread t updates the units ``shares[t]`` to ``shares[t + 1]``.
@@ -403,13 +406,6 @@ def train(
         The ticks of each phase of PHASES are added to it.
     signals : int64 array of the `_team.Team`
 
-    Returns
-    -------
-    total : float
-        With ``plan.average``, the sum over minibatches of their rows times their mean
-        loss, penalty included; without, the sum of all weighted losses. Thread 0's is
-        the whole one.
-
     Notes
     -----
     A minibatch whose weights sum to zero is passed over.
@@ -417,7 +413,7 @@ def train(
     while True:
         plan = plans[0]
         last = layers[layers.size - 1]
-        total, zero = 0.0, np.int64(0)
+        total, visited, zero = 0.0, np.int64(0), np.int64(0)
         sums_jump = sums.size // units.size
         if clock.size != 0:
             clock[thread * CLOCK_WORDS] = ticks()
@@ -427,6 +423,7 @@ def train(
             weight = _sum_weights(order, sample_weight, begin, n)
             if weight == 0:
                 continue
+            visited += n
             start, end = share_rows(thread, n_threads, n)
             for first in range(start, end, CHUNK_ROWS):
                 count = min(CHUNK_ROWS, end - first)
@@ -460,7 +457,7 @@ def train(
                 for u in range(units.size):
                     total += share * plan.l1 * _sum(sums, u * sums_jump, plan.width)
             if wait(barrier, n_threads):
-                return total
+                return
             _mark(clock, thread, _WAIT)
             if thread == 0:
                 losses = carray(pointer(address(memory, plan.losses)), (n,), np.float64)
@@ -486,10 +483,13 @@ def train(
                         penalty[u] = _finish_unit(plan, unit, memory)
                 _mark(clock, thread, _UPDATE)
                 if wait(barrier, n_threads):
-                    return total
+                    return
                 _mark(clock, thread, _WAIT)
-        if thread == 0 or not stay(signals, thread):
-            return total
+        if thread == 0:
+            plan.total, plan.visited = total, visited
+            return
+        if not stay(signals, thread):
+            return
 
 
 @entry

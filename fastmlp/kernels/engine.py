@@ -198,7 +198,12 @@ class Engine:
         -------
         loss : float
             Mean over `order` of the minibatches' losses, each with the penalty on the
-            weights before its step.
+            weights before its step. Rows of minibatches without weight are left out.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            Before the first step or after the last, which `Optimizer.t` tells apart.
         """
         return self._train_epoch(data, order, alpha, _NO_CLOCK)
 
@@ -224,9 +229,21 @@ class Engine:
         n_steps = self.count_steps(len(order))
         self._layout.plan["alpha"], self._layout.plan["average"] = alpha, 1
         self._layout.plan["step"] = self._optimizer.t
-        total = self._train(data, order, self._optimizer.steps(n_steps), clock)
-        self._optimizer.t += n_steps
-        return total / len(order)
+        try:
+            self._train(data, order, self._optimizer.steps(n_steps), clock)
+        finally:
+            if self._visited >= 0:
+                self._optimizer.t += n_steps
+        return self.last_loss
+
+    @property
+    def last_loss(self):
+        """What the last epoch's `train_epoch` returned, or would have."""
+        return float(self._layout.plan["total"][0]) / max(1, self._visited)
+
+    @property
+    def _visited(self):
+        return int(self._layout.plan["visited"][0])
 
     def loss_gradient(self, data, alpha, gradient):
         """Loss over all rows of `data`; its gradient overwrites `gradient`.
@@ -247,7 +264,8 @@ class Engine:
         order = np.arange(len(data.y))
         self._layout.plan["alpha"], self._layout.plan["average"] = 0, 0
         n_steps = -(-order.size // self._batch_size)
-        total = self._train(data, order, np.zeros((n_steps, N_STEP)))
+        self._train(data, order, np.zeros((n_steps, N_STEP)))
+        total = float(self._layout.plan["total"][0])
         self._layout.unpack(self._memory, gradient, self._behind(0))
         n_weights = sum(w.size for w, _ in self._layout.split(flat))
         weights = flat[:n_weights]
@@ -451,8 +469,9 @@ class Engine:
             self._has_run = True
             if n_threads > 1 and order.nbytes <= _KEPT_BYTES:
                 order, steps = self._keep("order", order), self._keep("steps", steps)
+            self._layout.plan["visited"] = -1
             started = perf_counter()
-            total = self._team.run(
+            self._team.run(
                 train,
                 n_threads,
                 self._team.barrier,
@@ -475,7 +494,6 @@ class Engine:
             )
         if settled and n_threads == chosen:
             self._pace.note(n_threads, (perf_counter() - started) / max(1, len(steps)))
-        return total
 
     def _keep(self, name, array):
         """Copy an array to where the last one of this name and shape was."""
