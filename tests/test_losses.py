@@ -194,6 +194,17 @@ def test_smoothed_softmax_is_torch_cross_entropy(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_smoothed_loss_overflows_only_where_it_does(dtype):
+    z = np.zeros((1, 8), dtype)
+    z[0, 1] = np.finfo(dtype).max / 4
+    losses, _ = _evaluate(
+        ("softmax", "log_loss"), z, np.ones((1, 1), dtype), smoothing=0.1
+    )
+    ref = 0.1 / 8 * 7 * float(z[0, 1])
+    np.testing.assert_allclose(losses.astype(float), ref, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_sigmoid_squared_error_keeps_its_small_derivative(dtype):
     """Where the sigmoid rounds to 1 in float32, on the right side and the wrong."""
     z = np.array([[20.0], [20.0], [-20.0], [-20.0], [80.0], [80.0]], dtype)

@@ -227,6 +227,27 @@ def test_penalty_of_the_weights_before_the_step_is_reported():
                 np.testing.assert_allclose(loss, ref, rtol=1e-12)
 
 
+@pytest.mark.parametrize("bound", ["clip_norm", "max_norm"])
+def test_norm_that_overflows_is_no_number(bound):
+    """Not 0: that would leave, or make, weights of which nobody is told."""
+    settings = Regularisation(**{bound: 1.0})
+    optimizer, network = make_optimizer("sgd"), BASE | {"activation": "relu"}
+    with Engine(
+        **network, dtype=np.float64, batch_size=8, optimizer=optimizer,
+        regularisation=settings,
+    ) as engine:  # fmt: skip
+        X, y, _ = make_problem(BASE, 8, np.float64)
+        parameters = make_parameters(BASE["units"], np.float64)
+        if bound == "max_norm":
+            X *= 0
+            parameters[: BASE["units"][0] * BASE["units"][1]] = 1e160
+        else:
+            X *= 1e160
+        engine.load(parameters)
+        engine.train_epoch(Data(X, y), np.arange(8), 0.0)
+        assert not engine.finite()
+
+
 def test_bounds_have_no_part_in_the_gradient():
     X, y, _ = make_problem(BASE, 30, np.float64)
     parameters = make_parameters(BASE["units"], np.float64)

@@ -171,6 +171,16 @@ def test_memory_map(tmp_path):
     np.testing.assert_array_equal(_through_identity(mapped, np.float32), X)
 
 
+def test_unaligned_rows_are_copied_to_where_they_are_aligned():
+    ref = _example(7, np.float64)
+    raw = np.zeros(ref.nbytes + 1, np.uint8)
+    X = raw[1:].view(np.float64).reshape(ref.shape)
+    X[...] = ref
+    values, *_ = describe(X)
+    assert values.flags.aligned
+    np.testing.assert_array_equal(values.reshape(ref.shape), ref)
+
+
 def test_data_keeps_x_alive():
     data = Data(_example(1000, np.float64), np.zeros((N_ROWS, 1)))
     ref = _example(1000, np.float64)

@@ -126,6 +126,17 @@ def test_derivatives_in_slopes_at_every_width(last, dtype):
         assert not squares[2].any()
 
 
+def _assert_gradient(engine, data, parameters, network):
+    """Assert that an engine loaded anew does not show what it traced."""
+    gradients = np.empty((2, parameters.size), parameters.dtype)
+    engine.load(parameters)
+    engine.loss_gradient(data, 0.1, gradients[0])
+    with Engine(**network, dtype=parameters.dtype) as other:
+        other.load(parameters)
+        other.loss_gradient(data, 0.1, gradients[1])
+    np.testing.assert_array_equal(*gradients)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_slopes_are_the_derivative(activation, dtype):
@@ -138,6 +149,7 @@ def test_slopes_are_the_derivative(activation, dtype):
         engine.load(parameters)
         (block,) = engine.trace(data, what="slopes")
         slopes = [block.deltas(0), block.deltas(1)]
+        _assert_gradient(engine, data, parameters, network)
         for i, width in enumerate(units[1:-1]):
             for start in range(0, slopes[i].shape[1], width):
                 piece, sides = slice(start, start + width), []

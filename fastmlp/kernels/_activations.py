@@ -277,6 +277,10 @@ def _is_setting(activation):
     )
 
 
+# What other libraries call them.
+_OTHER_NAMES = {"linear": "identity", "sigmoid": "logistic", "swish": "silu"}
+
+
 def _checked(entry):
     """Return (name, parameter) for one layer; the parameter is None without one."""
     name, parameter = entry if _is_setting(entry) else (entry, None)
@@ -284,7 +288,8 @@ def _checked(entry):
         raise TypeError(f"{entry!r} is neither a name nor (name, parameter).")
     name = str(name)
     if name not in ACTIVATIONS:
-        (nearest,) = difflib.get_close_matches(name, ACTIVATIONS, 1, cutoff=0)
+        known = _OTHER_NAMES.get(name.lower(), name.lower())
+        (nearest,) = difflib.get_close_matches(known, ACTIVATIONS, 1, cutoff=0)
         raise ValueError(
             f"{name!r} is not known, did you mean {nearest!r}? "
             f"There are {', '.join(map(repr, ACTIVATIONS))}."

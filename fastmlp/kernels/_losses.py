@@ -145,10 +145,10 @@ def _softmax_log_loss(z, y, w, loss_out, scratch, n_outputs, settings):
         loss_out[i] = -z[i * width + int(y[i])]
     if smoothing > 0:
         for i in range(rows):
-            total = real(0)
+            smoothed = rest * loss_out[i]
             for k in range(i * width, i * width + n_outputs):
-                total -= z[k]
-            loss_out[i] = rest * loss_out[i] + share * total
+                smoothed -= share * z[k]
+            loss_out[i] = smoothed
     for k in range(z.size):
         z[k] = _math.exp(z[k])
     normalize_rows(z, rows, width, w, scratch)

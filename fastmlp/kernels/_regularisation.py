@@ -228,7 +228,8 @@ def collect_loop(dtype):
 def _clipped(scale, largest, sums, n_units, width):
     """Return the factor of the summed gradient, so that its norm is at most `largest`.
 
-    A norm that is NaN passes: it has to show in the parameters.
+    A norm that is NaN passes, and one that overflows is NaN: both have to show in the
+    parameters.
     """
     total = 0.0
     for u in range(n_units):
@@ -236,7 +237,13 @@ def _clipped(scale, largest, sums, n_units, width):
         for k in range(start, start + 2 * width):
             total += sums[k]
     norm = scale * sqrt(total)
-    return scale * (largest / norm) if norm > largest else scale
+    return scale * _shrinking(largest, norm) if norm > largest else scale
+
+
+@jit
+def _shrinking(largest, norm):
+    """Return the factor that makes a norm `largest`; NaN for one that overflowed."""
+    return largest / norm if norm < np.inf else np.nan
 
 
 @jit
@@ -254,7 +261,7 @@ def _bound_columns(w, width, sums, first, blocks, largest):
             total += sums[(u * N_SUMS + _WEIGHTS) * width + j]
         norm = sqrt(total)
         if norm > largest:
-            factor = w.dtype.type(largest / norm)
+            factor = w.dtype.type(_shrinking(largest, norm))
             for i in range(w.size // width):
                 w[i * width + j] *= factor
 

@@ -72,7 +72,7 @@ def describe(X, copied=False):
         return X.reshape(-1), 0, X.shape[1], 1
     size = X.itemsize
     if any(stride % size for stride in X.strides) or not X.flags.aligned:
-        X = np.ascontiguousarray(X)
+        X = np.require(X, requirements=("C", "A"))
     row, column = (stride // size for stride in X.strides)
     low = min(0, (X.shape[0] - 1) * row) + min(0, (X.shape[1] - 1) * column)
     high = max(0, (X.shape[0] - 1) * row) + max(0, (X.shape[1] - 1) * column)

@@ -88,33 +88,37 @@ def run(layout, memory, team, rows, data, batch_size, *, what="deltas", squares=
     n, plan = len(data.y), layout.plan
     shape = (len(layout.layers), 3, layout.capacity) if squares else (0, 0, 0)
     sums, order = np.zeros(shape), np.arange(n)
+    zeros = memory[plan["zeros"][0] :][: layout.width]
     if what == "slopes":
-        _pass_ones_back(layout, memory)
-    for begin in range(0, n, batch_size):
-        count = min(batch_size, n - begin)
-        operations = 6 * count * layout.n_parameters
-        with cores(team.n_threads, operations) as n_threads:
-            team.run(
-                trace,
-                n_threads,
-                begin,
-                count,
-                what == "deltas",
-                what != "outputs",
-                plan,
-                layout.layers,
-                memory,
-                rows,
-                data.y,
-                data.sample_weight,
-                order,
-                sums,
-                n_threads=n_threads,
-            )
-        yield Block(layout, memory, sums, begin, count)
+        _pass_ones_back(layout, memory, zeros)
+    try:
+        for begin in range(0, n, batch_size):
+            count = min(batch_size, n - begin)
+            operations = 6 * count * layout.n_parameters
+            with cores(team.n_threads, operations) as n_threads:
+                team.run(
+                    trace,
+                    n_threads,
+                    begin,
+                    count,
+                    what == "deltas",
+                    what != "outputs",
+                    plan,
+                    layout.layers,
+                    memory,
+                    rows,
+                    data.y,
+                    data.sample_weight,
+                    order,
+                    sums,
+                    n_threads=n_threads,
+                )
+            yield Block(layout, memory, sums, begin, count)
+    finally:
+        zeros[:] = 0
 
 
-def _pass_ones_back(layout, memory):
+def _pass_ones_back(layout, memory, zeros):
     """Make the product delta W' + 0 of the way back 0 + 1.
 
     What is left of the deltas is then the derivative of the activation, whichever it
@@ -123,5 +127,4 @@ def _pass_ones_back(layout, memory):
     for layer in layout.layers[1:]:
         size = layer["in_panels"] * layer["out_panels"] * layout.width**2
         memory[layer["transposed"] : layer["transposed"] + size] = 0
-    start = int(layout.plan["zeros"][0])
-    memory[start : start + layout.width] = 1
+    zeros[:] = 1
