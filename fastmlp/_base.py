@@ -18,7 +18,7 @@ from sklearn.utils.validation import validate_data
 from fastmlp._callbacks import CallbackSupport
 from fastmlp._features import HiddenFeatures
 from fastmlp._fitted import FittedNetwork
-from fastmlp._holdout import ValidationMixin, make_sample
+from fastmlp._holdout import ValidationMixin, make_sample, name_of_scoring
 from fastmlp._memory import check_memory, training_bytes
 from fastmlp._network import Network
 from fastmlp._onnx import OnnxExport
@@ -59,6 +59,7 @@ TRAINING_ATTRIBUTES = (
     "best_loss_",
     "validation_scores_",
     "best_validation_score_",
+    "_scored_by",
     "_no_improvement_count",
     "_optimizer",
 )
@@ -200,7 +201,15 @@ class BaseMLP(
 
     @abstractmethod
     def _check_target(self, y, incremental):
-        """Return the validated y as a `Target`."""
+        """Return the validated y as a `Target`; set the attributes that describe it."""
+
+    @abstractmethod
+    def _own_pairing(self):
+        """Return the `Pairing` that the parameters mean for the kind of y."""
+
+    @abstractmethod
+    def _paired_target(self, y, pairing):
+        """Return the validated y, of a kind and with labels that are known."""
 
     @abstractmethod
     def _score_outputs(self, outputs, values, sample_weight):
@@ -269,7 +278,7 @@ class BaseMLP(
             )
         else:
             split = self._hold_out(sample, validation, network, target, random_state)
-            self._fit_stochastic(
+            network = self._fit_stochastic(
                 sample.data,
                 *split,
                 network,
@@ -336,7 +345,7 @@ class BaseMLP(
         regularisation,
         watch,
     ):
-        """Train by epochs and set the attributes that say how it went."""
+        """Train by epochs, set the attributes that say how; return the new network."""
         state = getattr(self, "_optimizer", None) if incremental else None
         if state is None or not state.fits(self.solver, network.parameters.size):
             state = self._new_optimizer()
@@ -376,7 +385,7 @@ class BaseMLP(
             )
             self._report(training.run(steps), history, incremental)
             self._set_trained(training, state, history, holdout is not None)
-            training.store(network.parameters)
+            return self._network_after(training, network)
 
     def _set_trained(self, training, state, history, validated):
         """Set the attributes that say how the epochs went, and go on from there."""
@@ -424,23 +433,35 @@ class BaseMLP(
         if outcome is Outcome.DIVERGED or not np.isfinite(network.parameters).all():
             period, remedy = f"iteration {result.nit}", "raise alpha"
             raise ValueError(NON_FINITE.format(period=period, remedy=remedy))
-        vars(self).pop("_optimizer", None)
         self._set_minimum(result, n_iter)
         return network
 
     def _set_minimum(self, result, n_iter):
-        self.n_iter_, self.loss_ = n_iter, result.fun
-        self.t_ = getattr(self, "t_", 0)
+        """Set the attributes that say how L-BFGS ended; forget what epochs left."""
+        t = getattr(self, "t_", 0)
+        for name in TRAINING_ATTRIBUTES:
+            vars(self).pop(name, None)
+        self.n_iter_, self.loss_, self.t_ = n_iter, result.fun, t
+
+    def _network_after(self, training, network):
+        reached = network.empty_like()
+        training.store(reached.parameters)
+        return reached
 
     def _network_at(self, result, network):
-        found = Network.empty(
-            network.units, self.dtype or np.float64, network.activations
-        )
+        found = network.empty_like(self.dtype or np.float64)
         found.parameters[...] = as_float(result.x, found.dtype)
         return found
 
     def _report(self, outcome, history, incremental):
         """Turn the outcome of the epochs into a warning or an error."""
+        if outcome is not Outcome.DIVERGED and history.never_scored:
+            raise ValueError(
+                f"The validation score with scoring={self.scoring!r} was "
+                f"{history.validation_scores[-1]} in every epoch: early stopping has "
+                "no weights to keep. Choose another scoring, or validation rows that "
+                "it is defined for."
+            )
         if outcome is Outcome.DIVERGED:
             period, remedy = f"epoch {history.n_iter}", "lower learning_rate_init"
             message = NON_FINITE.format(period=period, remedy=remedy)
@@ -522,10 +543,12 @@ class BaseMLP(
         return self._minibatch_rows(n_rows)
 
     def _history(self):
+        best_score = getattr(self, "best_validation_score_", None)
+        comparable = getattr(self, "_scored_by", None) == name_of_scoring(self.scoring)
         return History(
             t=getattr(self, "t_", 0),
             best_loss=getattr(self, "best_loss_", None),
-            best_validation_score=getattr(self, "best_validation_score_", None),
+            best_validation_score=best_score if comparable else None,
             no_improvement_count=getattr(self, "_no_improvement_count", 0),
         )
 
@@ -542,6 +565,7 @@ class BaseMLP(
         self.validation_loss_curve_ = losses
         self.best_loss_ = history.best_loss
         self.best_validation_score_ = history.best_validation_score
+        self._scored_by = name_of_scoring(self.scoring)
         if history.best_validation_score is None:
             self.validation_scores_ = None
         else:

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 
 import sklearn
 
-from fastmlp._network import Network
-
 
 class NoCallbacks:
     """Takes the place of scikit-learn's mixin where there is none, below 1.9."""
@@ -69,9 +67,7 @@ class CallbackSupport(CallbackSupportMixin):
         fitted = self._stand_in()
         history = copy.deepcopy(training.history)
         fitted._set_trained(training, state, history, validated)
-        reached = Network.empty(network.units, network.dtype, network.activations)
-        training.store(reached.parameters)
-        fitted._set_fitted(reached, target)
+        fitted._set_fitted(fitted._network_after(training, network), target)
         return vars(fitted)
 
     def _attributes_at(self, result, network, target):

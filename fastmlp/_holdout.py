@@ -4,10 +4,9 @@ import inspect
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.metrics import get_scorer
+from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 
-from fastmlp._network import Network
 from fastmlp._validation import as_held, as_rows, combined_weights, errors_name
 from fastmlp.kernels import Data
 
@@ -107,6 +106,11 @@ def loss_score(engine, loss):
     return -loss
 
 
+def name_of_scoring(scoring):
+    """Return a name by which one `scoring` is told from another."""
+    return getattr(scoring, "__qualname__", None) or str(scoring)
+
+
 def scorer_score(scoring, estimator, network, X, y, sample_weight):
     """Return the score of a scorer as `Holdout` takes it.
 
@@ -121,7 +125,7 @@ def scorer_score(scoring, estimator, network, X, y, sample_weight):
     X, y, sample_weight : arrays
         The weights, None: all 1, are left out where the scorer takes none.
     """
-    scorer = get_scorer(scoring)
+    scorer = check_scoring(estimator, scoring)
     # That of a scikit-learn scorer says nothing: its metric decides.
     metric = getattr(scorer, "_score_func", scorer)
     options = {}
@@ -209,7 +213,7 @@ class ValidationMixin:
 
     def _check_validation_target(self, y):
         """Return the validated y_val as a `Target`."""
-        return self._check_target(y, incremental=True)
+        return self._paired_target(y, self._own_pairing())
 
     def _hold_out(self, sample, validation, network, target, random_state):
         """Return the rows to train on, and the `Holdout` or None."""
@@ -222,7 +226,7 @@ class ValidationMixin:
                 n_rows,
                 self.validation_fraction,
                 self._stratify(target),
-                sample.sample_weight,
+                sample.data.sample_weight if sample.sample_weight is not None else None,
                 random_state,
             )
         else:
@@ -244,7 +248,7 @@ class ValidationMixin:
             return lambda engine, loss: self._score_outputs(
                 engine.predict(X, rows=rows), y, weight
             )
-        current = Network.empty(network.units, network.dtype, network.activations)
+        current = network.empty_like()
         estimator = self._stand_in()
         # The scorer is given arrays.
         vars(estimator).pop("feature_names_in_", None)

@@ -290,6 +290,13 @@ class Network:
             and all(map(operator.is_, slopes, self.slopes))
         )
 
+    def empty_like(self, dtype=None):
+        """Return a network of this kind, in its own dtype unless another is given.
+
+        Its parameters are not yet set.
+        """
+        return Network.empty(self.units, dtype or self.dtype, self.activations)
+
     def astype(self, dtype):
         """Return this network if it has the dtype, otherwise a converted copy.
 
@@ -297,7 +304,7 @@ class Network:
         """
         if self.dtype == dtype:
             return self
-        converted = Network.empty(self.units, dtype, self.activations)
+        converted = self.empty_like(dtype)
         with np.errstate(over="ignore"):
             converted.parameters[...] = self.parameters
         return converted

@@ -54,7 +54,7 @@ def did_you_mean(name, known):
     """
     if not isinstance(name, str):
         return ""
-    nearest = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(name.lower(), sorted(known), n=1, cutoff=0.5)
     return f" Did you mean {nearest[0]!r}?" if nearest else ""
 
 
@@ -278,11 +278,17 @@ def as_held(name, array, dtype, may_vanish=True):
 
 @contextlib.contextmanager
 def unchanged_on_error(estimator):
-    """Give an estimator the attributes back that it had, should the block raise."""
+    """Give an estimator the attributes back that it had, should the block raise.
+
+    Lists, the curves among them, may be lengthened in the block.
+    """
     before = vars(estimator).copy()
+    lengths = [(v, len(v)) for v in before.values() if type(v) is list]
     try:
         yield
     except BaseException:
+        for values, length in lengths:
+            del values[length:]
         vars(estimator).clear()
         vars(estimator).update(before)
         raise

@@ -109,7 +109,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     max_iter : int, default=200
         Most epochs (passes over the data), or most iterations of 'lbfgs'.
     shuffle : bool, default=True
-        Whether rows are shuffled before each epoch of 'sgd' and 'adam'.
+        Whether rows are shuffled before each epoch. Not used by 'lbfgs'.
     random_state : int, RandomState instance or None, default=None
         Decides the initial weights, the rows held out by `early_stopping`, the order of
         rows, and what `dropout` and `input_noise` draw. The same integer gives the same
@@ -140,7 +140,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     epsilon : float, default=1e-8
         Added to the denominator of their steps.
     n_iter_no_change : int or np.inf, default=10
-        Epochs without improvement that are tolerated before 'sgd' or 'adam' stops.
+        Epochs without improvement that are tolerated. Not used by 'lbfgs'.
     max_fun : int, default=15000
         Most evaluations of the loss by 'lbfgs'.
     dtype : {'float32', 'float64'} or None, default=None
@@ -225,12 +225,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         each hidden layer. Prediction and validation drop nothing. Not for 'lbfgs'.
     max_norm : float or None, default=None
         After each update the incoming weights of every unit, of the hidden layers and
-        of the output alike, are scaled down to this L2 norm where theirs is larger
-        [16]_; biases are left out. Not for 'lbfgs'.
+        of the output alike, and of each piece of 'maxout', are scaled down to this L2
+        norm where theirs is larger [16]_; biases are left out. Not for 'lbfgs'.
     clip_norm : float or None, default=None
-        The gradient of a minibatch, of all weights and biases and with the penalties
-        `alpha` and `l1`, is scaled down to this L2 norm where its own is larger. Not
-        for 'lbfgs'.
+        The gradient of a minibatch, in all weights, biases and slopes and with the
+        penalties `alpha` and `l1`, is scaled down to this L2 norm where its own is
+        larger. Not for 'lbfgs'.
     input_noise : float, default=0.0
         Standard deviation of the normal noise that is added to X in training, anew for
         each row of each minibatch, before the dropout of inputs. Not for 'lbfgs'.
@@ -243,7 +243,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         The loss of the last epoch, or the minimum that 'lbfgs' found.
     best_loss_ : float or None
         The smallest loss of an epoch; None with `early_stopping`. Like the next five,
-        only set by 'sgd' and 'adam'.
+        not set by 'lbfgs'.
     loss_curve_ : list of float
         The loss of each epoch: the average over its minibatches, penalty included.
     lr_curve_ : list of float
@@ -619,7 +619,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                     f"labels {unseen} are not in y, which has {self.classes_}; the "
                     f"first is in row {rows[0]}."
                 )
-        return self._encode(y)
+        return super()._check_validation_target(y)
 
     def _check_target(self, y, incremental):
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
@@ -627,7 +627,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             self.classes_ = self._label_binarizer.classes_
         else:
             self._check_labels(y)
-        return self._encode(y)
+        return self._paired_target(y, self._own_pairing())
 
     def _check_labels(self, y):
         """Raise ValueError if the labels are not those of the earlier calls."""
@@ -645,12 +645,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 f"`self.classes_` has {self.classes_}. 'y' has {labels}."
             )
 
-    def _encode(self, y):
-        """Return the `Target` of labels that are all known.
-
-        Class indices rather than one column per class: a tenth of the memory for ten
-        classes.
-        """
+    def _paired_target(self, y, pairing):
+        # Class indices rather than one column per class: a tenth of the memory for ten
+        # classes.
         classes, kind = self.classes_, self._label_binarizer.y_type_
         if y.ndim == 2:
             if not kind.startswith("multilabel"):
@@ -661,23 +658,19 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                     "found in the data"
                 )
             y = y.toarray() if sp.issparse(y) else y
-            return self._target(y != 0, len(classes))
+            return Target(y != 0, len(classes), pairing)
         if kind.startswith("multilabel"):
             on = y[:, np.newaxis] == classes
-            return self._target(on, len(classes))
+            return Target(on, len(classes), pairing)
         indices = np.searchsorted(classes, y)[:, np.newaxis]
         # The kernels find scores by it: an attribute that was set may not be sorted.
         if indices.max(initial=0) >= len(classes):
             raise ValueError(f"classes_ must be sorted, got {classes}.")
         if kind == "multiclass":
-            return self._target(indices, len(classes))
-        return self._target(indices, 1)
-
-    def _target(self, values, n_outputs):
-        return Target(values, n_outputs, self._own_pairing())
+            return Target(indices, len(classes), pairing)
+        return Target(indices, 1, pairing)
 
     def _own_pairing(self):
-        """Return the `Pairing` that the parameters mean for the kind of labels."""
         kind = self._label_binarizer.y_type_
         if kind != "multiclass":
             kind = "multilabel" if kind.startswith("multilabel") else "binary"

@@ -115,7 +115,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     max_iter : int, default=200
         Most epochs (passes over the data), or most iterations of 'lbfgs'.
     shuffle : bool, default=True
-        Whether rows are shuffled before each epoch of 'sgd' and 'adam'.
+        Whether rows are shuffled before each epoch. Not used by 'lbfgs'.
     random_state : int, RandomState instance or None, default=None
         Decides the initial weights, the rows held out by `early_stopping`, the order of
         rows, and what `dropout` and `input_noise` draw. The same integer gives the same
@@ -145,7 +145,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     epsilon : float, default=1e-8
         Added to the denominator of their steps.
     n_iter_no_change : int or np.inf, default=10
-        Epochs without improvement that are tolerated before 'sgd' or 'adam' stops.
+        Epochs without improvement that are tolerated. Not used by 'lbfgs'.
     max_fun : int, default=15000
         Most evaluations of the loss by 'lbfgs'.
     dtype : {'float32', 'float64'} or None, default=None
@@ -212,12 +212,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         each hidden layer. Prediction and validation drop nothing. Not for 'lbfgs'.
     max_norm : float or None, default=None
         After each update the incoming weights of every unit, of the hidden layers and
-        of the output alike, are scaled down to this L2 norm where theirs is larger
-        [16]_; biases are left out. Not for 'lbfgs'.
+        of the output alike, and of each piece of 'maxout', are scaled down to this L2
+        norm where theirs is larger [16]_; biases are left out. Not for 'lbfgs'.
     clip_norm : float or None, default=None
-        The gradient of a minibatch, of all weights and biases and with the penalties
-        `alpha` and `l1`, is scaled down to this L2 norm where its own is larger. Not
-        for 'lbfgs'.
+        The gradient of a minibatch, in all weights, biases and slopes and with the
+        penalties `alpha` and `l1`, is scaled down to this L2 norm where its own is
+        larger. Not for 'lbfgs'.
     input_noise : float, default=0.0
         Standard deviation of the normal noise that is added to X in training, anew for
         each row of each minibatch, before the dropout of inputs. Not for 'lbfgs'.
@@ -228,7 +228,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         The loss of the last epoch, or the minimum that 'lbfgs' found.
     best_loss_ : float or None
         The smallest loss of an epoch; None with `early_stopping`. Like the next five,
-        only set by 'sgd' and 'adam'.
+        not set by 'lbfgs'.
     loss_curve_ : list of float
         The loss of each epoch: the average over its minibatches, penalty included.
     lr_curve_ : list of float
@@ -479,7 +479,18 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             return -pinball(values, np.sort(outputs, 1), self.quantiles_, sample_weight)
         return r2(values, outputs, sample_weight)
 
+    def _own_pairing(self):
+        return pair_regression(self.loss, self.out_activation)
+
     def _check_target(self, y, incremental):
+        pairing = self._own_pairing()
+        target = self._paired_target(y, pairing)
+        vars(self).pop("quantiles_", None)
+        if pairing.loss == "quantile":
+            self.quantiles_ = levels_of(pairing)
+        return target
+
+    def _paired_target(self, y, pairing):
         if sp.issparse(y):
             raise TypeError("Sparse y is not supported: pass y.toarray().")
         if y.dtype.kind not in "fiub":
@@ -488,20 +499,23 @@ class MLPRegressor(RegressorMixin, BaseMLP):
                 "instance with y.astype(float)."
             )
         values = y[:, np.newaxis] if y.ndim == 1 else y
-        pairing = pair_regression(self.loss, self.out_activation)
         check_domain(values, pairing)
-        vars(self).pop("quantiles_", None)
-        if pairing.loss == "quantile":
-            self.quantiles_ = np.atleast_1d(pairing.settings["parameter"])
-        if self._several_quantiles():
+        levels = levels_of(pairing)
+        if len(levels) > 1:
             if values.shape[1] > 1:
                 raise ValueError(
-                    f"loss={self.loss!r} learns several levels of a y of one column, "
-                    f"got {values.shape[1]} columns: fit one estimator for each, or "
-                    "one level."
+                    f"loss=('quantile', {levels.tolist()}) learns several levels of a "
+                    f"y of one column, got {values.shape[1]} columns: fit one "
+                    "estimator for each, or one level."
                 )
-            values = np.repeat(values, len(self.quantiles_), axis=1)
+            values = np.repeat(values, len(levels), axis=1)
         return Target(values, values.shape[1], pairing)
+
+
+def levels_of(pairing):
+    """Return the levels of a quantile loss; of any other none."""
+    levels = pairing.settings["parameter"] if pairing.loss == "quantile" else []
+    return np.atleast_1d(levels)
 
 
 def pinball(values, outputs, levels, sample_weight):

@@ -257,16 +257,25 @@ def test_interrupt_in_a_callback_returns_the_model_so_far(Estimator, params, hoo
 
 @both
 @every_solver
-@pytest.mark.parametrize("hook", ["setup", "begin", "end", "teardown"])
-def test_error_in_a_callback_leaves_the_old_model(Estimator, params, hook):
+@pytest.mark.parametrize("warm_start", [False, True])
+@pytest.mark.parametrize("hook", ["setup", "begin", "end", "last end", "teardown"])
+def test_error_in_a_callback_leaves_the_old_model(Estimator, params, hook, warm_start):
+    params = {**params, "warm_start": warm_start}
     estimator = make(Estimator, n_threads=2, **params).fit(X, Y)
     before, threads = pickle.dumps(estimator), threading.active_count()
+    predicted, curve = estimator.predict(X), getattr(estimator, "loss_curve_", ())
+    n_losses = len(curve)
     error = OSError("The disk is full.")
-    action = (
-        in_step(1, lambda: give(error))
-        if hook in ("begin", "end")
-        else lambda context: give(error)
-    )
+
+    def in_whole(context):
+        return give(error) if context.parent is None else None
+
+    action = {
+        "begin": in_step(1, lambda: give(error)),
+        "end": in_step(1, lambda: give(error)),
+        "last end": in_whole,
+    }.get(hook, lambda context: give(error))
+    hook = hook.removeprefix("last ")
     recorder = Recorder(**{hook: action})
     estimator.set_callbacks(recorder)
     with pytest.raises(OSError, match="The disk is full") as raised:
@@ -275,8 +284,12 @@ def test_error_in_a_callback_leaves_the_old_model(Estimator, params, hook):
     assert recorder.calls[-1][0] == "teardown"
     assert threading.active_count() == threads
     assert pickle.dumps(estimator.set_callbacks()) == before
-    ref = make(Estimator, **params).fit(-X, 1 - Y)
-    assert_same_fit(estimator.fit(-X, 1 - Y), ref)
+    assert (estimator.predict(X) == predicted).all()
+    assert len(curve) == n_losses
+    ref = make(Estimator, **params)
+    if warm_start:
+        ref.fit(X, Y)
+    assert_same_fit(estimator.fit(-X, 1 - Y), ref.fit(-X, 1 - Y))
 
 
 def test_diverged_epoch_shows_no_model():

@@ -98,7 +98,7 @@ def test_class_indices_do_not_become_a_matrix():
     comp = MLPClassifier(**PARAMS)
     comp._check_target(y, incremental=False)
     tracemalloc.start()
-    target = comp._encode(y)
+    target = comp._paired_target(y, comp._own_pairing())
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert target.values.shape == (n, 1)
@@ -193,7 +193,7 @@ def test_validation_score_is_the_accuracy(y, weighted):
     weight = RNG.uniform(size=60) if weighted else None
     comp = MLPClassifier(**PARAMS).fit(X, y)
     outputs = comp._outputs(X)
-    target = comp._encode(np.asarray(y))
+    target = comp._paired_target(np.asarray(y), comp._own_pairing())
     assert comp._score_outputs(outputs, target.values, weight) == accuracy_score(
         y, comp.predict(X), sample_weight=weight
     )
@@ -203,7 +203,7 @@ def test_two_classes_are_split_in_proportion():
     y = np.r_[np.zeros(40), np.ones(20)]
     comp = MLPClassifier(**PARAMS, early_stopping=True, validation_fraction=0.3)
     comp._check_target(y, incremental=False)
-    target = comp._encode(y)
+    target = comp._paired_target(y, comp._own_pairing())
     sample = make_sample(X, y, target, None, X.dtype)
     random_state, network = np.random.RandomState(0), None
     rows, _ = comp._hold_out(sample, None, network, target, random_state)
@@ -213,7 +213,7 @@ def test_two_classes_are_split_in_proportion():
 def test_more_than_two_classes_are_not_stratified():
     comp = MLPClassifier(**PARAMS)
     comp._check_target(Y, incremental=False)
-    assert comp._stratify(comp._encode(Y)) is None
+    assert comp._stratify(comp._paired_target(Y, comp._own_pairing())) is None
 
 
 def test_class_of_one_row_cannot_be_split():

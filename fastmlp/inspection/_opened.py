@@ -12,7 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastmlp._base import BaseMLP
 from fastmlp._network import Network
-from fastmlp._validation import as_rows, check_weights
+from fastmlp._pairings import Pairing
+from fastmlp._validation import as_held, as_rows, check_weights
 from fastmlp.kernels import Data, Engine
 
 
@@ -66,6 +67,7 @@ def open_model(
         values = _target(model, network, y).learned_in(network.dtype)
     if sample_weight is not None:
         sample_weight = check_weights(sample_weight, X)
+        as_held("sample_weight", sample_weight, network.dtype, may_vanish=False)
     data = Data(X, values, sample_weight)
     with model._loaded_engine(network, data, l1) as engine:
         yield Opened(network, engine, data, X)
@@ -91,9 +93,7 @@ def _target(model, network, y):
                 f"y has labels that {type(model).__name__} was not fitted with: "
                 f"{unseen}. Its classes_ are {model.classes_}."
             )
-        target = model._encode(y)
-    else:
-        target = model._check_target(y, incremental=True)
+    target = model._paired_target(y, Pairing(*model._pairing))
     if target.n_outputs != network.units[-1]:
         raise ValueError(
             f"y has {target.n_outputs} columns but the network has "
