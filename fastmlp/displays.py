@@ -7,7 +7,10 @@ imported when something is drawn. For regions of decision take scikit-learn's ow
 `DecisionBoundaryDisplay`.
 """
 
+from numbers import Integral
+
 import numpy as np
+from sklearn.utils import check_scalar
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import check_is_fitted
 
@@ -99,10 +102,11 @@ class LossCurveDisplay(_Display):
             If the estimator has no loss curve.
         """
         check_is_fitted(estimator)
-        if getattr(estimator, "loss_curve_", None) is None:
+        if not getattr(estimator, "loss_curve_", None):
             raise ValueError(
-                f"This {type(estimator).__name__} has no loss_curve_: "
-                f"solver={estimator.solver!r} keeps none."
+                f"This {type(estimator).__name__} has no loss_curve_: it was fitted "
+                "with solver='lbfgs', which keeps none, or interrupted in the first "
+                "epoch."
             )
         rates = getattr(estimator, "lr_curve_", [0.0])
         display = cls(
@@ -351,7 +355,7 @@ def _check_hidden(estimator, n_hidden):
 
 
 class WeightDisplay(_Display):
-    """Weights of the first layer, one image per unit.
+    """Weights of the first layer, one image per unit, or per piece of 'maxout'.
 
     Parameters
     ----------
@@ -400,7 +404,8 @@ class WeightDisplay(_Display):
         Raises
         ------
         ValueError
-            If the number of features is not height times width.
+            If the number of features is not height times width, or `n_units` is below
+            1.
         """
         check_is_fitted(estimator)
         weights = estimator.coefs_[0].T
@@ -413,6 +418,7 @@ class WeightDisplay(_Display):
                 "pass shape=(height, width)."
             )
         if n_units is not None:
+            check_scalar(n_units, "n_units", Integral, min_val=1)
             order = np.argsort(-np.linalg.norm(weights, axis=1), kind="stable")
             weights = weights[order[:n_units]]
         return cls(weights.reshape(-1, *shape)).plot(ax=ax)

@@ -61,7 +61,10 @@ def test_loss_curve_with_all_that_there_may_be():
 
 def test_loss_curve_needs_one():
     model = make(MLPClassifier, solver="lbfgs").fit(X, Y)
-    with pytest.raises(ValueError, match="'lbfgs' keeps none"):
+    with pytest.raises(ValueError, match="'lbfgs', which keeps none"):
+        LossCurveDisplay.from_estimator(model)
+    model.loss_curve_ = []
+    with pytest.raises(ValueError, match="interrupted in the first epoch"):
         LossCurveDisplay.from_estimator(model)
     with pytest.raises(NotFittedError):
         LossCurveDisplay.from_estimator(MLPClassifier())

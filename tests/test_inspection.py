@@ -23,6 +23,8 @@ from tests.estimators import X as SMALL_X
 from tests.estimators import Y as SMALL_Y
 from tests.estimators import both, make
 
+REAL = SMALL_X @ np.arange(1.0, 5.0)
+
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 fitted_on = pytest.mark.parametrize("problem", PROBLEMS)
@@ -402,8 +404,40 @@ def test_no_hidden_layer():
     ref = abs(outputs[:, 0] - SMALL_Y) * np.sqrt(1 + (SMALL_X**2).sum(axis=1))
     assert_allclose(norms, ref)
     assert inspection.summary(model).parameters == 5
-    with pytest.raises(ValueError, match="no hidden layer"):
+    assert not hasattr(model, "transform")
+    assert not hasattr(make(MLPClassifier, hidden_layer_sizes=()), "fit_transform")
+    with pytest.raises(AttributeError, match="no attribute 'transform'") as raised:
         model.transform(SMALL_X)
+    assert "no hidden layer" in str(raised.value.__cause__)
+
+
+def test_parameters_that_were_set_since_the_fit_change_nothing():
+    """What is looked at is what was fitted, and it is not touched."""
+    levels = make(MLPRegressor, loss=("quantile", [0.1, 0.5, 0.9])).fit(SMALL_X, REAL)
+    squared = make(MLPRegressor).fit(SMALL_X, REAL)
+    hinge = make(MLPClassifier, loss="hinge").fit(SMALL_X, SMALL_Y)
+    for model, y, params in (
+        (levels, REAL, {"loss": "squared_error"}),
+        (squared, REAL, {"loss": ("quantile", [0.1, 0.9])}),
+        (squared, REAL, {"loss": "poisson"}),
+        (hinge, SMALL_Y, {"loss": "log_loss"}),
+    ):
+        model = copy.deepcopy(model)
+        ref = inspection.sample_losses(model, SMALL_X, y)
+        outputs, attributes = model.predict(SMALL_X), set(vars(model))
+        model.set_params(**params)
+        assert_array_equal(inspection.sample_losses(model, SMALL_X, y), ref)
+        assert_array_equal(model.predict(SMALL_X), outputs)
+        assert set(vars(model)) == attributes
+
+
+@pytest.mark.parametrize("weight, why", [(1e300, "too large"), (1e-60, "too small")])
+def test_weights_that_float32_cannot_hold(weight, why):
+    model = make(MLPClassifier, dtype="float32").fit(SMALL_X, SMALL_Y)
+    weights = np.full(len(SMALL_X), weight)
+    for look in (inspection.sample_losses, inspection.loss_gradient):
+        with pytest.raises(ValueError, match=f"sample_weight holds .* {why}"):
+            look(model, SMALL_X, SMALL_Y, sample_weight=weights)
 
 
 @fitted_on

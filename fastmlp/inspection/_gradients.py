@@ -54,9 +54,10 @@ def sample_losses(model, X, y, sample_weight=None):
     Returns
     -------
     losses : ndarray of shape (n_samples,)
-        As training averages them: the log-loss -log p(y) with p kept from 0 and 1 by
-        the machine epsilon, summed over the labels of multilabel y; half the squared
-        error, averaged over the outputs; half the Poisson deviance.
+        As training averages them and the parameter `loss` describes them, summed over
+        the outputs; only the squared error of 'identity' outputs is averaged. In the
+        log-loss -log p(y) of classes p is kept from 0 and 1 by the machine epsilon,
+        unless labels are smoothed.
 
     Raises
     ------
@@ -199,7 +200,8 @@ def loss_gradient(model, X, y, sample_weight=None):
     ``0.5 * alpha * (sum of squares) + l1 * (sum of magnitudes)``, divided by the sum of
     the sample weights. A weight of 0 has derivative 0 in its magnitude. `weight_decay`,
     which solvers apply beside the gradient, dropout, noise and bounds on norms are left
-    out.
+    out, and so is `class_weight`: pass what it means for each row,
+    ``sklearn.utils.class_weight.compute_sample_weight``, as `sample_weight`.
 
     Parameters
     ----------

@@ -1,8 +1,11 @@
 """What the layers give and are told: outputs, their statistics, the gradients'."""
 
+import operator
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.utils import check_scalar
 
 from fastmlp.inspection._gradients import whole_gradient
 from fastmlp.inspection._opened import check_model, open_model
@@ -43,7 +46,7 @@ def layer_outputs(model, X, layer=None):
     """
     check_model(model)
     n = len(model.coefs_)
-    if layer is not None and not -n <= layer < n:
+    if layer is not None and not -n <= operator.index(layer) < n:
         raise ValueError(
             f"layer={layer}: this network has the layers 0 to {n - 1}, of which the "
             "last gives the outputs."
@@ -208,7 +211,8 @@ def gradient_statistics(model, X, y, *, bins=50):
     Raises
     ------
     ValueError
-        If the input is not valid, or y has labels not in ``classes_``.
+        If the input is not valid, y has labels not in ``classes_``, or `bins` is below
+        1.
 
     References
     ----------
@@ -226,6 +230,7 @@ def gradient_statistics(model, X, y, *, bins=50):
     >>> statistics.deltas.counts.sum(axis=1)  # rows times units
     array([1200,  750,  450])
     """
+    check_scalar(bins, "bins", Integral, min_val=1)
     with open_model(model, X, y) as opened:
         n, counts = len(opened.layers), []
         largest, squares = np.zeros((2, n))
