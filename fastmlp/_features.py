@@ -2,6 +2,7 @@
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.metaestimators import available_if
 
 from fastmlp.kernels import Data
 
@@ -24,17 +25,11 @@ class HiddenFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
         Raises
         ------
-        ValueError
+        AttributeError
             If the network has no hidden layer.
         """
         network, X = self._prepare(X)
         last = len(network.units) - 3
-        if last < 0:
-            raise ValueError(
-                f"This {type(self).__name__} has no hidden layer, "
-                "hidden_layer_sizes=(), and transform returns the outputs of the last "
-                "one: fit it with at least one."
-            )
         data = Data(X, np.zeros((X.shape[0], 1), network.dtype))
         with self._loaded_engine(network, data) as engine:
             return engine.layer_outputs(data, [last])[0]
@@ -43,3 +38,41 @@ class HiddenFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def _n_features_out(self):
         """Number of features that `transform` returns."""
         return len(self.coefs_[-1])
+
+    def _has_hidden_layers(self):
+        """Whether the network has, or will have, a hidden layer."""
+        coefs = getattr(self, "coefs_", None)
+        if coefs is not None:
+            return len(coefs) > 1
+        return np.size(self.hidden_layer_sizes) > 0
+
+    def _check_hidden_layers(self):
+        if not self._has_hidden_layers():
+            raise AttributeError(
+                f"This {type(self).__name__} has no hidden layer, "
+                "hidden_layer_sizes=(), and transform returns the outputs of the last "
+                "one: fit it with at least one."
+            )
+        return True
+
+    def __sklearn_tags__(self):
+        """Return scikit-learn's tags: a transformer that keeps float types."""
+        tags = super().__sklearn_tags__()
+        if self._has_hidden_layers():
+            # What 'lbfgs' finds stays in SciPy's float64.
+            followed = ["float64"] if self.solver == "lbfgs" else ["float64", "float32"]
+            kept = [self.dtype] if self.dtype else followed
+            tags.transformer_tags.preserves_dtype = kept
+        else:
+            tags.transformer_tags = None
+        return tags
+
+
+# Only now: for `set_output` scikit-learn wraps the method that the class was made with.
+for _name in ("transform", "fit_transform"):
+    _always = getattr(HiddenFeatures, _name)
+    setattr(
+        HiddenFeatures,
+        _name,
+        available_if(HiddenFeatures._check_hidden_layers)(_always),
+    )

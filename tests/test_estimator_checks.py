@@ -17,6 +17,7 @@ from fastmlp import MLPClassifier, MLPRegressor
         MLPRegressor(max_iter=50),
         MLPRegressor(solver="lbfgs", max_iter=50),
         MLPRegressor(loss="huber", max_iter=50),
+        MLPClassifier(dtype="float64", max_iter=50),
     ]
 )
 def test_estimator_checks(estimator, check):
