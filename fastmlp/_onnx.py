@@ -328,14 +328,22 @@ _HANDS_OUT = {
 
 def _refuse_transform(scope, operator):
     """Refuse to go on from predictions where scikit-learn goes on from `transform`."""
+    for other in _readers(scope, operator.outputs):
+        raise ValueError(
+            f"transform of {type(operator.raw_operator).__name__} has no form in "
+            f"ONNX, and {other.type} goes on from it: a network must be the last "
+            "step of a pipeline."
+        )
+
+
+def _readers(scope, outputs):
+    """Yield the operators that go on from some outputs, handed out or not."""
     for other in scope.operators.values():
-        follows = any(x is y for x in other.inputs for y in operator.outputs)
-        if follows and other.type not in _HANDS_OUT:
-            raise ValueError(
-                f"transform of {type(operator.raw_operator).__name__} has no form in "
-                f"ONNX, and {other.type} goes on from it: a network must be the last "
-                "step of a pipeline."
-            )
+        if any(x is y for x in other.inputs for y in outputs):
+            if other.type in _HANDS_OUT:
+                yield from _readers(scope, other.outputs)
+            else:
+                yield other
 
 
 def _convert_regressor(scope, operator, container):

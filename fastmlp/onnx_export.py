@@ -11,8 +11,8 @@ def register():
     """Tell skl2onnx how to convert `MLPClassifier` and `MLPRegressor`.
 
     Afterwards ``skl2onnx.to_onnx`` exports what they are a step or a member of, by its
-    own options. Their `transform` is not exported: a pipeline that goes on behind a
-    network goes on from its predictions.
+    own options. Their `transform` has no form in ONNX: where a pipeline, a union or a
+    column transformer goes on from it, the export is refused with a ValueError.
 
     Returns
     -------

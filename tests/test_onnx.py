@@ -5,6 +5,7 @@ import onnxruntime
 import pytest
 import skl2onnx
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import BaggingRegressor, StackingRegressor, VotingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
@@ -273,6 +274,18 @@ def test_a_pipeline_that_goes_on_behind_a_network_is_refused():
     beside = make_pipeline(make_union(mlp, StandardScaler()), Ridge()).fit(X, REAL)
     for pipeline in (ahead, beside):
         with pytest.raises(ValueError, match="transform of MLPRegressor has no form"):
+            skl2onnx.to_onnx(pipeline, X)
+
+
+@pytest.mark.parametrize("Estimator", [MLPClassifier, MLPRegressor])
+def test_a_network_for_some_of_the_columns_is_refused(Estimator):
+    """Though skl2onnx puts casts and identities behind it."""
+    onnx_export.register()
+    mlp = Estimator(hidden_layer_sizes=(5,), tol=1e3)
+    for others in ([], [("rest", StandardScaler(), [2, 3])]):
+        columns = ColumnTransformer([("mlp", mlp, [0, 1]), *others])
+        pipeline = make_pipeline(columns, Ridge()).fit(X, REAL > 0)
+        with pytest.raises(ValueError, match="has no form in ONNX, and"):
             skl2onnx.to_onnx(pipeline, X)
 
 
