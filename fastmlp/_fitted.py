@@ -24,7 +24,7 @@ class FittedNetwork:
                 self.coefs_,
                 self.intercepts_,
                 self._activations(max(0, len(self.coefs_) - 1)),
-                # Estimators that were pickled before there were slopes have none.
+                # Who sets the weights of an estimator that was not fitted sets none.
                 getattr(self, "slopes_", None),
             )
         return network

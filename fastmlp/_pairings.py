@@ -3,9 +3,11 @@
 Nothing of this is kept: a loss joins by its row of that table, at any time.
 """
 
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.utils._param_validation import InvalidParameterError
 
 from fastmlp._validation import Names, did_you_mean
 from fastmlp.kernels import LOSSES
@@ -208,10 +210,12 @@ def split_loss(loss):
         name, parameter = loss
     else:
         hint = did_you_mean(loss[0], known) if len(loss) else ""
-        raise ValueError(
-            f"loss={loss!r} must be a name or a pair of a name and a parameter, which "
-            f"only {known} take: ('huber', 1.0), ('quantile', 0.9) or ('quantile', "
-            f"[0.1, 0.5, 0.9]).{hint}"
+        if all(isinstance(entry, Integral) for entry in loss):
+            hint = f" Did you mean hidden_layer_sizes={loss!r}?"
+        raise InvalidParameterError(
+            "The 'loss' parameter of MLPRegressor must be a name or a pair of a name "
+            f"and a parameter, which only {known} take: ('huber', 1.0), ('quantile', "
+            f"0.9) or ('quantile', [0.1, 0.5, 0.9]). Got {loss!r} instead.{hint}"
         )
     try:
         return name, rows[name].check(parameter)

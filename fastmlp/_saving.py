@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.preprocessing import LabelBinarizer
 
-import fastmlp
+import fastmlp  # for its version, when it is asked for
 from fastmlp._training import OptimizerState
 
 VERSION, CHECKSUM = "_fastmlp_version", "_checksum"
@@ -92,7 +92,7 @@ class SavedState:
 
     def _check_sum(self, state):
         if VERSION not in state and CHECKSUM not in state:
-            return  # saved before there were any
+            return  # put together by hand: a version that is not known is warned of
         if state.get(CHECKSUM) != checksum(state):
             raise ValueError(
                 f"The saved {type(self).__name__} was altered or damaged since it was "

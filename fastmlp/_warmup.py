@@ -1,4 +1,4 @@
-"""Compiling ahead of time, so that no first fit has to wait for it."""
+"""Compiling ahead of time, so that few first fits have to wait for it."""
 
 import itertools
 import warnings
@@ -24,7 +24,9 @@ def warmup(*, verbose=False):
     """Compile the kernels and keep them on disk, for the processes to come.
 
     Dense and sparse X in float32 and float64, and every activation, solver and loss:
-    what would otherwise be compiled when it is first used. What is on disk already is
+    what would otherwise be compiled when it is first used. Left to the first use are
+    penalties but `alpha`, decay, bounds on norms, dropout and noise, `transform` and
+    `fastmlp.inspection`, and sparse X with 64-bit indices. What is on disk already is
     only loaded. Run it once where fastmlp is installed, for instance when a container
     is built: the compiled code belongs to one kind of CPU and to the versions of
     fastmlp, Numba and Python.

@@ -29,11 +29,6 @@ def test_data_are_float32_and_split_once():
     np.testing.assert_array_equal(again[1], X_test)
 
 
-def test_compile_seconds_is_never_negative():
-    X_train, _, y_train, _ = main_module.load_data(seed=0)
-    assert main_module.compile_seconds(X_train[:50], y_train[:50]) >= 0
-
-
 def test_search(args):
     data = main_module.load_data(seed=0)
     result = main_module.search(main_module.MLPClassifier, data, args, GRID)
