@@ -265,22 +265,29 @@ def test_keyboard_interrupt_returns_the_model_so_far(
 @both
 @pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("params", [{}, {"early_stopping": True}])
-def test_keyboard_interrupt_within_an_epoch(Estimator, params, n_threads, monkeypatch):
+@pytest.mark.parametrize("when", ["before", "within"])
+def test_keyboard_interrupt_of_an_epoch(
+    Estimator, when, params, n_threads, monkeypatch
+):
     """Compiled code is not interrupted: Python says so when the epoch has ended."""
 
     class Interrupted(Engine):
         def _train(self, *arguments):
+            last = self._optimizer.t >= 8
+            if last and when == "before":
+                raise KeyboardInterrupt
             super()._train(*arguments)
-            if self._optimizer.t >= 8:
+            if last:
                 raise KeyboardInterrupt
 
     params = {"n_threads": n_threads, **params}
-    ref = make(Estimator, max_iter=3, **params).fit(X, Y)
+    n_epochs = 2 if when == "before" else 3
+    ref = make(Estimator, max_iter=n_epochs, **params).fit(X, Y)
     monkeypatch.setattr("fastmlp._fitted.Engine", Interrupted)
     with pytest.warns(UserWarning, match="Training interrupted by user."):
         comp = make(Estimator, max_iter=50, **params).fit(X, Y)
     monkeypatch.undo()
-    assert comp.n_iter_ == 3
+    assert comp.n_iter_ == n_epochs
     for name in ("loss_curve_", "validation_scores_", "lr_curve_", "t_"):
         assert getattr(comp, name) == getattr(ref, name)
     assert_array_equal(parameters(comp), parameters(ref))

@@ -228,7 +228,7 @@ class Engine:
     def _train_epoch(self, data, order, alpha, clock):
         n_steps = self.count_steps(len(order))
         self._layout.plan["alpha"], self._layout.plan["average"] = alpha, 1
-        self._layout.plan["step"] = self._optimizer.t
+        self._layout.plan["step"], self._layout.plan["visited"] = self._optimizer.t, -1
         try:
             self._train(data, order, self._optimizer.steps(n_steps), clock)
         finally:
@@ -469,7 +469,6 @@ class Engine:
             self._has_run = True
             if n_threads > 1 and order.nbytes <= _KEPT_BYTES:
                 order, steps = self._keep("order", order), self._keep("steps", steps)
-            self._layout.plan["visited"] = -1
             started = perf_counter()
             self._team.run(
                 train,
