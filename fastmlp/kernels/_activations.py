@@ -278,7 +278,7 @@ def _is_setting(activation):
 
 
 # What other libraries call them.
-_OTHER_NAMES = {"linear": "identity", "sigmoid": "logistic", "swish": "silu"}
+_OTHER_NAMES = {"linear": "identity", "sigmoid": "logistic"}
 
 
 def _checked(entry):
