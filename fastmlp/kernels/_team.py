@@ -11,6 +11,7 @@ import operator
 import os
 import queue
 import threading
+import weakref
 from functools import lru_cache
 
 import joblib
@@ -287,22 +288,14 @@ class Team:
         if not self._threads:
             return
         interrupts = [_insist(self._dismiss), _insist(self._join)]
+        self._dropped.detach()
         self._threads = []
         self._reset()
         for interrupt in filter(None, interrupts):
             raise interrupt
 
-    def __del__(self):
-        # Where an interrupt kept `close` from being called.
-        if self._threads:
-            self._dismiss()
-
     def _dismiss(self):
-        for tasks in self._tasks:
-            # Twice, should an exception be thrown at the thread as it takes the first.
-            tasks.put(None)
-            tasks.put(None)
-        begin(self._signals, len(self._tasks), self._n_runs, False)
+        _dismiss(self._tasks, self._signals)
 
     def _join(self):
         for thread in self._threads:
@@ -377,6 +370,10 @@ class Team:
                 tasks.put(task)
 
     def _start(self):
+        # For where an interrupt keeps `close` from being called. Not `__del__`: Python
+        # would swallow an interrupt of each.
+        self._dropped = weakref.finalize(self, _dismiss, self._tasks, self._signals)
+        self._dropped.atexit = False
         # Daemons: an interpreter that exits in the middle of a fit does not hang. They
         # know the team's parts and not the team, which they would keep alive.
         self._threads = [
@@ -406,6 +403,15 @@ class Team:
                 f"No memory, or no permission, for thread {number} of "
                 f"{self.n_threads} ({error}): set n_threads=1."
             ) from error
+
+
+def _dismiss(tasks, signals):
+    """Tell helpers to end, those in compiled code and those who wait for a task."""
+    for each in tasks:
+        # Twice, should an exception be thrown at the thread as it takes the first.
+        each.put(None)
+        each.put(None)
+    begin(signals, len(tasks), signals[_RUN], False)
 
 
 def _work(number, tasks, signals, barrier, errors):
