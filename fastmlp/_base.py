@@ -455,13 +455,6 @@ class BaseMLP(
 
     def _report(self, outcome, history, incremental):
         """Turn the outcome of the epochs into a warning or an error."""
-        if outcome is not Outcome.DIVERGED and history.never_scored:
-            raise ValueError(
-                f"The validation score with scoring={self.scoring!r} was "
-                f"{history.validation_scores[-1]} in every epoch: early stopping has "
-                "no weights to keep. Choose another scoring, or validation rows that "
-                "it is defined for."
-            )
         if outcome is Outcome.DIVERGED:
             period, remedy = f"epoch {history.n_iter}", "lower learning_rate_init"
             message = NON_FINITE.format(period=period, remedy=remedy)
@@ -471,6 +464,13 @@ class BaseMLP(
                 f"{message} The weights of the best validation score are kept.",
                 ConvergenceWarning,
                 stacklevel=2,
+            )
+        elif history.never_scored:
+            raise ValueError(
+                f"The validation score with scoring={self.scoring!r} was "
+                f"{history.validation_scores[-1]} in every epoch: early stopping has "
+                "no weights to keep. Choose another scoring, or validation rows that "
+                "it is defined for."
             )
         elif outcome is Outcome.INTERRUPTED:
             warnings.warn("Training interrupted by user.", stacklevel=2)

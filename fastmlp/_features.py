@@ -69,10 +69,6 @@ class HiddenFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
 
 # Only now: for `set_output` scikit-learn wraps the method that the class was made with.
-for _name in ("transform", "fit_transform"):
-    _always = getattr(HiddenFeatures, _name)
-    setattr(
-        HiddenFeatures,
-        _name,
-        available_if(HiddenFeatures._check_hidden_layers)(_always),
-    )
+_if_hidden = available_if(HiddenFeatures._check_hidden_layers)
+HiddenFeatures.transform = _if_hidden(HiddenFeatures.transform)
+HiddenFeatures.fit_transform = _if_hidden(HiddenFeatures.fit_transform)

@@ -107,7 +107,10 @@ def loss_score(engine, loss):
 
 
 def name_of_scoring(scoring):
-    """Return a name by which one `scoring` is told from another."""
+    """Return a name by which one `scoring` is told from another, also in a pickle.
+
+    Functions of one name, as lambdas are, are taken for the same.
+    """
     return getattr(scoring, "__qualname__", None) or str(scoring)
 
 

@@ -107,6 +107,8 @@ PARAMETERS = {
 ACTIVATIONS = {
     "relo": "'relo' is not known, did you mean 'relu'? There are 'identity', 'log",
     ("tanh", "gellu"): "'gellu' is not known, did you mean 'gelu'?",
+    "ReLU": "'ReLU' is not known, did you mean 'relu'?",
+    "sigmoid": "'sigmoid' is not known, did you mean 'logistic'?",
     ("tanh",): "it has 1 entries and there are 2 hidden layers",
     ("tanh", "relu", "relu"): "it has 3 entries and there are 2 hidden layers",
     ("tanh", 1.0): "'tanh' has no parameter, got 1.0",

@@ -97,6 +97,21 @@ def test_early_stopped_fit_may_be_followed_by_partial_fit(Estimator):
 
 
 @both
+def test_warm_start_with_lbfgs_forgets_what_epochs_left(Estimator):
+    """Scores and curves would be those of other weights."""
+    params = {"early_stopping": True, "warm_start": True}
+    estimator = make(Estimator, **params).fit(X, Y)
+    t = estimator.t_
+    estimator.set_params(solver="lbfgs", early_stopping=False).fit(X, Y)
+    for name in ("loss_curve_", "validation_scores_", "best_validation_score_"):
+        assert not hasattr(estimator, name)
+    assert estimator.t_ == t
+    estimator.set_params(solver="adam", early_stopping=True).fit(X, Y)
+    assert len(estimator.loss_curve_) == estimator.n_iter_
+    assert estimator.best_validation_score_ == max(estimator.validation_scores_)
+
+
+@both
 def test_best_weights_survive_a_warm_start_that_finds_none_better(Estimator):
     # scikit-learn 1.9 trains on the very arrays that it keeps as the best.
     estimator = make(Estimator, max_iter=50, solver="lbfgs", warm_start=True).fit(X, Y)

@@ -109,6 +109,8 @@ def test_weights():
     assert display.image_.norm.vmin == -display.image_.norm.vmax
     norms = np.linalg.norm(model.coefs_[0], axis=0)
     few = WeightDisplay.from_estimator(model, (1, 4), n_units=2)
+    with pytest.raises(ValueError, match="n_units == 0, must be >= 1"):
+        WeightDisplay.from_estimator(model, (1, 4), n_units=0)
     assert few.images.shape == (2, 1, 4)
     assert_array_equal(few.images[0, 0], model.coefs_[0][:, norms.argmax()])
     with pytest.raises(ValueError, match="4 features are not images of 3 x 2"):

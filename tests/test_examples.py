@@ -244,7 +244,7 @@ def test_there_is_a_test_of_each(name):
 def test_unknown_name(capsys):
     with pytest.raises(SystemExit):
         main(["xr"])
-    assert "no example 'xr'. Did you mean xor?" in capsys.readouterr().err
+    assert "no example 'xr'. Did you mean 'xor'?" in capsys.readouterr().err
 
 
 def test_command_draws_into_a_file(tmp_path):

@@ -240,6 +240,12 @@ def test_scorer_of_multilabel_targets():
     assert_array_equal(parameters(comp), parameters(ref))
 
 
+def test_metric_in_the_place_of_a_scorer_is_refused():
+    model = make(MLPClassifier, early_stopping=True, scoring=accuracy_score)
+    with pytest.raises(ValueError, match="use `make_scorer`"):
+        model.fit(X, Y)
+
+
 def test_score_that_is_no_number_is_refused():
     comp = make(MLPClassifier, early_stopping=True, scoring=lambda e, X, y: "good")
     with pytest.raises(ValueError, match="must return a number, it returned 'good'"):

@@ -343,6 +343,10 @@ def test_bad_input():
         inspection.check_gradient(model, SMALL_X, SMALL_Y, eps=0)
     with pytest.raises(ValueError, match="layers 0 to 1"):
         inspection.layer_outputs(model, SMALL_X, layer=2)
+    with pytest.raises(TypeError, match="interpreted as an integer"):
+        inspection.layer_outputs(model, SMALL_X, layer=1.5)
+    with pytest.raises(ValueError, match="bins == 0, must be >= 1"):
+        inspection.gradient_statistics(model, SMALL_X, SMALL_Y, bins=0)
     with pytest.raises(NotFittedError):
         inspection.summary(MLPRegressor())
     pipeline = make_pipeline(StandardScaler(), make(MLPRegressor))

@@ -336,6 +336,7 @@ def test_score_of_quantiles(weighted):
     [
         ({"loss": "hubert"}, r"'huber'.* Got 'hubert'.* Did you mean 'huber'\?"),
         ({"loss": ("quantil", 0.5)}, r"Did you mean 'quantile'\?"),
+        ({"loss": (9, 5)}, r"'loss'.*Did you mean hidden_layer_sizes=\(9, 5\)\?"),
         ({"loss": ("poisson", 2)}, r"which only \['huber', 'quantile'\] take"),
         ({"loss": ()}, "a name or a pair of a name and a parameter"),
         ({"loss": ("huber", 0)}, "delta must be a finite number above 0"),

@@ -1,8 +1,8 @@
 """The command line: ``python -m fastmlp.examples NAME [--out FILE.png]``."""
 
 import argparse
-import difflib
 
+from fastmlp._validation import did_you_mean
 from fastmlp.examples import NAMES, load, purpose
 
 
@@ -33,8 +33,7 @@ def main(arguments=None):
             print(f"{name:{width}}  {purpose(name)}")
         return
     if args.name not in NAMES:
-        near = difflib.get_close_matches(args.name, NAMES, 1)
-        hint = f" Did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(args.name, NAMES)
         parser.error(f"no example {args.name!r}.{hint} Known: {', '.join(NAMES)}.")
     module = load(args.name)
     print(purpose(args.name))

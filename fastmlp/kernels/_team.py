@@ -287,11 +287,12 @@ class Team:
         """End the threads; the next `run` would start new ones."""
         if not self._threads:
             return
-        interrupts = [_insist(self._dismiss), _insist(self._join)]
+        interrupt = _insist(self._dismiss)
+        interrupt = _insist(self._join) or interrupt
         self._dropped.detach()
         self._threads = []
         self._reset()
-        for interrupt in filter(None, interrupts):
+        if interrupt is not None:
             raise interrupt
 
     def _dismiss(self):
