@@ -20,7 +20,7 @@ from fastmlp._features import HiddenFeatures
 from fastmlp._fitted import FittedNetwork
 from fastmlp._holdout import ValidationMixin, make_sample, name_of_scoring
 from fastmlp._memory import check_memory, training_bytes
-from fastmlp._network import Network
+from fastmlp._network import Network, make_spec
 from fastmlp._onnx import OnnxExport
 from fastmlp._pairings import Pairing, check_domain
 from fastmlp._parameters import ParametersMixin
@@ -44,7 +44,7 @@ from fastmlp._validation import (
     hidden_units,
     unchanged_on_error,
 )
-from fastmlp.kernels import RULES, solvers
+from fastmlp.kernels import RULES, Objective, Trainer, solvers
 
 AUTO_BATCH_SIZE = 200
 
@@ -298,8 +298,7 @@ class BaseMLP(
             batch_size = self._minibatch_rows(X.shape[0])
             n_moments = self._new_optimizer().optimizer().n_moments
         needed = training_bytes(
-            units,
-            self._activations(len(units) - 2),
+            make_spec(units, self.activation),
             np.dtype(self.dtype or X.dtype).itemsize,
             batch_size,
             n_moments,
@@ -352,11 +351,12 @@ class BaseMLP(
         optimizer = state.optimizer()
         history = self._history()
         engine = self._engine(
+            Trainer,
             network,
             target.pairing,
+            data,
             batch_size=self._clipped_batch_size(len(rows)),
             optimizer=optimizer,
-            sparse=data.sparse,
             regularisation=regularisation,
         )
         with engine:
@@ -403,10 +403,7 @@ class BaseMLP(
         the result stays in SciPy's float64, both as in scikit-learn.
         """
         with self._engine(
-            network,
-            target.pairing,
-            sparse=data.sparse,
-            regularisation=regularisation,
+            Objective, network, target.pairing, data, l1=regularisation.l1
         ) as engine:
             solver = LBFGS(
                 engine,

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.metaestimators import available_if
 
-from fastmlp.kernels import Data
+from fastmlp.kernels import Data, Tracer
 
 
 class HiddenFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
@@ -31,7 +31,7 @@ class HiddenFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         network, X = self._prepare(X)
         last = len(network.units) - 3
         data = Data(X, np.zeros((X.shape[0], 1), network.dtype))
-        with self._loaded_engine(network, data) as engine:
+        with self._loaded(Tracer, network, data) as engine:
             return engine.layer_outputs(data, [last])[0]
 
     @property

@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from fastmlp._network import Network
 from fastmlp._pairings import Pairing
 from fastmlp._validation import as_rows, check_activation
-from fastmlp.kernels import OUTPUTS, Engine, Regularisation, predict_outputs
+from fastmlp.kernels import OUTPUTS, predict_outputs
 
 FEW_NUMBERS = 4096
 
@@ -51,29 +51,22 @@ class FittedNetwork:
                 f"{network.units[0]} features as input: the rows of coefs_[0]."
             )
 
-    def _engine(self, network, pairing, **training):
-        return Engine(
-            network.units,
-            network.activations,
+    def _engine(self, kind, network, pairing, data, **settings):
+        """Return a Trainer, Objective or Tracer of the network for some data."""
+        return kind(
+            network.spec,
             pairing.out_activation,
             pairing.loss,
             network.dtype,
+            data.form,
             n_threads=self.n_threads,
             loss_settings=pairing.settings,
-            **training,
+            **settings,
         )
 
-    def _loaded_engine(self, network, data, l1=0.0):
-        """Return an engine without an optimizer that holds the network.
-
-        `l1` is the strength of the L1 penalty that its `loss_gradient` adds.
-        """
-        engine = self._engine(
-            network,
-            Pairing(*self._pairing),
-            sparse=data.sparse,
-            regularisation=Regularisation(l1=float(l1)),
-        )
+    def _loaded(self, kind, network, data, **settings):
+        """Return an Objective or Tracer that holds the fitted network."""
+        engine = self._engine(kind, network, Pairing(*self._pairing), data, **settings)
         engine.load(network.parameters)
         return engine
 
@@ -139,9 +132,8 @@ class FittedNetwork:
                 f"one of {', '.join(map(repr, OUTPUTS))}."
             )
         return predict_outputs(
-            network.units,
+            network.spec,
             network.parameters,
-            network.activations,
             self.out_activation_,
             X,
             self.n_threads,

@@ -4,11 +4,12 @@ Linux hands out memory that it does not have and ends the process that then uses
 that waiting for NumPy's own MemoryError is not enough.
 """
 
+import math
 import os
 import sys
 from pathlib import Path
 
-from fastmlp.kernels import count_parameters, layer_traits
+from fastmlp.kernels import parameters_of
 
 # What a container may have, as it sees it itself: cgroups version 2 and 1.
 _LIMITS = (
@@ -60,7 +61,7 @@ def _read(path):
         return ""
 
 
-def training_bytes(units, activations, itemsize, batch_size, n_moments):
+def training_bytes(spec, itemsize, batch_size, n_moments):
     """Return a lower bound of what training a network takes, whatever its size.
 
     The parameters as they are fitted and as kernels take them, the optimizer's moments
@@ -69,17 +70,15 @@ def training_bytes(units, activations, itemsize, batch_size, n_moments):
 
     Parameters
     ----------
-    units : sequence of int
-        Features, units of each hidden layer, outputs.
-    activations : tuple of (name, parameter)
+    spec : NetworkSpec
     itemsize : int
         Bytes of a parameter.
     batch_size : int
         Rows of a minibatch.
     n_moments : int
     """
-    n_parameters = count_parameters(units, layer_traits(activations))
-    n_outputs = sum(map(int, units[1:]))
+    n_parameters = sum(math.prod(each.shape) for _, each in parameters_of(spec))
+    n_outputs = sum(spec.units[1:])
     return itemsize * ((2 + n_moments) * n_parameters + 2 * batch_size * n_outputs)
 
 

@@ -1,15 +1,15 @@
 """Layer shapes, the flat parameter buffer and its views, and the initial weights."""
 
+import math
 import operator
 
 import numpy as np
 
 from fastmlp.kernels import (
     OVERREAD,
-    count_parameters,
+    NetworkSpec,
     layer_activations,
-    layer_traits,
-    split_flat,
+    parameters_of,
 )
 
 
@@ -151,19 +151,39 @@ class Network:
     """
 
     def __init__(self, units, parameters, activation="identity"):
-        self.units = tuple(units)
-        self.activations = layer_activations(activation, len(self.units) - 2)
+        self.spec = make_spec(units, activation)
         self.parameters = parameters
-        views = split_flat(parameters, self.units, layer_traits(self.activations))
-        self.coefs, self.intercepts, self.slopes = map(tuple, views)
+        coefs, intercepts, at = [], [], 0
+        slopes = [None] * len(self.activations)
+        for layer, parameter in parameters_of(self.spec):
+            end = at + math.prod(parameter.shape)
+            view, at = parameters[at:end].reshape(parameter.shape), end
+            if parameter.name == "weights":
+                coefs.append(view)
+            elif parameter.name == "biases":
+                intercepts.append(view)
+            else:
+                slopes[layer] = view
+        self.coefs, self.intercepts = tuple(coefs), tuple(intercepts)
+        self.slopes = tuple(slopes)
+
+    @property
+    def units(self):
+        """Units per layer."""
+        return self.spec.units
+
+    @property
+    def activations(self):
+        """(name, parameter) of each hidden layer's activation."""
+        return self.spec.activations
 
     @classmethod
     def empty(cls, units, dtype, activation="identity"):
         """Return a network whose parameters are not yet set."""
-        activations = layer_activations(activation, len(units) - 2)
-        n_parameters = count_parameters(units, layer_traits(activations))
+        spec = make_spec(units, activation)
+        n_parameters = sum(math.prod(each.shape) for _, each in parameters_of(spec))
         buffer = np.empty(n_parameters + OVERREAD, dtype)
-        return cls(units, buffer[:n_parameters], activations)
+        return cls(spec.units, buffer[:n_parameters], spec.activations)
 
     @classmethod
     def initial(
@@ -232,7 +252,7 @@ class Network:
         coefs = [np.asarray(W) for W in coefs]
         intercepts = [np.asarray(b) for b in intercepts]
         activations = layer_activations(activation, max(0, len(coefs) - 1))
-        units = chain_units(coefs, intercepts, layer_traits(activations))
+        units = chain_units(coefs, intercepts, layer_pieces(activations))
         dtype = np.result_type(*coefs, *intercepts)
         dtype = np.float32 if dtype == np.float32 else np.float64
         network = cls.empty(units, dtype, activations)
@@ -310,10 +330,22 @@ class Network:
         return converted
 
 
-def chain_units(coefs, intercepts, traits):
+def make_spec(units, activation):
+    """Return the `NetworkSpec` of widths and activations in scikit-learn's form."""
+    units = tuple(int(n) for n in units)
+    return NetworkSpec(units, layer_activations(activation, len(units) - 2))
+
+
+def layer_pieces(activations):
+    """Return the affine pieces per unit of each layer, the output layer included."""
+    spec = NetworkSpec((1,) * (len(activations) + 2), activations)
+    return [each.pieces for _, each in parameters_of(spec) if each.name == "weights"]
+
+
+def chain_units(coefs, intercepts, pieces_of):
     """Return the units per layer of a chain of weights and biases.
 
-    `traits` says how many columns per unit each layer has.
+    `pieces_of` says how many columns per unit each layer has.
 
     Raises
     ------
@@ -338,18 +370,18 @@ def chain_units(coefs, intercepts, traits):
                 f"intercepts_[{i}] has {b.shape[0]} elements but coefs_[{i}] has shape "
                 f"{W.shape}: one bias per column is needed."
             )
-        pieces = traits[i].pieces
+        pieces = pieces_of[i]
         if W.shape[1] % pieces:
             raise ValueError(
                 f"coefs_[{i}] has shape {W.shape}: maxout with {pieces} pieces needs a "
                 "multiple of as many columns."
             )
-        pieces_before = traits[i - 1].pieces if i > 0 else 1
+        pieces_before = pieces_of[i - 1] if i > 0 else 1
         if i > 0 and W.shape[0] * pieces_before != coefs[i - 1].shape[1]:
             raise ValueError(
                 f"coefs_[{i}] has shape {W.shape} but coefs_[{i - 1}] has shape "
                 f"{coefs[i - 1].shape}: rows must equal the columns before"
                 f"{'' if pieces_before == 1 else f' over {pieces_before} pieces'}."
             )
-    widths = [W.shape[1] // t.pieces for W, t in zip(coefs, traits, strict=True)]
+    widths = [W.shape[1] // n for W, n in zip(coefs, pieces_of, strict=True)]
     return (coefs[0].shape[0], *widths)

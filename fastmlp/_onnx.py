@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin, is_classifier
 from sklearn.utils.validation import check_is_fitted
 
-from fastmlp.kernels._activations import _SELU_ALPHA, _SELU_LAMBDA
+from fastmlp.kernels.ops.activations import _SELU_ALPHA, _SELU_LAMBDA
 from fastmlp.kernels._math import _FLOAT32, _FLOAT64
 
 # onnx.TensorProto.INT64, which is not imported before it is asked for.

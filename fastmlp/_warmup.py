@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastmlp._pairings import paired
 from fastmlp.classifier import MLPClassifier
-from fastmlp.kernels import ACTIVATIONS, cache_folder, solvers
+from fastmlp.kernels import ACTIVATIONS, OPERATIONS, cache_folder, solvers
 from fastmlp.regressor import MLPRegressor
 
 _TYPES = ("float32", "float64")
@@ -89,7 +89,7 @@ def _table_jobs():
     X = np.random.default_rng(0).uniform(size=(_MANY, 4))
     for dtype in _TYPES:
         rows = X.astype(dtype)
-        for activation in ACTIVATIONS:
+        for activation in [*ACTIVATIONS, *OPERATIONS]:
             job = _fit(MLPRegressor, rows, activation=activation)
             yield f"{activation}, {dtype}", job
         for solver in ("lbfgs", *solvers()):

@@ -5,7 +5,14 @@ from typing import NamedTuple
 import numpy as np
 
 from fastmlp.examples._drawing import new_figure
-from fastmlp.kernels import ACTIVATIONS, Data, Engine
+from fastmlp.kernels import (
+    ACTIVATIONS,
+    OPERATIONS,
+    Data,
+    NetworkSpec,
+    Tracer,
+    layer_activations,
+)
 
 Z = np.linspace(-5, 5, 1001)
 
@@ -24,15 +31,15 @@ def curve(name):
 
     A network of one hidden unit, of weight 1 and bias 0, is the activation.
     """
-    with Engine(
-        (1, 1, 1), name, "identity", "squared_error", np.float64, n_threads=1
-    ) as engine:
-        if engine.n_parameters != 4:  # learned pieces or slopes
-            return None
-        engine.load(np.array([1.0, 1.0, 0.0, 0.0]))
-        data = Data(Z[:, np.newaxis], np.zeros((Z.size, 1)))
-        value = engine.layer_outputs(data, [0])[0][:, 0]
-        blocks = engine.trace(data, what="slopes")
+    if name in OPERATIONS:  # trained parameters or several inputs
+        return None
+    data = Data(Z[:, np.newaxis], np.zeros((Z.size, 1)))
+    spec = NetworkSpec((1, 1, 1), layer_activations(name, 1))
+    losses = "identity", "squared_error"
+    with Tracer(spec, *losses, np.float64, data.form, n_threads=1) as tracer:
+        tracer.load(np.array([1.0, 1.0, 0.0, 0.0]))
+        value = tracer.layer_outputs(data, [0])[0][:, 0]
+        blocks = tracer.trace(data, what="derivatives")
         derivative = np.concatenate([block.deltas(0) for block in blocks])[:, 0]
     numeric = (value[2:] - value[:-2]) / (Z[2:] - Z[:-2])
     # Between two points with a corner of the curve the difference is a mean of slopes.
@@ -42,7 +49,7 @@ def curve(name):
 
 def run():
     """Evaluate all of them; print and return the curves."""
-    found = [each for each in map(curve, ACTIVATIONS) if each is not None]
+    found = [each for each in map(curve, [*ACTIVATIONS, *OPERATIONS]) if each is not None]
     print("activation           f(-2)     f(0)     f(2)   f'(-2)    f'(0)    f'(2)")
     at = np.searchsorted(Z, [-2, 0, 2])
     for each in found:
@@ -50,7 +57,7 @@ def run():
         print(f"{each.name:17}" + "".join(f"{number:9.4f}" for number in numbers))
     worst = max(found, key=lambda each: each.error)
     print(f"differences confirm the derivatives, to {worst.error:.0e} ({worst.name})")
-    left_out = set(ACTIVATIONS) - {each.name for each in found}
+    left_out = {*ACTIVATIONS, *OPERATIONS} - {each.name for each in found}
     if left_out:
         print(f"not curves of one number: {', '.join(sorted(left_out))}")
     return found

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastmlp.examples._drawing import new_figure
-from fastmlp.kernels import Data, Engine, Optimizer
+from fastmlp.kernels import Data, NetworkSpec, Optimizer, Trainer
 
 RATE, STEPS = 0.15, 300
 CASES = (("squared_error", 0.6, 0.9), ("squared_error", 2, 2), ("log_loss", 2, 2))
@@ -29,14 +29,15 @@ def learn(loss, w, b):
     """Return the neuron's output before each of the steps and after the last."""
     x, order = np.ones((1, 1)), np.zeros(1, np.int64)
     data, outputs = Data(x, np.zeros((1, 1))), []
-    with Engine(
-        (1, 1), "identity", "logistic", loss, np.float64, batch_size=1, n_threads=1,
-        optimizer=Optimizer("sgd", learning_rate=RATE),
-    ) as engine:  # fmt: skip
-        engine.load(np.array([w, b], float))
+    spec, optimizer = NetworkSpec((1, 1), ()), Optimizer("sgd", learning_rate=RATE)
+    with Trainer(
+        spec, "logistic", loss, np.float64, data.form, batch_size=1, n_threads=1,
+        optimizer=optimizer,
+    ) as trainer:  # fmt: skip
+        trainer.load(np.array([w, b], float))
         for _ in range(STEPS + 1):
-            outputs.append(engine.predict(x)[0, 0])
-            engine.train_epoch(data, order, 0.0)
+            outputs.append(trainer.predict(x)[0, 0])
+            trainer.train_epoch(data, order, 0.0)
     return np.array(outputs)
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastmlp.examples._drawing import new_figure
-from fastmlp.kernels import LOSSES, Data, Engine
+from fastmlp.kernels import LOSSES, Data, NetworkSpec, Tracer
 
 OUTPUTS = {
     "spread": (0.55, 0.02, 0.01, 0.03, 0.01, 0.05, 0.17, 0.01, 0.06, 0.09),
@@ -49,11 +49,10 @@ def scored(Z, y, out_activation, loss):
     """
     n, k = Z.shape
     data = Data(Z, np.tile(np.asarray(y, float), (n, 1)))
-    with Engine(
-        (k, k), "identity", out_activation, loss, np.float64, n_threads=1
-    ) as engine:
-        engine.load(np.append(np.eye(k).ravel(), np.zeros(k)))
-        blocks = [(block.losses(), block.deltas(0)) for block in engine.trace(data)]
+    names, spec = (out_activation, loss), NetworkSpec((k, k), ())
+    with Tracer(spec, *names, np.float64, data.form, n_threads=1) as tracer:
+        tracer.load(np.append(np.eye(k).ravel(), np.zeros(k)))
+        blocks = [(block.losses(), block.deltas(0)) for block in tracer.trace(data)]
     losses, deltas = zip(*blocks, strict=True)
     return np.concatenate(losses), np.concatenate(deltas)
 

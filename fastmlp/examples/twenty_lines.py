@@ -14,7 +14,14 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from fastmlp.examples._drawing import new_figure
-from fastmlp.kernels import Data, Engine, Optimizer
+from fastmlp.kernels import (
+    Data,
+    Group,
+    NetworkSpec,
+    Optimizer,
+    Trainer,
+    layer_activations,
+)
 
 N, D_IN, H, D_OUT = 64, 1000, 100, 10
 STEPS, RATE = 2000, 1e-4
@@ -57,12 +64,13 @@ def kernels(x, y, w1, w2, steps):
     parameters = np.concatenate([w1.ravel(), w2.ravel(), np.zeros(H + D_OUT)])
     optimizer = Optimizer("sgd", learning_rate=2 * N * RATE)
     data, order = Data(x, y), np.arange(N)
-    with Engine(
-        (D_IN, H, D_OUT), "logistic", "identity", "squared_error", x.dtype,
-        batch_size=N, optimizer=optimizer, fixed_biases=True, n_threads=1,
-    ) as engine:  # fmt: skip
-        engine.load(parameters)
-        losses = [engine.train_epoch(data, order, 0.0) for _ in range(steps)]
+    spec = NetworkSpec((D_IN, H, D_OUT), layer_activations("logistic", 1))
+    with Trainer(
+        spec, "identity", "squared_error", x.dtype, data.form, batch_size=N,
+        optimizer=optimizer, groups={(None, "biases"): Group(rate=0.0)}, n_threads=1,
+    ) as trainer:  # fmt: skip
+        trainer.load(parameters)
+        losses = [trainer.train_epoch(data, order, 0.0) for _ in range(steps)]
     return np.array(losses) * (2 * D_OUT * N)
 
 

@@ -30,7 +30,7 @@ class Gradients(NamedTuple):
 def whole_gradient(opened, alpha):
     """Return the `Gradients` of the loss over all rows and its penalties."""
     flat = np.empty_like(opened.network.parameters)
-    opened.engine.loss_gradient(opened.data, alpha, flat)
+    opened.objective.loss_gradient(opened.data, alpha, flat)
     return _arrays_of(opened.like_network(flat))
 
 
@@ -79,7 +79,7 @@ def sample_losses(model, X, y, sample_weight=None):
     83
     """
     with open_model(model, X, y, sample_weight) as opened:
-        losses = [block.losses() for block in opened.engine.trace(opened.data)]
+        losses = [block.losses() for block in opened.tracer.trace(opened.data)]
     return np.concatenate(losses)
 
 
@@ -154,14 +154,14 @@ def sample_gradients(model, X, y, *, wrt="scores", norms_only=False):
 def _score_gradients(opened, norms_only):
     last = opened.layers[-1]
     gradients = np.concatenate(
-        [block.deltas(last) for block in opened.engine.trace(opened.data)]
+        [block.deltas(last) for block in opened.tracer.trace(opened.data)]
     )
     return np.linalg.norm(gradients, axis=1) if norms_only else gradients
 
 
 def _parameter_norms(opened):
     parts = []
-    for block in opened.engine.trace(opened.data, squares=True):
+    for block in opened.tracer.trace(opened.data, squares=True):
         squares = block.squares()
         inputs, deltas, slopes = squares.swapaxes(0, 1)
         if opened.data.sparse:
@@ -179,7 +179,7 @@ def _parameter_gradients(opened):
             for arrays in _arrays_of(opened.network)
         )
     )
-    for block in opened.engine.trace(opened.data):
+    for block in opened.tracer.trace(opened.data):
         rows = slice(block.begin, block.end)
         for i in opened.layers:
             inputs, deltas = opened.inputs(block, i), block.deltas(i)
@@ -341,15 +341,15 @@ def check_gradient(model, X, y, *, eps=1e-5, n_checks=30, random_state=0):
 
 def _central_differences(model, opened, eps):
     """Return a function of kind, layer and index: the numeric derivative there."""
-    factor = opened.network.units[-1] if opened.engine.averages_outputs else 1
+    factor = opened.network.units[-1] if opened.objective.averages_outputs else 1
     moved = opened.like_network(opened.network.parameters.copy())
 
     def loss():
-        opened.engine.load(moved.parameters)
+        opened.objective.load(moved.parameters)
         squares = sum(np.vdot(W, W) for W in moved.coefs)
         magnitudes = sum(np.abs(W).sum() for W in moved.coefs)
         penalty = 0.5 * model.alpha * squares + model.l1 * magnitudes
-        return factor * opened.engine.loss(opened.data) + penalty / opened.data.weight
+        return factor * opened.objective.loss(opened.data) + penalty / opened.data.weight
 
     def derivative(kind, i, index):
         array = getattr(moved, kind)[i]

@@ -56,7 +56,7 @@ def layer_outputs(model, X, layer=None):
     outputs = []
     if hidden:
         with open_model(model, X) as opened:
-            outputs = opened.engine.layer_outputs(opened.data, hidden)
+            outputs = opened.tracer.layer_outputs(opened.data, hidden)
     if n - 1 in wanted:
         outputs.append(model._outputs(X))
     return outputs if layer is None else outputs[0]
@@ -124,15 +124,15 @@ def activation_statistics(model, X, *, threshold=0.01):
     True
     """
     with open_model(model, X) as opened:
-        engine, data, hidden = opened.engine, opened.data, len(opened.layers) - 1
+        tracer, data, hidden = opened.tracer, opened.data, len(opened.layers) - 1
         sums, squares, saturated = np.zeros((3, hidden))
         alive = [np.zeros(W.shape[1], bool) for W in opened.network.coefs[:-1]]
-        for block in engine.trace(data, what="outputs"):
+        for block in tracer.trace(data, what="outputs"):
             for i in range(hidden):
                 outputs = block.inputs(i + 1).astype(np.float64)
                 sums[i] += outputs.sum()
                 squares[i] += np.square(outputs).sum()
-        for block in engine.trace(data, what="slopes"):
+        for block in tracer.trace(data, what="derivatives"):
             for i in range(hidden):
                 flat = abs(block.deltas(i)) < threshold
                 saturated[i] += flat.sum()
@@ -234,14 +234,14 @@ def gradient_statistics(model, X, y, *, bins=50):
     with open_model(model, X, y) as opened:
         n, counts = len(opened.layers), []
         largest, squares = np.zeros((2, n))
-        for block in opened.engine.trace(opened.data):
+        for block in opened.tracer.trace(opened.data):
             for i in opened.layers:
                 deltas = block.deltas(i).astype(np.float64)
                 largest[i] = max(largest[i], abs(deltas).max())
                 squares[i] += np.square(deltas).sum()
         edges = _edges(largest, bins)
         counts = np.zeros((n, bins), np.int64)
-        for block in opened.engine.trace(opened.data):
+        for block in opened.tracer.trace(opened.data):
             for i in opened.layers:
                 counts[i] += np.histogram(block.deltas(i), edges[i])[0]
         std = np.sqrt(squares / counts.sum(axis=1))

@@ -1,4 +1,4 @@
-"""A fitted network, and rows validated as its methods do, in an engine."""
+"""A fitted network, and rows validated as its methods do, in memory."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,14 +14,15 @@ from fastmlp._base import BaseMLP
 from fastmlp._network import Network
 from fastmlp._pairings import Pairing
 from fastmlp._validation import as_held, as_rows, check_weights
-from fastmlp.kernels import Data, Engine
+from fastmlp.kernels import Data, Objective, Tracer
 
 
 class Opened(NamedTuple):
-    """A fitted network in an engine, and rows in the form that it takes."""
+    """A fitted network in memory, and rows in the form that it takes."""
 
     network: Network
-    engine: Engine
+    tracer: Tracer
+    objective: Objective
     data: Data
     X: object
 
@@ -47,9 +48,9 @@ class Opened(NamedTuple):
 def open_model(
     model, X, y=None, sample_weight=None, *, dtype=None, l1=0.0
 ) -> Iterator[Opened]:
-    """Validate, and hand the network to an engine; without y all targets are 0.
+    """Validate, and load the network; without y all targets are 0.
 
-    `l1` is the strength of the L1 penalty that the engine's `loss_gradient` adds.
+    `l1` is the strength of the L1 penalty that `loss_gradient` adds.
     """
     check_model(model)
     if y is not None:
@@ -69,8 +70,11 @@ def open_model(
         sample_weight = check_weights(sample_weight, X)
         as_held("sample_weight", sample_weight, network.dtype, may_vanish=False)
     data = Data(X, values, sample_weight)
-    with model._loaded_engine(network, data, l1) as engine:
-        yield Opened(network, engine, data, X)
+    with (
+        model._loaded(Tracer, network, data) as tracer,
+        model._loaded(Objective, network, data, l1=float(l1)) as objective,
+    ):
+        yield Opened(network, tracer, objective, data, X)
 
 
 def check_model(model):

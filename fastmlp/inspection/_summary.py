@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from fastmlp.inspection._opened import check_model
-from fastmlp.kernels import ACTIVATIONS
+from fastmlp.kernels import layer_activations
 
 
 class Layer(NamedTuple):
@@ -111,6 +111,5 @@ def hidden_names(n):
 def _activation_name(setting):
     """Return the name, with the parameter where it is not the default."""
     name, parameter = setting
-    row = ACTIVATIONS[name]
-    default = None if row is None else row.parameter
+    [(_, default)] = layer_activations(name, 1)
     return name if parameter == default else f"{name}({parameter:g})"

@@ -1,40 +1,39 @@
-"""Arrays in, arrays out: everything that is compiled.
+"""Arrays in, arrays out: everything that is compiled."""
 
-In reading order: `_jit` (Numba's options), `_cache` (machine code on disk), `_llvm`
-(what Numba has no word for), `_simd` (vectors and the register tile), `_gemm` (the
-product over one panel), `_math` (vectorised exp, log, tanh), `_activations`, `_losses`,
-`_optimizers` (scalar functions and their tables), `_noise` (random numbers, dropout),
-`_regularisation` (penalties, bounds on norms), `_layout` (where everything lies),
-`_rows` (reading X), `_team` (threads), `_cores` (what runs share), `_step` (one
-minibatch after the other), `_trace` and `tracing` (what passes through the layers),
-`prediction` and `engine` (all of it behind one function and one class).
-"""
-
-from ._activations import ACTIVATIONS, OUTPUTS, layer_activations, layer_traits
 from ._jit import cache_folder
-from ._layout import OVERREAD, count_parameters, split_flat
-from ._losses import LOSSES
-from ._optimizers import RULES, Optimizer, solvers
-from ._regularisation import Regularisation
-from ._rows import Data
-from .engine import Engine
-from .prediction import predict_outputs
+from .engine import Objective, Step, Tracer, Trainer
+from .heads.losses import LOSSES
+from .heads.outputs import OUTPUTS
+from .ops import ACTIVATIONS, OPERATIONS
+from .ops.base import Parameter
+from .predict import predict_outputs
+from .program import OVERREAD
+from .rows import Data
+from .spec import NetworkSpec, layer_activations, parameters_of
+from .update.groups import Group
+from .update.regularisation import Regularisation
+from .update.rules import RULES, Optimizer, solvers
 
 __all__ = [
     "ACTIVATIONS",
     "LOSSES",
+    "OPERATIONS",
     "OUTPUTS",
     "OVERREAD",
     "RULES",
     "Data",
-    "Engine",
+    "Group",
+    "NetworkSpec",
+    "Objective",
     "Optimizer",
+    "Parameter",
     "Regularisation",
+    "Step",
+    "Tracer",
+    "Trainer",
     "cache_folder",
-    "count_parameters",
     "layer_activations",
-    "layer_traits",
+    "parameters_of",
     "predict_outputs",
     "solvers",
-    "split_flat",
 ]

@@ -47,9 +47,15 @@ def _fingerprint():
 
 def _sources():
     """Return the files of this package, which may lie in a zip file or be compiled."""
-    files = importlib.resources.files(__package__).iterdir()
-    sources = [file for file in files if file.name.endswith((".py", ".pyc"))]
-    return sorted(sources, key=operator.attrgetter("name"))
+    return [*_sources_in(importlib.resources.files(__package__))]
+
+
+def _sources_in(folder):
+    for found in sorted(folder.iterdir(), key=operator.attrgetter("name")):
+        if found.name.endswith((".py", ".pyc")):
+            yield found
+        elif found.is_dir() and found.name != "__pycache__":
+            yield from _sources_in(found)
 
 
 def _places(chosen):

@@ -108,7 +108,7 @@ def own_name(function, *parts):
     It begins with the function's: the same key of a table may mean another one day.
     """
     source = function.py_func
-    if Path(source.__code__.co_filename).parent != Path(__file__).parent:
+    if Path(__file__).parent not in Path(source.__code__.co_filename).parents:
         return None
     return "-".join(getattr(part, "__name__", part) for part in (source, *parts))
 

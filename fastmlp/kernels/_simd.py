@@ -476,16 +476,16 @@ _CHAINS = 4
 
 
 @intrinsic
-def sum_rows(typingctx, count, x, x_at, start, c_at):
-    """Sum of rows: ``x[c_at:] = x[start:] + sum over i of x[offset + i*row:]``.
+def sum_rows(typingctx, count, x, x_at, start, c):
+    """Sum of rows: ``c = start + sum over i of x[offset + i*row:]``.
 
     Parameters
     ----------
     count : (rows, parts) tuple of int
         Each row has `parts` parts of a vector (1 to TILE_PARTS).
     x : array; x_at : (offset, row) tuple of int
-    start, c_at : int
-        Where the initial values and the result lie; may be the same.
+    start, c : arrays
+        Initial values and result; may be the same.
 
     Notes
     -----
@@ -497,9 +497,10 @@ def sum_rows(typingctx, count, x, x_at, start, c_at):
         dtype = signature.args[1].dtype
         rows, width = cgutils.unpack_tuple(builder, args[0])
         offset, stride = cgutils.unpack_tuple(builder, args[2])
-        data = data_of(context, builder, signature.args[1], args[1])
+        data, start, c = (
+            data_of(context, builder, signature.args[at], args[at]) for at in (1, 3, 4)
+        )
         [(vectors, _)] = _pieces(context, builder, dtype, 1)
-        start, c = (vectors.place(data, place) for place in args[3:])
         with cgutils.for_range(builder, width) as part:
             place = builder.mul(part.index, _index(vectors.lanes))
             base = vectors.place(data, builder.add(offset, place))
@@ -508,8 +509,7 @@ def sum_rows(typingctx, count, x, x_at, start, c_at):
             vectors.store(total, c, place)
         return context.get_dummy_value()
 
-    signature = types.void(index2, x, index2, types.intp, types.intp)
-    return signature, codegen
+    return types.void(index2, x, index2, start, c), codegen
 
 
 def _sum_column(vectors, base, stride, rows):

@@ -1,80 +1,245 @@
-"""One network in the kernels' layout, and the threads that train it."""
+"""Trainer, objective and tracer: a network in memory, each with a few methods.
 
-from functools import cached_property
-from itertools import pairwise
+All hold one `Program`, the memory that it describes, and parameters in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
-from . import prediction, tracing
-from ._activations import (
-    OUTPUTS,
-    backward_loop,
-    forward_loop,
-    layer_activations,
-    layer_traits,
-    output_loop,
+from . import predict, trace
+from .heads.losses import LOSSES, make_settings, mean_loss
+from .heads.outputs import OUTPUTS
+from .ops import CONTEXT, Form, numbers_of
+from .ops.base import round_up
+from .program import OVERREAD, Head, Program
+from .rows import Data, describe, form_of, sorting_space
+from .runtime.core_budget import budget, choose_threads
+from .runtime.team import Team
+from .runtime.thread_tuner import thread_choices, tuner_for
+from ._simd import TILE_PARTS
+from .spec import NetworkSpec, count_products, make_operations
+from .step import CLOCK_WORDS, PHASES, train
+from .update.groups import Groups
+from .update.regularisation import (
+    N_SUMS,
+    Regularisation,
+    compile_average,
+    compile_sweeps,
+    has_sums,
 )
-from ._cores import cores
-from ._layout import OVERREAD, Layout
-from ._losses import LOSSES, loss_loop, make_settings, mean_loss
-from ._optimizers import L1, N_SETTINGS, N_STEP, RULES
-from ._regularisation import N_SUMS, Regularisation, prepare
-from ._rows import describe, is_multiplied, work_space
-from ._step import CLOCK_WORDS, PHASES, train
-from ._team import Team, choose_threads, pace_of
+from .update.rules import L1, N_SETTINGS, N_STEP, RULES, Optimizer
+from .update.training import TRAINING
 
 # Floating-point operations of one minibatch from which another thread pays for the two
 # barriers of a step.
 _WORTH_A_THREAD = 500_000
 
-# Operations of one minibatch below which a team may lose to one thread.
+# Operations of one minibatch below which fewer threads may be faster than all.
 _DOUBTFUL = 100_000_000
 
-# Bytes of the order of the rows up to which it is copied to where the last one was, so
-# that the threads find it there.
-_KEPT_BYTES = 1 << 20
-
-_NO_CLOCK = np.empty(0, np.int64)
-
 # Rows of the blocks in which the gradient over a whole data set is summed.
-_GRADIENT_ROWS = 1024
-
+GRADIENT_ROWS = 1024
 
 _UNRESTRAINED = Regularisation()
 
 
-class Engine:
-    """One network in the kernels' layout, and the threads that train it.
+class _Network:
+    """A network in memory; the base of what computes with it.
 
     A context manager: on leaving, its threads end.
 
     Parameters
     ----------
-    units : tuple of int
-        Features, units of each hidden layer, outputs.
-    activation : str, (str, number) or sequence
-        Of the hidden layers, see `layer_activations`.
+    spec : NetworkSpec
     out_activation : str
         A key of OUTPUTS.
     loss : str
         Together with `out_activation` a key of LOSSES.
     dtype : float32 or float64
-    batch_size : int, default=1024
-        Rows of a minibatch.
-    optimizer : Optimizer, default=None
-        None: the engine computes gradients only.
+    form : Form
+        How the X is stored that it works on.
+    batch_size : int
+        Rows that pass through the network at once.
+    loss_settings : dict, default=None
+        Keyword arguments of `heads.losses.make_settings`; None: its defaults.
     n_threads : int, default=None
         None: as many as the cores this process may use and the work is worth.
-    sparse : bool, default=False
-        Whether the data that it learns from are sparse, see `Data.sparse`.
-    loss_settings : dict, default=None
-        Keyword arguments of `_losses.make_settings`; None: its defaults.
-    fixed_biases : bool, default=False
-        Whether training leaves the biases as they are, for instance all 0.
+    """
+
+    def __init__(
+        self,
+        spec: NetworkSpec,
+        out_activation: str,
+        loss: str,
+        dtype: Any,
+        form: Form,
+        *,
+        batch_size: int = GRADIENT_ROWS,
+        loss_settings: dict | None = None,
+        n_threads: int | None = None,
+        regularisation: Regularisation = _UNRESTRAINED,
+        groups: Groups | None = None,
+    ):
+        if form.multiplied and (regularisation.changes_inputs or spec.inputs):
+            raise ValueError(
+                "Operations on the inputs, noise or dropout need rows to change: make "
+                "the data with copied=True."
+            )
+        self.spec, self.form = spec, form
+        self.numbers = numbers_of(dtype)
+        self.dtype = np.dtype(dtype)
+        self._loss, self._out_activation = loss, out_activation
+        self._batch_size, self._n_threads = int(batch_size), n_threads
+        self._is_random = regularisation.is_random
+        self._settings = make_settings(
+            out_activation, loss, self.dtype, spec.units[-1], **(loss_settings or {})
+        )
+        self.program = Program(
+            make_operations(spec, self.numbers, form, regularisation),
+            Head(out_activation, loss, self._settings),
+            self.numbers,
+            self._batch_size,
+            training=True,
+            groups=groups,
+        )
+        work = self._work = 6 * self._batch_size * count_products(spec)
+        self._most_threads = choose_threads(
+            n_threads, work / _WORTH_A_THREAD, self._batch_size
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Nothing to end."""
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of trained parameters."""
+        return self.program.n_flat
+
+    @property
+    def averages_outputs(self) -> bool:
+        """Whether losses are means over the outputs while deltas are of their sum."""
+        return LOSSES[self._out_activation, self._loss].averaged
+
+    def load(self, parameters: np.ndarray) -> None:
+        """Take parameters in scikit-learn's packing."""
+        self.program.pack(parameters, self.memory)
+        self.program.pack_transposed(parameters, self.memory)
+
+    def store(self, parameters: np.ndarray) -> None:
+        """Write the parameters into a vector in scikit-learn's packing."""
+        self.program.unpack(self.memory, parameters)
+
+    def stored(self) -> np.ndarray:
+        """Return the parameters, a vector in scikit-learn's packing."""
+        room = np.zeros(self.n_parameters + OVERREAD, self.dtype)
+        self.store(room[: self.n_parameters])
+        return room[: self.n_parameters]
+
+    def predict(self, X: Any, rows: np.ndarray | None = None) -> np.ndarray:
+        """Return the outputs, (n, n_outputs), for the rows of X or those of `rows`.
+
+        Parameters
+        ----------
+        X : as in Data
+        rows : (n,) int64 array, default=None
+            Indices of rows of X.
+        """
+        return self._outputs(X, rows, self._out_activation)
+
+    def loss(self, data: Data, rows: np.ndarray | None = None) -> float:
+        """Return the weighted mean of the losses of all rows of `data`, or of some.
+
+        Without penalty, by one forward pass.
+
+        Parameters
+        ----------
+        data : Data
+        rows : (n,) int64 array, default=None
+            Indices of rows.
+        """
+        scores = self._outputs(data.X, rows, "identity")
+        y = data.y if rows is None else data.y[rows]
+        y = np.ascontiguousarray(y, self.dtype)
+        weight = None
+        if data.sample_weight.size:
+            weight = data.sample_weight if rows is None else data.sample_weight[rows]
+        output = OUTPUTS[self._out_activation]
+        padded = output is not None and output.by_rows
+        names = self._out_activation, self._loss
+        return mean_loss(names, scores, y, self._settings, padded, weight)
+
+    def _outputs(self, X, rows, out_activation):
+        """Return the outputs for rows of X with an output activation of one's choice.
+
+        In this memory, if its operations change nothing at random and read such an X.
+        """
+        n = X.shape[0] if rows is None else len(rows)
+        if self._is_random or form_of(X, not self.form.multiplied) != self.form:
+            X = X if rows is None else X[rows]
+            return predict.predict_outputs(
+                self.spec, self.stored(), out_activation, X, self._n_threads
+            )
+        return predict.run(
+            self.program,
+            self.program.entries_with(out_activation),
+            self.memory,
+            self.memory,
+            describe(X),
+            predict.ALL_ROWS if rows is None else rows,
+            n,
+            predict.count_threads(self.spec, n, self._n_threads),
+        )
+
+    def _check_data(self, data):
+        """Refuse rows that this network is not made for, and wrong targets."""
+        if data.form != self.form:
+            raise ValueError(f"Made for X stored as {self.form}, got {data.form}.")
+        label = LOSSES[self._out_activation, self._loss].targets == "label"
+        columns = 1 if label else self.spec.units[-1]
+        if data.y.ndim != 2 or data.y.shape[1] != columns:
+            raise ValueError(
+                f"loss {self._loss!r} of {self._out_activation!r} outputs takes "
+                f"targets of shape (n, {columns}), got {data.y.shape}."
+            )
+
+    def _allocate(self):
+        self.memory = self.program.allocate()
+
+    def _context_of(self, data):
+        """Return the context of a run on all rows of `data`, (1,) of CONTEXT."""
+        context = self.program.context.copy()
+        context["memory"] = context["parameters"] = self.memory.ctypes.data
+        context["inputs"] = data.inputs.ctypes.data
+        context["targets"] = data.y.ctypes.data
+        if data.sample_weight.size:
+            context["sample_weight"] = data.wide_weights.ctypes.data
+        return context
+
+
+class Trainer(_Network):
+    """Trains a network by minibatches, in one team of threads.
+
+    Parameters
+    ----------
+    *arguments, **keywords : those of `_Network`
+    optimizer : Optimizer
     regularisation : Regularisation, default=Regularisation()
-        What restrains the network beside `alpha`. Of these `loss_gradient` knows the L1
-        penalty alone. With noise or dropout of the inputs sparse data must be `copied`.
+        Restraints beside `alpha`.
+    groups : Groups, default=None
+        How kinds of parameters are trained, see `update.groups`.
+    averaging : float, default=0.0
+        Share of the parameters' moving average that each step keeps, see
+        `store_average`. 0: there is none.
+    hands_out : bool, default=False
+        Whether `steps` is used: the whole gradient has a place of its own.
 
     Notes
     -----
@@ -83,107 +248,150 @@ class Engine:
 
     def __init__(
         self,
-        units,
-        activation,
-        out_activation,
-        loss,
-        dtype,
-        *,
-        batch_size=_GRADIENT_ROWS,
-        optimizer=None,
-        n_threads=None,
-        sparse=False,
-        loss_settings=None,
-        fixed_biases=False,
-        regularisation=_UNRESTRAINED,
+        *arguments: Any,
+        optimizer: Optimizer,
+        regularisation: Regularisation = _UNRESTRAINED,
+        averaging: float = 0.0,
+        hands_out: bool = False,
+        **keywords: Any,
     ):
-        self._units = tuple(int(n) for n in units)
-        self._activation = layer_activations(activation, len(self._units) - 2)
-        self._out_activation = out_activation
-        self._loss = loss
-        self._dtype = np.dtype(dtype)
-        self._batch_size = int(batch_size)
-        self._optimizer = optimizer
-        self._n_threads = n_threads
-        self._sparse = sparse
-        self._loss_settings = loss_settings
-        self._fixed_biases = fixed_biases
-        self._l1 = regularisation.l1
-        self._regularisation = regularisation if optimizer else _UNRESTRAINED
-        if sparse and self._regularisation.changes_inputs:
-            raise ValueError(
-                "Noise or dropout of the inputs needs rows to change: make the data "
-                "with copied=True."
-            )
-        self._team = None
-        self._has_run = False
-        self._extended = None
-        self._allocate(None if optimizer is None else optimizer.rule)
+        super().__init__(*arguments, regularisation=regularisation, **keywords)
+        self._optimizer, self._l1 = optimizer, regularisation.l1
+        self._prepare(regularisation, averaging, hands_out)
 
-    def __enter__(self):
-        return self
+    def __exit__(self, *exception: object) -> None:
+        self._team.close()
 
-    def __exit__(self, *exception):
-        if self._team is not None:
-            self._team.close()
+    def _prepare(self, settings, averaging, hands_out):
+        """Reserve the memory of training, and write all records that do not change."""
+        program, rule = self.program, self._optimizer.rule
+        size, width = self.numbers.size, self.numbers.width
+        n, n_moments = program.n_parameters, RULES[rule].n_moments
+        decays = self._optimizer.weight_decay != 0
+        collects = hands_out or settings.clip_norm != 0
+        self._moments = [program.reserve(n) // size for _ in range(n_moments)]
+        self._gradient = program.reserve(n) // size if collects else 0
+        self._average = program.reserve(n) // size if averaging else 0
+        tiles = program.reserve(self._most_threads * (TILE_PARTS + 1) * width * width)
+        self._allocate()
+        self._blocks = blocks = program.make_blocks()
+        self._run = np.zeros(1, TRAINING)
+        run, base = self._run[0], self.memory.ctypes.data
+        self._rule_settings = np.zeros(N_SETTINGS)
+        self._rule_settings[:] = self._optimizer.settings(self.dtype)
+        self._rule_settings[L1] = settings.l1
+        self._penalty = np.zeros(blocks.size)
+        has = collects or has_sums(settings, decays)
+        self._sums = np.zeros((blocks.size if has else 0, N_SUMS * width))
+        most = self._most_threads
+        self._shares = np.zeros((most + 1, most + 1), np.int64)
+        self._contexts = np.zeros(most, CONTEXT)
+        moments = [place * size for place in (*self._moments, 0, 0)]
+        fields = {
+            "memory": base,
+            "contexts": self._contexts.ctypes.data,
+            "operations": program.addresses.ctypes.data,
+            "n_operations": program.addresses.size,
+            "head": program.head.ctypes.data,
+            "losses": base + program.head["losses"][0],
+            "blocks": blocks.ctypes.data,
+            "n_blocks": blocks.size,
+            "shares": self._shares.ctypes.data,
+            "most_threads": most,
+            "width": width,
+            "batch": self._batch_size,
+            "l1": settings.l1,
+            "clip_norm": settings.clip_norm,
+            "max_norm": settings.max_norm,
+            "settings": self._rule_settings.ctypes.data,
+            "first_moment": moments[0],
+            "second_moment": moments[1],
+            "gradient": self._gradient * size,
+            "averaged": self._average * size,
+            "averaging": averaging,
+            "tiles": base + tiles,
+            "tile_bytes": width * width * size,
+            "penalty": self._penalty.ctypes.data,
+            "sums": self._sums.ctypes.data if has else 0,
+            "sums_jump": N_SUMS * width * 8 if has else 0,
+        }
+        dtype = self.numbers.master
+        fields |= compile_sweeps(settings, rule, decays, collects, dtype)
+        if averaging:
+            fields["average"] = compile_average(dtype).address
+        for name, value in fields.items():
+            run[name] = value
+        self._data = self._space = self._order = None
+        self._team = Team(most, train, self._run)
+        choices: tuple[int, ...] = (most,)
+        if self._n_threads is None and self._work < _DOUBTFUL:
+            choices = thread_choices(most)
+        job = self.spec.units, self._batch_size, self.dtype
+        self._tuner = tuner_for(job, choices)
 
-    @property
-    def n_parameters(self):
-        """Number of weights, biases and slopes."""
-        return self._layout.n_flat
-
-    @property
-    def averages_outputs(self):
-        """Whether losses are means over the outputs while deltas are of their sum."""
-        return LOSSES[self._out_activation, self._loss].averaged
-
-    def load(self, parameters, moments=()):
+    def load(self, parameters: np.ndarray, moments: Sequence[np.ndarray] = ()) -> None:
         """Take parameters in scikit-learn's packing, and the optimizer's moments.
 
-        Without `moments` these start from zero.
+        Without `moments` these start from zero. The average starts at the parameters.
         """
-        layout, memory = self._layout, self._memory
-        layout.pack(parameters, memory)
-        if self._rule is None:
-            return
-        layout.pack_transposed(parameters, memory)
-        self._penalty[:] = 0
-        self._penalty[0] = sum(np.vdot(w, w) for w, _ in layout.split(parameters))
-        self._sums[:] = 0
-        if self._regularisation.l1:
-            weights = (w for w, _ in layout.split(parameters))
-            self._sums[0] = sum(np.abs(w).sum(dtype=np.float64) for w in weights)
-        start = layout.moments
-        memory[start : start + layout.n_moments * layout.n_parameters] = 0
-        if len(moments) not in (0, layout.n_moments):
+        super().load(parameters)
+        program, memory, n = self.program, self.memory, self.program.n_parameters
+        self._load_sums(parameters)
+        if len(moments) not in (0, len(self._moments)):
             raise ValueError(
-                f"{self._rule!r} has {layout.n_moments} moments, got {len(moments)}."
+                f"{self._optimizer.rule!r} has {len(self._moments)} moments, got "
+                f"{len(moments)}."
             )
-        for i, moment in enumerate(moments):
-            layout.pack(moment, memory, self._behind(i))
+        for i, place in enumerate(self._moments):
+            memory[place : place + n] = 0
+            if moments:
+                program.pack(moments[i], memory, place)
+        if self._average:
+            program.pack(parameters, memory, self._average)
 
-    def store(self, parameters):
-        """Write the parameters into a vector in scikit-learn's packing."""
-        self._layout.unpack(self._memory, parameters)
+    def _load_sums(self, parameters):
+        """Set the sums that the penalties of the first step need, in the first block."""
+        program, squares, magnitudes = self.program, 0.0, 0.0
+        for op, parameter, values in program.split(parameters):
+            group = program.group(program.operations[op], parameter.name).settings
+            if group.l2:
+                squares += group.l2 * np.vdot(values, values)
+            if self._l1 and group.l1:
+                magnitudes += group.l1 * np.abs(values).sum(dtype=np.float64)
+        self._penalty[:] = 0
+        self._penalty[0] = squares
+        self._sums[:] = 0
+        if self._l1:
+            self._sums[0, 0] = magnitudes
 
-    def store_moments(self):
+    def store_moments(self) -> tuple[np.ndarray, ...]:
         """Return the optimizer's moments, each a vector in scikit-learn's packing."""
-        moments = []
-        for i in range(self._layout.n_moments):
-            moments.append(np.empty(self.n_parameters, self._dtype))
-            self._layout.unpack(self._memory, moments[-1], self._behind(i))
-        return tuple(moments)
+        return tuple(self._unpacked(place) for place in self._moments)
 
-    def finite(self):
-        """Whether all parameters are finite."""
-        parameters = self._memory[: self._layout.n_parameters]
+    def store_average(self, parameters: np.ndarray) -> None:
+        """Write the parameters' moving average into a vector in scikit-learn's packing.
+
+        Of a trainer with `averaging`.
+        """
+        self.program.unpack(self.memory, parameters, self._average)
+
+    def _unpacked(self, behind):
+        vector = np.empty(self.n_parameters, self.dtype)
+        self.program.unpack(self.memory, vector, behind)
+        return vector
+
+    def finite(self) -> bool:
+        """Return whether all parameters are finite."""
+        parameters = self.memory[: self.program.n_parameters]
         return bool(np.isfinite(parameters).all())
 
-    def count_steps(self, n_rows):
+    def count_steps(self, n_rows: int) -> int:
         """Return the steps (minibatches) of an epoch over so many rows."""
         return -(-n_rows // self._batch_size)
 
-    def train_epoch(self, data, order, alpha):
+    def train_epoch(
+        self, data: Data, order: np.ndarray, alpha: float, dropout: float = 1.0
+    ) -> float:
         """Visit the rows ``order`` of `data` in minibatches, one step after each.
 
         Parameters
@@ -193,6 +401,8 @@ class Engine:
             Indices of rows.
         alpha : float
             L2 penalty, divided by each minibatch's weight as scikit-learn does.
+        dropout : float, default=1.0
+            Factor of the rates of dropout.
 
         Returns
         -------
@@ -205,178 +415,235 @@ class Engine:
         KeyboardInterrupt
             Before the first step or after the last, which `Optimizer.t` tells apart.
         """
-        return self._train_epoch(data, order, alpha, _NO_CLOCK)
+        n_steps = self.count_steps(len(order))
+        steps = self._optimizer.steps(n_steps)
+        self._begin(data, order, alpha, dropout)
+        try:
+            self._train(steps, self._optimizer.t)
+        finally:
+            if self._run["visited"][0] >= 0:
+                self._optimizer.t += n_steps
+        return self.last_loss
 
-    def profile(self, data, order, alpha):
+    def profile(self, data: Data, order: np.ndarray, alpha: float) -> dict[str, float]:
         """Train an epoch as `train_epoch` does; return where the time went.
 
         Returns
         -------
         seconds : dict
             By name of the phase, the average over the threads. "update" is the
-            gradient of the parameters with their update, "wait" what the threads
-            waited for each other.
+            gradient of the parameters with their update, "wait" the time that the
+            threads waited for each other.
         """
-        clock = np.zeros(self._team.n_threads * CLOCK_WORDS, np.int64)
+        clock = np.zeros((self._most_threads, CLOCK_WORDS), np.int64)
+        self._run["clock"] = clock.ctypes.data
         started = perf_counter()
-        self._train_epoch(data, order, alpha, clock)
+        try:
+            self.train_epoch(data, order, alpha)
+        finally:
+            self._run["clock"] = 0
         seconds = perf_counter() - started
-        ticks = clock.reshape(-1, CLOCK_WORDS)[:, 1 : 1 + len(PHASES)]
+        ticks = clock[:, 1 : 1 + len(PHASES)]
         shares = ticks.sum(axis=0) / ticks.sum()
         return dict(zip(PHASES, (shares * seconds).tolist(), strict=True))
 
-    def _train_epoch(self, data, order, alpha, clock):
-        n_steps = self.count_steps(len(order))
-        self._layout.plan["alpha"], self._layout.plan["average"] = alpha, 1
-        self._layout.plan["step"], self._layout.plan["visited"] = self._optimizer.t, -1
-        try:
-            self._train(data, order, self._optimizer.steps(n_steps), clock)
-        finally:
-            if self._visited >= 0:
-                self._optimizer.t += n_steps
-        return self.last_loss
-
     @property
-    def last_loss(self):
-        """What the last epoch's `train_epoch` returned, or would have."""
-        return float(self._layout.plan["total"][0]) / max(1, self._visited)
+    def last_loss(self) -> float:
+        """The loss that the last `train_epoch` returned, or would have."""
+        run = self._run[0]
+        return float(run["total"]) / max(1, int(run["visited"]))
 
-    @property
-    def _visited(self):
-        return int(self._layout.plan["visited"][0])
+    def steps(
+        self, data: Data, order: np.ndarray, alpha: float, dropout: float = 1.0
+    ) -> Iterator[Step]:
+        """Yield each step of an epoch between its gradient and its update.
 
-    def loss_gradient(self, data, alpha, gradient):
-        """Loss over all rows of `data`; its gradient overwrites `gradient`.
-
-        Of an engine without an optimizer. Rows are summed in blocks of `batch_size`, so
-        that the result does not depend on the number of threads.
+        Of a trainer that `hands_out` gradients. A step is done by `Step.apply`.
         """
-        if self._optimizer is not None:
-            raise ValueError(
-                "An engine that trains does not keep gradients: make another one "
-                "without an optimizer."
-            )
-        flat = np.empty(self.n_parameters, self._dtype)
-        self.store(flat)
-        if self._rule is None:
-            self._allocate("gradient")
+        self._begin(data, order, alpha, dropout)
+        steps = self._optimizer.steps(self.count_steps(len(order)))
+        final = int(self._run["final_sweep"][0])
+        for i in range(len(steps)):
+            rows = order[i * self._batch_size : (i + 1) * self._batch_size]
+            self._visit(rows)
+            step, t = steps[i : i + 1], self._optimizer.t
+            self._train(step, t, sweeps=(0, 0))
+            if int(self._run["visited"][0]) == 0:
+                continue
+            weight = float(len(rows))
+            if data.sample_weight.size:
+                weight = float(data.wide_weights[rows].sum())
+            yield Step(self, step, weight, (1, final))
+            self._optimizer.t = t + 1
+
+    def _begin(self, data, order, alpha, dropout):
+        """Point the run at some rows of data."""
+        self._check_data(data)
+        if data is not self._data:
+            self._data = data
+            self._contexts[:] = self._context_of(data)
+            if self.form.multiplied:
+                self._contexts["inputs"] = self._sorted_inputs(data)
+        self._contexts["dropout"] = dropout
+        self._run["alpha"], self._run["mean"] = alpha, 1
+        self._visit(order)
+
+    def _visit(self, order):
+        self._order = np.ascontiguousarray(order)
+        self._contexts["order"] = self._order.ctypes.data
+        self._run["n_rows"] = len(order)
+
+    def _sorted_inputs(self, data):
+        """Return the address of X as kernels see it, with room to sort a minibatch."""
+        space = sorting_space(data.rows, self.spec.units[0], self._batch_size)
+        self._space, self._inputs = space, data.inputs.copy()
+        for name, array in zip(("ends", "members", "factors"), space, strict=True):
+            self._inputs[name] = array.ctypes.data
+        self._inputs["n_sorted"] = space[1].size
+        return self._inputs.ctypes.data
+
+    def _train(self, steps, t, sweeps=None):
+        """Run steps in as many threads as are fastest."""
+        run, final = self._run[0], int(self._run["final_sweep"][0])
+        first, last = sweeps or (0, final)
+        self._steps = steps
+        run["steps"], run["n_steps"], run["step"] = steps.ctypes.data, len(steps), t
+        run["first_sweep"], run["last_sweep"], run["visited"] = first, last, -1
+        chosen = self._tuner.choose()
+        n_threads = budget.take(chosen)
+        try:
+            self._share_blocks(n_threads)
+            # A run that compiles, or starts threads, is not to be compared; nor one
+            # that leaves cores to others.
+            comparable = n_threads == chosen and self._team.is_warm(n_threads)
+            started = perf_counter()
+            self._team.run(n_threads)
+            if comparable:
+                seconds = perf_counter() - started
+                self._tuner.note(n_threads, seconds / max(1, len(steps)))
+        finally:
+            budget.give_back()
+
+    def _share_blocks(self, n_threads):
+        """Write the bounds of each thread's blocks, for this number of threads."""
+        if self._shares[n_threads, n_threads] == 0:
+            bounds = self.program.share_blocks(self._blocks, n_threads)
+            self._shares[n_threads, : n_threads + 1] = bounds
+
+
+class Step:
+    """A training step between its gradient and its update.
+
+    Attributes
+    ----------
+    gradient : (n,) array
+        Of the sum of the weighted losses, with the penalties' gradient; contiguous, in
+        the order of the trainer's memory, padding included. It may be overwritten.
+    weight : float
+        Sum of the sample weights, by which the update divides.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        step: np.ndarray,
+        weight: float,
+        sweeps: tuple[int, int],
+    ):
+        place, n = trainer._gradient, trainer.program.n_parameters
+        self.gradient = trainer.memory[place : place + n]
+        self.weight = weight
+        self._trainer, self._step, self._sweeps = trainer, step, sweeps
+
+    @property
+    def loss(self) -> float:
+        """Mean loss of the minibatch, with the penalties."""
+        return self._trainer.last_loss
+
+    def apply(self) -> None:
+        """Update the parameters by what now is `gradient`."""
+        self._trainer._train(self._step, self._trainer._optimizer.t, self._sweeps)
+
+
+class Objective(Trainer):
+    """Loss and gradient over all rows of a data set, for solvers such as L-BFGS.
+
+    Parameters
+    ----------
+    *arguments, **keywords : those of `_Network`
+    l1 : float, default=0.0
+        Strength of the L1 penalty.
+    """
+
+    def __init__(self, *arguments: Any, l1: float = 0.0, **keywords: Any):
+        optimizer = Optimizer("gradient", learning_rate=0.0)
+        super().__init__(*arguments, optimizer=optimizer, **keywords)
+        self._l1_strength = l1
+
+    def loss_gradient(self, data: Data, alpha: float, gradient: np.ndarray) -> float:
+        """Return the loss over all rows; its gradient overwrites `gradient`.
+
+        Rows are summed in blocks of `batch_size`, so that the result does not depend on
+        the number of threads. Penalties are those of the weights.
+        """
+        flat = self.stored()
         self.load(flat)
-        order = np.arange(len(data.y))
-        self._layout.plan["alpha"], self._layout.plan["average"] = 0, 0
-        n_steps = -(-order.size // self._batch_size)
-        self._train(data, order, np.zeros((n_steps, N_STEP)))
-        total = float(self._layout.plan["total"][0])
-        self._layout.unpack(self._memory, gradient, self._behind(0))
-        n_weights = sum(w.size for w, _ in self._layout.split(flat))
-        weights = flat[:n_weights]
-        # What overflows has to show in the gradient, not as a warning.
+        n_steps = self.count_steps(len(data.y))
+        if data is not self._data:
+            self._all_rows = np.arange(len(data.y))
+        self._begin(data, self._all_rows, 0.0, 1.0)
+        self._run["mean"] = 0
+        self._train(np.zeros((n_steps, N_STEP)), 0)
+        total = float(self._run["total"][0])
+        self.program.unpack(self.memory, gradient, self._moments[0])
+        weights = [v for _, each, v in self.program.split(flat) if each.name == "weights"]
+        n_weights = sum(each.size for each in weights)
+        values = flat[:n_weights]
+        # Whatever overflows has to show in the gradient, not as a warning.
         with np.errstate(over="ignore", invalid="ignore"):
-            gradient[:n_weights] += alpha * weights
-            penalty = 0.5 * alpha * float(np.vdot(weights, weights))
-            if self._l1:
-                gradient[:n_weights] += self._l1 * np.sign(weights)
-                penalty += self._l1 * np.abs(weights).sum(dtype=np.float64)
+            gradient[:n_weights] += alpha * values
+            penalty = 0.5 * alpha * float(np.vdot(values, values))
+            if self._l1_strength:
+                gradient[:n_weights] += self._l1_strength * np.sign(values)
+                magnitude = np.abs(values).sum(dtype=np.float64)
+                penalty += self._l1_strength * magnitude
             gradient /= data.weight
         # scikit-learn averages losses by weights of the network's dtype and divides all
         # else by the weights' sum in their own.
-        summed = data.sample_weight.sum() if data.sample_weight.size else order.size
+        summed = data.sample_weight.sum() if data.sample_weight.size else len(data.y)
         return total / float(summed) + penalty / data.weight
 
-    def predict(self, X, rows=None):
-        """Return the outputs, (n, n_outputs), for the rows of X or those of `rows`.
 
-        Parameters
-        ----------
-        X : as in Data
-        rows : (n,) int64 array, default=None
-            Indices of rows of X.
-        """
-        return self._forward(X, rows, self._out_activation)
+class Tracer(_Network):
+    """Rows on their way through a network, layer by layer.
 
-    def loss(self, data, rows=None):
-        """Return the weighted mean of the losses of all rows of `data`, or of some.
+    Parameters
+    ----------
+    *arguments, **keywords : those of `_Network`
+    """
 
-        Without penalty, by one forward pass.
+    def __init__(self, *arguments: Any, **keywords: Any):
+        super().__init__(*arguments, **keywords)
+        self._allocate()
+        self._layers = trace.Layers(self.program, self.memory)
 
-        Parameters
-        ----------
-        data : Data
-        rows : (n,) int64 array, default=None
-            Indices of rows.
-        """
-        rows = np.arange(len(data.y)) if rows is None else rows
-        scores = self._forward(data.X, rows, "identity")
-        y = np.ascontiguousarray(data.y[rows], self._dtype)
-        weight = data.sample_weight[rows] if data.sample_weight.size else None
-        names, output = (
-            (self._out_activation, self._loss),
-            OUTPUTS[self._out_activation],
-        )
-        padded = output is not None and output.by_rows
-        return mean_loss(names, scores, y, self._told, padded, weight)
-
-    def _forward(self, X, rows, out_activation):
-        """Return the outputs for rows of X with an output activation of one's choice.
-
-        A network laid out for sparse rows that are multiplied as they are has no room
-        for others, which take a layout of their own. Sparse ones fit into any.
-        """
-        described = describe(X)
-        order = np.arange(X.shape[0]) if rows is None else rows
-        if self._sparse and not is_multiplied(described):
-            parameters = np.zeros(self.n_parameters + OVERREAD, self._dtype)
-            self.store(parameters[: self.n_parameters])
-            return prediction.predict_outputs(
-                self._units,
-                parameters[: self.n_parameters],
-                self._activation,
-                out_activation,
-                X[order],
-                self._n_threads,
-            )
-        return prediction.run(
-            self._layout,
-            self._compiled(output_loop, out_activation),
-            self._memory,
-            self._memory,
-            described,
-            order,
-            prediction.count_threads(self._units, len(order), self._n_threads),
-        )
-
-    def trace(self, data, **kind):
-        """Yield a `tracing.Block` for each `batch_size` rows of `data`.
-
-        Of an engine without an optimizer, and none of its other methods may be called
-        in between. Afterwards the engine is to be loaded anew.
-
-        Parameters
-        ----------
-        data : Data
-            Its y matters where `kind` asks for deltas.
-        **kind : `what` and `squares` of `tracing.run`
-        """
-        if self._optimizer is not None:
-            raise ValueError("An engine that trains does not trace: make another one.")
-        self._check_form(data.rows)
-        if kind.get("what", "deltas") == "deltas":
-            self._check_targets(data.y)
-        if self._rule is None:
-            flat = np.empty(self.n_parameters, self._dtype)
-            self.store(flat)
-            self._allocate("gradient")
-            self.load(flat)
-        yield from tracing.run(
-            self._layout,
-            self._memory,
-            self._team,
-            data.rows,
+    def trace(
+        self, data: Data, what: str = "deltas", squares: bool = False
+    ) -> Iterator[trace.Block]:
+        """Yield a `trace.Block` for each `batch_size` rows, see `trace.trace_rows`."""
+        if what == "deltas":
+            self._check_data(data)
+        yield from trace.trace_rows(
+            self._layers,
+            self._context_of(data),
             data,
             self._batch_size,
-            **kind,
+            self._most_threads,
+            what,
+            squares,
         )
 
-    def layer_outputs(self, data, layers):
+    def layer_outputs(self, data: Data, layers: Sequence[int]) -> list[np.ndarray]:
         """Return the outputs of some hidden layers for all rows of `data`.
 
         Parameters
@@ -390,166 +657,9 @@ class Engine:
         -------
         outputs : list of (n, units) arrays
         """
-        n = len(data.y)
-        outputs = [np.empty((n, self._units[i + 1]), self._dtype) for i in layers]
+        n, units = data.X.shape[0], self.spec.units
+        outputs = [np.empty((n, units[i + 1]), self.dtype) for i in layers]
         for block in self.trace(data, what="outputs"):
             for out, i in zip(outputs, layers, strict=True):
                 out[block.begin : block.end] = block.inputs(i + 1)
         return outputs
-
-    def _allocate(self, rule):
-        """Lay out the memory for one rule of RULES, or for prediction alone."""
-        output, traits = OUTPUTS[self._out_activation], layer_traits(self._activation)
-        n_moments = None if rule is None else RULES[rule].n_moments
-        work = 6 * self._batch_size * sum(a * b for a, b in pairwise(self._units))
-        n_threads = choose_threads(
-            self._n_threads, work / _WORTH_A_THREAD, self._batch_size
-        )
-        self._work = work
-        self._rule = rule
-        self._layout = layout = Layout(
-            self._units,
-            self._dtype,
-            self._batch_size,
-            [trait.keeps_scores for trait in traits],
-            output is not None and output.by_rows,
-            sparse=self._sparse,
-            n_moments=n_moments,
-            n_threads=n_threads,
-            traits=traits,
-            dropout=self._regularisation.dropout,
-            keeps_gradient=self._regularisation.clip_norm != 0,
-        )
-        self._memory = layout.allocate()
-        for layer, (name, parameter) in zip(
-            layout.layers, self._activation, strict=False
-        ):
-            layer["forward"] = self._compiled(forward_loop, name)
-            layer["parameter"] = parameter or 0.0
-            if rule is not None:
-                layer["backward"] = self._compiled(backward_loop, name)
-        if rule is not None:
-            self._prepare_training(rule)
-            self._gather_team(n_threads, self._n_threads is None and work < _DOUBTFUL)
-
-    def _gather_team(self, n_threads, doubtful):
-        choices = (n_threads, 1) if doubtful and n_threads > 1 else (n_threads,)
-        self._team = Team(n_threads)
-        self._pace = pace_of((self._units, self._batch_size, self._dtype), choices)
-        self._shares, self._kept = {}, {}
-
-    def _prepare_training(self, rule):
-        layout, names = self._layout, (self._out_activation, self._loss)
-        plan = layout.plan
-        plan["loss"] = self._compiled(loss_loop, *names)
-        plan["loss_settings"] = self._told.ctypes.data
-        self._settings = np.zeros(N_SETTINGS)
-        if self._optimizer is not None:
-            self._settings[:] = self._optimizer.settings(self._dtype)
-        plan["settings"] = self._settings.ctypes.data
-        self._update_units = layout.make_units()
-        if self._fixed_biases and rule != "gradient":
-            units = self._update_units
-            units["biases"][units["rows"] > 0] = -1
-        self._penalty = np.zeros(self._update_units.size)
-        settings, optimizer = self._regularisation, self._optimizer
-        decays = optimizer is not None and optimizer.weight_decay != 0
-        restrained = prepare(layout, settings, rule, decays)
-        self._settings[L1] = settings.l1
-        size = N_SUMS * self._update_units.size * layout.width
-        self._sums = np.zeros(size if restrained else 0)
-
-    def _train(self, data, order, steps, clock=_NO_CLOCK):
-        self._check_targets(data.y)
-        chosen = self._pace.choose()
-        with cores(chosen, self._work * len(steps)) as n_threads:
-            # A run that compiles, or starts threads, is not to be compared; nor one
-            # that leaves cores to others.
-            settled = self._has_run and (n_threads == 1 or self._team.awake)
-            self._has_run = True
-            if n_threads > 1 and order.nbytes <= _KEPT_BYTES:
-                order, steps = self._keep("order", order), self._keep("steps", steps)
-            started = perf_counter()
-            self._team.run(
-                train,
-                n_threads,
-                self._team.barrier,
-                self._batch_size,
-                steps,
-                self._layout.plan,
-                self._layout.layers,
-                self._update_units,
-                self._share_units(n_threads),
-                self._penalty,
-                self._sums,
-                self._memory,
-                self._rows_of(data),
-                data.y,
-                data.sample_weight,
-                order,
-                clock,
-                n_threads=n_threads,
-                stays=True,
-            )
-        if settled and n_threads == chosen:
-            self._pace.note(n_threads, (perf_counter() - started) / max(1, len(steps)))
-
-    def _keep(self, name, array):
-        """Copy an array to where the last one of this name and shape was."""
-        kept = self._kept.get(name)
-        if kept is None or kept.shape != array.shape:
-            kept = self._kept[name] = array.copy()
-        else:
-            kept[...] = array
-        return kept
-
-    def _share_units(self, n_threads):
-        if n_threads not in self._shares:
-            shares = self._layout.share_units(self._update_units, n_threads)
-            self._shares[n_threads] = shares
-        return self._shares[n_threads]
-
-    def _check_form(self, rows):
-        """Refuse rows that this engine has no room for."""
-        if is_multiplied(rows) != self._sparse:
-            raise ValueError(
-                f"The engine was made with sparse={self._sparse}, the data are not of "
-                "that form: see Data.sparse."
-            )
-
-    def _check_targets(self, y):
-        """Refuse targets that the loss would read beyond."""
-        label = LOSSES[self._out_activation, self._loss].targets == "label"
-        columns = 1 if label else self._units[-1]
-        if y.ndim != 2 or y.shape[1] != columns:
-            raise ValueError(
-                f"loss {self._loss!r} of {self._out_activation!r} outputs takes "
-                f"targets of shape (n, {columns}), got {y.shape}."
-            )
-
-    def _rows_of(self, data):
-        """Return the description of X, with room to sort a minibatch of sparse rows."""
-        self._check_form(data.rows)
-        if not self._sparse:
-            return data.rows
-        if self._extended is None or self._extended[0] is not data:
-            space = work_space(data.rows, self._units[0], self._batch_size)
-            self._extended = data, (*data.rows, *space)
-        return self._extended[1]
-
-    @cached_property
-    def _told(self):
-        """What the loss is told."""
-        names = self._out_activation, self._loss
-        settings = self._loss_settings or {}
-        return make_settings(*names, self._dtype, self._units[-1], **settings)
-
-    def _behind(self, i):
-        """How far moment number `i` lies behind the parameters."""
-        return self._layout.moments + i * self._layout.n_parameters
-
-    def _compiled(self, loop, *names):
-        """Address of a compiled loop in this dtype; 0 for the identity."""
-        if names == ("identity",):
-            return 0
-        return loop(*names, self._dtype.type).address

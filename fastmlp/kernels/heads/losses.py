@@ -38,11 +38,11 @@ from typing import NamedTuple
 import numpy as np
 from numba import carray, types
 
-from . import _math
-from ._jit import callback, jit, kept_by_row, own_name
-from ._layout import round_up
-from ._llvm import caller, pointer
-from ._simd import lanes, normalize_rows, shift_rows
+from .. import _math
+from .._jit import callback, jit, kept_by_row, own_name
+from .._llvm import caller, pointer
+from .._simd import lanes, normalize_rows, shift_rows
+from ..ops.base import round_up
 
 FIXED_SETTINGS = 3
 
@@ -453,7 +453,7 @@ call_loss = caller(LOSS)
 
 
 @kept_by_row(LOSSES)
-def loss_loop(out_activation, name, dtype):
+def compile_loss(out_activation, name, dtype):
     """Compile ``loss(z, y, w, loss_out, scratch, rows, n_outputs, width, settings)``.
 
     All but rows, n_outputs and width are addresses.
@@ -502,6 +502,6 @@ def mean_loss(names, scores, y, settings, padded, weight=None):
     losses, scratch = np.empty(n), np.empty(n, dtype)
     arrays = (z, y, weight, losses, scratch)
     places = [array.ctypes.data for array in arrays]
-    loss = loss_loop(*names, dtype).ctypes
+    loss = compile_loss(*names, dtype).ctypes
     loss(*places, n, n_outputs, width, settings.ctypes.data)
     return float(losses.sum() / weight.sum(dtype=np.float64))

@@ -21,13 +21,14 @@ tests it needs a step of `naive.NaiveOptimizer` and its settings in `networks.py
 """
 
 from math import sqrt
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import carray, types
 
-from ._jit import callback, jit, kept_by_row, own_name
-from ._llvm import caller, pointer
+from .._jit import callback, jit, kept_by_row, own_name
+from .._llvm import caller, pointer
+from .groups import group_at
 
 # What updates take from memory: up to five settings of a rule, then the L1 penalty.
 L1 = 5
@@ -219,28 +220,33 @@ def solvers():
     return [name for name, row in RULES.items() if row.is_solver]
 
 
-# What callbacks take in place of an update, see `update_loop`.
+# update(w, g, m, v, n, step, scale, alpha, settings, group, kept, sums): addresses, but
+# for the number of parameters `n`, `scale` and `alpha`. Those of parameters, gradient
+# and moments, n elements each; of a row of `Optimizer.steps`; of the settings; of a
+# GROUP. `kept` is where the gradient may be kept, `sums` the block's column sums: both
+# are for the callbacks of `regularisation` that take an update's place.
 UPDATE = types.void(*[types.intp] * 6, *[types.float64] * 2, *[types.intp] * 4)
 call_update = caller(UPDATE)
 
 
 @kept_by_row(RULES)
-def rule_by_address(name, dtype):
-    """Return ``apply(w, g, m, v, n, step, scale, alpha, settings)`` for kernels.
+def rule_by_address(name: str, dtype: type) -> Any:
+    """Return ``apply(w, g, m, v, n, step, scale, alpha, settings, group)`` for kernels.
 
-    A row's update. All but `n`, `scale` and `alpha` are addresses, see `update_loop`.
+    A row's update. All but `n`, `scale` and `alpha` are addresses, see `UPDATE`.
     """
     function = RULES[name].update
 
-    def apply(w, g, m, v, n, step, scale, alpha, settings):
+    def apply(w, g, m, v, n, step, scale, alpha, settings, group):
         row = carray(pointer(step), (N_STEP,), np.float64)
         s = carray(pointer(settings), (N_SETTINGS,), np.float64)
+        rate = group_at(group).rate
         function(
             carray(pointer(w), (n,), dtype),
             carray(pointer(g), (n,), dtype),
             carray(pointer(m), (n,), dtype),
             carray(pointer(v), (n,), dtype),
-            (dtype(row[_RATE]), dtype(row[_GRADIENT]), dtype(row[_ROOT])),
+            (dtype(row[_RATE] * rate), dtype(row[_GRADIENT] * rate), dtype(row[_ROOT])),
             dtype(scale),
             dtype(alpha),
             (dtype(s[0]), dtype(s[1]), dtype(s[2]), dtype(s[3]), dtype(s[4])),
@@ -253,19 +259,13 @@ def rule_by_address(name, dtype):
 
 
 @kept_by_row(RULES)
-def update_loop(name, dtype):
-    """Compile ``update(w, g, m, v, n, step, scale, alpha, settings, ...)``.
-
-    All but `n`, `scale`, `alpha` and `penalised` are addresses: of parameters, gradient
-    and moments, n elements each; of a row of `Optimizer.steps`; of the settings.
-    The rest, ``penalised, kept, sums``, is for those that take its place in
-    `_regularisation`: whether these are weights, where the gradient may be kept, and
-    the unit's column sums.
-    """
+def compile_update(name: str, dtype: type) -> Any:
+    """Compile a rule's ``update(…)``, see `UPDATE`."""
     apply = rule_by_address(name, dtype)
 
-    def update(w, g, m, v, n, step, scale, alpha, settings, penalised, kept, sums):
-        apply(w, g, m, v, n, step, scale, alpha, settings)
+    def update(w, g, m, v, n, step, scale, alpha, settings, group, kept, sums):
+        l2 = alpha * group_at(group).l2
+        apply(w, g, m, v, n, step, scale, l2, settings, group)
 
     return callback(update, UPDATE, own_name(RULES[name].update, "update", dtype))
 

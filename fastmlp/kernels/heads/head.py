@@ -1,0 +1,164 @@
+"""Behind the last operation: the loss with the outputs' deltas, or the predictions.
+
+Losses and output activations work on rows. The network's outputs are copied from their
+panels to rows, padded with -inf to whole vectors where a row is worked on as a whole,
+and the deltas are copied back into the same panels.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numba import carray, types
+
+from .._jit import callback, compiled_once, jit
+from .._llvm import caller, pointer
+from .._simd import copy_rows, lanes
+from ..ops.base import FORWARD, Numbers, context_at, round_up
+from .losses import LOSSES, call_loss, compile_loss
+from .outputs import OUTPUTS, call_output, compile_output
+
+if TYPE_CHECKING:
+    from ..program import Program
+
+HEAD = np.dtype(
+    [
+        ("lose", np.int64),  # addresses of the compiled functions below
+        ("write", np.int64),
+        ("loss", np.int64),
+        ("output", np.int64),  # 0: identity
+        ("settings", np.int64),  # address of those of the loss
+        ("y", np.int64),  # the outputs' panels, which their deltas overwrite
+        ("n_out", np.int64),
+        # A minibatch's rows: scores of z_width elements, targets, weights, losses in
+        # float64, and an element of scratch for each.
+        ("z", np.int64),
+        ("z_width", np.int64),
+        ("targets", np.int64),
+        ("n_targets", np.int64),
+        ("weights", np.int64),
+        ("losses", np.int64),
+        ("scratch", np.int64),
+    ],
+    align=True,
+)
+
+# write(context, head, first, count, out): predictions of rows to the address `out`.
+WRITE = types.void(*[types.intp] * 5)
+call_write = caller(WRITE)
+
+
+@jit
+def head_at(place):
+    """Return the HEAD at an address."""
+    return carray(pointer(place), (1,), HEAD)[0]
+
+
+@jit
+def _copy_panels(run, head, first, count, z, panels, width, outwards):
+    """Copy rows of the outputs to `z`, or deltas from there; padding is -inf, or 0."""
+    jump, fill = run.jump // z.itemsize, head.z_width
+    if fill == head.n_out:
+        fill = 0
+    for j in range(0, head.n_out, width):
+        columns = min(width, head.n_out - j)
+        inside = (j // width * jump + first * width, width)
+        outside = (first * head.z_width + j, head.z_width)
+        if outwards:
+            filled = max(0, min(width, fill - j))
+            copy_rows(count, columns, panels, inside, z, outside, filled, -np.inf)
+        else:
+            copy_rows(count, columns, z, outside, panels, inside, width, 0.0)
+
+
+@compiled_once
+def compile_lose(numbers: Numbers) -> Any:
+    """Compile ``lose(context, head, first, count)``: losses of rows, and their deltas."""
+    width, size, dtype = numbers.width, numbers.size, numbers.storage
+
+    def lose(context, head, first, count):
+        run, this = context_at(context), head_at(head)
+        begin, columns = run.begin + first, this.n_targets
+        order = carray(pointer(run.order), (begin + count,), np.int64)
+        place = run.memory + this.targets + first * columns * size
+        targets = carray(pointer(place), (count * columns,), dtype)
+        weights = carray(
+            pointer(run.memory + this.weights + first * size), (count,), dtype
+        )
+        for i in range(count):
+            row = begin + i if run.order == 0 else order[begin + i]
+            y = carray(
+                pointer(run.targets + row * columns * size), (columns,), dtype
+            )
+            for k in range(columns):
+                targets[i * columns + k] = y[k]
+            weights[i] = 1
+        if run.sample_weight != 0:
+            for i in range(count):
+                row = begin + i if run.order == 0 else order[begin + i]
+                weight = carray(
+                    pointer(run.sample_weight + row * 8), (1,), np.float64
+                )
+                weights[i] = weight[0]
+        rows = first + count
+        n_panels = (this.n_out + width - 1) // width
+        panels = carray(
+            pointer(run.memory + this.y), (n_panels * run.jump // size,), dtype
+        )
+        z = carray(pointer(run.memory + this.z), (rows * this.z_width,), dtype)
+        _copy_panels(run, this, first, count, z, panels, width, True)
+        call_loss(
+            this.loss,
+            (
+                run.memory + this.z + first * this.z_width * size,
+                place,
+                run.memory + this.weights + first * size,
+                run.memory + this.losses + first * 8,
+                run.memory + this.scratch + first * size,
+                count,
+                this.n_out,
+                this.z_width,
+                this.settings,
+            ),
+        )
+        _copy_panels(run, this, first, count, z, panels, width, False)
+
+    return callback(lose, FORWARD, f"lose-{numbers.key}")
+
+
+@compiled_once
+def compile_write(numbers: Numbers) -> Any:
+    """Compile ``write(context, head, first, count, out)``: predictions, by rows."""
+    width, size, dtype = numbers.width, numbers.size, numbers.storage
+
+    def write(context, head, first, count, out):
+        run, this = context_at(context), head_at(head)
+        rows = first + count
+        n_panels = (this.n_out + width - 1) // width
+        panels = carray(
+            pointer(run.memory + this.y), (n_panels * run.jump // size,), dtype
+        )
+        z = carray(pointer(run.memory + this.z), (rows * this.z_width,), dtype)
+        _copy_panels(run, this, first, count, z, panels, width, True)
+        weights = carray(
+            pointer(run.memory + this.weights + first * size), (count,), dtype
+        )
+        for i in range(count):
+            weights[i] = 1
+        if this.output != 0:
+            call_output(
+                this.output,
+                (
+                    run.memory + this.z + first * this.z_width * size,
+                    run.memory + this.weights + first * size,
+                    run.memory + this.scratch + first * size,
+                    count,
+                    this.z_width,
+                ),
+            )
+        target = carray(pointer(out), (count * this.n_out,), dtype)
+        source = (first * this.z_width, this.z_width)
+        copy_rows(count, this.n_out, z, source, target, (0, this.n_out), 0, 0.0)
+
+    return callback(write, WRITE, f"write-{numbers.key}")

@@ -1,0 +1,74 @@
+"""Output activations: raw scores become predictions; the table OUTPUTS."""
+
+from typing import Any, NamedTuple
+
+from numba import carray, types
+
+from .. import _math
+from .._jit import callback, compiled_once, jit, own_name
+from .._llvm import caller, pointer
+from .._simd import normalize_rows, shift_rows
+
+
+@jit
+def _softmax(z, rows, w, scratch):
+    """Softmax of each row.
+
+    The largest score is taken off first, so that no exponential overflows.
+    """
+    width = z.size // rows
+    shift_rows(z, rows, width)
+    for k in range(z.size):
+        z[k] = _math.exp(z[k])
+    normalize_rows(z, rows, width, w, scratch)
+
+
+@jit
+def _exp(z, rows, w, scratch):
+    for k in range(z.size):
+        z[k] = _math.exp(z[k])
+
+
+@jit
+def _sigmoid(z, rows, w, scratch):
+    for k in range(z.size):
+        z[k] = _math.sigmoid(z[k])
+
+
+class Output(NamedTuple):
+    """One row of the table of output activations.
+
+    The function takes scores as losses do, an array of ones and one to overwrite, both
+    with an element per row; with `by_rows` the scores are padded as for a loss by rows.
+    """
+
+    function: Any
+    by_rows: bool = False
+
+
+OUTPUTS = {
+    "identity": None,
+    "logistic": Output(_sigmoid),
+    "softmax": Output(_softmax, by_rows=True),
+    "exp": Output(_exp),
+}
+
+
+OUTPUT = types.void(*[types.intp] * 5)
+call_output = caller(OUTPUT)
+
+
+@compiled_once
+def compile_output(name: str, dtype: type) -> Any:
+    """Compile ``output(z, ones, scratch, rows, width)``: scores become predictions."""
+    function = OUTPUTS[name].function
+
+    def output(z, ones, scratch, rows, width):
+        function(
+            carray(pointer(z), (rows * width,), dtype),
+            rows,
+            carray(pointer(ones), (rows,), dtype),
+            carray(pointer(scratch), (rows,), dtype),
+        )
+
+    return callback(output, OUTPUT, own_name(function, "output", name, dtype))

@@ -1,0 +1,32 @@
+"""The kinds of operations; the table OPERATIONS.
+
+`base` has the interface, in which a kind is one file: `dense` with its `activations`,
+`csr`, `prelu`, `maxout`, `scale`, `dropout`, `input_noise`, and `inputs`, where X
+enters. `scale` is the shortest, to be read as an example.
+"""
+
+from .activations import ACTIVATIONS, Activation
+from .base import CONTEXT, Numbers, Operation, numbers_of
+from .inputs import Form
+from .maxout import Maxout
+from .prelu import Prelu
+from .scale import Scale
+
+# Operations that a name stands for, in the place of an activation or on the inputs.
+# Each is made by ``kind(columns, setting, numbers)``.
+OPERATIONS: dict[str, type[Operation]] = {
+    "prelu": Prelu,
+    "maxout": Maxout,
+    "scale": Scale,
+}
+
+__all__ = [
+    "ACTIVATIONS",
+    "CONTEXT",
+    "OPERATIONS",
+    "Activation",
+    "Form",
+    "Numbers",
+    "Operation",
+    "numbers_of",
+]

@@ -1,0 +1,339 @@
+"""The interface of an operation: its record, the signatures of its callbacks, its memory.
+
+A network is a list of operations. Each takes rows of x to rows of y and the deltas dy
+(the loss's derivative in y) back to dx; its parameters' gradient is summed by blocks.
+Compiled code knows an operation by the address of its record alone, which begins with
+the fields of `HEADER`; `step.train` calls what stands there and knows no kind.
+
+Rows lie in panels, see `program`. All places are bytes: those of x, y, dx and dy from
+``context.memory`` on, those of parameters from ``context.parameters`` on. A callback
+that takes the rows ``first`` to ``first + count`` of a minibatch may read and write up
+to `count` rounded up to whole tiles, but no rows of other threads.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numba import carray, types
+
+from .._jit import callback, compiled_once, jit
+from .._llvm import caller, pointer
+from .._simd import TILE_PARTS, panel_width, sum_rows, sum_squares
+
+if TYPE_CHECKING:
+    from ..program import PlacedGroup, Program
+
+
+def round_up(n: int, multiple: int) -> int:
+    """Return the smallest multiple of `multiple` that is at least `n`."""
+    return -(-n // multiple) * multiple
+
+
+class Numbers(NamedTuple):
+    """Number formats of a network, NumPy's scalar types.
+
+    Parameters
+    ----------
+    storage : type
+        Of activations and deltas in memory.
+    compute : type
+        Of sums in products.
+    master : type
+        Of the parameters that are updated, and of the optimizer's moments.
+    """
+
+    storage: type
+    compute: type
+    master: type
+
+    @property
+    def width(self) -> int:
+        """Columns of a panel."""
+        return panel_width(self.storage)
+
+    @property
+    def size(self) -> int:
+        """Bytes of an element in memory."""
+        return np.dtype(self.storage).itemsize
+
+    @property
+    def key(self) -> str:
+        """Name for the cache of compiled code."""
+        return "-".join(kind.__name__ for kind in self)
+
+
+def numbers_of(dtype: Any) -> Numbers:
+    """Return the formats of a network that is all of one dtype."""
+    kind = np.dtype(dtype).type
+    return Numbers(kind, kind, kind)
+
+
+# What all kernels see of one run. Each thread has a copy of its own, since some fields
+# change from minibatch to minibatch.
+CONTEXT = np.dtype(
+    [
+        # Addresses of the memory in which operations have their places, and of the
+        # parameters: the same memory, or a flat vector, see `program.Program`.
+        ("memory", np.int64),
+        ("parameters", np.int64),
+        ("jump", np.int64),  # bytes from one panel to the next
+        ("zeros", np.int64),  # place of a panel's width of zeros
+        # Addresses of the compiled product and transpose of `_gemm`.
+        ("product", np.int64),
+        ("transpose", np.int64),
+        # The minibatch: its rows are order[begin], order[begin + 1], ... of X. Address
+        # of int64 indices; 0: order[i] is i.
+        ("order", np.int64),
+        ("begin", np.int64),
+        ("inputs", np.int64),  # address of an `inputs.INPUTS`
+        # Addresses of the targets and of the rows' weights in float64; 0: all are 1.
+        ("targets", np.int64),
+        ("sample_weight", np.int64),
+        # Number of the minibatch since training began, which random numbers depend on,
+        # and the factor of the rates of dropout.
+        ("step", np.int64),
+        ("dropout", np.float64),
+    ],
+    align=True,
+)
+
+# What the record of every operation begins with.
+HEADER_FIELDS = [
+    # Addresses of compiled callbacks; 0: there is nothing to do.
+    ("forward", np.int64),
+    ("backward", np.int64),
+    ("collect", np.int64),
+    ("x", np.int64),
+    ("y", np.int64),
+    ("dx", np.int64),  # -1: nothing below needs it
+    ("dy", np.int64),
+    ("n_in", np.int64),  # columns of x and dx
+    ("n_out", np.int64),  # columns of y and dy
+    ("ends_layer", np.int64),  # whether y is a layer's output
+]
+HEADER = np.dtype(HEADER_FIELDS, align=True)
+
+# A block of parameters: up to a panel's width of rows of one panel, whose gradient fits
+# a tile and whose update is one thread's.
+BLOCK = np.dtype(
+    [
+        ("gradient", np.int64),  # addresses of compiled callbacks
+        ("finish", np.int64),  # 0: nothing is left to do after an update
+        ("place", np.int64),  # of its first element
+        ("rows", np.int64),
+        ("columns", np.int64),
+        ("padding", np.int64),  # parts of vectors of the panel that are padding
+        ("x", np.int64),  # columns of x that its rows belong to; -1: not in memory
+        ("dy", np.int64),  # the panel of deltas that its columns belong to
+        ("first", np.int64),  # the first column of x that its rows belong to
+        ("transposed", np.int64),  # place of the transposed copy; -1: none
+        ("number", np.int64),  # among the blocks of the network
+        # The first block of its panel, and how many follow each other there.
+        ("panel", np.int64),
+        ("n_panel", np.int64),
+        ("group", np.int64),  # address of its `groups.GROUP`
+    ],
+    align=True,
+)
+
+# forward(context, op, first, count): x -> y. backward(context, op, first, count):
+# dy -> dx, and whatever the gradient needs. collect(context, op, n): once per
+# minibatch of n rows, in one thread, between backward and gradient.
+FORWARD = types.void(*[types.intp] * 4)
+COLLECT = types.void(*[types.intp] * 3)
+# gradient(context, block, n, tile, spare): the sum over n rows, written to the address
+# `tile` in rows of a panel's width. Whole parts of vectors that are padding are left as
+# they are, 0; a tile serves blocks of one padding. `spare` is the address of memory of
+# the same size.
+GRADIENT = types.void(*[types.intp] * 5)
+# finish(context, block, penalty): after the update. Writes the sum of squares of the
+# block's weights to the float64 address `penalty`.
+FINISH = types.void(*[types.intp] * 3)
+call_forward, call_collect = caller(FORWARD), caller(COLLECT)
+call_gradient, call_finish = caller(GRADIENT), caller(FINISH)
+
+
+@jit
+def context_at(place):
+    """Return the CONTEXT at an address."""
+    return carray(pointer(place), (1,), CONTEXT)[0]
+
+
+@jit
+def block_at(place):
+    """Return the BLOCK at an address."""
+    return carray(pointer(place), (1,), BLOCK)[0]
+
+
+class Parameter(NamedTuple):
+    """A trained array of an operation, in scikit-learn's packing.
+
+    Parameters
+    ----------
+    name : str
+        "weights", "biases", or the operation's own word. It names the group, see
+        `groups`.
+    shape : tuple of int
+        (rows, columns), or (columns,).
+    start : float or None
+        Where each element starts; None: drawn like the weights.
+    pieces : int
+        Equal parts of the columns, each of which begins at a panel in memory.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    start: float | None = None
+    pieces: int = 1
+
+    @property
+    def columns(self) -> int:
+        """Columns of one piece."""
+        return self.shape[-1] // self.pieces
+
+    @property
+    def rows(self) -> int:
+        """Rows; 1 of a vector."""
+        return self.shape[0] if len(self.shape) == 2 else 1
+
+
+def packing_rank(parameter: Parameter) -> int:
+    """Return the rank in scikit-learn's packing: weights, biases, everything else."""
+    return {"weights": 0, "biases": 1}.get(parameter.name, 2)
+
+
+class Operation:
+    """One step of a network; the base of all kinds.
+
+    A kind states its record, its parameters and its compiled callbacks; `Program`
+    gives it places. An instance belongs to one program.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        Columns of x and of y.
+
+    Attributes
+    ----------
+    record_fields : list
+        Of the kind: fields of its record behind those of `HEADER`.
+    in_place : bool
+        Of the kind: whether dx is dy, and y may be x where nothing needs x later.
+    setting : float, int or None
+        Of the kind: default of the number that it may be given, which starts its
+        parameters or counts its pieces. None: it takes none.
+    least : int
+        Smallest setting.
+    parameters : tuple of Parameter
+    layer : int or None
+        Number of the layer that it belongs to; None: to the inputs.
+    row_deltas : str or None
+        Of the kind: field of its record with the place of the derivative of each row's
+        loss in its parameter, a matrix of rows.
+    """
+
+    record_fields: list[tuple[str, Any]] = []
+    in_place = False
+    setting: float | int | None = None
+    least = 0
+    parameters: tuple[Parameter, ...] = ()
+    layer: int | None = None
+    row_deltas: str | None = None
+
+    def __init__(self, n_in: int, n_out: int):
+        self.n_in, self.n_out = int(n_in), int(n_out)
+
+    @classmethod
+    def pieces(cls, setting: Any) -> int:
+        """Return the affine pieces per unit that it takes as the layer's operation."""
+        return 1
+
+    @property
+    def record_type(self) -> np.dtype:
+        """Type of the record."""
+        return np.dtype(HEADER_FIELDS + self.record_fields, align=True)
+
+    def callbacks(self, numbers: Numbers, training: bool) -> dict[str, Any]:
+        """Return the compiled callbacks of the header's fields that it has."""
+        raise NotImplementedError
+
+    def fill(self, record: np.ndarray, program: Program) -> None:
+        """Write its own fields; reserve the memory that it needs."""
+
+    def blocks(self, record: np.ndarray, program: Program) -> np.ndarray:
+        """Return the blocks that its parameters are made of, an array of BLOCK."""
+        return np.zeros(0, BLOCK)
+
+
+def vector_blocks(
+    place: int, columns: int, deltas: int, group: PlacedGroup, program: Program
+) -> np.ndarray:
+    """Return the blocks of a vector whose gradient is the sum of the deltas' rows.
+
+    Parameters
+    ----------
+    place : int
+        Of the vector.
+    columns : int
+        Its elements.
+    deltas : int
+        Place of the deltas' first panel.
+    group : PlacedGroup
+    """
+    width = program.numbers.width
+    panels = np.arange(-(-columns // width))
+    blocks = np.zeros(panels.size, BLOCK)
+    blocks["gradient"] = compile_column_sums(program.numbers).address
+    blocks["place"] = place + panels * width * program.numbers.size
+    blocks["rows"], blocks["n_panel"] = 1, 1
+    blocks["columns"] = np.minimum(width, columns - panels * width)
+    blocks["padding"] = (width - blocks["columns"]) // (width // TILE_PARTS)
+    blocks["x"] = blocks["transposed"] = -1
+    blocks["dy"] = deltas + panels * program.jump
+    blocks["panel"], blocks["group"] = panels, group.address
+    if group.settings.l2:
+        blocks["finish"] = compile_squares(program.numbers).address
+    return blocks
+
+
+# Rows that one sum of a gradient runs over before it joins the total. It bounds the
+# rounding error of large minibatches.
+CHUNK_DEPTH = 512
+
+
+@compiled_once
+def compile_squares(numbers: Numbers) -> Any:
+    """Compile a finish that is the sum of squares alone, see `FINISH`."""
+    width, dtype = numbers.width, numbers.master
+
+    def squares(context, block, penalty):
+        this, run = block_at(block), context_at(context)
+        n = this.rows * width
+        values = carray(pointer(run.parameters + this.place), (n,), dtype)
+        carray(pointer(penalty), (1,), np.float64)[0] = sum_squares(values, 0, n)
+
+    return callback(squares, FINISH, f"squares-{numbers.key}")
+
+
+@compiled_once
+def compile_column_sums(numbers: Numbers) -> Any:
+    """Compile a gradient that is the sum of the deltas' rows.
+
+    Rows are summed CHUNK_DEPTH at a time, see `dense`.
+    """
+    width, dtype = numbers.width, numbers.storage
+
+    def column_sums(context, block, n, tile, spare):
+        this, run = block_at(block), context_at(context)
+        parts = TILE_PARTS - this.padding
+        deltas = carray(pointer(run.memory + this.dy), (n * width,), dtype)
+        out = carray(pointer(tile), (width,), dtype)
+        start = carray(pointer(run.memory + run.zeros), (width,), dtype)
+        for k in range(0, n, CHUNK_DEPTH):
+            count = (min(CHUNK_DEPTH, n - k), parts)
+            sum_rows(count, deltas, (k * width, width), start, out)
+            start = out
+
+    return callback(column_sums, GRADIENT, f"column-sums-{numbers.key}")

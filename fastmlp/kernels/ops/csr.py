@@ -1,0 +1,167 @@
+"""y = f(X W + b) for CSR rows that are multiplied as they are stored.
+
+The first layer of a network whose X has few entries: X never becomes dense. For the
+gradient a minibatch's entries are sorted by column once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numba import carray
+
+from .._jit import callback, compiled_once
+from .._llvm import pointer
+from .._simd import TILE_PARTS, sum_scaled_rows
+from .activations import call_value
+from .base import (
+    COLLECT,
+    FORWARD,
+    GRADIENT,
+    HEADER,
+    Numbers,
+    block_at,
+    context_at,
+)
+from .dense import DENSE, Dense
+from .inputs import INPUTS, Form
+
+if TYPE_CHECKING:
+    from ..program import Program
+
+
+@compiled_once
+def compile_forward(numbers: Numbers, form: Form) -> Any:
+    """Compile ``forward(context, op, first, count)``, see `base`."""
+    width, size, dtype = numbers.width, numbers.size, numbers.storage
+    x_type, index_type = form.values, form.indices
+    lanes, row_bytes = width // TILE_PARTS, width * size
+
+    def forward(context, op, first, count):
+        run, this = context_at(context), carray(pointer(op), (1,), DENSE)[0]
+        X = carray(pointer(run.inputs), (1,), INPUTS)[0]
+        order = carray(pointer(run.order), (run.begin + first + count,), np.int64)
+        starts = carray(pointer(X.starts), (X.n_rows + 1,), np.int64)
+        values = carray(pointer(X.values), (X.n_values,), x_type)
+        indices = carray(pointer(X.indices), (X.n_values,), index_type)
+        weights = run.parameters + this.weights
+        biases = run.parameters + this.biases
+        scores = run.memory + this.scores + first * row_bytes
+        outputs = run.memory + this.y + first * row_bytes
+        for j in range(0, this.n_out, width):
+            parts = min(TILE_PARTS, (this.n_out - j + lanes - 1) // lanes)
+            w = carray(pointer(weights), (1,), dtype)
+            b = carray(pointer(biases), (1,), dtype)
+            z = carray(pointer(scores), (count * width,), dtype)
+            y = carray(pointer(outputs), (count * width,), dtype)
+            for i in range(count):
+                at = run.begin + first + i
+                row = at if run.order == 0 else order[at]
+                sum_scaled_rows(
+                    (starts[row + 1] - starts[row], parts), values, indices,
+                    starts[row], w, (0, this.weights_row), (b, 0), z, i * width,
+                )  # fmt: skip
+            if this.value != 0:
+                if scores != outputs:
+                    for k in range(count * width):
+                        y[k] = z[k]
+                call_value(this.value, (outputs, count * width, this.parameter))
+            weights += this.weights_jump
+            biases += row_bytes
+            scores += run.jump
+            outputs += run.jump
+
+    return callback(forward, FORWARD, f"csr-forward-{form.key}-{numbers.key}")
+
+
+@compiled_once
+def compile_collect(form: Form) -> Any:
+    """Compile ``collect(context, op, n)``: sort the minibatch's entries by column.
+
+    By counting: rows stay in order.
+    """
+    x_type, index_type = form.values, form.indices
+
+    def collect(context, op, n):
+        run, this = context_at(context), carray(pointer(op), (1,), HEADER)[0]
+        X = carray(pointer(run.inputs), (1,), INPUTS)[0]
+        order = carray(pointer(run.order), (run.begin + n,), np.int64)
+        starts = carray(pointer(X.starts), (X.n_rows + 1,), np.int64)
+        values = carray(pointer(X.values), (X.n_values,), x_type)
+        indices = carray(pointer(X.indices), (X.n_values,), index_type)
+        ends = carray(pointer(X.ends), (this.n_in + 2,), np.int64)
+        members = carray(pointer(X.members), (X.n_sorted,), np.int64)
+        factors = carray(pointer(X.factors), (X.n_sorted,), x_type)
+        for k in range(ends.size):
+            ends[k] = 0
+        for i in range(run.begin, run.begin + n):
+            row = i if run.order == 0 else order[i]
+            for at in range(starts[row], starts[row + 1]):
+                ends[np.int64(indices[at]) + 2] += 1
+        for k in range(1, ends.size):
+            ends[k] += ends[k - 1]
+        for i in range(n):
+            at = run.begin + i
+            row = at if run.order == 0 else order[at]
+            for entry in range(starts[row], starts[row + 1]):
+                column = np.int64(indices[entry]) + 1
+                to = ends[column]
+                ends[column] = to + 1
+                members[to] = i
+                factors[to] = values[entry]
+
+    return callback(collect, COLLECT, f"csr-collect-{form.key}")
+
+
+@compiled_once
+def compile_gradient(numbers: Numbers, form: Form) -> Any:
+    """Compile ``gradient(context, block, n, tile, spare)`` over the sorted entries."""
+    width, dtype, x_type = numbers.width, numbers.storage, form.values
+
+    def gradient(context, block, n, tile, spare):
+        run, this = context_at(context), block_at(block)
+        X = carray(pointer(run.inputs), (1,), INPUTS)[0]
+        last = this.first + this.rows + 1
+        ends = carray(pointer(X.ends), (last,), np.int64)
+        members = carray(pointer(X.members), (X.n_sorted,), np.int64)
+        factors = carray(pointer(X.factors), (X.n_sorted,), x_type)
+        deltas = carray(pointer(run.memory + this.dy), (n * width,), dtype)
+        zeros = carray(pointer(run.memory + run.zeros), (width,), dtype)
+        out = carray(pointer(tile), (this.rows * width,), dtype)
+        parts = TILE_PARTS - this.padding
+        for k in range(this.rows):
+            at = ends[this.first + k]
+            count = (ends[this.first + k + 1] - at, parts)
+            sum_scaled_rows(
+                count, factors, members, at, deltas, (0, width), (zeros, 0),
+                out, k * width,
+            )  # fmt: skip
+
+    return callback(gradient, GRADIENT, f"csr-gradient-{form.key}-{numbers.key}")
+
+
+class CsrDense(Dense):
+    """The affine layer on CSR rows, see the module.
+
+    Parameters
+    ----------
+    form : Form
+    *arguments, **keywords : those of `Dense`
+    """
+
+    def __init__(self, form: Form, *arguments: Any, **keywords: Any):
+        super().__init__(*arguments, **keywords)
+        self.form = form
+
+    def callbacks(self, numbers: Numbers, training: bool) -> dict[str, Any]:
+        """See `Operation`."""
+        compiled = super().callbacks(numbers, training)
+        compiled["forward"] = compile_forward(numbers, self.form)
+        if training:
+            compiled["collect"] = compile_collect(self.form)
+        return compiled
+
+    def compile_gradient(self, program: Program) -> Any:
+        """See `Dense`."""
+        return compile_gradient(program.numbers, self.form)

@@ -1,0 +1,108 @@
+"""y = the largest of k affine pieces (Goodfellow et al. 2013)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numba import carray
+
+from .._jit import callback, compiled_once
+from .._llvm import pointer
+from .base import FORWARD, HEADER_FIELDS, Numbers, Operation, context_at, round_up
+
+if TYPE_CHECKING:
+    from ..program import Program
+
+FIELDS = [("pieces", np.int64)]
+MAXOUT = np.dtype(HEADER_FIELDS + FIELDS, align=True)
+
+
+@compiled_once
+def compile_forward(numbers: Numbers) -> Any:
+    """Compile ``forward(context, op, first, count)``; a NaN in any piece stays one."""
+    width, size, dtype = numbers.width, numbers.size, numbers.storage
+
+    def forward(context, op, first, count):
+        run, this = context_at(context), carray(pointer(op), (1,), MAXOUT)[0]
+        n, panels = count * width, (this.n_out + width - 1) // width
+        jump = panels * (run.jump // size)
+        for j in range(panels):
+            at = j * run.jump + first * width * size
+            size_x = (this.pieces - 1) * jump + n
+            x = carray(pointer(run.memory + this.x + at), (size_x,), dtype)
+            y = carray(pointer(run.memory + this.y + at), (n,), dtype)
+            for i in range(n):
+                y[i] = x[i]
+            for piece in range(jump, this.pieces * jump, jump):
+                for i in range(n):
+                    z, largest = x[piece + i], y[i]
+                    y[i] = z if (z > largest) | (z != z) else largest
+
+    return callback(forward, FORWARD, f"maxout-forward-{numbers.key}")
+
+
+@compiled_once
+def compile_backward(numbers: Numbers) -> Any:
+    """Compile ``backward(context, op, first, count)``; dy is overwritten.
+
+    The first piece that has the value gets its delta, the others get 0.
+    """
+    width, size, dtype = numbers.width, numbers.size, numbers.storage
+
+    def backward(context, op, first, count):
+        run, this = context_at(context), carray(pointer(op), (1,), MAXOUT)[0]
+        n, panels = count * width, (this.n_out + width - 1) // width
+        jump, zero = panels * (run.jump // size), dtype(0)
+        size_x = (this.pieces - 1) * jump + n
+        for j in range(panels):
+            at = j * run.jump + first * width * size
+            x = carray(pointer(run.memory + this.x + at), (size_x,), dtype)
+            y = carray(pointer(run.memory + this.y + at), (n,), dtype)
+            dx = carray(pointer(run.memory + this.dx + at), (size_x,), dtype)
+            dy = carray(pointer(run.memory + this.dy + at), (n,), dtype)
+            for piece in range(0, this.pieces * jump, jump):
+                for i in range(n):
+                    # Loaded whichever piece wins: no branch is left to decide.
+                    delta, wins = dy[i], x[piece + i] == y[i]
+                    dx[piece + i] = delta if wins else zero
+                    dy[i] = zero if wins else delta
+
+    return callback(backward, FORWARD, f"maxout-backward-{numbers.key}")
+
+
+class Maxout(Operation):
+    """The largest of several affine pieces per unit, see the module.
+
+    Parameters
+    ----------
+    n : int
+        Units.
+    pieces : int
+        Each has panels of its own in x.
+    numbers : Numbers
+    """
+
+    record_fields = FIELDS
+    setting = 2
+    least = 2
+
+    @classmethod
+    def pieces(cls, setting: int) -> int:
+        """See `Operation`."""
+        return setting
+
+    def __init__(self, n: int, pieces: int, numbers: Numbers):
+        super().__init__(pieces * round_up(n, numbers.width), n)
+        self.pieces = pieces
+
+    def callbacks(self, numbers: Numbers, training: bool) -> dict[str, Any]:
+        """See `Operation`."""
+        compiled = {"forward": compile_forward(numbers)}
+        if training:
+            compiled["backward"] = compile_backward(numbers)
+        return compiled
+
+    def fill(self, record: np.ndarray, program: Program) -> None:
+        """See `Operation`."""
+        record["pieces"] = self.pieces

@@ -1,0 +1,197 @@
+"""Outputs of a network for rows of X: the operations forward, and nothing else."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numba import carray
+from numba.extending import overload
+
+from ._jit import OPTIONS, entry
+from ._llvm import address, pointer
+from ._simd import TILE_ROWS
+from .heads.head import call_write, head_at
+from .ops import CONTEXT, numbers_of
+from .ops.base import context_at
+from .ops.inputs import INPUTS
+from .program import Head, Program
+from .rows import describe, form_of
+from .runtime.core_budget import budget, choose_threads
+from .runtime.pool import Pool
+from .spec import NetworkSpec, count_products, make_operations, parameters_of
+from .step import CHUNK_ROWS, forward
+
+# Rows up to which an arena that stays in the first-level cache serves.
+FEW_ROWS = 8
+
+# Rows up to which the parameters are read where they are: a copy into panels takes as
+# long as some 100 rows, and gains 1 to 2 % of each.
+FLAT_ROWS = 1024
+
+# Floating-point operations of a call from which another thread pays for being started.
+_WORTH_A_THREAD = 10_000_000
+
+ALL_ROWS = np.empty(0, np.int64)
+
+
+def _fill_inputs(inputs, rows):
+    """Write what `rows.describe` found into an INPUTS, in compiled code."""
+    raise NotImplementedError("called from compiled code only")
+
+
+@overload(_fill_inputs, jit_options=OPTIONS)
+def _overload_fill_inputs(inputs, rows):
+    if len(rows) == 4:
+
+        def fill(inputs, rows):
+            values, inputs.offset, inputs.row, inputs.column = rows
+            inputs.values, inputs.n_values = address(values, 0), values.size
+
+        return fill
+
+    def fill_csr(inputs, rows):
+        values, indices, starts = rows
+        inputs.values, inputs.n_values = address(values, 0), values.size
+        inputs.indices, inputs.starts = address(indices, 0), address(starts, 0)
+        inputs.n_rows = starts.size - 1
+
+    return fill_csr
+
+
+@entry
+def predict(thread, bounds, share, records, parameters, memory, rows, order, out):
+    """Write the network's outputs for this thread's part of the rows.
+
+    Parameters
+    ----------
+    bounds : (n_threads + 1,) int64 array
+        Thread t takes the rows ``order[bounds[t]:bounds[t + 1]]``.
+    share : int
+        Rows of the minibatch's memory that belong to each thread, in whole tiles.
+    records : (4,) int64 array, `Program.entries`
+    parameters : array
+        `memory` itself, or a flat vector, see `Program`.
+    memory : array, overwritten
+    rows : tuple, see `rows.describe`
+    order : (n,) int64 array, or (0,): all rows
+    out : (n * n_outputs,) array, overwritten
+    """
+    inputs, contexts = np.zeros(1, INPUTS), np.empty(1, CONTEXT)
+    _fill_inputs(inputs[0], rows)
+    n_operations, head = records[1], records[3]
+    operations = carray(pointer(records[0]), (n_operations,), np.int64)
+    contexts[0] = context_at(records[2])
+    context, place = contexts[0], address(contexts, 0)
+    context.memory, context.parameters = address(memory, 0), address(parameters, 0)
+    context.inputs = address(inputs, 0)
+    context.order = address(order, 0) if order.size != 0 else 0
+    first, n_out = thread * share, head_at(head).n_out
+    write = head_at(head).write
+    for begin in range(bounds[thread], bounds[thread + 1], share):
+        count = min(share, bounds[thread + 1] - begin)
+        context.begin = begin - first
+        forward(place, operations, first, count)
+        call_write(write, (place, head, first, count, address(out, begin * n_out)))
+
+
+def predict_outputs(
+    spec: NetworkSpec,
+    parameters: np.ndarray,
+    out_activation: str,
+    X: Any,
+    n_threads: int | None = None,
+) -> np.ndarray:
+    """Return the outputs, (n, n_outputs), for all rows of X.
+
+    The bits of a row's outputs do not depend on the other rows nor on the threads.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+    parameters : array in scikit-learn's packing
+        `OVERREAD` more elements follow it in memory.
+    out_activation : str
+        A key of OUTPUTS.
+    X : as in `Data`
+    n_threads : int, default=None
+        None: as many as the cores this process may use and the work is worth.
+    """
+    n, dtype = X.shape[0], parameters.dtype.type
+    threads = count_threads(spec, n, n_threads)
+    room = CHUNK_ROWS * threads if n > CHUNK_ROWS else CHUNK_ROWS
+    if n <= FEW_ROWS:
+        room = FEW_ROWS
+    form = form_of(X, bool(spec.inputs))
+    program = _program(spec, out_activation, dtype, room, n <= FLAT_ROWS, form)
+    # What is read is written before, and what is never touched costs nothing.
+    memory = np.empty(program.size // parameters.itemsize, dtype)
+    if not program.flat:
+        # The padding has to be zero.
+        memory[: program.n_parameters] = 0
+        program.pack(parameters, memory)
+        parameters = memory
+    entries, rows = program.entries, describe(X)
+    return run(program, entries, parameters, memory, rows, ALL_ROWS, n, threads)
+
+
+def run(
+    program: Program,
+    entries: np.ndarray,
+    parameters: np.ndarray,
+    memory: np.ndarray,
+    rows: tuple,
+    order: np.ndarray,
+    n: int,
+    n_threads: int,
+) -> np.ndarray:
+    """Return the outputs for n rows of X.
+
+    Parameters
+    ----------
+    program : Program
+    entries : its `entries`, or `entries_with`
+    parameters, memory, order : arrays, see `predict`
+    rows : tuple, see `rows.describe`
+    n : int
+    n_threads : int
+    """
+    n_threads = min(n_threads, program.capacity // TILE_ROWS)
+    out = np.empty((n, program.n_outputs), memory.dtype)
+    arguments = entries, parameters, memory, rows, order, out.reshape(-1)
+    if n_threads == 1:
+        predict(0, *_parts(program, n, 1), *arguments)
+        return out
+    n_threads = budget.take(n_threads)
+    try:
+        with Pool(n_threads) as pool:
+            pool.run(predict, *_parts(program, n, n_threads), *arguments)
+    finally:
+        budget.give_back()
+    return out
+
+
+def _parts(program, n, n_threads):
+    """Return the rows' bounds between the threads, and how many each takes at once."""
+    bounds, tiles = [0, n], program.capacity // TILE_ROWS
+    if n_threads > 1:
+        parts = np.arange(n_threads + 1) * -(-n // TILE_ROWS) // n_threads
+        bounds = (parts * TILE_ROWS).clip(max=n)
+    return np.asarray(bounds), min(CHUNK_ROWS, tiles // n_threads * TILE_ROWS)
+
+
+def count_threads(spec: NetworkSpec, n: int, n_threads: int | None) -> int:
+    """Return the threads for predicting `n` rows."""
+    work = 2 * n * count_products(spec)
+    return choose_threads(n_threads, work / _WORTH_A_THREAD, n)
+
+
+@lru_cache(maxsize=256)
+def _program(spec, out_activation, dtype, rows, flat, form):
+    """Return a program for prediction."""
+    # The columns of each piece have to begin at a panel.
+    flat = flat and all(each.pieces == 1 for _, each in parameters_of(spec))
+    numbers = numbers_of(dtype)
+    operations = make_operations(spec, numbers, form)
+    return Program(operations, Head(out_activation), numbers, rows, flat=flat)

@@ -1,0 +1,414 @@
+"""One network laid out in memory: the only place that writes the kernels' records.
+
+A matrix of n columns is kept as ceil(n / w) panels of the tile's width w, each with
+its rows one after the other: element (i, j) is at ``(j // w)*rows*w + i*w + j % w``.
+Whatever the tile needs next is then next in memory, and no stride is a power of two
+times the cache's. The last panel is padded to full width; padded parameters are zero
+and stay zero, because their gradient is.
+
+The memory of a network is one block: the parameters in panels first, then whatever
+each operation reserves. Places are bytes from its beginning, on lines of the cache.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from ._gemm import product_loop, transpose_loop
+from ._simd import TILE_PARTS, TILE_ROWS, VECTOR_BYTES, lanes
+from .heads.head import HEAD, compile_lose, compile_write
+from .heads.losses import LOSSES, compile_loss
+from .heads.outputs import OUTPUTS, compile_output
+from .ops.base import (
+    CONTEXT,
+    Numbers,
+    Operation,
+    Parameter,
+    packing_rank,
+    round_up,
+)
+from .update.groups import GROUP, Group, Groups, find_group
+
+# No vector that is read or written straddles two lines of the cache.
+LINE_BYTES = 64
+
+# Elements behind a flat vector of parameters that a vector load may touch.
+OVERREAD = VECTOR_BYTES // 4
+
+
+class Place(NamedTuple):
+    """Where a parameter lies, in bytes, and its strides.
+
+    Parameters
+    ----------
+    place : int
+    row : int
+        Elements from one row to the next.
+    jump : int
+        Bytes from one panel to the next.
+    """
+
+    place: int
+    row: int
+    jump: int
+
+
+class PlacedGroup(NamedTuple):
+    """A group of parameters, and the address of its record."""
+
+    settings: Group
+    address: int
+
+
+class Head(NamedTuple):
+    """Output activation and loss of a network.
+
+    Parameters
+    ----------
+    out_activation : str
+        A key of OUTPUTS.
+    loss : str
+        Together with `out_activation` a key of LOSSES.
+    settings : (n,) float64 array or None
+        Of the loss, see `heads.losses.make_settings`. None: for prediction alone.
+    """
+
+    out_activation: str
+    loss: str | None = None
+    settings: np.ndarray | None = None
+
+
+class Program:
+    """Records of a network's operations, blocks and head, for one format of numbers.
+
+    Written once; kernels read it from any number of threads.
+
+    Parameters
+    ----------
+    operations : sequence of Operation
+    head : Head
+    numbers : Numbers
+    rows : int
+        The most rows that pass through the network at once.
+    flat : bool, default=False
+        Whether the parameters stay in scikit-learn's packing, outside the block: for
+        few rows, which are not worth a copy into panels. Kernels may read up to
+        `OVERREAD` elements beyond the last.
+    training : bool, default=False
+        Whether deltas, gradients and what they need have a place.
+    groups : Groups, default={}
+        How kinds of parameters are trained.
+
+    Attributes
+    ----------
+    addresses : (n_operations,) int64 array
+        Of the operations' records.
+    context : (1,) array of CONTEXT
+        The fields that are the same in every run.
+    head : (1,) array of HEAD
+    size : int
+        Bytes of the whole block.
+    n_parameters : int
+        Elements of the parameters in panels, which come first.
+    n_flat : int
+        Length of a vector in scikit-learn's packing.
+    zeros : slice
+        Of the memory: elements that are 0.
+    """
+
+    def __init__(
+        self,
+        operations: Sequence[Operation],
+        head: Head,
+        numbers: Numbers,
+        rows: int,
+        *,
+        flat: bool = False,
+        training: bool = False,
+        groups: Groups | None = None,
+    ):
+        self.operations, self.numbers = list(operations), numbers
+        self.flat, self.training = flat, training
+        self.capacity = round_up(max(rows, 1), TILE_ROWS)
+        self.jump = self.capacity * numbers.width * numbers.size
+        self.size = 0
+        self._groups, self._placed = groups or {}, {}
+        self._order = _packing([op.parameters for op in self.operations])
+        self.n_flat = sum(math.prod(p.shape) for _, _, p in self._order)
+        self._places = self._place_parameters()
+        # Moments that follow each other this far apart begin at a line too.
+        self.n_parameters = self.n_flat if flat else self.reserve(0) // numbers.size
+        self.records = [np.zeros(1, op.record_type) for op in self.operations]
+        self._wire()
+        for op, record in zip(self.operations, self.records, strict=True):
+            op.fill(record[0], self)
+            for name, compiled in op.callbacks(numbers, training).items():
+                if name == "forward" or op in self._learning:
+                    record[name] = compiled.address
+        self.addresses = np.array([record.ctypes.data for record in self.records])
+        self._fill_head(head)
+        self._fill_context()
+        self._heads = {head.out_activation: self.head}
+
+    @cached_property
+    def entries(self) -> np.ndarray:
+        """Address and number of `addresses`, addresses of `context` and `head`."""
+        return self.entries_with(next(iter(self._heads)))
+
+    def entries_with(self, out_activation: str) -> np.ndarray:
+        """Return the same as `entries` for another output activation."""
+        if out_activation not in self._heads:
+            head = self._heads[out_activation] = self.head.copy()
+            head["output"] = _output_address(out_activation, self.numbers)
+        head = self._heads[out_activation]
+        places = self.context.ctypes.data, head.ctypes.data
+        return np.array([self.addresses.ctypes.data, self.addresses.size, *places])
+
+    @property
+    def n_outputs(self) -> int:
+        """Columns of the network's outputs."""
+        return self.operations[-1].n_out
+
+    def reserve(self, elements: int) -> int:
+        """Return the place of so many elements, at the beginning of a cache line."""
+        place = round_up(self.size, LINE_BYTES)
+        self.size = place + int(elements) * self.numbers.size
+        return place
+
+    def panels(self, columns: int) -> int:
+        """Return the place of panels for the rows of a minibatch."""
+        width = self.numbers.width
+        return self.reserve(-(-columns // width) * self.capacity * width)
+
+    def places(self, operation: Operation) -> list[Place]:
+        """Return where the parameters of an operation lie."""
+        return self._places[operation]
+
+    def group(self, operation: Operation, kind: str) -> PlacedGroup:
+        """Return the group of a kind of parameter of an operation."""
+        settings = find_group(self._groups, operation.layer, kind)
+        bounded = kind == "weights"
+        if (settings, bounded) not in self._placed:
+            record = np.array([(*settings, bounded)], GROUP)
+            self._placed[settings, bounded] = record
+        return PlacedGroup(settings, self._placed[settings, bounded].ctypes.data)
+
+    def _place_parameters(self):
+        places, at, size = {}, 0, self.numbers.size
+        for op in self.operations:
+            places[op] = [None] * len(op.parameters)
+        if self.flat:
+            for op, i, parameter in self._order_of_operations():
+                row = parameter.shape[-1]
+                places[op][i] = Place(at * size, row, self.numbers.width * size)
+                at += math.prod(parameter.shape)
+            return places
+        for op in self.operations:
+            for i, parameter in enumerate(op.parameters):
+                width = self.numbers.width
+                jump = parameter.rows * width
+                panels = -(-parameter.columns // width) * parameter.pieces
+                places[op][i] = Place(self.reserve(panels * jump), width, jump * size)
+        return places
+
+    def _order_of_operations(self):
+        return [(self.operations[o], i, parameter) for o, i, parameter in self._order]
+
+    def _wire(self):
+        """Give x, y, dx and dy of each operation their places."""
+        ops, records = self.operations, self.records
+        trained = [bool(op.parameters) for op in ops]
+        first = trained.index(True)
+        # Operations below the first one with parameters need no deltas.
+        self._learning = set(ops[first:]) if self.training else set()
+        place = -1
+        for i, (op, record) in enumerate(zip(ops, records, strict=True)):
+            record["n_in"], record["n_out"], record["x"] = op.n_in, op.n_out, place
+            below_needs_y = i > 0 and ops[i - 1] in self._learning
+            if not (op.in_place and place >= 0 and not below_needs_y):
+                place = self.panels(op.n_out)
+            record["y"] = place
+            following = ops[i + 1].layer if i + 1 < len(ops) else None
+            record["ends_layer"] = op.layer is not None and op.layer != following
+            record["dx"] = record["dy"] = -1
+        if not self.training:
+            return
+        # The loss overwrites the network's outputs with their deltas.
+        place = records[-1]["y"][0]
+        for i in range(len(ops) - 1, first - 1, -1):
+            records[i]["dy"] = place
+            if i == first:
+                break
+            if not ops[i].in_place:
+                place = self.panels(ops[i].n_in)
+            records[i]["dx"] = place
+
+    def _fill_head(self, head):
+        n_out, dtype = self.operations[-1].n_out, self.numbers.storage
+        output = OUTPUTS[head.out_activation]
+        by_rows = output is not None and output.by_rows
+        width = round_up(n_out, lanes(dtype)) if by_rows else n_out
+        self.head = np.zeros(1, HEAD)
+        record = self.head[0]
+        record["y"], record["n_out"] = self.records[-1]["y"][0], n_out
+        record["z_width"], record["z"] = width, self.reserve(self.capacity * width)
+        record["weights"] = self.reserve(self.capacity)
+        record["scratch"] = self.reserve(self.capacity)
+        record["write"] = compile_write(self.numbers).address
+        record["output"] = _output_address(head.out_activation, self.numbers)
+        if not self.training or head.loss is None:
+            return
+        names = head.out_activation, head.loss
+        record["n_targets"] = 1 if LOSSES[names].targets == "label" else n_out
+        record["lose"] = compile_lose(self.numbers).address
+        record["loss"] = compile_loss(*names, dtype).address
+        self._settings = head.settings
+        record["settings"] = head.settings.ctypes.data
+        record["targets"] = self.reserve(self.capacity * record["n_targets"])
+        elements = 8 // self.numbers.size
+        record["losses"] = self.reserve(self.capacity * elements)
+
+    def _fill_context(self):
+        self.context = np.zeros(1, CONTEXT)
+        record = self.context[0]
+        record["jump"], record["dropout"] = self.jump, 1.0
+        record["zeros"] = place = self.reserve(self.numbers.width)
+        start = place // self.numbers.size
+        self.zeros = slice(start, start + self.numbers.width)
+        record["product"] = product_loop(self.numbers.storage).address
+        if self.training:
+            record["transpose"] = transpose_loop(self.numbers.storage).address
+
+    def allocate(self) -> np.ndarray:
+        """Return a block of zeros, in elements, that begins at a line of the cache."""
+        spare, size = LINE_BYTES // self.numbers.size, self.numbers.size
+        elements = -(-self.size // size)
+        block = np.zeros(elements + spare, self.numbers.storage)
+        start = -block.ctypes.data % LINE_BYTES // size
+        return block[start : start + elements]
+
+    def make_blocks(self) -> np.ndarray:
+        """Return the blocks of all parameters that are trained, an array of BLOCK."""
+        parts, number = [], 0
+        for op, record in zip(self.operations, self.records, strict=True):
+            blocks = op.blocks(record[0], self)
+            blocks["panel"] += number
+            number += blocks.size
+            parts.append(blocks)
+        blocks = np.concatenate(parts)
+        blocks["number"] = np.arange(blocks.size)
+        return blocks
+
+    def share_blocks(self, blocks: np.ndarray, n_threads: int) -> np.ndarray:
+        """Return n_threads + 1 bounds that split the blocks into equal work.
+
+        Each thread gets consecutive blocks, the same ones at every step, so that their
+        parameters and moments stay in its core's cache.
+        """
+        parts = TILE_PARTS - blocks["padding"]
+        rows = np.where(blocks["rows"] > 1, round_up(blocks["rows"], TILE_ROWS), 0)
+        cost = np.cumsum(parts * (rows + 1))
+        targets = cost[-1] * np.arange(1, n_threads) / n_threads
+        inner = np.searchsorted(cost, targets, side="left") + 1
+        return np.concatenate([[0], inner, [blocks.size]]).clip(max=blocks.size)
+
+    def split(self, flat: np.ndarray) -> list[tuple[int, Parameter, np.ndarray]]:
+        """Return (operation's number, parameter, view) of a vector in that packing."""
+        views, at = [], 0
+        for op, i, parameter in self._order:
+            n = math.prod(parameter.shape)
+            views.append((op, parameter, flat[at : at + n].reshape(parameter.shape)))
+            at += n
+        return views
+
+    def pack(self, flat: np.ndarray, memory: np.ndarray, behind: int = 0) -> None:
+        """Write a vector in scikit-learn's packing into panels.
+
+        They lie `behind` elements behind the parameters' place: 0 for these, a moment's
+        distance for a moment.
+        """
+        for inside, outside in self._pairs(flat, memory, behind):
+            inside[...] = outside
+
+    def unpack(self, memory: np.ndarray, flat: np.ndarray, behind: int = 0) -> None:
+        """Write panels back into a vector in scikit-learn's packing."""
+        for inside, outside in self._pairs(flat, memory, behind):
+            outside[...] = inside
+
+    def _pairs(self, flat, memory, behind) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Pairs of views of the same numbers, in panels and in that packing."""
+        width, at = self.numbers.width, 0
+        for op, i, parameter in self._order_of_operations():
+            size = math.prod(parameter.shape)
+            matrix = flat[at : at + size].reshape(parameter.rows, -1)
+            at += size
+            start = self._places[op][i].place // self.numbers.size + behind
+            n_panels = -(-parameter.columns // width)
+            total = parameter.pieces * n_panels * parameter.rows * width
+            panels = memory[start : start + total]
+            panels = panels.reshape(parameter.pieces, n_panels, parameter.rows, width)
+            pieces = np.split(matrix, parameter.pieces, axis=1)
+            for inside, piece in zip(panels, pieces, strict=True):
+                yield from _columns(inside, piece)
+
+    def pack_transposed(self, flat: np.ndarray, memory: np.ndarray) -> None:
+        """Write the transposed copies of weights that `backward` reads."""
+        width, size = self.numbers.width, self.numbers.size
+        for o, parameter, weights in self.split(flat):
+            record = self.records[o][0]
+            if parameter.name != "weights" or record["transposed"] < 0:
+                continue
+            height = round_up(self.operations[o].n_out, width)
+            start = int(record["transposed"]) // size
+            n_in = -(-parameter.rows // width)
+            panels = memory[start : start + n_in * height * width]
+            panels = panels.reshape(n_in, height, width)
+            parts = np.split(panels, parameter.pieces, axis=1)
+            pieces = np.split(weights, parameter.pieces, axis=1)
+            for part, piece in zip(parts, pieces, strict=True):
+                for inside, outside in _columns(part[:, : piece.shape[1]], piece.T):
+                    inside[...] = outside
+
+    def matrix(self, memory: np.ndarray, place: int, columns: int, n: int) -> np.ndarray:
+        """Copy n rows of a matrix out of its panels."""
+        width, capacity = self.numbers.width, self.capacity
+        panels, start = -(-columns // width), int(place) // self.numbers.size
+        region = memory[start : start + panels * capacity * width]
+        by_row = region.reshape(panels, capacity, width)[:, :n].transpose(1, 0, 2)
+        # Of one panel the reshaped array is still the memory.
+        return by_row.reshape(n, panels * width)[:, :columns].copy()
+
+
+def _output_address(out_activation, numbers):
+    """Return the address of a compiled output activation; 0 for the identity."""
+    if OUTPUTS[out_activation] is None:
+        return 0
+    return compile_output(out_activation, numbers.storage).address
+
+
+def _columns(panels, matrix):
+    """Pairs of views of a matrix: all full panels at once, and the last one."""
+    rows, columns = matrix.shape
+    width = panels.shape[-1]
+    full, rest = divmod(columns, width)
+    inside = matrix[:, : full * width].reshape(rows, full, width)
+    yield panels[:full], inside.transpose(1, 0, 2)
+    if rest:
+        yield panels[full, :, :rest], matrix[:, full * width :]
+
+
+def _packing(
+    parameters: Sequence[tuple[Parameter, ...]],
+) -> list[tuple[int, int, Parameter]]:
+    """Return (operation, number in it, parameter) in scikit-learn's packing."""
+    found = [
+        (op, i, parameter)
+        for op, each in enumerate(parameters)
+        for i, parameter in enumerate(each)
+    ]
+    return sorted(found, key=lambda entry: packing_rank(entry[2]))

@@ -1,0 +1,154 @@
+"""The user's rows as kernels take them: dense X with any strides or CSR, y, weights."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from .ops.inputs import INPUTS, Form
+
+# Share of stored entries from which CSR is cheaper to copy than to multiply as it is.
+_DENSE = 0.25
+
+
+class Data:
+    """Rows that a network learns from.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, n_features) or CSR matrix, float32 or float64
+        Dense X may have any strides and be read-only; it is not copied. Its dtype may
+        differ from the network's: rows are converted as they are read.
+    y : ndarray of shape (n, n_outputs) or (n, 1), the network's dtype
+        Targets; the class index for losses of a label, see `heads.losses.Loss`.
+    sample_weight : ndarray of shape (n,), float32 or float64, or None
+    copied : bool, default=False
+        Whether sparse rows become dense in the minibatch however few their entries
+        are, so that operations can change them.
+
+    Attributes
+    ----------
+    X : as given
+        The kernels see addresses: it has to stay alive.
+    form : Form
+        How X is stored.
+    weight : float
+        Sum of the sample weights in their own dtype, by which scikit-learn divides.
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        y: np.ndarray,
+        sample_weight: np.ndarray | None = None,
+        *,
+        copied: bool = False,
+    ):
+        self.X, self.rows, self.form = X, describe(X), form_of(X, copied)
+        self.y = np.ascontiguousarray(y)
+        if sample_weight is None:
+            self.sample_weight = np.empty(0, self.y.dtype)
+            self.weight = float(len(self.y))
+        else:
+            self.sample_weight = np.ascontiguousarray(sample_weight, self.y.dtype)
+            self.weight = float(sample_weight.sum())
+
+    @property
+    def sparse(self) -> bool:
+        """Whether the rows are multiplied as they are stored."""
+        return self.form.multiplied
+
+    @cached_property
+    def inputs(self) -> np.ndarray:
+        """X as kernels see it, (1,) of INPUTS."""
+        return make_inputs(self.rows, self.X.shape[0])
+
+    @cached_property
+    def wide_weights(self) -> np.ndarray:
+        """The sample weights as float64."""
+        return self.sample_weight.astype(np.float64)
+
+
+def describe(X: Any) -> tuple:
+    """Return the arrays and strides of X.
+
+    Dense X: (values, offset, row stride, column stride), in elements. CSR: values,
+    column indices, starts of the rows.
+    """
+    if sparse.issparse(X):
+        return (
+            _writable(X.data),
+            _writable(X.indices),
+            _writable(X.indptr.astype(np.int64, copy=False)),
+        )
+    if X.flags.c_contiguous and X.flags.writeable and X.flags.aligned:
+        return X.reshape(-1), 0, X.shape[1], 1
+    size = X.itemsize
+    if any(stride % size for stride in X.strides) or not X.flags.aligned:
+        X = np.require(X, requirements=("C", "A"))
+    row, column = (stride // size for stride in X.strides)
+    low = min(0, (X.shape[0] - 1) * row) + min(0, (X.shape[1] - 1) * column)
+    high = max(0, (X.shape[0] - 1) * row) + max(0, (X.shape[1] - 1) * column)
+    if X.size == 0:
+        return np.empty(0, X.dtype), 0, row, column
+    return _view(X, X.ctypes.data + low * size, high - low + 1), -low, row, column
+
+
+def form_of(X: Any, copied: bool = False) -> Form:
+    """Return how X is stored; CSR is multiplied unless it is full, or to be copied."""
+    if not sparse.issparse(X):
+        return Form(X.dtype.type)
+    few = X.nnz <= _DENSE * X.shape[0] * X.shape[1]
+    return Form(X.data.dtype.type, X.indices.dtype.type, few and not copied)
+
+
+def make_inputs(rows: tuple, n_rows: int) -> np.ndarray:
+    """Return what `describe` found as kernels see it, (1,) of INPUTS."""
+    inputs = np.zeros(1, INPUTS)
+    record = inputs[0]
+    record["values"], record["n_values"] = rows[0].ctypes.data, rows[0].size
+    record["n_rows"] = n_rows
+    if len(rows) == 4:
+        record["offset"], record["row"], record["column"] = rows[1:]
+    else:
+        record["indices"], record["starts"] = (each.ctypes.data for each in rows[1:])
+    return inputs
+
+
+def sorting_space(rows: tuple, n_features: int, batch: int) -> tuple[np.ndarray, ...]:
+    """Return the arrays in which `ops.csr` sorts a minibatch of rows by column.
+
+    Where the columns begin; of each entry the row in the minibatch, and its value.
+    """
+    values, _, starts = rows
+    lengths = np.diff(starts)
+    largest = np.partition(lengths, max(0, lengths.size - batch))[-batch:]
+    entries = int(largest.sum())
+    return (
+        np.zeros(n_features + 2, np.int64),
+        np.empty(entries, np.int64),
+        np.empty(entries, values.dtype),
+    )
+
+
+def _writable(array):
+    """One-dimensional array without the read-only mark, which would be another type.
+
+    Numba would compile the kernels anew for read-only arrays, such as those that joblib
+    maps into its workers. The kernels never write to them.
+    """
+    array = np.ascontiguousarray(array)
+    return (
+        array if array.flags.writeable else _view(array, array.ctypes.data, array.size)
+    )
+
+
+def _view(owner, place, size):
+    """`size` elements from the address `place` on, keeping their owner alive."""
+    buffer = (ctypes.c_char * (size * owner.itemsize)).from_address(place)
+    buffer.owner = owner
+    return np.frombuffer(buffer, owner.dtype)

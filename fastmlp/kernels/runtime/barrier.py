@@ -1,0 +1,107 @@
+"""The barrier of the threads that train one network, and how a thread waits.
+
+A barrier holds two int64 words, each on cache lines of its own:
+
+- ARRIVED counts the threads that have arrived at the current barrier.
+- GENERATION counts the barriers that are complete.
+
+A thread reads GENERATION, then adds 1 to ARRIVED. The thread that makes ARRIVED complete
+sets it back to 0 and then raises GENERATION; the others wait until GENERATION is no
+longer the value that they read. Each order matters:
+
+- GENERATION is read before arriving: once a thread has arrived, the others may complete
+  the barrier, and the thread would read the next generation and wait for ever.
+- ARRIVED is reset before GENERATION is raised: a released thread may arrive at the next
+  barrier at once, and its arrival must be counted from 0.
+- A thread that is slow to leave does no harm: GENERATION can only move on from the value
+  it read, and the next barrier cannot complete without this thread.
+
+All three are atomic and sequentially consistent. The addition publishes everything that
+a thread wrote before it arrived; the load that sees the new GENERATION makes all of it
+visible to the thread that leaves, also on CPUs that reorder plain loads and stores.
+"""
+
+import os
+
+import numpy as np
+from numba import types
+
+from .._jit import jit
+from .._llvm import atomic_add, atomic_load, atomic_store, pause
+
+# Words from one polled word to the next: 128 bytes, since CPUs fetch cache lines of 64
+# bytes in pairs. An arrival then does not take the line of GENERATION from the cores
+# that poll it.
+LINE = 16
+
+_ARRIVED, _GENERATION = 0, LINE
+BARRIER_WORDS = 2 * LINE
+
+# Polls before a thread yields. A pause takes some 40 (AMD) to 140 (Intel) cycles, so
+# this is 5 to 15 us: longer than the threads of one minibatch are apart, shorter than a
+# time slice lost to a thread that waits for this core.
+_SPINS = 400
+
+# Yields before a thread sleeps, some 100 us. A thread that only yields keeps its core
+# for milliseconds where the scheduler prefers it, and the thread that it waits for may
+# need this core: OpenBLAS's threads, for instance, spin on the other ones for a tenth
+# of a second after their work.
+YIELDS = 300
+
+# Sleeps grow from 50 us to 1 ms over 200 ms: a thread wakes late by at most a fraction
+# of the time that it has waited, and costs next to nothing in a long wait.
+_WINDOWS = os.name == "nt"
+_NAP, _GROWTH, _LONGEST_NAP = (1, 0, 1) if _WINDOWS else (50, 3, 1000)
+
+_yield_core = types.ExternalFunction(
+    "SwitchToThread" if _WINDOWS else "sched_yield", types.int32()
+)
+# Milliseconds on Windows, microseconds elsewhere.
+_sleep = types.ExternalFunction(
+    "Sleep" if _WINDOWS else "usleep", types.int32(types.uint32)
+)
+
+
+@jit
+def wait_for_change(words, place, value, yields):
+    """Wait until ``words[place]`` is no longer `value`; return its new value.
+
+    Polls with a pause, then yields the core `yields` times, then sleeps between polls.
+    """
+    polls = 0
+    while True:
+        # Atomic: a plain load could be moved out of the loop.
+        found = atomic_load(words, place)
+        if found != value:
+            return found
+        polls += 1
+        if polls <= _SPINS:
+            pause()
+        elif polls <= _SPINS + yields:
+            _yield_core()
+        else:
+            naps = polls - _SPINS - yields
+            _sleep(np.uint32(min(_NAP + _GROWTH * naps, _LONGEST_NAP)))
+
+
+@jit
+def wait(words, n_threads):
+    """Wait until `n_threads` threads are here.
+
+    Everything that any of them wrote before is visible to all of them afterwards.
+
+    Parameters
+    ----------
+    words : int64 array
+        Begins with BARRIER_WORDS words, all 0 before the first barrier. A later barrier
+        may have another number of threads if all of them know it.
+    n_threads : int
+    """
+    if n_threads == 1:
+        return
+    generation = atomic_load(words, _GENERATION)
+    if atomic_add(words, _ARRIVED, 1) == n_threads - 1:
+        atomic_store(words, _ARRIVED, 0)
+        atomic_store(words, _GENERATION, generation + 1)
+    else:
+        wait_for_change(words, _GENERATION, generation, YIELDS)

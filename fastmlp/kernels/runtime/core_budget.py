@@ -1,0 +1,85 @@
+"""The cores of this process, and the number of threads for a job."""
+
+import os
+import threading
+
+import joblib
+
+from .._simd import TILE_ROWS
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use.
+
+    Affinity, cgroup and joblib's limits count; loky's workers get their share through
+    NUMBA_NUM_THREADS. Hardware threads of one core count each: to count physical cores
+    joblib starts another process, and warns where that fails.
+    """
+    cores = joblib.cpu_count()
+    limit = os.environ.get("NUMBA_NUM_THREADS", "")
+    return max(1, min(cores, int(limit)) if limit.isdigit() else cores)
+
+
+def choose_threads(n_threads: int | None, useful: float, n_rows: int) -> int:
+    """Return the number of threads for some rows, at most one for each tile of rows.
+
+    Parameters
+    ----------
+    n_threads : int or None
+        The user's choice; None: the useful ones, as far as there are cores.
+    useful : float
+        Number of threads that save more time than they cost.
+    n_rows : int
+    """
+    if n_threads is None:
+        n_threads = int(min(useful, available_cores())) if useful >= 2 else 1
+    return max(1, min(int(n_threads), -(-n_rows // TILE_ROWS)))
+
+
+class CoreBudget:
+    """Shares the cores among the calls of compiled code that run side by side.
+
+    Where several Python threads train at once, a team each would be many times the
+    cores, and threads that meet at barriers wait longest for those that have no core.
+    So a call takes as many threads as there are free cores, and at least 1, which
+    changes no result.
+
+    No lock: a thread first enters the number it would like and then looks at the
+    others. Two that do so at the same time both get less than they could.
+    """
+
+    def __init__(self) -> None:
+        self._busy: dict[int, int] = {}
+        self._cores = 0
+
+    def take(self, n_threads: int) -> int:
+        """Return how many threads the calling thread may use until `give_back`.
+
+        Parameters
+        ----------
+        n_threads : int
+            The number to use where nothing else runs.
+        """
+        me = threading.get_ident()
+        self._busy[me] = n_threads
+        if n_threads > 1 and len(self._busy) > 1:
+            self._cores = self._cores or available_cores()
+            others = sum([*self._busy.values()]) - n_threads
+            n_threads = max(1, min(n_threads, self._cores - others))
+            self._busy[me] = n_threads
+        return n_threads
+
+    def give_back(self) -> None:
+        """Free the cores of the calling thread."""
+        self._busy.pop(threading.get_ident(), None)
+
+    def reset(self) -> None:
+        """Begin anew, as a forked child must: it has none of its parent's threads."""
+        self._busy.clear()
+        self._cores = 0
+
+
+budget = CoreBudget()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=budget.reset)

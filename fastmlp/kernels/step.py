@@ -1,0 +1,283 @@
+"""One minibatch after the other: rows phase, barrier, parameters phase, barrier.
+
+In the rows phase each thread takes some of the minibatch's rows through the operations
+and back; in the parameters phase it takes some of the blocks of parameters, sums their
+gradient over all rows and updates them at once. No sum depends on how many threads
+there are. Nothing here knows a kind of operation or a format of numbers: all of it is
+called by address.
+"""
+
+import numpy as np
+from numba import carray
+
+from ._jit import entry, jit
+from ._llvm import address, pointer, ticks
+from ._simd import TILE_PARTS, TILE_ROWS
+from .heads.head import head_at
+from .ops.base import (
+    BLOCK,
+    CONTEXT,
+    HEADER,
+    call_collect,
+    call_finish,
+    call_forward,
+    call_gradient,
+)
+from .runtime.barrier import wait
+from .runtime.team import MOST_THREADS, next_command
+from .update.groups import group_at
+from .update.regularisation import call_average, call_constrain
+from .update.rules import N_STEP, call_update
+
+# Rows that one thread takes through all operations at once: their activations stay in
+# the second-level cache.
+CHUNK_ROWS = 128
+
+_CONTEXT_BYTES, _BLOCK_BYTES = CONTEXT.itemsize, BLOCK.itemsize
+
+# The phases that `train` tells apart when it is timed, and where it counts them: for
+# each thread a row of words, the first the time of its last mark.
+PHASES = ("forward", "loss", "backward", "update", "wait")
+CLOCK_WORDS = 8
+_START = np.int64(-1)
+_FORWARD, _LOSS, _BACKWARD, _UPDATE, _WAIT = map(np.int64, range(len(PHASES)))
+
+
+@jit
+def share_rows(thread, n_threads, n):
+    """Return the bounds of a thread's share of n rows, in whole tiles."""
+    tiles = (n + TILE_ROWS - 1) // TILE_ROWS
+    start = thread * tiles // n_threads * TILE_ROWS
+    return start, min(n, (thread + 1) * tiles // n_threads * TILE_ROWS)
+
+
+@jit
+def header_at(place):
+    """Return the HEADER of the operation whose record is at an address."""
+    return carray(pointer(place), (1,), HEADER)[0]
+
+
+@jit
+def forward(context, operations, first, count):
+    """Take rows ``first`` to ``first + count`` of the minibatch through all operations.
+
+    `operations` are addresses; `first` is a multiple of the tile's rows.
+    """
+    for i in range(operations.size):
+        place = operations[i]
+        call_forward(header_at(place).forward, (context, place, first, count))
+
+
+@jit
+def backward(context, operations, first, count):
+    """Take the deltas of the outputs back to the first operation with parameters."""
+    for i in range(operations.size - 1, -1, -1):
+        place = operations[i]
+        callback = header_at(place).backward
+        if callback != 0:
+            call_forward(callback, (context, place, first, count))
+
+
+@jit
+def _mark(run, thread, phase):
+    """Add the ticks since the thread's last mark to a phase, if there is a clock."""
+    if run.clock != 0:
+        place = run.clock + thread * CLOCK_WORDS * 8
+        clock, now = carray(pointer(place), (CLOCK_WORDS,), np.int64), ticks()
+        if phase >= 0:
+            clock[1 + phase] += now - clock[0]
+        clock[0] = now
+
+
+@jit
+def _sum_weights(context, n):
+    """Sum of the weights of a minibatch's n rows, in float64."""
+    if context.sample_weight == 0:
+        return float(n)
+    end, total = context.begin + n, 0.0
+    order = carray(pointer(context.order), (end,), np.int64)
+    for i in range(context.begin, end):
+        row = i if context.order == 0 else order[i]
+        place = pointer(context.sample_weight + 8 * row)
+        total += carray(place, (1,), np.float64)[0]
+    return total
+
+
+@jit
+def _add_penalties(run, share, total):
+    """Return `total` and the penalties on the weights before a step, L2 and L1.
+
+    Sums run one by one, in float64: their order depends on nothing else.
+    """
+    if run.alpha != 0:
+        squares = carray(pointer(run.penalty), (run.n_blocks,), np.float64)
+        penalty = 0.0
+        for b in range(run.n_blocks):
+            penalty += squares[b]
+        total += share * (0.5 * run.alpha * penalty)
+    if run.l1 != 0:
+        for b in range(run.n_blocks):
+            place = pointer(run.sums + b * run.sums_jump)
+            sums = carray(place, (run.width,), np.float64)
+            magnitude = 0.0
+            for k in range(run.width):
+                magnitude += sums[k]
+            total += share * run.l1 * magnitude
+    return total
+
+
+@jit
+def _update_block(run, context, block, place, n, tile, spare, step, scale):
+    """Gradient and update of one block; `place` is its record's address."""
+    call_gradient(block.gradient, (context, place, n, tile, spare))
+    w = run.memory + block.place
+    call_update(
+        run.update,
+        (
+            w,
+            tile,
+            w + run.first_moment,
+            w + run.second_moment,
+            block.rows * run.width,
+            step,
+            scale,
+            run.alpha,
+            run.settings,
+            block.group,
+            w + run.gradient,
+            run.sums + block.number * run.sums_jump,
+        ),
+    )
+
+
+@jit
+def _finish_block(run, context, block, place):
+    """Whatever follows the last sweep: copies of the weights, sums, averages."""
+    if block.finish != 0:
+        penalty = run.penalty + 8 * block.number
+        call_finish(block.finish, (context, place, penalty))
+        squares = carray(pointer(penalty), (1,), np.float64)
+        squares[0] *= group_at(block.group).l2
+    if run.average != 0:
+        w = run.memory + block.place
+        n = block.rows * run.width
+        call_average(run.average, (w, w + run.averaged, n, run.averaging))
+
+
+@jit
+def _sweep(run, training, sweep, context, begin, end, n, tiles, step, scale):
+    """One sweep of an update over the blocks `begin` to `end`, a thread's."""
+    if sweep > 0:
+        call_constrain(
+            run.constrain, (sweep, begin, end, training, run.memory, step, scale)
+        )
+    last = sweep == run.final_sweep
+    if sweep == 0 or last:
+        blocks = carray(pointer(run.blocks), (run.n_blocks,), BLOCK)
+        for b in range(begin, end):
+            block, place = blocks[b], run.blocks + b * _BLOCK_BYTES
+            if sweep == 0:
+                # Blocks that differ in how many parts of them are padding have a tile
+                # each, so that the padding stays zero.
+                tile = tiles + block.padding * run.tile_bytes
+                spare = tiles + TILE_PARTS * run.tile_bytes
+                _update_block(run, context, block, place, n, tile, spare, step, scale)
+            if last:
+                _finish_block(run, context, block, place)
+
+
+@jit
+def _run(thread, n_threads, words, trainings):
+    """Run one epoch as thread number `thread` of `n_threads`; all of them must come."""
+    run, training = trainings[0], address(trainings, 0)
+    operations = carray(pointer(run.operations), (run.n_operations,), np.int64)
+    place = run.contexts + thread * _CONTEXT_BYTES
+    context = carray(pointer(place), (1,), CONTEXT)[0]
+    lose = head_at(run.head).lose
+    shares = carray(
+        pointer(run.shares + 8 * n_threads * (run.most_threads + 1)),
+        (n_threads + 1,),
+        np.int64,
+    )
+    tiles = run.tiles + thread * (TILE_PARTS + 1) * run.tile_bytes
+    total, visited = 0.0, 0
+    _mark(run, thread, _START)
+    for s in range(run.n_steps):
+        context.begin, context.step = s * run.batch, run.step + s
+        n = min(run.batch, run.n_rows - context.begin)
+        weight = _sum_weights(context, n)
+        if weight == 0:
+            continue
+        visited += n
+        row, scale = run.steps + s * N_STEP * 8, 1 / weight
+        if run.first_sweep == 0:
+            start, end = share_rows(thread, n_threads, n)
+            for first in range(start, end, CHUNK_ROWS):
+                count = min(CHUNK_ROWS, end - first)
+                forward(place, operations, first, count)
+                _mark(run, thread, _FORWARD)
+                call_forward(lose, (place, run.head, first, count))
+                _mark(run, thread, _LOSS)
+                backward(place, operations, first, count)
+                _mark(run, thread, _BACKWARD)
+            share = n / weight if run.mean != 0 else 1.0
+            if thread == 0:
+                for i in range(run.n_operations):
+                    collect = header_at(operations[i]).collect
+                    if collect != 0:
+                        call_collect(collect, (place, operations[i], n))
+                total = _add_penalties(run, share, total)
+            wait(words, n_threads)
+            _mark(run, thread, _WAIT)
+            if thread == 0:
+                losses = carray(pointer(run.losses), (n,), np.float64)
+                loss = 0.0
+                for i in range(n):
+                    loss += losses[i]
+                total += share * loss
+        for sweep in range(run.first_sweep, run.last_sweep + 1):
+            _sweep(
+                run, training, sweep, place, shares[thread], shares[thread + 1], n,
+                tiles, row, scale,
+            )  # fmt: skip
+            _mark(run, thread, _UPDATE)
+            wait(words, n_threads)
+            _mark(run, thread, _WAIT)
+    if thread == 0:
+        run.total, run.visited = total, visited
+    # The caller changes the run once this barrier has been passed.
+    wait(words, n_threads)
+
+
+@entry
+def train(thread, n_threads, words, trainings):
+    """Run one epoch as the caller's thread, or all epochs of a team as a helper.
+
+    Parameters
+    ----------
+    thread : int
+        0: the caller's.
+    n_threads : int
+        Threads of the caller's epoch; 0: the helpers return. A helper's does not matter.
+    words : (words,) int64 array of `runtime.team.make_words`
+    trainings : (1,) array of TRAINING
+        Thread t of n updates the blocks ``shares[n, t]`` to ``shares[n, t + 1]`` of the
+        (most_threads + 1, most_threads + 1) int64 array `shares`. Thread 0 writes the
+        results.
+
+    Notes
+    -----
+    An update takes `final_sweep` + 1 sweeps over the blocks, with a barrier behind each:
+    the gradient with the update, or with its collection where all of it is needed
+    first; then the update of what was collected, and the bound on norms. A run takes
+    those from `first_sweep` to `last_sweep`; the rows phase belongs to the first.
+    A minibatch whose weights sum to zero is passed over.
+    """
+    command = 0
+    while True:
+        command = next_command(words, thread, n_threads, command)
+        n_running = command % MOST_THREADS
+        if thread < n_running:
+            _run(thread, n_running, words, trainings)
+        if thread == 0 or n_running == 0:
+            return
