@@ -12,9 +12,6 @@ import joblib
 import llvmlite.binding
 import numba
 import numpy as np
-from threadpoolctl import threadpool_info
-
-import fastmlp
 from fastmlp.kernels._jit import OPTIONS
 from fastmlp.kernels._simd import (
     TILE_PARTS,
@@ -24,6 +21,9 @@ from fastmlp.kernels._simd import (
     panel_product,
     panel_width,
 )
+from threadpoolctl import threadpool_info
+
+import fastmlp
 
 PACKAGES = (
     "numpy", "scipy", "scikit-learn", "numba", "torch", "jax", "optax", "skorch",

@@ -9,8 +9,8 @@ import numpy as np
 from sklearn.base import ClassifierMixin, is_classifier
 from sklearn.utils.validation import check_is_fitted
 
+from fastmlp.kernels.math.functions import _FLOAT32, _FLOAT64
 from fastmlp.kernels.ops.activations import _SELU_ALPHA, _SELU_LAMBDA
-from fastmlp.kernels._math import _FLOAT32, _FLOAT64
 
 # onnx.TensorProto.INT64, which is not imported before it is asked for.
 INT64 = 7

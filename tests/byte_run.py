@@ -15,7 +15,6 @@ import itertools
 import sys
 
 import numpy as np
-
 from fastmlp.kernels._activations import (
     ACTIVATIONS,
     OUTPUTS,
@@ -28,6 +27,7 @@ from fastmlp.kernels._noise import multiply_loop
 from fastmlp.kernels._optimizers import N_SETTINGS, N_STEP, RULES, update_loop
 from fastmlp.kernels._regularisation import N_SUMS, collect_loop, restrained_loop
 from fastmlp.kernels._simd import TILE_ROWS, lanes, panel_width
+
 from tests.guarded import SIDES, guarded
 from tests.kernel_run import fence_all, train
 from tests.networks import BASE, make_targets, variations

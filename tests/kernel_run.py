@@ -12,8 +12,6 @@ import mmap
 import sys
 
 import numpy as np
-
-from fastmlp.kernels import Engine, engine, prediction
 from fastmlp.kernels._activations import OUTPUTS
 from fastmlp.kernels._layout import OVERREAD
 from fastmlp.kernels._losses import make_settings
@@ -22,6 +20,8 @@ from fastmlp.kernels._simd import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES, panel_w
 from fastmlp.kernels._step import predict
 from fastmlp.kernels._team import Team
 from fastmlp.kernels.prediction import FLAT_ROWS
+
+from fastmlp.kernels import Engine, engine, prediction
 from tests.guarded import SIDES, guarded
 from tests.networks import (
     BASE,

@@ -5,6 +5,8 @@ fails by name where a reference for it is missing.
 """
 
 import numpy as np
+from fastmlp.kernels._optimizers import RULES
+from fastmlp.kernels._simd import TILE_ROWS, lanes, panel_width
 from scipy import sparse
 
 from fastmlp.kernels import (
@@ -15,8 +17,6 @@ from fastmlp.kernels import (
     Optimizer,
     Regularisation,
 )
-from fastmlp.kernels._optimizers import RULES
-from fastmlp.kernels._simd import TILE_ROWS, lanes, panel_width
 from tests.naive import NaiveData, NaiveEngine, NaiveOptimizer, shapes
 
 DTYPES = [np.float32, np.float64]

@@ -4,6 +4,10 @@ import threading
 
 import numpy as np
 import pytest
+from fastmlp.kernels._layout import OVERREAD
+from fastmlp.kernels._simd import TILE_ROWS
+from fastmlp.kernels._step import CHUNK_ROWS, PHASES
+from fastmlp.kernels.prediction import FLAT_ROWS
 
 from fastmlp.kernels import (
     ACTIVATIONS,
@@ -14,10 +18,6 @@ from fastmlp.kernels import (
     engine,
     predict_outputs,
 )
-from fastmlp.kernels._layout import OVERREAD
-from fastmlp.kernels._simd import TILE_ROWS
-from fastmlp.kernels._step import CHUNK_ROWS, PHASES
-from fastmlp.kernels.prediction import FLAT_ROWS
 from tests import naive
 from tests.networks import (
     BASE,

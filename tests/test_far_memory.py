@@ -8,9 +8,9 @@ import sys
 
 import numpy as np
 import pytest
+from fastmlp.kernels._layout import Layout
 
 from fastmlp.kernels import Engine, engine
-from fastmlp.kernels._layout import Layout
 from tests.networks import (
     BASE,
     DTYPES,

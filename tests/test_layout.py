@@ -4,10 +4,10 @@ import itertools
 
 import numpy as np
 import pytest
-
 from fastmlp.kernels._activations import Traits
 from fastmlp.kernels._layout import LAYER, PLAN, UNIT, Layout, split_flat
 from fastmlp.kernels._simd import TILE_PARTS, TILE_ROWS, panel_width
+
 from tests.networks import DTYPES
 
 SHAPES = [(1, 1), (3, 2), (7, 33, 5), (65, 16, 31, 1), (5, 1, 64, 65, 2)]

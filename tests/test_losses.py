@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from fastmlp.kernels._activations import OUTPUTS
+from fastmlp.kernels._losses import FIXED_SETTINGS, LOSSES, loss_loop, make_settings
+from fastmlp.kernels._simd import lanes
 from scipy.special import expit, log_softmax, softmax
 from sklearn.metrics import hinge_loss
 from sklearn.neural_network._base import LOSS_FUNCTIONS
 
-from fastmlp.kernels._activations import OUTPUTS
-from fastmlp.kernels._losses import FIXED_SETTINGS, LOSSES, loss_loop, make_settings
-from fastmlp.kernels._simd import lanes
 from tests import naive
 from tests.networks import DTYPES, make_targets
 

@@ -5,9 +5,9 @@ import re
 import numba
 import numpy as np
 import pytest
+from fastmlp.kernels._jit import OPTIONS
 
 from fastmlp.kernels import _math
-from fastmlp.kernels._jit import OPTIONS
 
 NAMES = ["exp", "expm1", "log", "log1p", "sigmoid", "softplus", "tanh"]
 # The normal distribution's; a bound of its own, and NumPy has no reference.

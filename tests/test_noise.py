@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-
-from fastmlp.kernels import Data, Engine, Regularisation
 from fastmlp.kernels._jit import entry
 from fastmlp.kernels._noise import _circle, _normal_pair, philox
 from fastmlp.kernels._simd import panel_width
 from fastmlp.kernels._step import CHUNK_ROWS
+
+from fastmlp.kernels import Data, Engine, Regularisation
 from tests import naive
 from tests.networks import (
     BASE,

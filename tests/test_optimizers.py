@@ -4,10 +4,6 @@ import pickle
 
 import numpy as np
 import pytest
-from sklearn.base import clone
-
-from fastmlp import MLPClassifier
-from fastmlp.kernels import Optimizer
 from fastmlp.kernels._jit import jit
 from fastmlp.kernels._optimizers import (
     DECAY,
@@ -18,6 +14,10 @@ from fastmlp.kernels._optimizers import (
     update_loop,
 )
 from fastmlp.kernels._simd import lanes
+from sklearn.base import clone
+
+from fastmlp import MLPClassifier
+from fastmlp.kernels import Optimizer
 from tests import naive
 from tests.estimators import make, parameters
 from tests.fresh import run_python

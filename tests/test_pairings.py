@@ -4,6 +4,8 @@ import pickle
 
 import numpy as np
 import pytest
+from fastmlp.kernels._jit import jit
+from fastmlp.kernels._losses import FIXED_SETTINGS, Loss
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
@@ -15,8 +17,6 @@ from sklearn.preprocessing import StandardScaler
 from fastmlp import MLPClassifier, MLPRegressor, inspection
 from fastmlp._pairings import CLASSIFICATION_LOSSES, paired
 from fastmlp.kernels import LOSSES, _math
-from fastmlp.kernels._jit import jit
-from fastmlp.kernels._losses import FIXED_SETTINGS, Loss
 from tests import naive
 from tests.estimators import make, parameters
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from fastmlp.kernels._rows import Data, describe
 from scipy import sparse
 
 from fastmlp.kernels import Engine
-from fastmlp.kernels._rows import Data, describe
 from tests.networks import DTYPES, edge_sizes, make_csr
 
 N_ROWS = 21

@@ -5,9 +5,9 @@ import itertools
 import numba
 import numpy as np
 import pytest
+from fastmlp.kernels._simd import VECTOR_BYTES, lanes, panel_width
 
 from fastmlp.kernels import _simd
-from fastmlp.kernels._simd import VECTOR_BYTES, lanes, panel_width
 from tests.networks import DTYPES
 
 AVX512 = {"avx512f", "avx2", "fma", "avx"}

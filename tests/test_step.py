@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-
-from fastmlp.kernels import ACTIVATIONS, LOSSES, Data, Engine, Optimizer
 from fastmlp.kernels._simd import TILE_ROWS
 from fastmlp.kernels._step import CHUNK_DEPTH, CHUNK_ROWS
+
+from fastmlp.kernels import ACTIVATIONS, LOSSES, Data, Engine, Optimizer
 from tests.networks import (
     BASE,
     DTYPES,

@@ -12,8 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numba
 import numpy as np
 import pytest
-
-from fastmlp.kernels import Data, Engine, Optimizer, _team
 from fastmlp.kernels._simd import TILE_ROWS
 from fastmlp.kernels._team import (
     Pace,
@@ -24,6 +22,8 @@ from fastmlp.kernels._team import (
     stay,
     wait,
 )
+
+from fastmlp.kernels import Data, Engine, Optimizer, _team
 from tests.fresh import run_python
 
 LINE = 16

@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from fastmlp.kernels._cores import Cores
 from sklearn.exceptions import ConvergenceWarning
 
 from fastmlp import MLPClassifier
 from fastmlp.inspection import sample_losses
 from fastmlp.kernels import _cores, engine, prediction, tracing
-from fastmlp.kernels._cores import Cores
 from tests.stress import threads
 from tests.watched import run_watched
 

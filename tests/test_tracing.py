@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from fastmlp.kernels._simd import TILE_ROWS
 
 from fastmlp.kernels import ACTIVATIONS, Data, Engine
-from fastmlp.kernels._simd import TILE_ROWS
 from tests import naive
 from tests.networks import (
     BASE,

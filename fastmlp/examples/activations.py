@@ -49,7 +49,9 @@ def curve(name):
 
 def run():
     """Evaluate all of them; print and return the curves."""
-    found = [each for each in map(curve, [*ACTIVATIONS, *OPERATIONS]) if each is not None]
+    found = [
+        each for each in map(curve, [*ACTIVATIONS, *OPERATIONS]) if each is not None
+    ]
     print("activation           f(-2)     f(0)     f(2)   f'(-2)    f'(0)    f'(2)")
     at = np.searchsorted(Z, [-2, 0, 2])
     for each in found:

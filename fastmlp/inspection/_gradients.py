@@ -349,7 +349,9 @@ def _central_differences(model, opened, eps):
         squares = sum(np.vdot(W, W) for W in moved.coefs)
         magnitudes = sum(np.abs(W).sum() for W in moved.coefs)
         penalty = 0.5 * model.alpha * squares + model.l1 * magnitudes
-        return factor * opened.objective.loss(opened.data) + penalty / opened.data.weight
+        return (
+            factor * opened.objective.loss(opened.data) + penalty / opened.data.weight
+        )
 
     def derivative(kind, i, index):
         array = getattr(moved, kind)[i]

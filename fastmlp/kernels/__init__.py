@@ -1,6 +1,6 @@
 """Arrays in, arrays out: everything that is compiled."""
 
-from ._jit import cache_folder
+from .compile.options import cache_folder
 from .engine import Objective, Step, Tracer, Trainer
 from .heads.losses import LOSSES
 from .heads.outputs import OUTPUTS

@@ -15,13 +15,12 @@ from . import predict, trace
 from .heads.losses import LOSSES, make_settings, mean_loss
 from .heads.outputs import OUTPUTS
 from .ops import CONTEXT, Form, numbers_of
-from .ops.base import round_up
 from .program import OVERREAD, Head, Program
 from .rows import Data, describe, form_of, sorting_space
 from .runtime.core_budget import budget, choose_threads
 from .runtime.team import Team
 from .runtime.thread_tuner import thread_choices, tuner_for
-from ._simd import TILE_PARTS
+from .simd.tiles import TILE_PARTS
 from .spec import NetworkSpec, count_products, make_operations
 from .step import CLOCK_WORDS, PHASES, train
 from .update.groups import Groups
@@ -596,7 +595,9 @@ class Objective(Trainer):
         self._train(np.zeros((n_steps, N_STEP)), 0)
         total = float(self._run["total"][0])
         self.program.unpack(self.memory, gradient, self._moments[0])
-        weights = [v for _, each, v in self.program.split(flat) if each.name == "weights"]
+        weights = [
+            v for _, each, v in self.program.split(flat) if each.name == "weights"
+        ]
         n_weights = sum(each.size for each in weights)
         values = flat[:n_weights]
         # Whatever overflows has to show in the gradient, not as a warning.

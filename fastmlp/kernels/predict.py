@@ -9,9 +9,7 @@ import numpy as np
 from numba import carray
 from numba.extending import overload
 
-from ._jit import OPTIONS, entry
-from ._llvm import address, pointer
-from ._simd import TILE_ROWS
+from .compile.options import OPTIONS, entry
 from .heads.head import call_write, head_at
 from .ops import CONTEXT, numbers_of
 from .ops.base import context_at
@@ -20,6 +18,8 @@ from .program import Head, Program
 from .rows import describe, form_of
 from .runtime.core_budget import budget, choose_threads
 from .runtime.pool import Pool
+from .simd.llvm import address, pointer
+from .simd.tiles import TILE_ROWS
 from .spec import NetworkSpec, count_products, make_operations, parameters_of
 from .step import CHUNK_ROWS, forward
 

@@ -19,8 +19,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._gemm import product_loop, transpose_loop
-from ._simd import TILE_PARTS, TILE_ROWS, VECTOR_BYTES, lanes
 from .heads.head import HEAD, compile_lose, compile_write
 from .heads.losses import LOSSES, compile_loss
 from .heads.outputs import OUTPUTS, compile_output
@@ -32,6 +30,8 @@ from .ops.base import (
     packing_rank,
     round_up,
 )
+from .simd.panels import product_loop, transpose_loop
+from .simd.tiles import TILE_PARTS, TILE_ROWS, VECTOR_BYTES, lanes
 from .update.groups import GROUP, Group, Groups, find_group
 
 # No vector that is read or written straddles two lines of the cache.
@@ -374,7 +374,9 @@ class Program:
                 for inside, outside in _columns(part[:, : piece.shape[1]], piece.T):
                     inside[...] = outside
 
-    def matrix(self, memory: np.ndarray, place: int, columns: int, n: int) -> np.ndarray:
+    def matrix(
+        self, memory: np.ndarray, place: int, columns: int, n: int
+    ) -> np.ndarray:
         """Copy n rows of a matrix out of its panels."""
         width, capacity = self.numbers.width, self.capacity
         panels, start = -(-columns // width), int(place) // self.numbers.size

@@ -10,9 +10,7 @@ called by address.
 import numpy as np
 from numba import carray
 
-from ._jit import entry, jit
-from ._llvm import address, pointer, ticks
-from ._simd import TILE_PARTS, TILE_ROWS
+from .compile.options import entry, jit
 from .heads.head import head_at
 from .ops.base import (
     BLOCK,
@@ -25,6 +23,8 @@ from .ops.base import (
 )
 from .runtime.barrier import wait
 from .runtime.team import MOST_THREADS, next_command
+from .simd.llvm import address, pointer, ticks
+from .simd.tiles import TILE_PARTS, TILE_ROWS
 from .update.groups import group_at
 from .update.regularisation import call_average, call_constrain
 from .update.rules import N_STEP, call_update

@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 from numba import carray, types
 
-from ._jit import callback, compiled_once, entry
-from ._llvm import address, caller, pointer
-from ._simd import lanes, sum_squares
+from .compile.options import callback, compiled_once, entry
 from .heads.head import head_at
 from .ops.base import CONTEXT, Numbers, call_forward, context_at
 from .program import Program
 from .rows import Data
 from .runtime.core_budget import budget
 from .runtime.pool import Pool
+from .simd.llvm import address, caller, pointer
+from .simd.tiles import lanes
+from .simd.vectors import sum_squares
 from .step import CHUNK_ROWS, backward, forward, header_at, share_rows
 
 _CONTEXT_BYTES = CONTEXT.itemsize

@@ -11,12 +11,12 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from fastmlp.kernels._team import available_cores
 from joblib import Parallel, delayed
 from sklearn.ensemble import BaggingClassifier
 from sklearn.model_selection import GridSearchCV
 
 from fastmlp import MLPClassifier
-from fastmlp.kernels._team import available_cores
 from tests.stress.threads import SMALL, Crowd, X, Y, result
 from tests.watched import run_in_full
 

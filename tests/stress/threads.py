@@ -13,12 +13,12 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import fastmlp.kernels.prediction
 import numpy as np
+from fastmlp.kernels._team import available_cores
 
 import fastmlp.kernels.engine
-import fastmlp.kernels.prediction
 from fastmlp import MLPClassifier, MLPRegressor
-from fastmlp.kernels._team import available_cores
 from tests.watched import run_in_full
 
 N_WORKERS = 8

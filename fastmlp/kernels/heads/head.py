@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import carray, types
 
-from .._jit import callback, compiled_once, jit
-from .._llvm import caller, pointer
-from .._simd import copy_rows, lanes
-from ..ops.base import FORWARD, Numbers, context_at, round_up
-from .losses import LOSSES, call_loss, compile_loss
-from .outputs import OUTPUTS, call_output, compile_output
+from ..compile.options import callback, compiled_once, jit
+from ..ops.base import FORWARD, Numbers, context_at
+from ..simd.llvm import caller, pointer
+from ..simd.vectors import copy_rows
+from .losses import call_loss
+from .outputs import call_output
 
 if TYPE_CHECKING:
-    from ..program import Program
+    pass
 
 HEAD = np.dtype(
     [
@@ -88,18 +88,14 @@ def compile_lose(numbers: Numbers) -> Any:
         )
         for i in range(count):
             row = begin + i if run.order == 0 else order[begin + i]
-            y = carray(
-                pointer(run.targets + row * columns * size), (columns,), dtype
-            )
+            y = carray(pointer(run.targets + row * columns * size), (columns,), dtype)
             for k in range(columns):
                 targets[i * columns + k] = y[k]
             weights[i] = 1
         if run.sample_weight != 0:
             for i in range(count):
                 row = begin + i if run.order == 0 else order[begin + i]
-                weight = carray(
-                    pointer(run.sample_weight + row * 8), (1,), np.float64
-                )
+                weight = carray(pointer(run.sample_weight + row * 8), (1,), np.float64)
                 weights[i] = weight[0]
         rows = first + count
         n_panels = (this.n_out + width - 1) // width

@@ -38,11 +38,12 @@ from typing import NamedTuple
 import numpy as np
 from numba import carray, types
 
-from .. import _math
-from .._jit import callback, jit, kept_by_row, own_name
-from .._llvm import caller, pointer
-from .._simd import lanes, normalize_rows, shift_rows
+from ..compile.options import callback, jit, kept_by_row, own_name
+from ..math import functions
 from ..ops.base import round_up
+from ..simd.llvm import caller, pointer
+from ..simd.tiles import lanes
+from ..simd.vectors import normalize_rows, shift_rows
 
 FIXED_SETTINGS = 3
 
@@ -150,10 +151,10 @@ def _softmax_log_loss(z, y, w, loss_out, scratch, n_outputs, settings):
                 smoothed -= share * z[k]
             loss_out[i] = smoothed
     for k in range(z.size):
-        z[k] = _math.exp(z[k])
+        z[k] = functions.exp(z[k])
     normalize_rows(z, rows, width, w, scratch)
     for i in range(rows):
-        loss = loss_out[i] + _math.log(np.float64(scratch[i]))
+        loss = loss_out[i] + functions.log(np.float64(scratch[i]))
         loss_out[i] = _clip(loss, low, high) * w[i]
     if smoothing > 0:
         for i in range(rows):
@@ -181,13 +182,13 @@ def _logistic_log_loss(z, y, w, loss_out, scratch, n_outputs, settings):
         loss = 0.0
         for k in range(i * n_outputs, (i + 1) * n_outputs):
             score = z[k]
-            a = one / (one + _math.exp(-score))
+            a = one / (one + functions.exp(-score))
             target = rest * y[k] + half
             if bounded:
                 likely = a if target != zero else one - a
-                loss += _clip(-_math.log(np.float64(likely)), low, high)
+                loss += _clip(-functions.log(np.float64(likely)), low, high)
             else:
-                tail = _math.log1p(_math.exp(-abs(score)))
+                tail = functions.log1p(functions.exp(-abs(score)))
                 loss += tail + abs(score) * (one - target if score > zero else target)
             z[k] = (a - target) * w[i]
         loss_out[i] = loss * w[i]
@@ -208,7 +209,7 @@ def _softmax_squared_error(z, y, w, loss_out, scratch, n_outputs, settings):
     width = z.size // rows
     shift_rows(z, rows, width)
     for k in range(z.size):
-        z[k] = _math.exp(z[k])
+        z[k] = functions.exp(z[k])
     for i in range(rows):
         scratch[i] = 1
     normalize_rows(z, rows, width, scratch, scratch)
@@ -239,7 +240,7 @@ def _logistic_squared_error(z, y, w, loss_out, scratch, n_outputs, settings):
     for i in range(w.size):
         loss = zero
         for k in range(i * n_outputs, (i + 1) * n_outputs):
-            small = _math.sigmoid(-abs(z[k]))
+            small = functions.sigmoid(-abs(z[k]))
             error = (one - y[k]) - small if z[k] > zero else small - y[k]
             loss += error * error
             z[k] = error * (small * (one - small)) * w[i]
@@ -370,8 +371,8 @@ def _poisson(z, y, w, loss_out, scratch, n_outputs, settings):
     for i in range(w.size):
         loss = zero
         for k in range(i * n_outputs, (i + 1) * n_outputs):
-            mean = _math.exp(z[k])
-            entropy = y[k] * (_math.log(y[k]) - z[k]) if y[k] > 0 else zero
+            mean = functions.exp(z[k])
+            entropy = y[k] * (functions.log(y[k]) - z[k]) if y[k] > 0 else zero
             loss += entropy - y[k] + mean
             z[k] = (mean - y[k]) * w[i]
         loss_out[i] = loss * w[i]
@@ -386,8 +387,8 @@ def _gamma(z, y, w, loss_out, scratch, n_outputs, settings):
     for i in range(w.size):
         loss = z.dtype.type(0)
         for k in range(i * n_outputs, (i + 1) * n_outputs):
-            distance = z[k] - _math.log(y[k])
-            excess = _math.expm1(-distance)
+            distance = z[k] - functions.log(y[k])
+            excess = functions.expm1(-distance)
             loss += distance + excess
             z[k] = -excess * w[i]
         loss_out[i] = loss * w[i]

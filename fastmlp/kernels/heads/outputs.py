@@ -4,10 +4,10 @@ from typing import Any, NamedTuple
 
 from numba import carray, types
 
-from .. import _math
-from .._jit import callback, compiled_once, jit, own_name
-from .._llvm import caller, pointer
-from .._simd import normalize_rows, shift_rows
+from ..compile.options import callback, compiled_once, jit, own_name
+from ..math import functions
+from ..simd.llvm import caller, pointer
+from ..simd.vectors import normalize_rows, shift_rows
 
 
 @jit
@@ -19,20 +19,20 @@ def _softmax(z, rows, w, scratch):
     width = z.size // rows
     shift_rows(z, rows, width)
     for k in range(z.size):
-        z[k] = _math.exp(z[k])
+        z[k] = functions.exp(z[k])
     normalize_rows(z, rows, width, w, scratch)
 
 
 @jit
 def _exp(z, rows, w, scratch):
     for k in range(z.size):
-        z[k] = _math.exp(z[k])
+        z[k] = functions.exp(z[k])
 
 
 @jit
 def _sigmoid(z, rows, w, scratch):
     for k in range(z.size):
-        z[k] = _math.sigmoid(z[k])
+        z[k] = functions.sigmoid(z[k])
 
 
 class Output(NamedTuple):

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from numba import carray, types
 
-from .. import _math
-from .._jit import callback, compiled_once, inlined, jit, own_name
-from .._llvm import caller, pointer
+from ..compile.options import callback, compiled_once, inlined, jit, own_name
+from ..math import functions
+from ..simd.llvm import caller, pointer
 
 
 class Activation(NamedTuple):
@@ -37,7 +37,7 @@ class Activation(NamedTuple):
 
 @jit
 def _logistic(z, parameter):
-    return _math.sigmoid(z)
+    return functions.sigmoid(z)
 
 
 @jit
@@ -47,7 +47,7 @@ def _logistic_derivative(z, a, parameter):
 
 @jit
 def _tanh(z, parameter):
-    return _math.tanh(z)
+    return functions.tanh(z)
 
 
 @jit
@@ -81,7 +81,7 @@ def leaky_relu_derivative(z, a, alpha):
 @jit
 def _elu(z, alpha):
     """Return z or alpha (e^z - 1) (Clevert, Unterthiner & Hochreiter 2016)."""
-    return z if z > 0 else alpha * _math.expm1(z)
+    return z if z > 0 else alpha * functions.expm1(z)
 
 
 @jit
@@ -96,7 +96,7 @@ _SELU_ALPHA, _SELU_LAMBDA = 1.6732632423543772, 1.0507009873554805
 @jit
 def _selu(z, parameter):
     scale = type(z)(_SELU_LAMBDA)
-    return scale * (z if z > 0 else type(z)(_SELU_ALPHA) * _math.expm1(z))
+    return scale * (z if z > 0 else type(z)(_SELU_ALPHA) * functions.expm1(z))
 
 
 @jit
@@ -114,14 +114,14 @@ def _bounded(z):
 @jit
 def _silu(z, parameter):
     """Return z sigmoid(z) (Elfwing, Uchibe & Doya 2018)."""
-    return max(z, type(z)(-1000)) * _math.sigmoid(z)
+    return max(z, type(z)(-1000)) * functions.sigmoid(z)
 
 
 @jit
 def _silu_derivative(z, a, parameter):
     """Return s (1 + z (1 - s)), s = sigmoid(z); 1 - s is not taken from a rounded s."""
     one = type(z)(1)
-    e = _math.exp(-abs(z))
+    e = functions.exp(-abs(z))
     large = one / (one + e)
     small = e * large
     s = large if z > 0 else small
@@ -132,12 +132,12 @@ def _silu_derivative(z, a, parameter):
 @inlined
 def _gelu(z, parameter):
     """Return z Phi(z), Phi the normal distribution (Hendrycks & Gimpel 2016)."""
-    return max(z, type(z)(-1000)) * _math.normal_cdf(z)
+    return max(z, type(z)(-1000)) * functions.normal_cdf(z)
 
 
 @inlined
 def _gelu_derivative(z, a, parameter):
-    return _math.normal_cdf(z) + _bounded(z) * _math.normal_density(z)
+    return functions.normal_cdf(z) + _bounded(z) * functions.normal_density(z)
 
 
 @jit
@@ -148,7 +148,7 @@ def _mish(z, parameter):
     e^2z, so that nothing overflows.
     """
     one, two = type(z)(1), type(z)(2)
-    e = _math.exp(-abs(z))
+    e = functions.exp(-abs(z))
     n = one + two * e if z > 0 else e * (e + two)
     return max(z, type(z)(-1000)) * (n / (n + (two * e * e if z > 0 else two)))
 
@@ -157,7 +157,7 @@ def _mish(z, parameter):
 def _mish_derivative(z, a, parameter):
     """Return t + z dt/dz, t = n / (n + 2), dt/dz = 4 e^z (e^z + 1) / (n + 2)^2."""
     one, two = type(z)(1), type(z)(2)
-    e = _math.exp(-abs(z))
+    e = functions.exp(-abs(z))
     n = one + two * e if z > 0 else e * (e + two)
     whole = n + (two * e * e if z > 0 else two)
     slope = type(z)(4) * e * (one + e) * (e if z > 0 else one) / (whole * whole)
@@ -167,13 +167,13 @@ def _mish_derivative(z, a, parameter):
 @jit
 def _softplus(z, parameter):
     """log(1 + e^z) (Dugas et al. 2001)."""
-    return _math.softplus(z)
+    return functions.softplus(z)
 
 
 @jit
 def _softplus_derivative(z, a, parameter):
     """sigmoid(z) = 1 - e^-a."""
-    return -_math.expm1(-a)
+    return -functions.expm1(-a)
 
 
 @jit

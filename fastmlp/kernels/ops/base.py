@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numba import carray, types
 
-from .._jit import callback, compiled_once, jit
-from .._llvm import caller, pointer
-from .._simd import TILE_PARTS, panel_width, sum_rows, sum_squares
+from ..compile.options import callback, compiled_once, jit
+from ..simd.llvm import caller, pointer
+from ..simd.tiles import TILE_PARTS, panel_width
+from ..simd.vectors import sum_rows, sum_squares
 
 if TYPE_CHECKING:
     from ..program import PlacedGroup, Program
@@ -80,7 +81,7 @@ CONTEXT = np.dtype(
         ("parameters", np.int64),
         ("jump", np.int64),  # bytes from one panel to the next
         ("zeros", np.int64),  # place of a panel's width of zeros
-        # Addresses of the compiled product and transpose of `_gemm`.
+        # Addresses of the compiled product and transpose of `simd.panels`.
         ("product", np.int64),
         ("transpose", np.int64),
         # The minibatch: its rows are order[begin], order[begin + 1], ... of X. Address

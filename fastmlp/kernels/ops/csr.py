@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import carray
 
-from .._jit import callback, compiled_once
-from .._llvm import pointer
-from .._simd import TILE_PARTS, sum_scaled_rows
+from ..compile.options import callback, compiled_once
+from ..simd.llvm import pointer
+from ..simd.tiles import TILE_PARTS
+from ..simd.vectors import sum_scaled_rows
 from .activations import call_value
 from .base import (
     COLLECT,

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import carray
 
-from .._gemm import call_product, call_transpose
-from .._jit import callback, compiled_once
-from .._llvm import pointer
-from .._simd import TILE_PARTS, sum_squares
+from ..compile.options import callback, compiled_once
+from ..simd.llvm import pointer
+from ..simd.panels import call_product, call_transpose
+from ..simd.tiles import TILE_PARTS
+from ..simd.vectors import sum_squares
 from .activations import (
     ACTIVATIONS,
     call_derivative,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import carray
 
-from .._jit import callback, compiled_once, jit
-from .._llvm import pointer
-from .._noise import WORDS, normal_pair, words_of
+from ..compile.options import callback, compiled_once, jit
+from ..math.random import WORDS, normal_pair, words_of
+from ..simd.llvm import pointer
 from .base import FORWARD, HEADER_FIELDS, Numbers, Operation, context_at
 
 if TYPE_CHECKING:

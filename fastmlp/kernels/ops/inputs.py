@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import carray
 
-from .._jit import callback, compiled_once
-from .._llvm import pointer, prefetch
-from .._simd import copy_rows
+from ..compile.options import callback, compiled_once
+from ..simd.llvm import pointer, prefetch
+from ..simd.vectors import copy_rows
 from .base import FORWARD, HEADER, Numbers, Operation, context_at
 
 # X in memory. Arrays are given by their addresses.

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import carray
 
-from .._jit import callback, compiled_once
-from .._llvm import pointer
+from ..compile.options import callback, compiled_once
+from ..simd.llvm import pointer
 from .base import FORWARD, HEADER_FIELDS, Numbers, Operation, context_at, round_up
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import carray
 
-from .._jit import callback, compiled_once
-from .._llvm import pointer
+from ..compile.options import callback, compiled_once
+from ..simd.llvm import pointer
 from .activations import leaky_relu, leaky_relu_derivative
 from .base import (
     FORWARD,

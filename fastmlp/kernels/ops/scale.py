@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import carray
 
-from .._jit import callback, compiled_once
-from .._llvm import pointer
-from .base import FORWARD, HEADER_FIELDS, Operation, Parameter, context_at, vector_blocks
+from ..compile.options import callback, compiled_once
+from ..simd.llvm import pointer
+from .base import (
+    FORWARD,
+    HEADER_FIELDS,
+    Operation,
+    Parameter,
+    context_at,
+    vector_blocks,
+)
 
 if TYPE_CHECKING:
     from ..program import Program

@@ -26,8 +26,8 @@ import os
 import numpy as np
 from numba import types
 
-from .._jit import jit
-from .._llvm import atomic_add, atomic_load, atomic_store, pause
+from ..compile.options import jit
+from ..simd.llvm import atomic_add, atomic_load, atomic_store, pause
 
 # Words from one polled word to the next: 128 bytes, since CPUs fetch cache lines of 64
 # bytes in pairs. An arrival then does not take the line of GENERATION from the cores

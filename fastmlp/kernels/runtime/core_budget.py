@@ -5,7 +5,7 @@ import threading
 
 import joblib
 
-from .._simd import TILE_ROWS
+from ..simd.tiles import TILE_ROWS
 
 
 def available_cores() -> int:

@@ -26,8 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from .._jit import jit
-from .._llvm import atomic_load, atomic_store
+from ..compile.options import jit
+from ..simd.llvm import atomic_load, atomic_store
 from .barrier import BARRIER_WORDS, LINE, wait_for_change
 from .pool import too_few_threads
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import carray
 
-from .._jit import jit
-from .._llvm import pointer
+from ..compile.options import jit
+from ..simd.llvm import pointer
 
 GROUP = np.dtype(
     [

@@ -13,12 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import carray, float64, types
 
-from .._jit import callback, compiled_once, jit, kept_by_row, own_name
-from .._llvm import caller, pointer
-from .._simd import panel_width
+from ..compile.options import callback, compiled_once, jit, kept_by_row, own_name
 from ..ops.base import BLOCK
+from ..simd.llvm import caller, pointer
+from ..simd.tiles import panel_width
 from .groups import group_at
-from .training import training_at
 from .rules import (
     DECAY,
     L1,
@@ -29,6 +28,8 @@ from .rules import (
     compile_update,
     rule_by_address,
 )
+from .training import training_at
+
 
 class Regularisation(NamedTuple):
     """Settings beside `alpha`, which may change from epoch to epoch.

@@ -26,8 +26,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import carray, types
 
-from .._jit import callback, jit, kept_by_row, own_name
-from .._llvm import caller, pointer
+from ..compile.options import callback, jit, kept_by_row, own_name
+from ..simd.llvm import caller, pointer
 from .groups import group_at
 
 # What updates take from memory: up to five settings of a rule, then the L1 penalty.
@@ -252,7 +252,7 @@ def rule_by_address(name: str, dtype: type) -> Any:
             (dtype(s[0]), dtype(s[1]), dtype(s[2]), dtype(s[3]), dtype(s[4])),
         )
 
-    # See `_jit.callback`: closures that share a symbol would be taken for each other.
+    # See `compile.options.callback`: closures that share a symbol would be taken for each other.
     source = function.py_func
     apply.__qualname__ = f"{source.__module__}.{source.__qualname__}-{dtype.__name__}"
     return jit(apply)

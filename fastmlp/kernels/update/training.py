@@ -3,8 +3,8 @@
 import numpy as np
 from numba import carray
 
-from .._jit import jit
-from .._llvm import pointer
+from ..compile.options import jit
+from ..simd.llvm import pointer
 
 TRAINING = np.dtype(
     [

@@ -6,15 +6,11 @@ everything that calls them.
 
 from numba import carray, types
 
-from ._jit import callback, compiled_once
-from ._llvm import caller, pointer
-from ._simd import (
-    TILE_PARTS,
-    TILE_VECTORS,
-    copy_rows,
-    panel_product,
-    transpose_square,
-)
+from ..compile.options import callback, compiled_once
+from .llvm import caller, pointer
+from .microkernel import panel_product
+from .tiles import TILE_PARTS, TILE_VECTORS
+from .vectors import copy_rows, transpose_square
 
 PRODUCT = types.void(*[types.intp] * 14)
 TRANSPOSE = types.void(*[types.intp] * 4)
@@ -46,7 +42,7 @@ def product_loop(dtype):
         Must not overlap A or B, may be `start`.
 
     A is read and C written up to `rows` rounded up to the tile's rows; see
-    `_simd.panel_product`.
+    `simd.vectors.panel_product`.
     """
 
     def product(
@@ -98,7 +94,7 @@ def transpose_loop(dtype):
 
 @compiled_once
 def copy_loop(dtype):
-    """Compile `_simd.copy_rows` within one dtype, by addresses.
+    """Compile `simd.vectors.copy_rows` within one dtype, by addresses.
 
     ``copy(rows, columns, source, source_row, target, target_row, filled, fill)``
     """

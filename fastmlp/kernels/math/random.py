@@ -9,8 +9,8 @@ from math import sqrt
 
 import numpy as np
 
-from . import _math
-from ._jit import jit
+from ..compile.options import jit
+from . import functions
 
 # Words of one call of the generator, for as many consecutive columns.
 WORDS = 4
@@ -96,6 +96,6 @@ def _circle(word):
 @jit
 def normal_pair(a, b):
     """Two standard normal numbers from two words, by Box & Muller (1958)."""
-    radius = sqrt(-2.0 * _math.log((np.float64(a) + 0.5) * 2.0**-32))
+    radius = sqrt(-2.0 * functions.log((np.float64(a) + 0.5) * 2.0**-32))
     cosine, sine = _circle(b)
     return radius * cosine, radius * sine

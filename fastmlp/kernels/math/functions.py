@@ -18,8 +18,8 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from ._jit import inlined, jit
-from ._llvm import bits_float, float_bits
+from ..compile.options import inlined, jit
+from ..simd.llvm import bits_float, float_bits
 
 
 class _Format(NamedTuple):

@@ -10,7 +10,7 @@ import numba
 from numba.core.ccallback import CFunc
 from numba.core.compiler_lock import global_compiler_lock
 
-from ._cache import FOLDER, EntryCache
+from .cache import FOLDER, EntryCache
 
 if numba.config.DISABLE_JIT:
     raise ImportError(
@@ -108,7 +108,7 @@ def own_name(function, *parts):
     It begins with the function's: the same key of a table may mean another one day.
     """
     source = function.py_func
-    if Path(__file__).parent not in Path(source.__code__.co_filename).parents:
+    if Path(__file__).parents[1] not in Path(source.__code__.co_filename).parents:
         return None
     return "-".join(getattr(part, "__name__", part) for part in (source, *parts))
 

@@ -1,4 +1,4 @@
-"""Vector width and register tile of this CPU, and what is done with whole vectors.
+"""Operations on whole vectors, emitted as LLVM: sums, copies, rows, squares.
 
 Everything here is typed by the element type of the arrays it is given: float32 or
 float64. Arrays are one-dimensional and C-contiguous, places in them are element
@@ -7,56 +7,14 @@ offsets, and nothing is bounds-checked: each docstring says what is read and wri
 
 from contextlib import contextmanager
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 from numba.np.numpy_support import as_dtype
 
-from ._llvm import INDEX, data_of, place_of
-
-
-def _cpu_features():
-    """Names of the features that Numba compiles for, not those of the bare host."""
-    _, _, features = cpu_target.target_context.codegen().magic_tuple()
-    return {name[1:] for name in features.split(",") if name.startswith("+")}
-
-
-def _choose_tile(features):
-    """Return vector bytes, rows and vectors of the register tile.
-
-    The accumulators, one row of B and one broadcast element of A have to fit the
-    register file (32 vectors with AVX-512, 16 elsewhere), and at least 8 independent
-    accumulators hide the latency of a fused multiply-add. The rows divide the panel's
-    width in both dtypes, so that a tile of a weight gradient never straddles two
-    panels.
-    """
-    if "avx512f" in features:
-        return 64, 8, 2
-    if "avx2" in features and "fma" in features:
-        return 32, 4, 3
-    return 16, 4, 2
-
-
-VECTOR_BYTES, TILE_ROWS, TILE_VECTORS = _choose_tile(_cpu_features())
-
-
-# The last columns of a matrix are worked on in parts of a vector of this many bytes.
-# Half of a 512-bit vector costs half where the CPU splits those into two.
-PART_BYTES = min(VECTOR_BYTES, 32)
-TILE_PARTS = TILE_VECTORS * VECTOR_BYTES // PART_BYTES
-
-
-def lanes(dtype):
-    """Elements of `dtype` in one vector register."""
-    return VECTOR_BYTES // np.dtype(dtype).itemsize
-
-
-def panel_width(dtype):
-    """Columns of one panel: the width of the register tile in elements."""
-    return TILE_VECTORS * lanes(dtype)
+from .llvm import INDEX, data_of, place_of
+from .tiles import PART_BYTES, TILE_PARTS, VECTOR_BYTES, lanes
 
 
 class _Vectors:
@@ -81,7 +39,7 @@ class _Vectors:
 
     def place(self, base, offset):
         """Pointer to the element `offset` elements behind `base`."""
-        return place_of(self.builder, self.element, base, _index(offset))
+        return place_of(self.builder, self.element, base, index_constant(offset))
 
     def load_one(self, base, offset=0):
         return self.builder.load(self.place(base, offset), typ=self.element)
@@ -160,7 +118,7 @@ class _Vectors:
         )
 
 
-def _pieces(context, builder, dtype, parts):
+def pieces_of(context, builder, dtype, parts):
     """Vectors that `parts` parts of a vector make up, each with its first element.
 
     Whole ones, and one of a single part behind them where there is a rest.
@@ -173,7 +131,7 @@ def _pieces(context, builder, dtype, parts):
     return pieces + [(part, n_whole * whole.lanes)] * rest
 
 
-def _index(value):
+def index_constant(value):
     return ir.Constant(INDEX, value) if isinstance(value, int) else value
 
 
@@ -190,8 +148,11 @@ def sum_squares(typingctx, x, offset, count):
         vectors = _Vectors(context, builder, array_type.dtype)
         base = vectors.place(data_of(context, builder, array_type, args[0]), args[1])
         total = cgutils.alloca_once_value(builder, ir.Constant(vectors.type, None))
-        step = _index(vectors.lanes)
-        with cgutils.for_range_slice(builder, _index(0), args[2], step) as (i, _):
+        step = index_constant(vectors.lanes)
+        with cgutils.for_range_slice(builder, index_constant(0), args[2], step) as (
+            i,
+            _,
+        ):
             x = vectors.load(base, i)
             builder.store(vectors.fma(x, x, builder.load(total)), total)
         return vectors.sum(builder.load(total))
@@ -246,7 +207,7 @@ def copy_rows(
                     return
                 rest = outside.constant(0.0)
                 value = inside.convert(outside.load_some(some, a, offset, rest))
-                padded = builder.icmp_signed("!=", filled, _index(0))
+                padded = builder.icmp_signed("!=", filled, index_constant(0))
                 with builder.if_else(padded) as (then, otherwise):
                     with then:
                         full = builder.select(inside.mask(some), value, fills)
@@ -255,8 +216,8 @@ def copy_rows(
                         inside.store_some(some, value, b, offset)
 
             _each_vector(builder, inside.lanes, columns, copy)
-            step = _index(inside.lanes)
-            above = builder.add(columns, _index(inside.lanes - 1))
+            step = index_constant(inside.lanes)
+            above = builder.add(columns, index_constant(inside.lanes - 1))
             start = builder.mul(builder.sdiv(above, step), step)
             with cgutils.for_range_slice(builder, start, filled, step) as (k, _):
                 inside.store(fills, b, k)
@@ -283,12 +244,12 @@ def _each_row(builder, rows, *matrices):
 
 def _each_vector(builder, lanes, columns, body):
     """Emit ``body(offset, None)`` per whole vector, ``body(offset, rest)`` behind."""
-    step = _index(lanes)
+    step = index_constant(lanes)
     rest = builder.srem(columns, step)
     whole = builder.sub(columns, rest)
-    with cgutils.for_range_slice(builder, _index(0), whole, step) as (k, _):
+    with cgutils.for_range_slice(builder, index_constant(0), whole, step) as (k, _):
         body(k, None)
-    with builder.if_then(builder.icmp_signed("!=", rest, _index(0))):
+    with builder.if_then(builder.icmp_signed("!=", rest, index_constant(0))):
         body(whole, rest)
 
 
@@ -297,8 +258,8 @@ def _fold(vectors, width, base, start, combine):
     builder = vectors.builder
     total = cgutils.alloca_once(builder, vectors.type)
     builder.store(start, total)
-    step = _index(vectors.lanes)
-    with cgutils.for_range_slice(builder, _index(0), width, step) as (k, _):
+    step = index_constant(vectors.lanes)
+    with cgutils.for_range_slice(builder, index_constant(0), width, step) as (k, _):
         value = combine(builder.load(total), vectors.load(base, k))
         builder.store(value, total)
     return builder.load(total)
@@ -306,8 +267,11 @@ def _fold(vectors, width, base, start, combine):
 
 def _map(vectors, width, base, function):
     """Replace each vector of a row by `function` of it."""
-    step = _index(vectors.lanes)
-    with cgutils.for_range_slice(vectors.builder, _index(0), width, step) as (k, _):
+    step = index_constant(vectors.lanes)
+    with cgutils.for_range_slice(vectors.builder, index_constant(0), width, step) as (
+        k,
+        _,
+    ):
         vectors.store(function(vectors.load(base, k)), base, k)
 
 
@@ -371,7 +335,9 @@ def transpose_square(typingctx, source, source_at, target, target_at):
             offset, stride = cgutils.unpack_tuple(builder, args[at + 1])
             data = data_of(context, builder, signature.args[at], args[at])
             base = vectors.place(data, offset)
-            steps = [builder.mul(stride, _index(i)) for i in range(vectors.lanes)]
+            steps = [
+                builder.mul(stride, index_constant(i)) for i in range(vectors.lanes)
+            ]
             places.append([vectors.place(base, step) for step in steps])
         rows = [vectors.load(place) for place in places[0]]
         distance = 1
@@ -445,8 +411,10 @@ def sum_scaled_rows(typingctx, count, factors, members, at, b, b_at, start, c, c
         start = at(kinds[6][0], begin, begin_at, element)
         c = at(kinds[7], args[7], args[8], element)
         for parts in range(1, TILE_PARTS + 1):
-            pieces = _pieces(context, builder, kinds[4].dtype, parts)
-            with builder.if_then(builder.icmp_signed("==", width, _index(parts))):
+            pieces = pieces_of(context, builder, kinds[4].dtype, parts)
+            with builder.if_then(
+                builder.icmp_signed("==", width, index_constant(parts))
+            ):
                 sums = [cgutils.alloca_once(builder, vec.type) for vec, _ in pieces]
                 for (vectors, place), total in zip(pieces, sums, strict=True):
                     builder.store(vectors.load(start, place), total)
@@ -500,9 +468,9 @@ def sum_rows(typingctx, count, x, x_at, start, c):
         data, start, c = (
             data_of(context, builder, signature.args[at], args[at]) for at in (1, 3, 4)
         )
-        [(vectors, _)] = _pieces(context, builder, dtype, 1)
+        [(vectors, _)] = pieces_of(context, builder, dtype, 1)
         with cgutils.for_range(builder, width) as part:
-            place = builder.mul(part.index, _index(vectors.lanes))
+            place = builder.mul(part.index, index_constant(vectors.lanes))
             base = vectors.place(data, builder.add(offset, place))
             total = _sum_column(vectors, base, stride, rows)
             total = builder.fadd(total, vectors.load(start, place))
@@ -515,7 +483,7 @@ def sum_rows(typingctx, count, x, x_at, start, c):
 def _sum_column(vectors, base, stride, rows):
     """Sum of one vector of each row; rows beyond the chains' go to the first."""
     builder = vectors.builder
-    last = builder.sub(rows, builder.srem(rows, _index(_CHAINS)))
+    last = builder.sub(rows, builder.srem(rows, index_constant(_CHAINS)))
     chains = [cgutils.alloca_once(builder, vectors.type) for _ in range(_CHAINS)]
     for chain in chains:
         builder.store(vectors.constant(0.0), chain)
@@ -524,11 +492,11 @@ def _sum_column(vectors, base, stride, rows):
         value = vectors.load(base, builder.mul(row, stride))
         builder.store(builder.fadd(builder.load(chain), value), chain)
 
-    step = _index(_CHAINS)
-    with cgutils.for_range_slice(builder, _index(0), last, step) as (row, _):
+    step = index_constant(_CHAINS)
+    with cgutils.for_range_slice(builder, index_constant(0), last, step) as (row, _):
         for i, chain in enumerate(chains):
-            add(chain, builder.add(row, _index(i)))
-    with cgutils.for_range_slice(builder, last, rows, _index(1)) as (row, _):
+            add(chain, builder.add(row, index_constant(i)))
+    with cgutils.for_range_slice(builder, last, rows, index_constant(1)) as (row, _):
         add(chains[0], row)
     sums = [builder.load(chain) for chain in chains]
     while len(sums) > 1:
@@ -542,114 +510,3 @@ def _cast(builder, value, kind):
         return value
     wider = isinstance(kind, ir.DoubleType)
     return (builder.fpext if wider else builder.fptrunc)(value, kind)
-
-
-@intrinsic
-def panel_product(typingctx, shape, a, a_at, b, b_at, start, start_at, c, c_at):
-    """C = start + A B for one panel of C: the register-tile microkernel.
-
-    Parameters
-    ----------
-    shape : (rows, depth, parts) tuple of int
-        C has `rows` rows of `parts` parts of a vector (1 to TILE_PARTS), the sum runs
-        over `depth`.
-    a : array; a_at : (offset, row, column, block, jump) tuple of int
-        Element (i, k) of A is ``a[offset + i*row + (k % block)*column +
-        (k // block)*jump]``: with a block of one panel's width this walks through the
-        panels of a matrix, with ``block >= depth`` it is a plain strided matrix.
-    b : array; b_at : (offset, row) tuple of int
-        Row k of B is the parts at ``b[offset + k*row]``.
-    start, start_at : the same for the initial values
-        A row stride of 0 makes them one row for all: a bias.
-    c, c_at : the same for C
-        May be `start`; must not overlap A or B.
-
-    Notes
-    -----
-    Rows beyond the last full tile are computed one by one where they are one or two;
-    otherwise as a full tile, so that A is read and C written up to `rows` rounded up
-    to TILE_ROWS. Every element is summed over k in ascending order, whichever tile it
-    is in: results do not depend on how rows are shared out.
-    """
-    index5 = types.UniTuple(types.intp, 5)
-    index3 = types.UniTuple(types.intp, 3)
-    index2 = types.UniTuple(types.intp, 2)
-    signature = types.void(index3, a, index5, b, index2, start, index2, c, index2)
-
-    def codegen(context, builder, signature, args):
-        operands = {}
-        element = context.get_value_type(signature.args[1].dtype)
-        for name, at in (("a", 1), ("b", 3), ("start", 5), ("c", 7)):
-            data = data_of(context, builder, signature.args[at], args[at])
-            offset, *strides = cgutils.unpack_tuple(builder, args[at + 1])
-            operands[name] = (place_of(builder, element, data, offset), *strides)
-        rows, depth, width = cgutils.unpack_tuple(builder, args[0])
-        for parts in range(1, TILE_PARTS + 1):
-            pieces = _pieces(context, builder, signature.args[1].dtype, parts)
-            with builder.if_then(builder.icmp_signed("==", width, _index(parts))):
-                _emit_rows(builder, pieces, rows, depth, operands)
-        return context.get_dummy_value()
-
-    return signature, codegen
-
-
-def _emit_rows(builder, pieces, rows, depth, operands):
-    """All rows of a panel: full tiles, then what is left."""
-    tile_rows = _index(TILE_ROWS)
-    left = builder.srem(rows, tile_rows)
-    few = builder.icmp_signed("<=", left, _index(2))
-    padded = builder.add(rows, _index(TILE_ROWS - 1))
-    tiles = builder.sdiv(builder.select(few, rows, padded), tile_rows)
-    with cgutils.for_range(builder, tiles) as tile:
-        first = builder.mul(tile.index, tile_rows)
-        _emit_tile(builder, TILE_ROWS, pieces, first, depth, operands)
-    singles = builder.select(few, left, _index(0))
-    done = builder.sub(rows, left)
-    with cgutils.for_range(builder, singles) as single:
-        first = builder.add(done, single.index)
-        _emit_tile(builder, 1, pieces, first, depth, operands)
-
-
-def _emit_tile(builder, height, pieces, first, depth, operands):
-    """One register tile of `height` rows by these pieces, from row `first` on."""
-    a, a_row, a_column, block, jump = operands["a"]
-    b, b_row = operands["b"]
-    start, start_row = operands["start"]
-    c, c_row = operands["c"]
-    one = pieces[0][0]
-    a_rows = [builder.mul(builder.add(first, _index(i)), a_row) for i in range(height)]
-
-    sums = {}
-    for i in range(height):
-        row = builder.mul(builder.add(first, _index(i)), start_row)
-        for vectors, place in pieces:
-            value = vectors.load(one.place(start, row), place)
-            sums[i, place] = cgutils.alloca_once(builder, vectors.type)
-            builder.store(value, sums[i, place])
-
-    def accumulate(a_k, b_k):
-        b_pieces = [vectors.load(b_k, place) for vectors, place in pieces]
-        for i in range(height):
-            factor = one.load_one(a_k, a_rows[i])
-            for (vectors, place), b_piece in zip(pieces, b_pieces, strict=True):
-                total = builder.load(sums[i, place])
-                total = vectors.fma(vectors.broadcast(factor), b_piece, total)
-                builder.store(total, sums[i, place])
-
-    last = builder.sub(depth, _index(1))
-    blocks = builder.sdiv(builder.add(last, block), block)
-    with cgutils.for_range(builder, blocks) as outer:
-        begin = builder.mul(outer.index, block)
-        left = builder.sub(depth, begin)
-        inside = builder.select(builder.icmp_signed("<", left, block), left, block)
-        a_block = one.place(a, builder.mul(outer.index, jump))
-        b_block = one.place(b, builder.mul(begin, b_row))
-        with cgutils.for_range(builder, inside) as k:
-            a_k = one.place(a_block, builder.mul(k.index, a_column))
-            accumulate(a_k, one.place(b_block, builder.mul(k.index, b_row)))
-
-    for i in range(height):
-        row = builder.mul(builder.add(first, _index(i)), c_row)
-        for vectors, place in pieces:
-            value = builder.load(sums[i, place])
-            vectors.store(value, one.place(c, row), place)

@@ -1,6 +1,6 @@
 """What Numba has no word for: bits, addresses, calls by address, atomics, clocks.
 
-With `_simd` the only files that write LLVM IR. Places in arrays are element offsets;
+With the rest of this folder the only files that write LLVM IR. Places in arrays are element offsets;
 nothing is bounds-checked.
 """
 

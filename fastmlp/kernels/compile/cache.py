@@ -47,7 +47,7 @@ def _fingerprint():
 
 def _sources():
     """Return the files of this package, which may lie in a zip file or be compiled."""
-    return [*_sources_in(importlib.resources.files(__package__))]
+    return [*_sources_in(importlib.resources.files(__package__.rpartition(".")[0]))]
 
 
 def _sources_in(folder):

@@ -1,0 +1,1 @@
+"""How kernels are compiled (`options`), and where they are kept (`cache`)."""

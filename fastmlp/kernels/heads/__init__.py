@@ -1,0 +1,1 @@
+"""Behind the last operation: `losses`, `outputs`, and `head`, which runs them by rows."""

@@ -1,0 +1,1 @@
+"""Scalar functions that LLVM turns into vectors: `functions`, and `random` numbers."""

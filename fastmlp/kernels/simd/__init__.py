@@ -1,0 +1,7 @@
+"""Vectors and the register tile, written as LLVM IR.
+
+In reading order: `tiles` (sizes, one choice per CPU), `llvm` (addresses, calls by
+address, atomics, clocks), `vectors` (operations on whole vectors), `microkernel` (the
+register tile), `panels` (products, copies and transposes of panels, compiled once and
+called by address).
+"""

@@ -1,0 +1,47 @@
+"""Vector width and register tile of this CPU: the sizes that everything is made of."""
+
+from typing import Any
+
+import numpy as np
+from numba.core.registry import cpu_target
+
+
+def _cpu_features():
+    """Names of the features that Numba compiles for, not those of the bare host."""
+    _, _, features = cpu_target.target_context.codegen().magic_tuple()
+    return {name[1:] for name in features.split(",") if name.startswith("+")}
+
+
+def _choose_tile(features):
+    """Return vector bytes, rows and vectors of the register tile.
+
+    The accumulators, one row of B and one broadcast element of A have to fit the
+    register file (32 vectors with AVX-512, 16 elsewhere), and at least 8 independent
+    accumulators hide the latency of a fused multiply-add. The rows divide the panel's
+    width in both dtypes, so that a tile of a weight gradient never straddles two
+    panels.
+    """
+    if "avx512f" in features:
+        return 64, 8, 2
+    if "avx2" in features and "fma" in features:
+        return 32, 4, 3
+    return 16, 4, 2
+
+
+VECTOR_BYTES, TILE_ROWS, TILE_VECTORS = _choose_tile(_cpu_features())
+
+
+# The last columns of a matrix are worked on in parts of a vector of this many bytes.
+# Half of a 512-bit vector costs half where the CPU splits those into two.
+PART_BYTES = min(VECTOR_BYTES, 32)
+TILE_PARTS = TILE_VECTORS * VECTOR_BYTES // PART_BYTES
+
+
+def lanes(dtype: Any) -> int:
+    """Elements of `dtype` in one vector register."""
+    return VECTOR_BYTES // np.dtype(dtype).itemsize
+
+
+def panel_width(dtype: Any) -> int:
+    """Columns of one panel: the width of the register tile in elements."""
+    return TILE_VECTORS * lanes(dtype)

@@ -1,0 +1,167 @@
+"""The tests' doorway to the private kernels, and one class over their four.
+
+`Engine` joins trainer, objective, tracer and predictor behind the interface that
+`naive.NaiveEngine` has, so that each property of the numbers is written once.
+"""
+
+import numpy as np
+
+from fastmlp.kernels import (
+    ACTIVATIONS as FUSED,
+)
+from fastmlp.kernels import (
+    LOSSES,
+    OPERATIONS,
+    Data,
+    Group,
+    NetworkSpec,
+    Objective,
+    Optimizer,
+    Regularisation,
+    Tracer,
+    Trainer,
+    layer_activations,
+)
+from fastmlp.kernels.rows import form_of
+
+# Everything that a hidden layer can be.
+ACTIVATIONS = {**FUSED, **OPERATIONS}
+
+
+class Engine:
+    """A network that trains, sums gradients and traces; see `kernels.engine`.
+
+    Networks are made for the X that they first see, and hold the loaded parameters.
+    """
+
+    def __init__(
+        self,
+        units,
+        activation,
+        out_activation,
+        loss,
+        dtype,
+        *,
+        batch_size=1024,
+        optimizer=None,
+        n_threads=None,
+        sparse=False,
+        loss_settings=None,
+        fixed_biases=False,
+        regularisation=None,
+        **settings,
+    ):
+        activations = layer_activations(activation, len(units) - 2)
+        spec = NetworkSpec(tuple(map(int, units)), activations)
+        self.dtype = np.dtype(dtype)
+        self._arguments = spec, out_activation, loss, dtype
+        self._keywords = {
+            "batch_size": batch_size,
+            "n_threads": n_threads,
+            "loss_settings": loss_settings,
+        }
+        self._training = {
+            "optimizer": optimizer,
+            "regularisation": regularisation or Regularisation(),
+            "groups": {(None, "biases"): Group(rate=0.0)} if fixed_biases else None,
+            **settings,
+        }
+        self._optimizer, self.batch_size = optimizer, batch_size
+        self._made, self._moments = {}, ()
+        self._parameters = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        for made in self._made.values():
+            made.__exit__(*exception)
+
+    def network(self, kind, form):
+        """Return the network of a kind that is made for such an X."""
+        trainer = self._made.get((Trainer, form))
+        if kind is not Tracer and trainer is not None:
+            return trainer
+        if (kind, form) not in self._made:
+            keywords = dict(self._keywords)
+            if kind is Trainer:
+                keywords |= self._training
+            elif kind is Objective:
+                keywords["l1"] = self._training["regularisation"].l1
+            made = self._made[kind, form] = kind(*self._arguments, form, **keywords)
+            moments = (self._moments,) if kind is Trainer else ()
+            if self._parameters is not None:
+                made.load(self._parameters, *moments)
+        return self._made[kind, form]
+
+    def _any(self):
+        form = form_of(np.zeros((1, 1), self.dtype))
+        kind = Objective if self._optimizer is None else Trainer
+        for made in self._made.values():
+            return made
+        return self.network(kind, form)
+
+    @property
+    def n_parameters(self):
+        return self._any().n_parameters
+
+    @property
+    def averages_outputs(self):
+        return self._any().averages_outputs
+
+    @property
+    def last_loss(self):
+        return self._any().last_loss
+
+    def load(self, parameters, moments=()):
+        self._parameters, self._moments = parameters.copy(), moments
+        for (kind, _), made in self._made.items():
+            made.load(parameters, *((moments,) if kind is Trainer else ()))
+
+    def store(self, parameters):
+        self._any().store(parameters)
+
+    def store_moments(self):
+        return self._any().store_moments()
+
+    def finite(self):
+        return self._any().finite()
+
+    def count_steps(self, n_rows):
+        return -(-n_rows // self.batch_size)
+
+    def train_epoch(self, data, order, alpha, **settings):
+        trainer = self.network(Trainer, data.form)
+        return trainer.train_epoch(data, order, alpha, **settings)
+
+    def profile(self, data, order, alpha):
+        return self.network(Trainer, data.form).profile(data, order, alpha)
+
+    def steps(self, data, order, alpha):
+        return self.network(Trainer, data.form).steps(data, order, alpha)
+
+    def loss_gradient(self, data, alpha, gradient):
+        objective = self.network(Objective, data.form)
+        return objective.loss_gradient(data, alpha, gradient)
+
+    def predict(self, X, rows=None):
+        return self._any().predict(X, rows)
+
+    def loss(self, data, rows=None):
+        return self._any().loss(data, rows)
+
+    def trace(self, data, **kind):
+        return self.network(Tracer, data.form).trace(data, **kind)
+
+    def layer_outputs(self, data, layers):
+        return self.network(Tracer, data.form).layer_outputs(data, layers)
+
+
+__all__ = [
+    "ACTIVATIONS",
+    "LOSSES",
+    "Data",
+    "Engine",
+    "Optimizer",
+    "Regularisation",
+]
