@@ -4,12 +4,12 @@ import threading
 
 import numpy as np
 import pytest
-from fastmlp.kernels._layout import OVERREAD
-from fastmlp.kernels._simd import TILE_ROWS
-from fastmlp.kernels._step import CHUNK_ROWS, PHASES
-from fastmlp.kernels.prediction import FLAT_ROWS
+from fastmlp.kernels.program import OVERREAD
+from fastmlp.kernels.simd.tiles import TILE_ROWS
+from fastmlp.kernels.step import CHUNK_ROWS, PHASES
+from fastmlp.kernels.predict import FLAT_ROWS
 
-from fastmlp.kernels import (
+from tests.kernels_api import (
     ACTIVATIONS,
     LOSSES,
     Data,

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from fastmlp import MLPClassifier, MLPRegressor
-from fastmlp.kernels import Data, Engine, Optimizer
+from tests.kernels_api import Data, Engine, Optimizer
 from tests.networks import DTYPES
 
 

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from fastmlp.kernels._jit import entry
-from fastmlp.kernels._noise import _circle, _normal_pair, philox
-from fastmlp.kernels._simd import panel_width
-from fastmlp.kernels._step import CHUNK_ROWS
+from fastmlp.kernels.compile.options import entry
+from fastmlp.kernels.math.random import _circle, philox
+from fastmlp.kernels.math.random import normal_pair as _normal_pair
+from fastmlp.kernels.simd.tiles import panel_width
+from fastmlp.kernels.step import CHUNK_ROWS
 
-from fastmlp.kernels import Data, Engine, Regularisation
+from tests.kernels_api import Data, Engine, Regularisation
 from tests import naive
 from tests.networks import (
     BASE,

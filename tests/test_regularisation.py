@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from fastmlp.kernels._simd import panel_width
+from fastmlp.kernels.simd.tiles import panel_width
 
-from fastmlp.kernels import Data, Engine, Optimizer, Regularisation
+from tests.kernels_api import Data, Engine, Optimizer, Regularisation
 from tests import naive
 from tests.networks import (
     BASE,

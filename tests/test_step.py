@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from fastmlp.kernels._simd import TILE_ROWS
-from fastmlp.kernels._step import CHUNK_DEPTH, CHUNK_ROWS
+from fastmlp.kernels.simd.tiles import TILE_ROWS
+from fastmlp.kernels.ops.base import CHUNK_DEPTH
+from fastmlp.kernels.step import CHUNK_ROWS
 
-from fastmlp.kernels import ACTIVATIONS, LOSSES, Data, Engine, Optimizer
+from tests.kernels_api import ACTIVATIONS, LOSSES, Data, Engine, Optimizer
 from tests.networks import (
     BASE,
     DTYPES,

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from fastmlp.kernels._simd import TILE_ROWS
+from fastmlp.kernels.simd.tiles import TILE_ROWS
 
-from fastmlp.kernels import ACTIVATIONS, Data, Engine
+from tests.kernels_api import ACTIVATIONS, Data, Engine
 from tests import naive
 from tests.networks import (
     BASE,
@@ -147,7 +147,7 @@ def test_slopes_are_the_derivative(activation, dtype):
     data, parameters = Data(X, y), make_parameters(units, dtype, activation=activation)
     with Engine(**network, dtype=dtype) as engine:
         engine.load(parameters)
-        (block,) = engine.trace(data, what="slopes")
+        (block,) = engine.trace(data, what="derivatives")
         slopes = [block.deltas(0), block.deltas(1)]
         _assert_gradient(engine, data, parameters, network)
         for i, width in enumerate(units[1:-1]):

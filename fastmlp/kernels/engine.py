@@ -349,7 +349,7 @@ class Trainer(_Network):
             program.pack(parameters, memory, self._average)
 
     def _load_sums(self, parameters):
-        """Set the sums that the penalties of the first step need, in the first block."""
+        """Put the sums for the penalties of the first step into the first block."""
         program, squares, magnitudes = self.program, 0.0, 0.0
         for op, parameter, values in program.split(parameters):
             group = program.group(program.operations[op], parameter.name).settings

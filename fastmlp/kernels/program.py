@@ -320,7 +320,7 @@ class Program:
     def split(self, flat: np.ndarray) -> list[tuple[int, Parameter, np.ndarray]]:
         """Return (operation's number, parameter, view) of a vector in that packing."""
         views, at = [], 0
-        for op, i, parameter in self._order:
+        for op, _, parameter in self._order:
             n = math.prod(parameter.shape)
             views.append((op, parameter, flat[at : at + n].reshape(parameter.shape)))
             at += n

@@ -17,7 +17,7 @@ from .ops.input_noise import InputNoise
 from .ops.inputs import Gather
 from .update.regularisation import Regularisation
 
-# (name, setting) of an activation or operation; the setting is None where it takes none.
+# (name, setting) of an activation or operation; the setting is None if it takes none.
 Kind = tuple[str, Any]
 
 # Streams of random numbers: noise on the inputs, dropout of them, and from

@@ -258,7 +258,7 @@ def train(thread, n_threads, words, trainings):
     thread : int
         0: the caller's.
     n_threads : int
-        Threads of the caller's epoch; 0: the helpers return. A helper's does not matter.
+        Threads of the caller's epoch; 0: the helpers return. Not read by helpers.
     words : (words,) int64 array of `runtime.team.make_words`
     trainings : (1,) array of TRAINING
         Thread t of n updates the blocks ``shares[n, t]`` to ``shares[n, t + 1]`` of the
@@ -267,8 +267,8 @@ def train(thread, n_threads, words, trainings):
 
     Notes
     -----
-    An update takes `final_sweep` + 1 sweeps over the blocks, with a barrier behind each:
-    the gradient with the update, or with its collection where all of it is needed
+    An update takes `final_sweep` + 1 sweeps over the blocks, a barrier behind each: the
+    gradient with the update, or with its collection where all of it is needed
     first; then the update of what was collected, and the bound on norms. A run takes
     those from `first_sweep` to `last_sweep`; the rows phase belongs to the first.
     A minibatch whose weights sum to zero is passed over.

@@ -1,1 +1,1 @@
-"""Behind the last operation: `losses`, `outputs`, and `head`, which runs them by rows."""
+"""Behind the last operation: `losses`, `outputs`, and `head`, which applies them."""

@@ -74,7 +74,7 @@ def _copy_panels(run, head, first, count, z, panels, width, outwards):
 
 @compiled_once
 def compile_lose(numbers: Numbers) -> Any:
-    """Compile ``lose(context, head, first, count)``: losses of rows, and their deltas."""
+    """Compile ``lose(context, head, first, count)``: losses and deltas of rows."""
     width, size, dtype = numbers.width, numbers.size, numbers.storage
 
     def lose(context, head, first, count):

@@ -1,4 +1,4 @@
-"""The interface of an operation: its record, the signatures of its callbacks, its memory.
+"""The interface of an operation: its record, its callbacks' signatures, its memory.
 
 A network is a list of operations. Each takes rows of x to rows of y and the deltas dy
 (the loss's derivative in y) back to dx; its parameters' gradient is summed by blocks.
@@ -13,7 +13,7 @@ to `count` rounded up to whole tiles, but no rows of other threads.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numba import carray, types
@@ -235,7 +235,7 @@ class Operation:
         loss in its parameter, a matrix of rows.
     """
 
-    record_fields: list[tuple[str, Any]] = []
+    record_fields: ClassVar[list[tuple[str, Any]]] = []
     in_place = False
     setting: float | int | None = None
     least = 0

@@ -1,4 +1,4 @@
-"""y = x m / (1 - rate), each m 0 with probability `rate`, otherwise 1: inverted dropout.
+"""y = x m / (1 - rate), m being 0 with probability `rate`, otherwise 1.
 
 References
 ----------

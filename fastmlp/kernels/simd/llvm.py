@@ -1,7 +1,7 @@
-"""What Numba has no word for: bits, addresses, calls by address, atomics, clocks.
+"""Beyond Numba: bits of floats, addresses, calls by address, atomics, clocks.
 
-With the rest of this folder the only files that write LLVM IR. Places in arrays are element offsets;
-nothing is bounds-checked.
+This folder holds the only files that write LLVM IR. Places in arrays are element
+offsets; nothing is bounds-checked.
 """
 
 import platform

@@ -132,6 +132,7 @@ def pieces_of(context, builder, dtype, parts):
 
 
 def index_constant(value):
+    """Return an offset as an LLVM value; one that is emitted already as it is."""
     return ir.Constant(INDEX, value) if isinstance(value, int) else value
 
 

@@ -1,3 +1,1 @@
-"""The parameters phase: `rules` of optimizers, `groups` of parameters, and what
-restrains them (`regularisation`); `training` is the record of a run.
-"""
+"""The parameters phase: `rules`, `groups`, `regularisation`, and a run's `training`."""

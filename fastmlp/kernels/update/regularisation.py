@@ -116,7 +116,8 @@ def compile_sweeps(
 
 
 # Column sums in float64 that each block has room for, a panel's width each: of the
-# weights' magnitudes times their group's factor, and of the squares of weights and of their gradient.
+# weights' magnitudes times their group's factor, and of the squares of weights and of
+# their gradient.
 N_SUMS = 3
 _MAGNITUDES, _WEIGHTS, _GRADIENTS = range(N_SUMS)
 
@@ -157,7 +158,7 @@ def _sum_squares(values, width, sums, which):
 
 @jit
 def _sum_magnitudes(w, width, sums, factor):
-    """Column sums of the weights' magnitudes times `factor`, the first of the block's."""
+    """Column sums of magnitudes times `factor`, the first of the block's."""
     for j in range(width):
         sums[j] = 0.0
     for i in range(w.size // width):

@@ -252,7 +252,7 @@ def rule_by_address(name: str, dtype: type) -> Any:
             (dtype(s[0]), dtype(s[1]), dtype(s[2]), dtype(s[3]), dtype(s[4])),
         )
 
-    # See `compile.options.callback`: closures that share a symbol would be taken for each other.
+    # See `compile.options.callback`: closures must not share a symbol.
     source = function.py_func
     apply.__qualname__ = f"{source.__module__}.{source.__qualname__}-{dtype.__name__}"
     return jit(apply)
