@@ -5,10 +5,10 @@ fails by name where a reference for it is missing.
 """
 
 import numpy as np
-from fastmlp.kernels.update.rules import RULES
-from fastmlp.kernels.simd.tiles import TILE_ROWS, lanes, panel_width
 from scipy import sparse
 
+from fastmlp.kernels.simd.tiles import TILE_ROWS, lanes, panel_width
+from fastmlp.kernels.update.rules import RULES
 from tests.kernels_api import (
     ACTIVATIONS,
     LOSSES,

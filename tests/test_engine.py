@@ -4,11 +4,12 @@ import threading
 
 import numpy as np
 import pytest
+
+from fastmlp.kernels.predict import FLAT_ROWS
 from fastmlp.kernels.program import OVERREAD
 from fastmlp.kernels.simd.tiles import TILE_ROWS
 from fastmlp.kernels.step import CHUNK_ROWS, PHASES
-from fastmlp.kernels.predict import FLAT_ROWS
-
+from tests import naive
 from tests.kernels_api import (
     ACTIVATIONS,
     LOSSES,
@@ -18,7 +19,6 @@ from tests.kernels_api import (
     engine,
     predict_outputs,
 )
-from tests import naive
 from tests.networks import (
     BASE,
     DTYPES,

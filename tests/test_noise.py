@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
+
 from fastmlp.kernels.compile.options import entry
 from fastmlp.kernels.math.random import _circle, philox
 from fastmlp.kernels.math.random import normal_pair as _normal_pair
 from fastmlp.kernels.simd.tiles import panel_width
 from fastmlp.kernels.step import CHUNK_ROWS
-
-from tests.kernels_api import Data, Engine, Regularisation
 from tests import naive
+from tests.kernels_api import Data, Engine, Regularisation
 from tests.networks import (
     BASE,
     DTYPES,

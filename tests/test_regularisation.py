@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from fastmlp.kernels.simd.tiles import panel_width
 
-from tests.kernels_api import Data, Engine, Optimizer, Regularisation
+from fastmlp.kernels.simd.tiles import panel_width
 from tests import naive
+from tests.kernels_api import Data, Engine, Optimizer, Regularisation
 from tests.networks import (
     BASE,
     DTYPES,

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from fastmlp.kernels.simd.tiles import TILE_ROWS
-from fastmlp.kernels.ops.base import CHUNK_DEPTH
-from fastmlp.kernels.step import CHUNK_ROWS
 
+from fastmlp.kernels.ops.base import CHUNK_DEPTH
+from fastmlp.kernels.simd.tiles import TILE_ROWS
+from fastmlp.kernels.step import CHUNK_ROWS
 from tests.kernels_api import ACTIVATIONS, LOSSES, Data, Engine, Optimizer
 from tests.networks import (
     BASE,

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from fastmlp.kernels.simd.tiles import TILE_ROWS
 
-from tests.kernels_api import ACTIVATIONS, Data, Engine
+from fastmlp.kernels.simd.tiles import TILE_ROWS
 from tests import naive
+from tests.kernels_api import ACTIVATIONS, Data, Engine
 from tests.networks import (
     BASE,
     DTYPES,

@@ -6,6 +6,7 @@ All hold one `Program`, the memory that it describes, and parameters in it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from time import perf_counter
 from typing import Any
 
@@ -15,7 +16,7 @@ from . import predict, trace
 from .heads.losses import LOSSES, make_settings, mean_loss
 from .heads.outputs import OUTPUTS
 from .ops import CONTEXT, Form, numbers_of
-from .program import OVERREAD, Head, Program
+from .program import OVERREAD, Arena, Head, Program
 from .rows import Data, describe, form_of, sorting_space
 from .runtime.core_budget import budget, choose_threads
 from .runtime.team import Team
@@ -45,6 +46,23 @@ _DOUBTFUL = 100_000_000
 GRADIENT_ROWS = 1024
 
 _UNRESTRAINED = Regularisation()
+
+
+@lru_cache(maxsize=16)
+def _program(spec, numbers, form, regularisation, rows, head, groups):
+    """Return the program of a network that learns, the same one for the same network.
+
+    `head` has the settings of the loss as bytes, `groups` as pairs.
+    """
+    out_activation, loss, settings = head
+    return Program(
+        make_operations(spec, numbers, form, regularisation),
+        Head(out_activation, loss, np.frombuffer(settings)),
+        numbers,
+        rows,
+        training=True,
+        groups=dict(groups),
+    )
 
 
 class _Network:
@@ -95,16 +113,18 @@ class _Network:
         self._loss, self._out_activation = loss, out_activation
         self._batch_size, self._n_threads = int(batch_size), n_threads
         self._is_random = regularisation.is_random
+        settings = loss_settings or {}
         self._settings = make_settings(
-            out_activation, loss, self.dtype, spec.units[-1], **(loss_settings or {})
+            out_activation, loss, self.dtype, spec.units[-1], **settings
         )
-        self.program = Program(
-            make_operations(spec, self.numbers, form, regularisation),
-            Head(out_activation, loss, self._settings),
+        self.program = _program(
+            spec,
             self.numbers,
+            form,
+            regularisation,
             self._batch_size,
-            training=True,
-            groups=groups,
+            (out_activation, loss, self._settings.tobytes()),
+            tuple((groups or {}).items()),
         )
         work = self._work = 6 * self._batch_size * count_products(spec)
         self._most_threads = choose_threads(
@@ -209,9 +229,6 @@ class _Network:
                 f"targets of shape (n, {columns}), got {data.y.shape}."
             )
 
-    def _allocate(self):
-        self.memory = self.program.allocate()
-
     def _context_of(self, data):
         """Return the context of a run on all rows of `data`, (1,) of CONTEXT."""
         context = self.program.context.copy()
@@ -268,12 +285,12 @@ class Trainer(_Network):
         n, n_moments = program.n_parameters, RULES[rule].n_moments
         decays = self._optimizer.weight_decay != 0
         collects = hands_out or settings.clip_norm != 0
-        self._moments = [program.reserve(n) // size for _ in range(n_moments)]
-        self._gradient = program.reserve(n) // size if collects else 0
-        self._average = program.reserve(n) // size if averaging else 0
-        tiles = program.reserve(self._most_threads * (TILE_PARTS + 1) * width * width)
-        self._allocate()
-        self._blocks = blocks = program.make_blocks()
+        arena = Arena(program)
+        self._moments = [arena.reserve(n) for _ in range(n_moments)]
+        self._gradient = arena.reserve(n) if collects else 0
+        self._average = arena.reserve(n) if averaging else 0
+        tiles = arena.reserve(self._most_threads * (TILE_PARTS + 1) * width * width)
+        self.memory, blocks = arena.allocate(), program.blocks
         self._run = np.zeros(1, TRAINING)
         run, base = self._run[0], self.memory.ctypes.data
         self._rule_settings = np.zeros(N_SETTINGS)
@@ -308,7 +325,7 @@ class Trainer(_Network):
             "gradient": self._gradient * size,
             "averaged": self._average * size,
             "averaging": averaging,
-            "tiles": base + tiles,
+            "tiles": base + tiles * size,
             "tile_bytes": width * width * size,
             "penalty": self._penalty.ctypes.data,
             "sums": self._sums.ctypes.data if has else 0,
@@ -526,7 +543,7 @@ class Trainer(_Network):
     def _share_blocks(self, n_threads):
         """Write the bounds of each thread's blocks, for this number of threads."""
         if self._shares[n_threads, n_threads] == 0:
-            bounds = self.program.share_blocks(self._blocks, n_threads)
+            bounds = self.program.share_blocks(n_threads)
             self._shares[n_threads, : n_threads + 1] = bounds
 
 
@@ -625,7 +642,7 @@ class Tracer(_Network):
 
     def __init__(self, *arguments: Any, **keywords: Any):
         super().__init__(*arguments, **keywords)
-        self._allocate()
+        self.memory = Arena(self.program).allocate()
         self._layers = trace.Layers(self.program, self.memory)
 
     def trace(

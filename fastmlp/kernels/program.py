@@ -284,16 +284,9 @@ class Program:
         if self.training:
             record["transpose"] = transpose_loop(self.numbers.storage).address
 
-    def allocate(self) -> np.ndarray:
-        """Return a block of zeros, in elements, that begins at a line of the cache."""
-        spare, size = LINE_BYTES // self.numbers.size, self.numbers.size
-        elements = -(-self.size // size)
-        block = np.zeros(elements + spare, self.numbers.storage)
-        start = -block.ctypes.data % LINE_BYTES // size
-        return block[start : start + elements]
-
-    def make_blocks(self) -> np.ndarray:
-        """Return the blocks of all parameters that are trained, an array of BLOCK."""
+    @cached_property
+    def blocks(self) -> np.ndarray:
+        """The blocks of all parameters, an array of BLOCK."""
         parts, number = [], 0
         for op, record in zip(self.operations, self.records, strict=True):
             blocks = op.blocks(record[0], self)
@@ -304,12 +297,13 @@ class Program:
         blocks["number"] = np.arange(blocks.size)
         return blocks
 
-    def share_blocks(self, blocks: np.ndarray, n_threads: int) -> np.ndarray:
+    def share_blocks(self, n_threads: int) -> np.ndarray:
         """Return n_threads + 1 bounds that split the blocks into equal work.
 
         Each thread gets consecutive blocks, the same ones at every step, so that their
         parameters and moments stay in its core's cache.
         """
+        blocks = self.blocks
         parts = TILE_PARTS - blocks["padding"]
         rows = np.where(blocks["rows"] > 1, round_up(blocks["rows"], TILE_ROWS), 0)
         cost = np.cumsum(parts * (rows + 1))
@@ -414,3 +408,29 @@ def _packing(
         for i, parameter in enumerate(each)
     ]
     return sorted(found, key=lambda entry: packing_rank(entry[2]))
+
+
+class Arena:
+    """Memory behind a program's own, for whoever runs it.
+
+    Parameters
+    ----------
+    program : Program
+    """
+
+    def __init__(self, program: Program):
+        self._size, self._numbers = program.size, program.numbers
+
+    def reserve(self, elements: int) -> int:
+        """Return the place of so many elements, in elements, at a line of the cache."""
+        place = round_up(self._size, LINE_BYTES)
+        self._size = place + int(elements) * self._numbers.size
+        return place // self._numbers.size
+
+    def allocate(self) -> np.ndarray:
+        """Return a block of zeros that begins at a line of the cache."""
+        size = self._numbers.size
+        elements, spare = -(-self._size // size), LINE_BYTES // size
+        block = np.zeros(elements + spare, self._numbers.storage)
+        start = -block.ctypes.data % LINE_BYTES // size
+        return block[start : start + elements]
