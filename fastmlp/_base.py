@@ -39,7 +39,9 @@ from fastmlp._validation import (
     as_float,
     as_held,
     as_rows,
+    check_range,
     check_regularisation,
+    check_sparse,
     combined_weights,
     hidden_units,
     unchanged_on_error,
@@ -240,7 +242,6 @@ class BaseMLP(
         if anew or not incremental:
             self._warn_of_ignored(own_validation=validation[0] is not None)
         X, y = self._validate_input(X, y, reset=anew)
-        X = as_rows(X)
         target = self._check_target(y, incremental)
         class_weights = self._class_weights(y, incremental)
         sample_weight = combined_weights(sample_weight, class_weights, X, target.values)
@@ -261,6 +262,7 @@ class BaseMLP(
                 vars(self).pop(name, None)
         else:
             network = self._continued_network(units)
+        check_range(X, network.dtype)
         sample = make_sample(
             X,
             y,
@@ -315,6 +317,9 @@ class BaseMLP(
         self._pairing = tuple(target.pairing)
 
     def _validate_input(self, X, y, reset):
+        """Return the validated X as kernels take it, and the validated y."""
+        check_sparse(X)
+        check_sparse(y, "y")
         # The first dtype is what integers are converted to.
         dtypes = [np.float64, np.float32]
         if self.dtype == "float32":
@@ -331,7 +336,7 @@ class BaseMLP(
         )
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        return X, y
+        return as_rows(X), y
 
     def _fit_stochastic(
         self,

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 
-from fastmlp._validation import as_held, as_rows, combined_weights, errors_name
+from fastmlp._validation import as_held, check_range, combined_weights, errors_name
 from fastmlp.kernels import Data
 
 
@@ -199,7 +199,7 @@ class ValidationMixin:
             )
         with errors_name("X_val, y_val"):
             X_val, y_val = self._validate_input(X_val, y_val, reset=False)
-            X_val = as_rows(X_val)
+        check_range(X_val, dtype, "X_val")
         with errors_name("y_val"):
             target = self._check_validation_target(y_val)
             if target.n_outputs != n_outputs:
