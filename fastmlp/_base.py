@@ -272,7 +272,7 @@ class BaseMLP(
             copied=regularisation.changes_inputs,
         )
         validation = self._validation_sample(
-            *validation, target.n_outputs, class_weights, network.dtype
+            *validation, y, class_weights, network.dtype
         )
         if self.solver == "lbfgs":
             network = self._fit_lbfgs(

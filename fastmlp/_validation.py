@@ -3,7 +3,7 @@
 import contextlib
 import difflib
 import operator
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from numbers import Real
 from typing import Any
 
@@ -220,12 +220,18 @@ def combined_weights(sample_weight, class_weights, X, values):
 
 
 @contextlib.contextmanager
-def errors_name(where):
-    """Put the name of an argument before the message of a ValueError in the block."""
+def errors_name(where: str) -> Iterator[None]:
+    """Name an argument in the message of a ValueError or TypeError in the block.
+
+    The name takes the place of a "y" that begins the message, or stands before it.
+    """
     try:
         yield
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        message = str(error)
+        rest = message[1:] if message.startswith("y ") else f": {message}"
+        raise kind(where + rest) from error
 
 
 # Formats that list, for each row or column, the indices of what it stores: the names

@@ -496,7 +496,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         if y.dtype.kind not in "fiub":
             raise TypeError(
                 f"y must hold real numbers, got dtype {y.dtype}: convert it, for "
-                "instance with y.astype(float)."
+                "instance with astype(float)."
             )
         values = y[:, np.newaxis] if y.ndim == 1 else y
         check_domain(values, pairing)
