@@ -1,10 +1,13 @@
 """Bits, addresses and atomics."""
 
+import threading
+
 import numba
 import numpy as np
 import pytest
+from numba import types
 
-from fastmlp.kernels import _llvm
+from fastmlp.kernels import _jit, _llvm
 
 
 @numba.njit
@@ -46,3 +49,61 @@ def test_bits_are_those_in_memory(dtype, bits):
 def test_address_is_where_the_element_lies():
     x = np.zeros(5, np.float32)
     assert _address(x, 3) == x[3:].ctypes.data
+
+
+SIGNATURE = types.void(types.intp, types.intp, types.float64)
+call_add = _llvm.caller(SIGNATURE)
+
+
+def adder():
+    def add(place, n, x):
+        values = numba.carray(_llvm.pointer(place), (n,), np.float64)
+        for i in range(n):
+            values[i] += x
+
+    return _jit.callback(add, SIGNATURE, None)
+
+
+def test_call_passes_its_arguments_by_address():
+    add, values = adder(), np.arange(3.0)
+
+    @numba.njit
+    def run(function, values):
+        call_add(function, (_llvm.address(values, 0), values.size, 0.5))
+
+    run(add.address, values)
+    np.testing.assert_array_equal(values, [0.5, 1.5, 2.5])
+
+
+@pytest.mark.parametrize(
+    "arguments", [(1, 2, 3), (1, 2.0, 3.0), (1, 2), (1, 2, 3.0, 4)]
+)
+def test_call_with_arguments_of_other_types_does_not_compile(arguments):
+    @numba.njit
+    def run(function, arguments):
+        call_add(function, arguments)
+
+    with pytest.raises(numba.TypingError, match=r"a callback of .* is called with"):
+        run.compile((types.intp, numba.typeof(arguments)))
+
+
+def test_callbacks_have_symbols_of_their_own():
+    ref, comp = adder(), adder()
+    assert ref._wrapper_name != comp._wrapper_name
+
+
+def test_compiled_once_in_threads_that_ask_at_once():
+    build = _jit.compiled_once(lambda key: object())
+    start, found = threading.Barrier(4), []
+
+    def ask():
+        start.wait()
+        found.append(build("key"))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert len(set(map(id, found))) == 1

@@ -6,15 +6,15 @@ first uses it and reach the kernels as addresses.
 
 import difflib
 import math
-from functools import cache, lru_cache
+from functools import lru_cache
 from numbers import Integral, Real
 from typing import NamedTuple
 
 from numba import carray, types
 
 from . import _math
-from ._jit import callback, inlined, jit, own_name
-from ._llvm import pointer
+from ._jit import callback, compiled_once, inlined, jit, own_name
+from ._llvm import caller, pointer
 from ._simd import normalize_rows, shift_rows
 
 
@@ -342,7 +342,23 @@ def layer_traits(activations):
     return (*traits, Traits())
 
 
-@cache
+# Of an activation, of one with a parameter per unit, and of one with pieces.
+FORWARD = types.void(types.intp, types.intp, types.float64)
+BACKWARD = types.void(*[types.intp] * 4, types.float64)
+FORWARD_BY_UNIT, BACKWARD_BY_UNIT = (types.void(*[types.intp] * n) for n in (5, 8))
+FORWARD_BY_PIECES, BACKWARD_BY_PIECES = (types.void(*[types.intp] * n) for n in (5, 7))
+OUTPUT = types.void(*[types.intp] * 5)
+call_forward, call_backward = caller(FORWARD), caller(BACKWARD)
+call_forward_by_unit, call_backward_by_unit = map(
+    caller, (FORWARD_BY_UNIT, BACKWARD_BY_UNIT)
+)
+call_forward_by_pieces, call_backward_by_pieces = map(
+    caller, (FORWARD_BY_PIECES, BACKWARD_BY_PIECES)
+)
+call_output = caller(OUTPUT)
+
+
+@compiled_once
 def forward_loop(name, dtype):
     """Compile an activation's loop over one panel, in place or from scores to outputs.
 
@@ -362,11 +378,10 @@ def forward_loop(name, dtype):
         for i in range(n):
             x[i] = value(x[i], setting)
 
-    signature = types.void(types.intp, types.intp, types.float64)
-    return callback(forward, signature, own_name(value, "forward", name, dtype))
+    return callback(forward, FORWARD, own_name(value, "forward", name, dtype))
 
 
-@cache
+@compiled_once
 def backward_loop(name, dtype):
     """Compile ``backward(z, a, delta, n, parameter)``: delta *= derivative.
 
@@ -388,8 +403,7 @@ def backward_loop(name, dtype):
         for i in range(n):
             deltas[i] *= derivative(scores[i], values[i], setting)
 
-    signature = types.void(*[types.intp] * 4, types.float64)
-    return callback(backward, signature, own_name(derivative, "backward", name, dtype))
+    return callback(backward, BACKWARD, own_name(derivative, "backward", name, dtype))
 
 
 def _forward_by_unit(name, dtype):
@@ -406,8 +420,7 @@ def _forward_by_unit(name, dtype):
             for k in range(columns):
                 x[i * width + k] = value(x[i * width + k], settings[k])
 
-    signature = types.void(*[types.intp] * 5)
-    return callback(forward, signature, own_name(value, "forward", name, dtype))
+    return callback(forward, FORWARD_BY_UNIT, own_name(value, "forward", name, dtype))
 
 
 def _backward_by_unit(name, dtype):
@@ -433,8 +446,9 @@ def _backward_by_unit(name, dtype):
                 slope_deltas[at] = delta_k * in_parameter(z_k, setting)
                 deltas[at] = delta_k * derivative(z_k, values[at], setting)
 
-    signature = types.void(*[types.intp] * 8)
-    return callback(backward, signature, own_name(derivative, "backward", name, dtype))
+    return callback(
+        backward, BACKWARD_BY_UNIT, own_name(derivative, "backward", name, dtype)
+    )
 
 
 def _forward_by_pieces(dtype):
@@ -453,8 +467,7 @@ def _forward_by_pieces(dtype):
                 z_i, largest = scores[at + i], values[i]
                 values[i] = z_i if (z_i > largest) | (z_i != z_i) else largest
 
-    signature = types.void(*[types.intp] * 5)
-    return callback(forward, signature, f"forward-pieces-{dtype.__name__}")
+    return callback(forward, FORWARD_BY_PIECES, f"forward-pieces-{dtype.__name__}")
 
 
 def _backward_by_pieces(dtype):
@@ -478,8 +491,7 @@ def _backward_by_pieces(dtype):
                 deltas[at + i] = rest_i if wins else zero
                 left[i] = zero if wins else rest_i
 
-    signature = types.void(*[types.intp] * 7)
-    return callback(backward, signature, f"backward-pieces-{dtype.__name__}")
+    return callback(backward, BACKWARD_BY_PIECES, f"backward-pieces-{dtype.__name__}")
 
 
 @jit
@@ -526,7 +538,7 @@ OUTPUTS = {
 }
 
 
-@cache
+@compiled_once
 def output_loop(name, dtype):
     """Compile ``output(z, ones, scratch, rows, width)``: scores become predictions."""
     function = OUTPUTS[name].function
@@ -539,5 +551,4 @@ def output_loop(name, dtype):
             carray(pointer(scratch), (rows,), dtype),
         )
 
-    signature = types.void(*[types.intp] * 5)
-    return callback(output, signature, own_name(function, "output", name, dtype))
+    return callback(output, OUTPUT, own_name(function, "output", name, dtype))

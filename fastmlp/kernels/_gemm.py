@@ -4,12 +4,10 @@ Callbacks, so that these, the most code by far, are compiled once and not with
 everything that calls them.
 """
 
-from functools import cache
-
 from numba import carray, types
 
-from ._jit import callback
-from ._llvm import pointer
+from ._jit import callback, compiled_once
+from ._llvm import caller, pointer
 from ._simd import (
     TILE_PARTS,
     TILE_VECTORS,
@@ -18,8 +16,13 @@ from ._simd import (
     transpose_square,
 )
 
+PRODUCT = types.void(*[types.intp] * 14)
+TRANSPOSE = types.void(*[types.intp] * 4)
+COPY = types.void(*[types.intp] * 7, types.float64)
+call_product, call_transpose, call_copy = map(caller, (PRODUCT, TRANSPOSE, COPY))
 
-@cache
+
+@compiled_once
 def product_loop(dtype):
     """Compile C = start + A B for one panel of C, by addresses.
 
@@ -65,10 +68,10 @@ def product_loop(dtype):
         )
 
     name = f"product-{dtype.__name__}"
-    return callback(product, types.void(*[types.intp] * 14), name)
+    return callback(product, PRODUCT, name)
 
 
-@cache
+@compiled_once
 def transpose_loop(dtype):
     """Compile the transpose of a block: target[j, i] = source[i, j], by addresses.
 
@@ -90,10 +93,10 @@ def transpose_loop(dtype):
                 b[j * width + i] = a[i * width + j]
 
     name = f"transpose-{dtype.__name__}"
-    return callback(transpose, types.void(*[types.intp] * 4), name)
+    return callback(transpose, TRANSPOSE, name)
 
 
-@cache
+@compiled_once
 def copy_loop(dtype):
     """Compile `_simd.copy_rows` within one dtype, by addresses.
 
@@ -105,5 +108,4 @@ def copy_loop(dtype):
         b = carray(pointer(target), (1,), dtype)
         copy_rows(rows, columns, a, (0, source_row), b, (0, target_row), filled, fill)
 
-    signature = types.void(*[types.intp] * 7, types.float64)
-    return callback(copy, signature, f"copy-{dtype.__name__}")
+    return callback(copy, COPY, f"copy-{dtype.__name__}")

@@ -1,7 +1,9 @@
 """The one place where Numba's options are set, each with its reason."""
 
 import functools
+import itertools
 import os
+import threading
 from pathlib import Path
 
 import numba
@@ -66,6 +68,9 @@ def entry(function):
     return dispatcher
 
 
+_unnamed = itertools.count()
+
+
 def callback(function, signature, name):
     """Compile a function that kernels call through its address, kept on disk too.
 
@@ -86,6 +91,9 @@ def callback(function, signature, name):
     compiled : numba CFunc
         Keep it for as long as its ``address`` is in use.
     """
+    # LLVM links by symbol: closures that share one could be taken for each other.
+    symbol = name or f"{function.__qualname__}-{next(_unnamed)}"
+    function.__qualname__ = f"{function.__module__}.{symbol}"
     arguments, result = signature.args, signature.return_type
     compiled = CFunc(function, (arguments, result), locals={}, options=OPTIONS)
     if FOLDER is not None and name is not None:
@@ -105,15 +113,32 @@ def own_name(function, *parts):
     return "-".join(getattr(part, "__name__", part) for part in (source, *parts))
 
 
+_compiling = threading.RLock()
+
+
+def compiled_once(build):
+    """Cache what `build` compiles for its arguments, also if threads ask at once.
+
+    What has been compiled stays: engines hold addresses.
+    """
+    kept = functools.cache(build)
+
+    @functools.wraps(build)
+    def find(*arguments):
+        with _compiling:
+            return kept(*arguments)
+
+    return find
+
+
 def kept_by_row(table):
     """Compile once for each row of a table and dtype, and anew for a row in its place.
 
-    A decorator of ``build(*key, dtype)``. What has been compiled stays: engines hold
-    addresses.
+    A decorator of ``build(*key, dtype)``; see `compiled_once`.
     """
 
     def decorate(build):
-        @functools.cache
+        @compiled_once
         def built(row, *arguments):
             return build(*arguments)
 

@@ -9,12 +9,13 @@ import platform
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
 _INT_OF = {types.float32: types.int32, types.float64: types.int64}
 _FLOAT_OF = {types.int32: types.float32, types.int64: types.float64}
 
-_INDEX = ir.IntType(64)
+INDEX = ir.IntType(64)
 
 
 @intrinsic
@@ -44,13 +45,26 @@ def data_of(context, builder, array_type, array):
     return context.make_array(array_type)(context, builder, array).data
 
 
+def place_of(builder, element, data, offset):
+    """Emit the pointer to the element of this LLVM type `offset` elements behind."""
+    return builder.gep(data, [offset], source_etype=element)
+
+
+def _place(context, builder, array_type, array, offset):
+    """Emit the pointer to ``array[offset]``."""
+    element = context.get_data_type(array_type.dtype)
+    return place_of(
+        builder, element, data_of(context, builder, array_type, array), offset
+    )
+
+
 @intrinsic
 def address(typingctx, array, offset):
     """Return the memory address of ``array[offset]``; nothing is read."""
 
     def codegen(context, builder, signature, args):
-        data = data_of(context, builder, signature.args[0], args[0])
-        return builder.ptrtoint(builder.gep(data, [args[1]]), _INDEX)
+        place = _place(context, builder, signature.args[0], *args)
+        return builder.ptrtoint(place, INDEX)
 
     return types.intp(array, types.intp), codegen
 
@@ -65,17 +79,31 @@ def pointer(typingctx, place):
     return types.voidptr(types.intp), codegen
 
 
-@intrinsic
-def call(typingctx, function, arguments):
-    """Call the compiled callback at the address `function` with a tuple of scalars."""
+def caller(callback_signature):
+    """Return ``call(function, arguments)`` for compiled callbacks of one signature.
 
-    def codegen(context, builder, signature, args):
-        members = cgutils.unpack_tuple(builder, args[1], len(signature.args[1]))
-        kind = ir.FunctionType(ir.VoidType(), [m.type for m in members])
-        builder.call(builder.inttoptr(args[0], kind.as_pointer()), members)
-        return context.get_dummy_value()
+    `function` is the callback's address, `arguments` a tuple of scalars. Where these
+    are not of the signature's own types the caller does not compile: read as other
+    types than they were written, they would be other numbers.
+    """
+    wanted = callback_signature.args
 
-    return types.void(types.intp, arguments), codegen
+    @intrinsic
+    def call(typingctx, function, arguments):
+        given = tuple(types.unliteral(argument) for argument in arguments)
+        if given != wanted:
+            raise TypingError(f"a callback of {wanted} is called with {given}")
+
+        def codegen(context, builder, signature, args):
+            members = cgutils.unpack_tuple(builder, args[1], len(wanted))
+            kind = ir.FunctionType(ir.VoidType(), [member.type for member in members])
+            target = builder.inttoptr(args[0], kind.as_pointer())
+            builder.call(target, members)
+            return context.get_dummy_value()
+
+        return types.void(types.intp, arguments), codegen
+
+    return call
 
 
 @intrinsic
@@ -83,8 +111,7 @@ def atomic_add(typingctx, array, offset, value):
     """Add to ``array[offset]`` (int64) in one step and return what was there before."""
 
     def codegen(context, builder, signature, args):
-        data = data_of(context, builder, signature.args[0], args[0])
-        place = builder.gep(data, [args[1]])
+        place = _place(context, builder, signature.args[0], *args[:2])
         return builder.atomic_rmw("add", place, args[2], "seq_cst")
 
     return types.int64(array, types.intp, types.int64), codegen
@@ -95,8 +122,8 @@ def atomic_load(typingctx, array, offset):
     """Return ``array[offset]`` (int64) as the other threads last wrote it."""
 
     def codegen(context, builder, signature, args):
-        data = data_of(context, builder, signature.args[0], args[0])
-        return builder.load_atomic(builder.gep(data, [args[1]]), "seq_cst", 8)
+        place = _place(context, builder, signature.args[0], *args)
+        return builder.load_atomic(place, "seq_cst", 8, typ=INDEX)
 
     return types.int64(array, types.intp), codegen
 
@@ -106,8 +133,7 @@ def atomic_store(typingctx, array, offset, value):
     """Write ``array[offset]`` (int64) so that every thread sees it."""
 
     def codegen(context, builder, signature, args):
-        data = data_of(context, builder, signature.args[0], args[0])
-        place = builder.gep(data, [args[1]])
+        place = _place(context, builder, signature.args[0], *args[:2])
         builder.store_atomic(args[2], place, "seq_cst", 8)
         return context.get_dummy_value()
 
@@ -119,8 +145,7 @@ def prefetch(typingctx, array, offset):
     """Ask for the cache line of ``array[offset]``, which may lie outside the array."""
 
     def codegen(context, builder, signature, args):
-        data = data_of(context, builder, signature.args[0], args[0])
-        place = builder.gep(data, [args[1]])
+        place = _place(context, builder, signature.args[0], *args)
         read, keep, cached = (ir.Constant(ir.IntType(32), i) for i in (0, 3, 1))
         arguments = [place, read, keep, cached]
         kind = ir.FunctionType(ir.VoidType(), [a.type for a in arguments])
@@ -144,7 +169,7 @@ def ticks(typingctx):
     """Return the count of a clock that runs at a constant, unknown rate."""
 
     def codegen(context, builder, signature, args):
-        kind = ir.FunctionType(_INDEX, [])
+        kind = ir.FunctionType(INDEX, [])
         function = cgutils.get_or_insert_function(builder.module, kind, _COUNTER)
         return builder.call(function, [])
 

@@ -41,7 +41,7 @@ from numba import carray, types
 from . import _math
 from ._jit import callback, jit, kept_by_row, own_name
 from ._layout import round_up
-from ._llvm import pointer
+from ._llvm import caller, pointer
 from ._simd import lanes, normalize_rows, shift_rows
 
 FIXED_SETTINGS = 3
@@ -448,6 +448,10 @@ def make_settings(
     return settings
 
 
+LOSS = types.void(*[types.intp] * 9)
+call_loss = caller(LOSS)
+
+
 @kept_by_row(LOSSES)
 def loss_loop(out_activation, name, dtype):
     """Compile ``loss(z, y, w, loss_out, scratch, rows, n_outputs, width, settings)``.
@@ -469,9 +473,8 @@ def loss_loop(out_activation, name, dtype):
             carray(pointer(settings), (FIXED_SETTINGS + n_outputs,), np.float64),
         )
 
-    signature = types.void(*[types.intp] * 9)
     key = own_name(function, "loss", row.targets, dtype)
-    return callback(loss, signature, key)
+    return callback(loss, LOSS, key)
 
 
 def mean_loss(names, scores, y, settings, padded, weight=None):

@@ -5,16 +5,15 @@ needed (step, layer, row of the minibatch, column), so that threads need no comm
 state and every way to share out the work draws the same numbers.
 """
 
-from functools import cache
 from math import sqrt
 
 import numpy as np
 from numba import carray, types
 
 from . import _math
-from ._jit import callback, jit
+from ._jit import callback, compiled_once, jit
 from ._layout import LAYER, PLAN
-from ._llvm import pointer
+from ._llvm import caller, pointer
 from ._simd import panel_width
 
 # What numbers are for, in the counter: noise on the inputs, dropout of them, and from
@@ -91,7 +90,13 @@ def _draw_factors(factors, rows, width, first, column, stream, step, seed, rate)
             factors[to + 3] = zero if d < bound else kept
 
 
-@cache
+DROP = types.void(*[types.intp] * 7)
+MULTIPLY = types.void(*[types.intp] * 3)
+DISTURB = types.void(*[types.intp] * 6)
+call_drop, call_multiply, call_disturb = map(caller, (DROP, MULTIPLY, DISTURB))
+
+
+@compiled_once
 def drop_loop(dtype):
     """Compile ``drop(layer, memory, at, j, first, rows, step)``: inverted dropout.
 
@@ -122,10 +127,10 @@ def drop_loop(dtype):
             values[k] = outputs[k]
             outputs[k] *= factors[k]
 
-    return callback(drop, types.void(*[types.intp] * 7), f"drop-{dtype.__name__}")
+    return callback(drop, DROP, f"drop-{dtype.__name__}")
 
 
-@cache
+@compiled_once
 def multiply_loop(dtype):
     """Compile ``multiply(x, factors, n)``: x *= factors, both by address."""
 
@@ -135,9 +140,7 @@ def multiply_loop(dtype):
         for k in range(n):
             values[k] *= f[k]
 
-    return callback(
-        multiply, types.void(*[types.intp] * 3), f"multiply-{dtype.__name__}"
-    )
+    return callback(multiply, MULTIPLY, f"multiply-{dtype.__name__}")
 
 
 # Taylor series of cos(x) - 1 and sin(x) / x - 1 in x**2, highest power first. At pi/4
@@ -194,7 +197,7 @@ def _add_noise(values, rows, width, first, column, step, seed, deviation):
             values[to + 3] += real(deviation * h)
 
 
-@cache
+@compiled_once
 def disturb_loop(dtype):
     """Compile ``disturb(plan, layer, memory, first, rows, step)``.
 
@@ -222,4 +225,4 @@ def disturb_loop(dtype):
                 for k in range(n):
                     x[k] *= factors[k]
 
-    return callback(disturb, types.void(*[types.intp] * 6), f"disturb-{dtype.__name__}")
+    return callback(disturb, DISTURB, f"disturb-{dtype.__name__}")

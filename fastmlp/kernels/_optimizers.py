@@ -27,7 +27,7 @@ import numpy as np
 from numba import carray, types
 
 from ._jit import callback, jit, kept_by_row, own_name
-from ._llvm import pointer
+from ._llvm import caller, pointer
 
 # What updates take from memory: up to five settings of a rule, then the L1 penalty.
 L1 = 5
@@ -221,6 +221,7 @@ def solvers():
 
 # What callbacks take in place of an update, see `update_loop`.
 UPDATE = types.void(*[types.intp] * 6, *[types.float64] * 2, *[types.intp] * 4)
+call_update = caller(UPDATE)
 
 
 @kept_by_row(RULES)
@@ -245,8 +246,7 @@ def rule_by_address(name, dtype):
             (dtype(s[0]), dtype(s[1]), dtype(s[2]), dtype(s[3]), dtype(s[4])),
         )
 
-    # Functions compiled in different processes are linked by name when they are loaded
-    # into a third: closures that share one would be taken for each other.
+    # See `_jit.callback`: closures that share a symbol would be taken for each other.
     source = function.py_func
     apply.__qualname__ = f"{source.__module__}.{source.__qualname__}-{dtype.__name__}"
     return jit(apply)

@@ -5,16 +5,15 @@ some in place of the rule's update: a network without them runs and compiles not
 more.
 """
 
-from functools import cache
 from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
 from numba import carray, float64, types
 
-from ._jit import callback, jit, kept_by_row, own_name
+from ._jit import callback, compiled_once, jit, kept_by_row, own_name
 from ._layout import PLAN, UNIT
-from ._llvm import pointer
+from ._llvm import caller, pointer
 from ._noise import HIDDEN_STREAM, disturb_loop, drop_loop, multiply_loop
 from ._optimizers import (
     DECAY,
@@ -199,7 +198,7 @@ def restrained_loop(name, dtype):
     return callback(restrained, UPDATE, key)
 
 
-@cache
+@compiled_once
 def collect_loop(dtype):
     """Compile what stands in for an update where the whole gradient comes first.
 
@@ -266,6 +265,10 @@ def _bound_columns(w, width, sums, first, blocks, largest):
                 w[i * width + j] *= factor
 
 
+CONSTRAIN = types.void(*[types.intp] * 9, types.float64)
+call_constrain = caller(CONSTRAIN)
+
+
 @kept_by_row(RULES)
 def constrain_loop(name, dtype):
     """Compile the phases behind the first one, for consecutive units of one thread.
@@ -313,6 +316,5 @@ def constrain_loop(name, dtype):
                 )
                 _sum_magnitudes(weights, width, own)
 
-    signature = types.void(*[types.intp] * 9, types.float64)
     key = own_name(RULES[name].update, "constrain", dtype)
-    return callback(constrain, signature, key)
+    return callback(constrain, CONSTRAIN, key)

@@ -15,9 +15,7 @@ from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 from numba.np.numpy_support import as_dtype
 
-from ._llvm import data_of
-
-_INDEX = ir.IntType(64)
+from ._llvm import INDEX, data_of, place_of
 
 
 def _cpu_features():
@@ -81,27 +79,31 @@ class _Vectors:
     def constant(self, value):
         return ir.Constant(self.type, [ir.Constant(self.element, value)] * self.lanes)
 
+    def place(self, base, offset):
+        """Pointer to the element `offset` elements behind `base`."""
+        return place_of(self.builder, self.element, base, _index(offset))
+
+    def load_one(self, base, offset=0):
+        return self.builder.load(self.place(base, offset), typ=self.element)
+
     def load(self, base, offset=0):
-        place = self.builder.gep(base, [_index(offset)])
-        place = self.builder.bitcast(place, self.type.as_pointer())
-        return self.builder.load(place, align=self.align)
+        return self.builder.load(self.place(base, offset), "", self.align, self.type)
 
     def store(self, value, base, offset=0):
-        place = self.builder.gep(base, [_index(offset)])
+        place = self.place(base, offset)
         place = self.builder.bitcast(place, self.type.as_pointer())
         self.builder.store(value, place, align=self.align)
 
     def load_some(self, count, base, offset, rest):
         """Load `count` elements, those of `rest` beyond; no others are read."""
-        place = self.builder.gep(base, [_index(offset)])
         align = ir.Constant(ir.IntType(32), self.align)
-        arguments = [place, align, self.mask(count), rest]
+        arguments = [self.place(base, offset), align, self.mask(count), rest]
         return self._call("masked.load", self.type, arguments, ".p0")
 
     def store_some(self, count, value, base, offset):
         """Store `count` elements; no others are written."""
-        place = self.builder.gep(base, [_index(offset)])
         align = ir.Constant(ir.IntType(32), self.align)
+        place = self.place(base, offset)
         arguments = [value, place, align, self.mask(count)]
         self._call("masked.store", ir.VoidType(), arguments, ".p0")
 
@@ -172,7 +174,7 @@ def _pieces(context, builder, dtype, parts):
 
 
 def _index(value):
-    return ir.Constant(_INDEX, value) if isinstance(value, int) else value
+    return ir.Constant(INDEX, value) if isinstance(value, int) else value
 
 
 @intrinsic
@@ -186,7 +188,7 @@ def sum_squares(typingctx, x, offset, count):
     def codegen(context, builder, signature, args):
         array_type = signature.args[0]
         vectors = _Vectors(context, builder, array_type.dtype)
-        base = builder.gep(data_of(context, builder, array_type, args[0]), [args[1]])
+        base = vectors.place(data_of(context, builder, array_type, args[0]), args[1])
         total = cgutils.alloca_once_value(builder, ir.Constant(vectors.type, None))
         step = _index(vectors.lanes)
         with cgutils.for_range_slice(builder, _index(0), args[2], step) as (i, _):
@@ -235,7 +237,8 @@ def copy_rows(
         if inside.align == 4:
             fill = builder.fptrunc(fill, inside.element)
         fills = inside.broadcast(fill)
-        with _each_row(builder, rows, source, source_at, target, target_at) as (a, b):
+        from_rows, to_rows = (outside, source, source_at), (inside, target, target_at)
+        with _each_row(builder, rows, from_rows, to_rows) as (a, b):
 
             def copy(offset, some):
                 if some is None:
@@ -263,14 +266,19 @@ def copy_rows(
 
 
 @contextmanager
-def _each_row(builder, rows, a, a_at, b, b_at):
-    """Loop over rows of two matrices at (offset, row stride): pointers to both."""
-    a_offset, a_row = cgutils.unpack_tuple(builder, a_at)
-    b_offset, b_row = cgutils.unpack_tuple(builder, b_at)
+def _each_row(builder, rows, *matrices):
+    """Loop over the rows of matrices, each (vectors, data, (offset, row stride)).
+
+    Yields a pointer to the row of each.
+    """
+    strides = [cgutils.unpack_tuple(builder, at) for _, _, at in matrices]
     with cgutils.for_range(builder, rows) as row:
-        a_place = builder.add(a_offset, builder.mul(row.index, a_row))
-        b_place = builder.add(b_offset, builder.mul(row.index, b_row))
-        yield builder.gep(a, [a_place]), builder.gep(b, [b_place])
+        yield [
+            vectors.place(data, builder.add(offset, builder.mul(row.index, stride)))
+            for (vectors, data, _), (offset, stride) in zip(
+                matrices, strides, strict=True
+            )
+        ]
 
 
 def _each_vector(builder, lanes, columns, body):
@@ -315,7 +323,7 @@ def shift_rows(typingctx, x, rows, width):
         data = data_of(context, builder, signature.args[0], args[0])
         low = vectors.constant(float("-inf"))
         with cgutils.for_range(builder, args[1]) as row:
-            base = builder.gep(data, [builder.mul(row.index, args[2])])
+            base = vectors.place(data, builder.mul(row.index, args[2]))
             tops = vectors.largest(_fold(vectors, args[2], base, low, vectors.maximum))
             _map(vectors, args[2], base, lambda v: builder.fsub(v, tops))
         return context.get_dummy_value()
@@ -337,10 +345,10 @@ def normalize_rows(typingctx, x, rows, width, weights, totals):
         )
         zero = vectors.constant(0.0)
         with cgutils.for_range(builder, args[1]) as row:
-            base = builder.gep(data, [builder.mul(row.index, args[2])])
+            base = vectors.place(data, builder.mul(row.index, args[2]))
             total = vectors.sum(_fold(vectors, args[2], base, zero, builder.fadd))
-            weight = builder.load(builder.gep(weights, [row.index]))
-            builder.store(total, builder.gep(totals, [row.index]))
+            weight = vectors.load_one(weights, row.index)
+            builder.store(total, vectors.place(totals, row.index))
             factor = vectors.broadcast(builder.fdiv(weight, total))
             _map(vectors, args[2], base, lambda v: builder.fmul(v, factor))
         return context.get_dummy_value()
@@ -362,9 +370,9 @@ def transpose_square(typingctx, source, source_at, target, target_at):
         for at in (0, 2):
             offset, stride = cgutils.unpack_tuple(builder, args[at + 1])
             data = data_of(context, builder, signature.args[at], args[at])
-            base = builder.gep(data, [offset])
+            base = vectors.place(data, offset)
             steps = [builder.mul(stride, _index(i)) for i in range(vectors.lanes)]
-            places.append([builder.gep(base, [step]) for step in steps])
+            places.append([vectors.place(base, step) for step in steps])
         rows = [vectors.load(place) for place in places[0]]
         distance = 1
         while distance < vectors.lanes:
@@ -424,12 +432,18 @@ def sum_scaled_rows(typingctx, count, factors, members, at, b, b_at, start, c, c
         terms, width = cgutils.unpack_tuple(builder, args[0])
         b_offset, b_row = cgutils.unpack_tuple(builder, args[5])
         begin, begin_at = cgutils.unpack_tuple(builder, args[6])
-        element = context.get_value_type(kinds[4].dtype)
-        factors = builder.gep(data_of(context, builder, kinds[1], args[1]), [args[3]])
-        members = builder.gep(data_of(context, builder, kinds[2], args[2]), [args[3]])
-        b = builder.gep(data_of(context, builder, kinds[4], args[4]), [b_offset])
-        start = builder.gep(data_of(context, builder, kinds[6][0], begin), [begin_at])
-        c = builder.gep(data_of(context, builder, kinds[7], args[7]), [args[8]])
+        element, given, number = (
+            context.get_value_type(kinds[at].dtype) for at in (4, 1, 2)
+        )
+
+        def at(kind, array, offset, of):
+            return place_of(builder, of, data_of(context, builder, kind, array), offset)
+
+        factors = at(kinds[1], args[1], args[3], given)
+        members = at(kinds[2], args[2], args[3], number)
+        b = at(kinds[4], args[4], b_offset, element)
+        start = at(kinds[6][0], begin, begin_at, element)
+        c = at(kinds[7], args[7], args[8], element)
         for parts in range(1, TILE_PARTS + 1):
             pieces = _pieces(context, builder, kinds[4].dtype, parts)
             with builder.if_then(builder.icmp_signed("==", width, _index(parts))):
@@ -437,12 +451,14 @@ def sum_scaled_rows(typingctx, count, factors, members, at, b, b_at, start, c, c
                 for (vectors, place), total in zip(pieces, sums, strict=True):
                     builder.store(vectors.load(start, place), total)
                 with cgutils.for_range(builder, terms) as term:
-                    factor = builder.load(builder.gep(factors, [term.index]))
+                    place = place_of(builder, given, factors, term.index)
+                    factor = builder.load(place, typ=given)
                     factor = _cast(builder, factor, element)
-                    member = builder.load(builder.gep(members, [term.index]))
-                    if member.type != _INDEX:
-                        member = builder.sext(member, _INDEX)
-                    row = builder.gep(b, [builder.mul(member, b_row)])
+                    place = place_of(builder, number, members, term.index)
+                    member = builder.load(place, typ=number)
+                    if number != INDEX:
+                        member = builder.sext(member, INDEX)
+                    row = place_of(builder, element, b, builder.mul(member, b_row))
                     for (vectors, place), total in zip(pieces, sums, strict=True):
                         value = vectors.load(row, place)
                         spread = vectors.broadcast(factor)
@@ -482,11 +498,11 @@ def sum_rows(typingctx, count, x, x_at, start, c_at):
         rows, width = cgutils.unpack_tuple(builder, args[0])
         offset, stride = cgutils.unpack_tuple(builder, args[2])
         data = data_of(context, builder, signature.args[1], args[1])
-        start, c = (builder.gep(data, [place]) for place in args[3:])
         [(vectors, _)] = _pieces(context, builder, dtype, 1)
+        start, c = (vectors.place(data, place) for place in args[3:])
         with cgutils.for_range(builder, width) as part:
             place = builder.mul(part.index, _index(vectors.lanes))
-            base = builder.gep(data, [builder.add(offset, place)])
+            base = vectors.place(data, builder.add(offset, place))
             total = _sum_column(vectors, base, stride, rows)
             total = builder.fadd(total, vectors.load(start, place))
             vectors.store(total, c, place)
@@ -505,7 +521,7 @@ def _sum_column(vectors, base, stride, rows):
         builder.store(vectors.constant(0.0), chain)
 
     def add(chain, row):
-        value = vectors.load(builder.gep(base, [builder.mul(row, stride)]))
+        value = vectors.load(base, builder.mul(row, stride))
         builder.store(builder.fadd(builder.load(chain), value), chain)
 
     step = _index(_CHAINS)
@@ -562,11 +578,11 @@ def panel_product(typingctx, shape, a, a_at, b, b_at, start, start_at, c, c_at):
 
     def codegen(context, builder, signature, args):
         operands = {}
+        element = context.get_value_type(signature.args[1].dtype)
         for name, at in (("a", 1), ("b", 3), ("start", 5), ("c", 7)):
-            array_type = signature.args[at]
-            data = data_of(context, builder, array_type, args[at])
-            strides = cgutils.unpack_tuple(builder, args[at + 1])
-            operands[name] = (builder.gep(data, [strides[0]]), *strides[1:])
+            data = data_of(context, builder, signature.args[at], args[at])
+            offset, *strides = cgutils.unpack_tuple(builder, args[at + 1])
+            operands[name] = (place_of(builder, element, data, offset), *strides)
         rows, depth, width = cgutils.unpack_tuple(builder, args[0])
         for parts in range(1, TILE_PARTS + 1):
             pieces = _pieces(context, builder, signature.args[1].dtype, parts)
@@ -600,20 +616,21 @@ def _emit_tile(builder, height, pieces, first, depth, operands):
     b, b_row = operands["b"]
     start, start_row = operands["start"]
     c, c_row = operands["c"]
+    one = pieces[0][0]
     a_rows = [builder.mul(builder.add(first, _index(i)), a_row) for i in range(height)]
 
     sums = {}
     for i in range(height):
         row = builder.mul(builder.add(first, _index(i)), start_row)
         for vectors, place in pieces:
-            value = vectors.load(builder.gep(start, [row]), place)
+            value = vectors.load(one.place(start, row), place)
             sums[i, place] = cgutils.alloca_once(builder, vectors.type)
             builder.store(value, sums[i, place])
 
     def accumulate(a_k, b_k):
         b_pieces = [vectors.load(b_k, place) for vectors, place in pieces]
         for i in range(height):
-            factor = builder.load(builder.gep(a_k, [a_rows[i]]))
+            factor = one.load_one(a_k, a_rows[i])
             for (vectors, place), b_piece in zip(pieces, b_pieces, strict=True):
                 total = builder.load(sums[i, place])
                 total = vectors.fma(vectors.broadcast(factor), b_piece, total)
@@ -625,14 +642,14 @@ def _emit_tile(builder, height, pieces, first, depth, operands):
         begin = builder.mul(outer.index, block)
         left = builder.sub(depth, begin)
         inside = builder.select(builder.icmp_signed("<", left, block), left, block)
-        a_block = builder.gep(a, [builder.mul(outer.index, jump)])
-        b_block = builder.gep(b, [builder.mul(begin, b_row)])
+        a_block = one.place(a, builder.mul(outer.index, jump))
+        b_block = one.place(b, builder.mul(begin, b_row))
         with cgutils.for_range(builder, inside) as k:
-            a_k = builder.gep(a_block, [builder.mul(k.index, a_column)])
-            accumulate(a_k, builder.gep(b_block, [builder.mul(k.index, b_row)]))
+            a_k = one.place(a_block, builder.mul(k.index, a_column))
+            accumulate(a_k, one.place(b_block, builder.mul(k.index, b_row)))
 
     for i in range(height):
         row = builder.mul(builder.add(first, _index(i)), c_row)
         for vectors, place in pieces:
             value = builder.load(sums[i, place])
-            vectors.store(value, builder.gep(c, [row]), place)
+            vectors.store(value, one.place(c, row), place)

@@ -12,10 +12,23 @@ returns, `order` the indices of the rows to visit.
 import numpy as np
 from numba import carray
 
+from ._activations import (
+    call_backward,
+    call_backward_by_pieces,
+    call_backward_by_unit,
+    call_forward,
+    call_forward_by_pieces,
+    call_forward_by_unit,
+    call_output,
+)
+from ._gemm import call_copy, call_product, call_transpose
 from ._jit import entry, jit
 from ._layout import LOSS_BYTES
-from ._llvm import address, call, pointer, ticks
-from ._optimizers import N_STEP
+from ._llvm import address, pointer, ticks
+from ._losses import call_loss
+from ._noise import call_disturb, call_drop, call_multiply
+from ._optimizers import N_STEP, call_update
+from ._regularisation import call_constrain
 from ._rows import enter, sort_columns, sum_columns
 from ._simd import (
     TILE_PARTS,
@@ -60,7 +73,7 @@ def _forward(plan, layers, parameters, memory, first, count, done, step):
             at = j * jump + row
             if i >= done:
                 weights = layer.weights + j * layer.weights_jump
-                call(
+                call_product(
                     plan.product,
                     (
                         count, layer.fan_in, layer.fan_out - j * width, width,
@@ -77,7 +90,7 @@ def _forward(plan, layers, parameters, memory, first, count, done, step):
         if layer.drop != 0 and step >= 0:
             for j in range(layer.out_panels // layer.pieces):
                 places = address(layers, i), address(memory, zero)
-                call(layer.drop, (*places, j * jump + row, j, first, count, step))
+                call_drop(layer.drop, (*places, j * jump + row, j, first, count, step))
 
 
 @jit
@@ -87,13 +100,14 @@ def _activate(plan, layer, parameters, memory, j, at, count):
     outputs = address(memory, layer.outputs + at)
     if layer.scores != layer.values:
         scores = address(memory, layer.scores + at)
-        call(plan.copy, (count, width, outputs, width, scores, width, width, 0.0))
+        call_copy(plan.copy, (count, width, outputs, width, scores, width, width, 0.0))
     if layer.slopes < 0:
-        call(layer.forward, (outputs, count * width, layer.parameter))
+        call_forward(layer.forward, (outputs, count * width, layer.parameter))
     else:
         slopes = address(parameters, layer.slopes + j * width)
         columns = min(width, layer.fan_out - j * width)
-        call(layer.forward, (outputs, slopes, count, columns, width))
+        arguments = outputs, slopes, count, columns, width
+        call_forward_by_unit(layer.forward, arguments)
 
 
 @jit
@@ -105,7 +119,8 @@ def _take_largest(plan, layer, memory, row, count):
         scores = address(memory, layer.scores + at)
         outputs = address(memory, layer.outputs + at)
         n = count * plan.width
-        call(layer.forward, (scores, outputs, n, layer.pieces, panels * jump))
+        arguments = scores, outputs, n, layer.pieces, panels * jump
+        call_forward_by_pieces(layer.forward, arguments)
 
 
 @jit
@@ -123,7 +138,7 @@ def _backward(plan, layers, memory, first, count):
         height = layer.out_panels * width
         for j in range(layer.in_panels):
             at = j * jump + row
-            call(
+            call_product(
                 plan.product,
                 (
                     count, layer.fan_out, layer.fan_in - j * width, width,
@@ -136,7 +151,7 @@ def _backward(plan, layers, memory, first, count):
             deltas = address(memory, layer.input_deltas + at)
             if below.drop != 0:
                 factors = address(memory, below.factors + at)
-                call(plan.multiply, (deltas, factors, count * width))
+                call_multiply(plan.multiply, (deltas, factors, count * width))
             if below.backward != 0:
                 _differentiate(plan, below, memory, j, at, count)
 
@@ -152,14 +167,16 @@ def _differentiate(plan, layer, memory, j, at, count):
         jump = layer.out_panels // layer.pieces * plan.capacity * width
         to = address(memory, layer.deltas + at)
         n = count * width
-        call(layer.backward, (scores, outputs, deltas, to, n, layer.pieces, jump))
+        arguments = scores, outputs, deltas, to, n, layer.pieces, jump
+        call_backward_by_pieces(layer.backward, arguments)
     elif layer.slopes < 0:
-        call(layer.backward, (scores, outputs, deltas, count * width, layer.parameter))
+        arguments = scores, outputs, deltas, count * width, layer.parameter
+        call_backward(layer.backward, arguments)
     else:
         slope_deltas = address(memory, layer.slope_deltas + at)
         slopes = address(memory, layer.slopes + j * width)
         columns = min(width, layer.fan_out - j * width)
-        call(
+        call_backward_by_unit(
             layer.backward,
             (scores, outputs, deltas, slope_deltas, slopes, count, columns, width),
         )
@@ -175,7 +192,7 @@ def _copy_outputs(plan, layer, memory, first, count):
         source = layer.outputs + (j * plan.capacity + first) * width
         to = plan.z + first * z_width + j * width
         filled = min(width, fill - j * width) if fill != 0 else 0
-        call(
+        call_copy(
             plan.copy,
             (
                 count, columns, address(memory, source), width,
@@ -192,7 +209,7 @@ def _copy_deltas(plan, layer, memory, first, count):
         columns = min(width, layer.fan_out - j * width)
         source = plan.z + first * z_width + j * width
         to = layer.deltas + (j * plan.capacity + first) * width
-        call(
+        call_copy(
             plan.copy,
             (
                 count, columns, address(memory, source), z_width,
@@ -223,7 +240,7 @@ def _lose(plan, layer, memory, first, count, order, begin, y, sample_weight):
     """Losses of the rows, and the deltas of the network's outputs."""
     _gather_targets(plan, memory, first, count, order, begin, y, sample_weight)
     _copy_outputs(plan, layer, memory, first, count)
-    call(
+    call_loss(
         plan.loss,
         (
             address(memory, plan.z + first * plan.z_width),
@@ -264,7 +281,7 @@ def _weight_gradient(plan, memory, unit, n, tile, spare):
     to = tile
     for k in range(0, n, CHUNK_DEPTH):
         depth = min(CHUNK_DEPTH, n - k)
-        call(
+        call_product(
             plan.product,
             (
                 rows, depth, columns, width,
@@ -287,7 +304,7 @@ def _update(plan, memory, at, n, tile, step, scale, alpha, penalised, sums):
 
     `step` and `sums` are addresses, see `_optimizers.update_loop`.
     """
-    call(
+    call_update(
         plan.update,
         (
             address(memory, at),
@@ -331,7 +348,7 @@ def _finish_unit(plan, unit, memory):
     """Transposed copy of one unit; the weights' sum of squares."""
     if unit.transposed >= 0:
         places = address(memory, unit.weights), address(memory, unit.transposed)
-        call(plan.transpose, (*places, unit.rows, plan.width))
+        call_transpose(plan.transpose, (*places, unit.rows, plan.width))
     return sum_squares(memory, unit.weights, unit.rows * plan.width)
 
 
@@ -432,7 +449,7 @@ def train(
                     plan, layers[0], memory, memory, first,
                 )  # fmt: skip
                 if plan.disturb != 0:
-                    call(
+                    call_disturb(
                         plan.disturb,
                         (
                             address(plans, zero), address(layers, zero),
@@ -465,7 +482,7 @@ def train(
             row, scale = address(steps, step * N_STEP), 1 / weight
             for phase in range(plan.phases):
                 if phase != 0:
-                    call(
+                    call_constrain(
                         plan.constrain,
                         (
                             phase, shares[thread], shares[thread + 1], units.size,
@@ -525,7 +542,7 @@ def predict(
         _copy_outputs(plan, last, memory, first, count)
         z = plan.z + first * plan.z_width
         if output != 0:
-            call(
+            call_output(
                 output,
                 (
                     address(memory, z),
@@ -535,7 +552,7 @@ def predict(
                     plan.z_width,
                 ),
             )
-        call(
+        call_copy(
             plan.copy,
             (
                 count, last.fan_out, address(memory, z), plan.z_width,
