@@ -117,7 +117,7 @@ class Engine:
             )
         self._team = None
         self._has_run = False
-        self._extended = None
+        self._extended = self._checked = None
         self._allocate(None if optimizer is None else optimizer.rule)
 
     def __enter__(self):
@@ -360,7 +360,7 @@ class Engine:
             raise ValueError("An engine that trains does not trace: make another one.")
         self._check_form(data.rows)
         if kind.get("what", "deltas") == "deltas":
-            self._check_targets(data.y)
+            self._check_targets(data)
         if self._rule is None:
             flat = np.empty(self.n_parameters, self._dtype)
             self.store(flat)
@@ -460,7 +460,7 @@ class Engine:
         self._sums = np.zeros(size if restrained else 0)
 
     def _train(self, data, order, steps, clock=_NO_CLOCK):
-        self._check_targets(data.y)
+        self._check_targets(data)
         chosen = self._pace.choose()
         with cores(chosen, self._work * len(steps)) as n_threads:
             # A run that compiles, or starts threads, is not to be compared; nor one
@@ -517,15 +517,25 @@ class Engine:
                 "that form: see Data.sparse."
             )
 
-    def _check_targets(self, y):
+    def _check_targets(self, data):
         """Refuse targets that the loss would read beyond."""
+        if data is self._checked:
+            return
+        y, n_outputs = data.y, self._units[-1]
         label = LOSSES[self._out_activation, self._loss].targets == "label"
-        columns = 1 if label else self._units[-1]
+        columns = 1 if label else n_outputs
         if y.ndim != 2 or y.shape[1] != columns:
             raise ValueError(
                 f"loss {self._loss!r} of {self._out_activation!r} outputs takes "
                 f"targets of shape (n, {columns}), got {y.shape}."
             )
+        # NaN is not in the range either.
+        if label and not (y.min(initial=0) >= 0 and y.max(initial=0) < n_outputs):
+            raise ValueError(
+                f"loss {self._loss!r} of {n_outputs} outputs takes class indices from "
+                f"0 to {n_outputs - 1}, got {y.min()} to {y.max()}."
+            )
+        self._checked = data
 
     def _rows_of(self, data):
         """Return the description of X, with room to sort a minibatch of sparse rows."""
