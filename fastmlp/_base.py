@@ -19,7 +19,6 @@ from fastmlp._callbacks import CallbackSupport
 from fastmlp._features import HiddenFeatures
 from fastmlp._fitted import FittedNetwork
 from fastmlp._holdout import ValidationMixin, make_sample, name_of_scoring
-from fastmlp._memory import check_memory, training_bytes
 from fastmlp._network import Network
 from fastmlp._onnx import OnnxExport
 from fastmlp._pairings import Pairing, check_domain
@@ -167,8 +166,8 @@ class BaseMLP(
             of the network become infinite or NaN. What was fitted before stays as it
             was.
         MemoryError
-            If the network takes more memory than this process can have, before
-            training. What was fitted before stays as it was.
+            If the network takes more memory than the machine has, before training.
+            What was fitted before stays as it was.
 
         Warns
         -----
@@ -247,8 +246,6 @@ class BaseMLP(
         sample_weight = combined_weights(sample_weight, class_weights, X, target.values)
         random_state = check_random_state(self.random_state)
         units = (X.shape[1], *hidden, target.n_outputs)
-        if anew or not incremental:
-            self._check_memory(units, X)
         if anew:
             network = Network.initial(
                 units,
@@ -292,21 +289,6 @@ class BaseMLP(
             )
         self._set_fitted(network, target)
         return self
-
-    def _check_memory(self, units, X):
-        """Raise MemoryError if there is none to train a network of such units."""
-        batch_size, n_moments = min(AUTO_BATCH_SIZE, X.shape[0]), 1
-        if self.solver != "lbfgs":
-            batch_size = self._minibatch_rows(X.shape[0])
-            n_moments = self._new_optimizer().optimizer().n_moments
-        needed = training_bytes(
-            units,
-            self._activations(len(units) - 2),
-            np.dtype(self.dtype or X.dtype).itemsize,
-            batch_size,
-            n_moments,
-        )
-        check_memory(units, needed)
 
     def _set_fitted(self, network, target):
         """Set the attributes that prediction reads."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from fastmlp.kernels import (
     OVERREAD,
+    check_memory,
     count_parameters,
     layer_activations,
     layer_traits,
@@ -159,9 +160,16 @@ class Network:
 
     @classmethod
     def empty(cls, units, dtype, activation="identity"):
-        """Return a network whose parameters are not yet set."""
+        """Return a network whose parameters are not yet set.
+
+        Raises
+        ------
+        MemoryError
+            If they take more memory than the machine has.
+        """
         activations = layer_activations(activation, len(units) - 2)
         n_parameters = count_parameters(units, layer_traits(activations))
+        check_memory(units, n_parameters * np.dtype(dtype).itemsize)
         buffer = np.empty(n_parameters + OVERREAD, dtype)
         return cls(units, buffer[:n_parameters], activations)
 

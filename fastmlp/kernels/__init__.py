@@ -12,7 +12,7 @@ minibatch after the other), `_trace` and `tracing` (what passes through the laye
 
 from ._activations import ACTIVATIONS, OUTPUTS, layer_activations, layer_traits
 from ._jit import cache_folder
-from ._layout import OVERREAD, count_parameters, split_flat
+from ._layout import OVERREAD, check_memory, count_parameters, split_flat
 from ._losses import LOSSES
 from ._optimizers import RULES, Optimizer, solvers
 from ._regularisation import Regularisation
@@ -31,6 +31,7 @@ __all__ = [
     "Optimizer",
     "Regularisation",
     "cache_folder",
+    "check_memory",
     "count_parameters",
     "layer_activations",
     "layer_traits",

@@ -11,6 +11,9 @@ All offsets are in elements, from the start of the block.
 
 import itertools
 import math
+import os
+import sys
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -181,6 +184,30 @@ def count_parameters(units, traits):
     """Return the length of a vector in scikit-learn's packing."""
     shapes = itertools.chain(*split_flat(None, units, traits))
     return sum(math.prod(shape) for shape in shapes if shape is not None)
+
+
+def _machine_bytes():
+    """Return the machine's memory in bytes; where it is not known, all addresses."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return sys.maxsize
+
+
+MACHINE_BYTES = _machine_bytes()
+
+
+def check_memory(units: Sequence[int], n_bytes: int) -> None:
+    """Raise MemoryError if a network of such units takes more than the machine has.
+
+    Linux grants more memory than there is, and ends the process that then uses it.
+    """
+    if n_bytes > MACHINE_BYTES:
+        raise MemoryError(
+            f"A network of {tuple(units)} units takes {n_bytes:,} bytes, and this "
+            f"machine has {MACHINE_BYTES:,}: choose narrower hidden_layer_sizes, a "
+            "smaller batch_size, or dtype='float32'."
+        )
 
 
 class Layout:
@@ -373,7 +400,14 @@ class Layout:
                     layer["scores"] = layer["values"]
 
     def allocate(self):
-        """Return a block of zeros that begins at a line of the cache."""
+        """Return a block of zeros that begins at a line of the cache.
+
+        Raises
+        ------
+        MemoryError
+            See `check_memory`.
+        """
+        check_memory(self.units, self.size * self.dtype.itemsize)
         spare = LINE_BYTES // self.dtype.itemsize
         block = np.zeros(self.size + spare, self.dtype)
         start = -block.ctypes.data % LINE_BYTES // self.dtype.itemsize
