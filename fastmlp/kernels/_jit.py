@@ -131,27 +131,6 @@ def compiled_once(build):
     return find
 
 
-def kept_by_row(table):
-    """Compile once for each row of a table and dtype, and anew for a row in its place.
-
-    A decorator of ``build(*key, dtype)``; see `compiled_once`.
-    """
-
-    def decorate(build):
-        @compiled_once
-        def built(row, *arguments):
-            return build(*arguments)
-
-        @functools.wraps(build)
-        def find(*arguments):
-            key = arguments[:-1]
-            return built(table[key if len(key) > 1 else key[0]], *arguments)
-
-        return find
-
-    return decorate
-
-
 def cache_folder():
     """Return the folder in which compiled kernels are kept, a Path, or None."""
     return FOLDER

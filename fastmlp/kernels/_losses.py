@@ -39,7 +39,7 @@ import numpy as np
 from numba import carray, types
 
 from . import _math
-from ._jit import callback, jit, kept_by_row, own_name
+from ._jit import callback, compiled_once, jit, own_name
 from ._layout import round_up
 from ._llvm import caller, pointer
 from ._simd import lanes, normalize_rows, shift_rows
@@ -452,7 +452,7 @@ LOSS = types.void(*[types.intp] * 9)
 call_loss = caller(LOSS)
 
 
-@kept_by_row(LOSSES)
+@compiled_once
 def loss_loop(out_activation, name, dtype):
     """Compile ``loss(z, y, w, loss_out, scratch, rows, n_outputs, width, settings)``.
 

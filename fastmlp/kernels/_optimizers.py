@@ -26,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import carray, types
 
-from ._jit import callback, jit, kept_by_row, own_name
+from ._jit import callback, compiled_once, jit, own_name
 from ._llvm import caller, pointer
 
 # What updates take from memory: up to five settings of a rule, then the L1 penalty.
@@ -224,7 +224,7 @@ UPDATE = types.void(*[types.intp] * 6, *[types.float64] * 2, *[types.intp] * 4)
 call_update = caller(UPDATE)
 
 
-@kept_by_row(RULES)
+@compiled_once
 def rule_by_address(name, dtype):
     """Return ``apply(w, g, m, v, n, step, scale, alpha, settings)`` for kernels.
 
@@ -252,7 +252,7 @@ def rule_by_address(name, dtype):
     return jit(apply)
 
 
-@kept_by_row(RULES)
+@compiled_once
 def update_loop(name, dtype):
     """Compile ``update(w, g, m, v, n, step, scale, alpha, settings, ...)``.
 

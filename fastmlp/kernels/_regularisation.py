@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import carray, float64, types
 
-from ._jit import callback, compiled_once, jit, kept_by_row, own_name
+from ._jit import callback, compiled_once, jit, own_name
 from ._layout import PLAN, UNIT
 from ._llvm import caller, pointer
 from ._noise import HIDDEN_STREAM, disturb_loop, drop_loop, multiply_loop
@@ -173,7 +173,7 @@ def _sum_weights(w, width, sums):
     _sum_squares(w, width, sums, _WEIGHTS)
 
 
-@kept_by_row(RULES)
+@compiled_once
 def restrained_loop(name, dtype):
     """Compile a rule's update with penalties and decay; see `_optimizers.update_loop`.
 
@@ -269,7 +269,7 @@ CONSTRAIN = types.void(*[types.intp] * 9, types.float64)
 call_constrain = caller(CONSTRAIN)
 
 
-@kept_by_row(RULES)
+@compiled_once
 def constrain_loop(name, dtype):
     """Compile the phases behind the first one, for consecutive units of one thread.
 
