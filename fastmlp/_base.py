@@ -6,6 +6,7 @@ fitted attributes last, so that one that raises leaves the estimator as it was.
 
 import warnings
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import numpy as np
@@ -45,7 +46,7 @@ from fastmlp._validation import (
     hidden_units,
     unchanged_on_error,
 )
-from fastmlp.kernels import RULES, solvers
+from fastmlp.kernels import RULES, compilation_told, solvers
 
 AUTO_BATCH_SIZE = 200
 
@@ -189,8 +190,12 @@ class BaseMLP(
         def learn(watch):
             return self._learn(X, y, sample_weight, False, validation, watch)
 
-        with unchanged_on_error(self):
+        with unchanged_on_error(self), self._compilation_shown():
             return self._watched(learn, X, y, sample_weight)
+
+    def _compilation_shown(self):
+        """Return a context that prints that kernels are compiled, if `verbose`."""
+        return compilation_told(print) if self.verbose else nullcontext()
 
     def _check_solver(self):
         if self.solver not in solvers():

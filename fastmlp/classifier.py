@@ -432,7 +432,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             `early_stopping` is set, `class_weight` is 'balanced', or the parameters of
             the network become infinite or NaN. What was fitted before stays as it was.
         """
-        with unchanged_on_error(self):
+        with unchanged_on_error(self), self._compilation_shown():
             if _check_partial_fit_first_call(self, classes):
                 multilabel = type_of_target(y).startswith("multilabel")
                 self._label_binarizer = LabelBinarizer().fit(

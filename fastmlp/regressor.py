@@ -417,7 +417,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             parameters of the network become infinite or NaN. What was fitted before
             stays as it was.
         """
-        with unchanged_on_error(self):
+        with unchanged_on_error(self), self._compilation_shown():
             return self._learn(X, y, sample_weight, incremental=True)
 
     def predict(self, X):

@@ -11,6 +11,7 @@ minibatch after the other), `_trace` and `tracing` (what passes through the laye
 """
 
 from ._activations import ACTIVATIONS, OUTPUTS, layer_activations, layer_traits
+from ._cache import compilation_told
 from ._jit import cache_folder
 from ._layout import OVERREAD, check_memory, count_parameters, split_flat
 from ._losses import LOSSES
@@ -32,6 +33,7 @@ __all__ = [
     "Regularisation",
     "cache_folder",
     "check_memory",
+    "compilation_told",
     "count_parameters",
     "layer_activations",
     "layer_traits",
