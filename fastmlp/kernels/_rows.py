@@ -63,7 +63,8 @@ def describe(X, copied=False):
     if sparse.issparse(X):
         rows = (
             _writable(X.data),
-            _writable(X.indices),
+            # One index type, so that kernels are compiled once.
+            _writable(X.indices.astype(np.int32, copy=False)),
             _writable(X.indptr.astype(np.int64, copy=False)),
         )
         many = copied or X.nnz > _DENSE * X.shape[0] * X.shape[1]
