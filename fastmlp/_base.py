@@ -6,6 +6,7 @@ fitted attributes last, so that one that raises leaves the estimator as it was.
 
 import warnings
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import numpy as np
@@ -19,8 +20,7 @@ from fastmlp._callbacks import CallbackSupport
 from fastmlp._features import HiddenFeatures
 from fastmlp._fitted import FittedNetwork
 from fastmlp._holdout import ValidationMixin, make_sample, name_of_scoring
-from fastmlp._memory import check_memory, training_bytes
-from fastmlp._network import Network, make_spec
+from fastmlp._network import Network
 from fastmlp._onnx import OnnxExport
 from fastmlp._pairings import Pairing, check_domain
 from fastmlp._parameters import ParametersMixin
@@ -39,12 +39,14 @@ from fastmlp._validation import (
     as_float,
     as_held,
     as_rows,
+    check_range,
     check_regularisation,
+    check_sparse,
     combined_weights,
     hidden_units,
     unchanged_on_error,
 )
-from fastmlp.kernels import RULES, Objective, Trainer, solvers
+from fastmlp.kernels import RULES, Objective, Trainer, solvers, watch_compilation
 
 AUTO_BATCH_SIZE = 200
 
@@ -165,8 +167,8 @@ class BaseMLP(
             of the network become infinite or NaN. What was fitted before stays as it
             was.
         MemoryError
-            If the network takes more memory than this process can have, before
-            training. What was fitted before stays as it was.
+            If the network takes more memory than the machine has, before training.
+            What was fitted before stays as it was.
 
         Warns
         -----
@@ -188,8 +190,12 @@ class BaseMLP(
         def learn(watch):
             return self._learn(X, y, sample_weight, False, validation, watch)
 
-        with unchanged_on_error(self):
+        with unchanged_on_error(self), self._compilation_shown():
             return self._watched(learn, X, y, sample_weight)
+
+    def _compilation_shown(self):
+        """Return a context that prints that kernels are compiled, if `verbose`."""
+        return watch_compilation(print) if self.verbose else nullcontext()
 
     def _check_solver(self):
         if self.solver not in solvers():
@@ -240,14 +246,11 @@ class BaseMLP(
         if anew or not incremental:
             self._warn_of_ignored(own_validation=validation[0] is not None)
         X, y = self._validate_input(X, y, reset=anew)
-        X = as_rows(X)
         target = self._check_target(y, incremental)
         class_weights = self._class_weights(y, incremental)
         sample_weight = combined_weights(sample_weight, class_weights, X, target.values)
         random_state = check_random_state(self.random_state)
         units = (X.shape[1], *hidden, target.n_outputs)
-        if anew or not incremental:
-            self._check_memory(units, X)
         if anew:
             network = Network.initial(
                 units,
@@ -261,6 +264,7 @@ class BaseMLP(
                 vars(self).pop(name, None)
         else:
             network = self._continued_network(units)
+        check_range(X, network.dtype)
         sample = make_sample(
             X,
             y,
@@ -270,7 +274,7 @@ class BaseMLP(
             copied=regularisation.changes_inputs,
         )
         validation = self._validation_sample(
-            *validation, target.n_outputs, class_weights, network.dtype
+            *validation, y, class_weights, network.dtype
         )
         if self.solver == "lbfgs":
             network = self._fit_lbfgs(
@@ -291,20 +295,6 @@ class BaseMLP(
         self._set_fitted(network, target)
         return self
 
-    def _check_memory(self, units, X):
-        """Raise MemoryError if there is none to train a network of such units."""
-        batch_size, n_moments = min(AUTO_BATCH_SIZE, X.shape[0]), 1
-        if self.solver != "lbfgs":
-            batch_size = self._minibatch_rows(X.shape[0])
-            n_moments = self._new_optimizer().optimizer().n_moments
-        needed = training_bytes(
-            make_spec(units, self.activation),
-            np.dtype(self.dtype or X.dtype).itemsize,
-            batch_size,
-            n_moments,
-        )
-        check_memory(units, needed)
-
     def _set_fitted(self, network, target):
         """Set the attributes that prediction reads."""
         self._set_network(network)
@@ -314,6 +304,9 @@ class BaseMLP(
         self._pairing = tuple(target.pairing)
 
     def _validate_input(self, X, y, reset):
+        """Return the validated X as kernels take it, and the validated y."""
+        check_sparse(X)
+        check_sparse(y, "y")
         # The first dtype is what integers are converted to.
         dtypes = [np.float64, np.float32]
         if self.dtype == "float32":
@@ -330,7 +323,7 @@ class BaseMLP(
         )
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        return X, y
+        return as_rows(X), y
 
     def _fit_stochastic(
         self,

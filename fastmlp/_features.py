@@ -70,5 +70,5 @@ class HiddenFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
 # Only now: for `set_output` scikit-learn wraps the method that the class was made with.
 _if_hidden = available_if(HiddenFeatures._check_hidden_layers)
-HiddenFeatures.transform = _if_hidden(HiddenFeatures.transform)
+HiddenFeatures.transform = _if_hidden(HiddenFeatures.transform)  # type: ignore[method-assign]
 HiddenFeatures.fit_transform = _if_hidden(HiddenFeatures.fit_transform)

@@ -7,7 +7,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastmlp._network import Network
 from fastmlp._pairings import Pairing
-from fastmlp._validation import as_rows, check_activation
+from fastmlp._validation import as_rows, check_activation, check_range, check_sparse
 from fastmlp.kernels import OUTPUTS, predict_outputs
 
 FEW_NUMBERS = 4096
@@ -94,10 +94,12 @@ class FittedNetwork:
         """Return the network and the validated rows in the type of the computation."""
         check_is_fitted(self)
         self._check_prediction()
+        check_sparse(X)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         network = self._current_network()
         self._check_features(network, X.shape[1])
         network = network.astype(self._prediction_dtype(X.dtype, network.dtype))
+        check_range(X, network.dtype)
         return network, as_rows(X, network.dtype)
 
     def _plain_outputs(self, X):

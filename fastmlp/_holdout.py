@@ -1,13 +1,15 @@
 """Rows that a network is judged by after each epoch: split off, or the user's own."""
 
 import inspect
+import re
+import warnings
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 
-from fastmlp._validation import as_held, as_rows, combined_weights, errors_name
+from fastmlp._validation import as_held, check_range, combined_weights, errors_name
 from fastmlp.kernels import Data
 
 
@@ -156,6 +158,10 @@ def _parameters(function):
         return {}
 
 
+def _columns(y):
+    return 1 if y.ndim == 1 else y.shape[1]
+
+
 def make_sample(X, y, target, sample_weight, dtype, copied=False):
     """Return the `Sample` of validated rows for a network of the dtype.
 
@@ -182,9 +188,12 @@ class ValidationMixin:
         return None
 
     def _validation_sample(
-        self, X_val, y_val, sample_weight_val, n_outputs, class_weights, dtype
+        self, X_val, y_val, sample_weight_val, y, class_weights, dtype
     ):
-        """Return the user's validation set as a `Sample`, None if there is none."""
+        """Return the user's validation set as a `Sample`, None if there is none.
+
+        `y` is the validated one to train on.
+        """
         if X_val is None or y_val is None:
             given = {"X_val": X_val, "y_val": y_val}
             given["sample_weight_val"] = sample_weight_val
@@ -197,16 +206,23 @@ class ValidationMixin:
                 "X_val has no use with solver='lbfgs', which knows no epochs: leave it "
                 "out, or use another solver."
             )
-        with errors_name("X_val, y_val"):
+        with (
+            errors_name("X_val, y_val"),
+            warnings.catch_warnings(record=True) as warned,
+        ):
+            warnings.simplefilter("always")
             X_val, y_val = self._validate_input(X_val, y_val, reset=False)
-            X_val = as_rows(X_val)
+        for warning in warned:
+            message = re.sub(r"\b[Xy]\b", r"\g<0>_val", str(warning.message))
+            warnings.warn(message, warning.category, stacklevel=2)
+        check_range(X_val, dtype, "X_val")
+        if _columns(y_val) != _columns(y):
+            raise ValueError(
+                f"y_val has {_columns(y_val)} column(s), but y has {_columns(y)}: they "
+                "must be the same."
+            )
         with errors_name("y_val"):
             target = self._check_validation_target(y_val)
-            if target.n_outputs != n_outputs:
-                raise ValueError(
-                    f"{target.n_outputs} columns, but y has {n_outputs}: they must be "
-                    "the same."
-                )
         with errors_name("sample_weight_val"):
             weight = combined_weights(
                 sample_weight_val, class_weights, X_val, target.values

@@ -8,6 +8,7 @@ import numpy as np
 from fastmlp.kernels import (
     OVERREAD,
     NetworkSpec,
+    check_memory,
     layer_activations,
     parameters_of,
 )
@@ -179,9 +180,16 @@ class Network:
 
     @classmethod
     def empty(cls, units, dtype, activation="identity"):
-        """Return a network whose parameters are not yet set."""
+        """Return a network whose parameters are not yet set.
+
+        Raises
+        ------
+        MemoryError
+            If they take more memory than the machine has.
+        """
         spec = make_spec(units, activation)
         n_parameters = sum(math.prod(each.shape) for _, each in parameters_of(spec))
+        check_memory(units, n_parameters * np.dtype(dtype).itemsize)
         buffer = np.empty(n_parameters + OVERREAD, dtype)
         return cls(spec.units, buffer[:n_parameters], spec.activations)
 

@@ -152,21 +152,6 @@ class ParametersMixin:
             if not hint:
                 raise
             raise InvalidParameterError(f"{error}{hint}") from None
-        for name, constraints in self._parameter_constraints.items():
-            if isinstance(value := getattr(self, name, None), Integral):
-                self._check_real(name, value, constraints)
-
-    def _check_real(self, name, value, constraints):
-        """Refuse an integer for a real number that no float can hold."""
-        if any(getattr(each, "type", None) is Real for each in constraints):
-            try:
-                float(value)
-            except OverflowError:
-                raise InvalidParameterError(
-                    f"The {name!r} parameter of {type(self).__name__} must be a number "
-                    f"that a float can hold, got an integer of {value.bit_length()} "
-                    "bits."
-                ) from None
 
     def _validate_changed(self):
         """Validate if a parameter was set since the last time.

@@ -432,7 +432,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             `early_stopping` is set, `class_weight` is 'balanced', or the parameters of
             the network become infinite or NaN. What was fitted before stays as it was.
         """
-        with unchanged_on_error(self):
+        with unchanged_on_error(self), self._compilation_shown():
             if _check_partial_fit_first_call(self, classes):
                 multilabel = type_of_target(y).startswith("multilabel")
                 self._label_binarizer = LabelBinarizer().fit(
@@ -610,14 +610,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return weights
 
     def _check_validation_target(self, y):
-        if y.ndim == 1 and not self._label_binarizer.y_type_.startswith("multilabel"):
-            known = set(self.classes_.tolist())
-            rows = [i for i, label in enumerate(y.tolist()) if label not in known]
-            if rows:
-                unseen = sorted({str(y[i]) for i in rows})
+        if y.ndim == 1:
+            known, unseen = set(self.classes_.tolist()), {}
+            for row, label in enumerate(y.tolist()):
+                if label not in known:
+                    unseen.setdefault(label, row)
+            if unseen:
+                rows, classes = list(unseen.values()), self.classes_
                 raise ValueError(
-                    f"labels {unseen} are not in y, which has {self.classes_}; the "
-                    f"first is in row {rows[0]}."
+                    f"labels {y[rows]} ({y.dtype.type.__name__}) are not in y, which "
+                    f"has {classes} ({classes.dtype.type.__name__}); the first is in "
+                    f"row {rows[0]}."
                 )
         return super()._check_validation_target(y)
 

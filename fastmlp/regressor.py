@@ -4,8 +4,9 @@ from typing import ClassVar
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn import config_context
 from sklearn.base import RegressorMixin, _fit_context
-from sklearn.metrics import mean_pinball_loss
+from sklearn.metrics import mean_pinball_loss, r2_score
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
@@ -416,7 +417,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             parameters of the network become infinite or NaN. What was fitted before
             stays as it was.
         """
-        with unchanged_on_error(self):
+        with unchanged_on_error(self), self._compilation_shown():
             return self._learn(X, y, sample_weight, incremental=True)
 
     def predict(self, X):
@@ -459,15 +460,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """
         if not self._several_quantiles():
             return super().score(X, y, sample_weight)
-        prediction = self.predict(X)
-        return -float(
-            np.mean(
-                [
-                    mean_pinball_loss(y, column, sample_weight=sample_weight, alpha=a)
-                    for column, a in zip(prediction.T, self.quantiles_, strict=True)
-                ]
-            )
-        )
+        return -mean_pinball(y, self.predict(X), self.quantiles_, sample_weight)
 
     def _several_quantiles(self):
         return len(getattr(self, "quantiles_", ())) > 1
@@ -475,9 +468,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _score_outputs(self, outputs, values, sample_weight):
         if not np.isfinite(outputs).all():
             return float("nan")
-        if self._several_quantiles():
-            return -pinball(values, np.sort(outputs, 1), self.quantiles_, sample_weight)
-        return r2(values, outputs, sample_weight)
+        # The rest was checked before training.
+        with config_context(assume_finite=True, skip_parameter_validation=True):
+            if self._several_quantiles():
+                y, quantiles = values[:, 0], np.sort(outputs, axis=1)
+                return -mean_pinball(y, quantiles, self.quantiles_, sample_weight)
+            return r2_score(values, outputs, sample_weight=sample_weight)
 
     def _own_pairing(self):
         return pair_regression(self.loss, self.out_activation)
@@ -496,7 +492,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         if y.dtype.kind not in "fiub":
             raise TypeError(
                 f"y must hold real numbers, got dtype {y.dtype}: convert it, for "
-                "instance with y.astype(float)."
+                "instance with astype(float)."
             )
         values = y[:, np.newaxis] if y.ndim == 1 else y
         check_domain(values, pairing)
@@ -518,40 +514,15 @@ def levels_of(pairing):
     return np.atleast_1d(levels)
 
 
-def pinball(values, outputs, levels, sample_weight):
-    """Return the pinball loss of quantiles, averaged over rows and levels.
-
-    Parameters
-    ----------
-    values, outputs : (n, n_levels) arrays
-    levels : (n_levels,) array
-    sample_weight : (n,) array or None
-    """
-    error = values.astype(np.float64) - outputs.astype(np.float64)
-    losses = np.maximum(levels * error, (levels - 1) * error)
-    return float(np.average(losses.mean(axis=1), weights=sample_weight))
-
-
-def r2(values, outputs, sample_weight):
-    """Return what `sklearn.metrics.r2_score` does, in float64, without its checks.
-
-    Parameters
-    ----------
-    values, outputs : (n, k) arrays
-    sample_weight : (n,) array or None
-
-    Returns
-    -------
-    score : float
-        The mean over the outputs of 1 - (residual / total sum of squares). An output
-        predicted perfectly scores 1, another that is constant in `values` 0.
-    """
-    values, outputs = values.astype(np.float64), outputs.astype(np.float64)
-    weight = 1.0 if sample_weight is None else sample_weight[:, np.newaxis]
-    mean = np.average(values, axis=0, weights=sample_weight)
-    residual = np.sum(weight * (values - outputs) ** 2, axis=0)
-    total = np.sum(weight * (values - mean) ** 2, axis=0)
-    scores = np.where(residual == 0, 1.0, 0.0)
-    regular = (residual != 0) & (total != 0)
-    scores[regular] = 1 - residual[regular] / total[regular]
-    return float(np.average(scores))
+def mean_pinball(
+    y: np.ndarray,
+    quantiles: np.ndarray,
+    levels: np.ndarray,
+    sample_weight: np.ndarray | None,
+) -> float:
+    """Return the pinball loss averaged over rows and levels, a column each."""
+    losses = [
+        mean_pinball_loss(y, column, sample_weight=sample_weight, alpha=level)
+        for column, level in zip(quantiles.T, levels, strict=True)
+    ]
+    return float(np.mean(losses))

@@ -4,6 +4,14 @@ import signal
 
 import pytest
 
+from fastmlp.kernels import _cache
+
+
+@pytest.fixture(autouse=True, scope="session")
+def compilation_announced():
+    """Have the process's line about its first compilation stand in no test's output."""
+    _cache._announce()
+
 
 @pytest.fixture
 def interruptible():

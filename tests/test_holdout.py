@@ -357,15 +357,73 @@ def test_bad_validation_rows(Estimator, given, message):
 def test_unseen_labels():
     y_val = Y_VAL.copy()
     y_val[[7, 9]] = 3
-    with pytest.raises(ValueError, match=r"y_val: labels \['3'\] .* row 7"):
+    with pytest.raises(ValueError, match=r"y_val: labels \[3\] .* row 7"):
         make(MLPClassifier).fit(X, Y, X_val=X_VAL, y_val=y_val)
-    with pytest.raises(ValueError, match=r"y_val: .*multilabel"):
-        make(MLPClassifier).fit(X, Y, X_val=X_VAL, y_val=np.c_[Y_VAL, 1 - Y_VAL])
+
+
+@pytest.mark.parametrize(
+    "names, y_val, message",
+    [
+        (["0", "1"], Y_VAL, r"labels \[. .\] \(int64\) .* \['0' '1'\] \(str_\)"),
+        ([0, 1], Y_VAL.astype(str), r"labels \['.' '.'\] \(str_\) .* \(int64\)"),
+        (
+            [0, 1],
+            np.array(["a", None, 3, 1, 0] * 5, dtype=object),
+            r"labels \['a' None 3\] \(object_\) are not in y",
+        ),
+    ],
+    ids=["numbers", "strings", "mixed"],
+)
+def test_labels_of_another_type_are_told_apart(names, y_val, message):
+    with pytest.raises(ValueError, match=message):
+        make(MLPClassifier).fit(X, np.array(names)[Y], X_val=X_VAL, y_val=y_val)
+
+
+THREE, THREE_VAL = (np.c_[y, 1 - y, y] for y in (Y, Y_VAL))
+
+
+@both
+@pytest.mark.parametrize(
+    "y, y_val, message",
+    [
+        (THREE, Y_VAL, r"^y_val has 1 column\(s\), but y has 3"),
+        (THREE, Y_VAL[:, None], r"^y_val has 1 column\(s\), but y has 3"),
+        (THREE, THREE_VAL[:, :2], r"^y_val has 2 column\(s\), but y has 3"),
+        (Y, THREE_VAL, r"^y_val has 3 column\(s\), but y has 1"),
+    ],
+    ids=["one", "one in a matrix", "two", "three"],
+)
+@pytest.mark.filterwarnings("ignore:A column-vector y_val was passed")
+def test_another_number_of_columns_is_refused(Estimator, y, y_val, message):
+    with pytest.raises(ValueError, match=message):
+        make(Estimator).fit(X, y, X_val=X_VAL, y_val=y_val)
+
+
+def test_several_quantiles_of_one_column():
+    comp = make(MLPRegressor, loss=("quantile", [0.1, 0.5, 0.9]))
+    comp.fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
+    assert len(comp.validation_loss_curve_) == 3
+
+
+@both
+def test_warnings_name_the_validation_set(Estimator):
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    with pytest.warns(UserWarning, match="_val ") as warned:
+        make(Estimator).fit(frame, Y, X_val=X_VAL, y_val=Y_VAL[:, None])
+    messages = [str(each.message) for each in warned]
+    for start in (
+        "X_val does not have valid feature names",
+        "A column-vector y_val was passed",
+    ):
+        assert sum(message.startswith(start) for message in messages) == 1
+    frame_val = pd.DataFrame(X_VAL, columns=list("abcd"))
+    with pytest.warns(UserWarning, match=r"^X_val has feature names, but"):
+        make(Estimator).fit(X, Y, X_val=frame_val, y_val=Y_VAL)
 
 
 def test_bad_targets_of_a_regressor():
-    with pytest.raises(ValueError, match="y_val: 2 columns, but y has 1"):
-        make(MLPRegressor).fit(X, Y, X_val=X_VAL, y_val=np.c_[Y_VAL, Y_VAL])
+    with pytest.raises(TypeError, match=r"^y_val must hold real numbers, got dtype"):
+        make(MLPRegressor).fit(X, Y, X_val=X_VAL, y_val=Y_VAL.astype(str))
     with pytest.raises(ValueError, match="y_val: Some values of y are negative"):
         make(MLPRegressor, loss="poisson").fit(X, Y, X_val=X_VAL, y_val=-Y_VAL)
 

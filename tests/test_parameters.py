@@ -162,21 +162,6 @@ def test_class_weight_is_no_parameter_of_a_regressor():
         MLPRegressor(class_weight="balanced")
 
 
-REALS = (
-    *("alpha", "learning_rate_init", "tol", "epsilon", "init_scale"),
-    *("l1", "weight_decay", "max_norm", "clip_norm", "input_noise"),
-)
-
-
-@both
-@pytest.mark.parametrize("name", REALS)
-def test_integers_that_no_float_can_hold(name, Estimator):
-    estimator = make(Estimator, **{name: 10**400})
-    message = rf"^The '{name}' parameter of {Estimator.__name__} .* of 1329 bits"
-    with pytest.raises(InvalidParameterError, match=message):
-        estimator.fit(X, Y)
-
-
 @both
 def test_activations_with_a_parameter_that_no_float_can_hold(Estimator):
     estimator = make(Estimator, activation=("elu", 10**400))

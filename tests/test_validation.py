@@ -104,8 +104,10 @@ def test_weights_whose_product_is_zero_are_refused():
 def test_errors_say_where():
     with pytest.raises(ValueError, match=r"^y_val: too short$"), errors_name("y_val"):
         raise ValueError("too short")
-    with pytest.raises(TypeError, match=r"^no$"), errors_name("y_val"):
-        raise TypeError("no")
+    with pytest.raises(TypeError, match=r"^y_val must be"), errors_name("y_val"):
+        raise TypeError("y must be")
+    with pytest.raises(KeyError, match=r"^'no'$"), errors_name("y_val"):
+        raise KeyError("no")
 
 
 def test_nearest_name_is_suggested():

@@ -1,5 +1,6 @@
 """Arrays in, arrays out: everything that is compiled."""
 
+from .compile.cache import watch_compilation
 from .compile.options import cache_folder
 from .engine import Objective, Step, Tracer, Trainer
 from .heads.losses import LOSSES
@@ -7,7 +8,7 @@ from .heads.outputs import OUTPUTS
 from .ops import ACTIVATIONS, OPERATIONS
 from .ops.base import Parameter
 from .predict import predict_outputs
-from .program import OVERREAD
+from .program import OVERREAD, check_memory
 from .rows import Data
 from .spec import NetworkSpec, layer_activations, parameters_of
 from .update.groups import Group
@@ -32,8 +33,10 @@ __all__ = [
     "Tracer",
     "Trainer",
     "cache_folder",
+    "check_memory",
     "layer_activations",
     "parameters_of",
     "predict_outputs",
     "solvers",
+    "watch_compilation",
 ]

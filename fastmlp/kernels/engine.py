@@ -108,6 +108,7 @@ class _Network:
                 "the data with copied=True."
             )
         self.spec, self.form = spec, form
+        self._checked: Data | None = None
         self.numbers = numbers_of(dtype)
         self.dtype = np.dtype(dtype)
         self._loss, self._out_activation = loss, out_activation
@@ -221,13 +222,23 @@ class _Network:
         """Refuse rows that this network is not made for, and wrong targets."""
         if data.form != self.form:
             raise ValueError(f"Made for X stored as {self.form}, got {data.form}.")
+        if data is self._checked:
+            return
+        y, n_outputs = data.y, self.spec.units[-1]
         label = LOSSES[self._out_activation, self._loss].targets == "label"
-        columns = 1 if label else self.spec.units[-1]
-        if data.y.ndim != 2 or data.y.shape[1] != columns:
+        columns = 1 if label else n_outputs
+        if y.ndim != 2 or y.shape[1] != columns:
             raise ValueError(
                 f"loss {self._loss!r} of {self._out_activation!r} outputs takes "
-                f"targets of shape (n, {columns}), got {data.y.shape}."
+                f"targets of shape (n, {columns}), got {y.shape}."
             )
+        # NaN is not in the range either.
+        if label and not (y.min(initial=0) >= 0 and y.max(initial=0) < n_outputs):
+            raise ValueError(
+                f"loss {self._loss!r} of {n_outputs} outputs takes class indices from "
+                f"0 to {n_outputs - 1}, got {y.min()} to {y.max()}."
+            )
+        self._checked = data
 
     def _context_of(self, data):
         """Return the context of a run on all rows of `data`, (1,) of CONTEXT."""
@@ -285,7 +296,7 @@ class Trainer(_Network):
         n, n_moments = program.n_parameters, RULES[rule].n_moments
         decays = self._optimizer.weight_decay != 0
         collects = hands_out or settings.clip_norm != 0
-        arena = Arena(program)
+        arena = Arena(program, self.spec.units)
         self._moments = [arena.reserve(n) for _ in range(n_moments)]
         self._gradient = arena.reserve(n) if collects else 0
         self._average = arena.reserve(n) if averaging else 0
@@ -642,7 +653,7 @@ class Tracer(_Network):
 
     def __init__(self, *arguments: Any, **keywords: Any):
         super().__init__(*arguments, **keywords)
-        self.memory = Arena(self.program).allocate()
+        self.memory = Arena(self.program, self.spec.units).allocate()
         self._layers = trace.Layers(self.program, self.memory)
 
     def trace(

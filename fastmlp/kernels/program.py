@@ -13,6 +13,8 @@ each operation reserves. Places are bytes from its beginning, on lines of the ca
 from __future__ import annotations
 
 import math
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple
@@ -39,6 +41,30 @@ LINE_BYTES = 64
 
 # Elements behind a flat vector of parameters that a vector load may touch.
 OVERREAD = VECTOR_BYTES // 4
+
+
+def _machine_bytes() -> int:
+    """Return the machine's memory in bytes; where it is not known, all addresses."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return sys.maxsize
+
+
+MACHINE_BYTES = _machine_bytes()
+
+
+def check_memory(units: Sequence[int], n_bytes: int) -> None:
+    """Raise MemoryError if a network of such units takes more than the machine has.
+
+    Linux grants more memory than there is, and ends the process that then uses it.
+    """
+    if n_bytes > MACHINE_BYTES:
+        raise MemoryError(
+            f"A network of {tuple(units)} units takes {n_bytes:,} bytes, and this "
+            f"machine has {MACHINE_BYTES:,}: choose narrower hidden_layer_sizes, a "
+            "smaller batch_size, or dtype='float32'."
+        )
 
 
 class Place(NamedTuple):
@@ -416,9 +442,12 @@ class Arena:
     Parameters
     ----------
     program : Program
+    units : sequence of int
+        The network's widths, for an error.
     """
 
-    def __init__(self, program: Program):
+    def __init__(self, program: Program, units: Sequence[int]):
+        self._units = units
         self._size, self._numbers = program.size, program.numbers
 
     def reserve(self, elements: int) -> int:
@@ -428,7 +457,14 @@ class Arena:
         return place // self._numbers.size
 
     def allocate(self) -> np.ndarray:
-        """Return a block of zeros that begins at a line of the cache."""
+        """Return a block of zeros that begins at a line of the cache.
+
+        Raises
+        ------
+        MemoryError
+            See `check_memory`.
+        """
+        check_memory(self._units, self._size)
         size = self._numbers.size
         elements, spare = -(-self._size // size), LINE_BYTES // size
         block = np.zeros(elements + spare, self._numbers.storage)

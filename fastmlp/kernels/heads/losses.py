@@ -38,7 +38,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import carray, types
 
-from ..compile.options import callback, jit, kept_by_row, own_name
+from ..compile.options import callback, compiled_once, jit, own_name
 from ..math import functions
 from ..ops.base import round_up
 from ..simd.llvm import caller, pointer
@@ -453,7 +453,7 @@ LOSS = types.void(*[types.intp] * 9)
 call_loss = caller(LOSS)
 
 
-@kept_by_row(LOSSES)
+@compiled_once
 def compile_loss(out_activation, name, dtype):
     """Compile ``loss(z, y, w, loss_out, scratch, rows, n_outputs, width, settings)``.
 
