@@ -467,7 +467,7 @@ class BaseMLP(
             )
         elif history.never_scored:
             raise ValueError(
-                f"The validation score with scoring={self.scoring!r} was "
+                f"The validation score with scoring={self._chosen_scoring()!r} was "
                 f"{history.validation_scores[-1]} in every epoch: early stopping has "
                 "no weights to keep. Choose another scoring, or validation rows that "
                 "it is defined for."
@@ -544,7 +544,8 @@ class BaseMLP(
 
     def _history(self):
         best_score = getattr(self, "best_validation_score_", None)
-        comparable = getattr(self, "_scored_by", None) == name_of_scoring(self.scoring)
+        scored_by = name_of_scoring(self._chosen_scoring())
+        comparable = getattr(self, "_scored_by", None) == scored_by
         return History(
             t=getattr(self, "t_", 0),
             best_loss=getattr(self, "best_loss_", None),
@@ -565,7 +566,7 @@ class BaseMLP(
         self.validation_loss_curve_ = losses
         self.best_loss_ = history.best_loss
         self.best_validation_score_ = history.best_validation_score
-        self._scored_by = name_of_scoring(self.scoring)
+        self._scored_by = name_of_scoring(self._chosen_scoring())
         if history.best_validation_score is None:
             self.validation_scores_ = None
         else:

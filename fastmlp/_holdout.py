@@ -1,6 +1,7 @@
 """Rows that a network is judged by after each epoch: split off, or the user's own."""
 
 import inspect
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -239,15 +240,20 @@ class ValidationMixin:
             score = self._validation_score(validation, held, network, target)
         return train, Holdout(validation, held, score)
 
+    def _chosen_scoring(self) -> str | Callable | None:
+        """Return the `scoring` that early stopping judges by; None: by `score`."""
+        return self.scoring
+
     def _validation_score(self, sample, rows, network, target):
         """Return the score that `scoring` means, as `Holdout` takes it."""
-        if self.scoring == "loss":
+        scoring = self._chosen_scoring()
+        if scoring == "loss":
             return loss_score
         X, weight = sample.X, sample.sample_weight
-        y = sample.values if self.scoring is None else sample.y
+        y = sample.values if scoring is None else sample.y
         if rows is not None:
             y, weight = y[rows], None if weight is None else weight[rows]
-        if self.scoring is None:
+        if scoring is None:
             return lambda engine, loss: self._score_outputs(
                 engine.predict(X, rows=rows), y, weight
             )
@@ -257,4 +263,4 @@ class ValidationMixin:
         vars(estimator).pop("feature_names_in_", None)
         estimator._set_fitted(current, target)
         X = X if rows is None else X[rows]
-        return scorer_score(self.scoring, estimator, current, X, y, weight)
+        return scorer_score(scoring, estimator, current, X, y, weight)

@@ -11,6 +11,7 @@ from sklearn.utils.metaestimators import available_if
 
 from fastmlp._base import BaseMLP, Target, unchanged_on_error
 from fastmlp._pairings import REGRESSION_LOSSES, check_domain, pair_regression
+from fastmlp.kernels import LOSSES
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -134,7 +135,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     nesterovs_momentum : bool, default=True
         Whether the momentum is Nesterov's.
     early_stopping : bool, default=False
-        Whether a share of the rows is held out and R² on it, or `scoring`, decides
+        Whether a share of the rows is held out, and what `scoring` says of it decides
         when to stop and which epoch's weights are kept. With `X_val` in `fit` nothing
         is held out. Not used by 'lbfgs'.
     validation_fraction : float, default=0.1
@@ -191,8 +192,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     gamma : float or None, default=None
         Factor of 'step' and 'exponential'. None: 0.1 and 0.95.
     scoring : str, callable or None, default=None
-        What `early_stopping` judges an epoch by. None: the R²; 'loss': minus the
-        loss on the validation rows; otherwise the name of a scorer of scikit-learn or
+        What `early_stopping` judges an epoch by. 'loss': minus the loss on the
+        validation rows. None: `score`; but where `loss` is 'absolute_error', 'huber',
+        'gamma' or 'quantile' with one level, whose best epoch R² does not find, as
+        'loss'. Otherwise the name of a scorer of scikit-learn or
         ``scoring(estimator, X, y)``, which returns a number, the larger the better.
         Sample weights are passed on to what takes `sample_weight`.
     validation_ties : {'first', 'last'}, default='first'
@@ -238,8 +241,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         The loss on the validation rows after each epoch, without penalty; None without
         any.
     validation_scores_ : list of float or None
-        `score` on the validation rows after each epoch, or what `scoring` names;
-        None without `early_stopping`.
+        What `scoring` says of the validation rows after each epoch; None without
+        `early_stopping`.
     best_validation_score_ : float or None
         The best of them.
     t_ : int
@@ -468,6 +471,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
                 ]
             )
         )
+
+    def _chosen_scoring(self):
+        if self.scoring is not None or self._several_quantiles():
+            return self.scoring
+        pairing = self._own_pairing()
+        row = LOSSES[pairing.out_activation, pairing.loss]
+        return None if row.judged_by_r2 else "loss"
 
     def _several_quantiles(self):
         return len(getattr(self, "quantiles_", ())) > 1

@@ -106,6 +106,10 @@ class Loss(NamedTuple):
     check : function, optional
         ``check(parameter)`` returns what `make_settings` takes, or raises ValueError.
         By default it wants a finite number.
+    judged_by_r2 : bool, default=False
+        Whether early stopping of a regressor goes by R² unless it is told another
+        scoring; otherwise by the loss. R² is largest at the mean: for a loss that is
+        least elsewhere, or weighs errors in another way, it chooses the wrong epoch.
     public_name : str, default=None
         What estimators call the loss, None: as in the key. Two rows may share it.
     """
@@ -116,6 +120,7 @@ class Loss(NamedTuple):
     parameter: float | None = None
     averaged: bool = False
     check: object = _number
+    judged_by_r2: bool = False
     public_name: str | None = None
 
 
@@ -396,11 +401,17 @@ def _gamma(z, y, w, loss_out, scratch, n_outputs, settings):
 # Keyed by the output's activation and the loss, which are differentiated as one.
 LOSSES = {
     ("softmax", "log_loss"): Loss(_softmax_log_loss, "label", logarithmic=True),
-    ("logistic", "log_loss"): Loss(_logistic_log_loss, "share", logarithmic=True),
-    ("identity", "squared_error"): Loss(_squared_error, averaged=True),
-    ("exp", "poisson"): Loss(_poisson, "count"),
+    ("logistic", "log_loss"): Loss(
+        _logistic_log_loss, "share", logarithmic=True, judged_by_r2=True
+    ),
+    ("identity", "squared_error"): Loss(
+        _squared_error, averaged=True, judged_by_r2=True
+    ),
+    ("exp", "poisson"): Loss(_poisson, "count", judged_by_r2=True),
     ("softmax", "squared_error"): Loss(_softmax_squared_error, "label"),
-    ("logistic", "squared_error"): Loss(_logistic_squared_error, "share"),
+    ("logistic", "squared_error"): Loss(
+        _logistic_squared_error, "share", judged_by_r2=True
+    ),
     ("identity", "hinge"): Loss(_hinge, "binary"),
     ("identity", "label_hinge"): Loss(_label_hinge, "label", public_name="hinge"),
     ("identity", "absolute_error"): Loss(_absolute_error),
