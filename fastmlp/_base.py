@@ -23,7 +23,7 @@ from fastmlp._memory import check_memory, training_bytes
 from fastmlp._network import Network
 from fastmlp._onnx import OnnxExport
 from fastmlp._pairings import Pairing, check_domain
-from fastmlp._parameters import ParametersMixin
+from fastmlp._parameters import ParametersMixin, hints
 from fastmlp._saving import SavedState
 from fastmlp._schedules import schedule_of, schedule_settings
 from fastmlp._training import (
@@ -41,6 +41,7 @@ from fastmlp._validation import (
     as_rows,
     check_regularisation,
     combined_weights,
+    float_type,
     hidden_units,
     unchanged_on_error,
 )
@@ -122,6 +123,7 @@ class BaseMLP(
         vars(self).update(parameters)
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @hints(eval_set="X_val= and y_val=", validation_data="X_val= and y_val=")
     def fit(
         self,
         X,
@@ -173,9 +175,9 @@ class BaseMLP(
         ConvergenceWarning
             If `max_iter` or `max_fun` was reached first.
         UserWarning
-            If a parameter is set that other parameters leave unused. On
-            KeyboardInterrupt, which ends training after the current epoch; the
-            estimator is fitted with what training has reached.
+            If parameters are set that others leave unused; once in a process for the
+            same ones. On KeyboardInterrupt, which ends training after the current
+            epoch; the estimator is fitted with what training has reached.
 
         Notes
         -----
@@ -253,7 +255,7 @@ class BaseMLP(
                 units,
                 self.activation,
                 random_state,
-                self.dtype or X.dtype,
+                float_type(self.dtype) or X.dtype,
                 self.init,
                 self.init_scale,
             )
@@ -300,7 +302,7 @@ class BaseMLP(
         needed = training_bytes(
             units,
             self._activations(len(units) - 2),
-            np.dtype(self.dtype or X.dtype).itemsize,
+            (float_type(self.dtype) or X.dtype).itemsize,
             batch_size,
             n_moments,
         )
@@ -317,7 +319,7 @@ class BaseMLP(
     def _validate_input(self, X, y, reset):
         # The first dtype is what integers are converted to.
         dtypes = [np.float64, np.float32]
-        if self.dtype == "float32":
+        if float_type(self.dtype) == np.float32:
             dtypes.reverse()
         X, y = validate_data(
             self,
@@ -384,6 +386,8 @@ class BaseMLP(
                 ),
             )
             self._report(training.run(steps), history, incremental)
+            if incremental:
+                self._warn_of_ended_schedule(state, history)
             self._set_trained(training, state, history, holdout is not None)
             return self._network_after(training, network)
 
@@ -449,7 +453,7 @@ class BaseMLP(
         return reached
 
     def _network_at(self, result, network):
-        found = network.empty_like(self.dtype or np.float64)
+        found = network.empty_like(float_type(self.dtype) or np.float64)
         found.parameters[...] = as_float(result.x, found.dtype)
         return found
 
@@ -482,6 +486,17 @@ class BaseMLP(
                 stacklevel=2,
             )
 
+    def _warn_of_ended_schedule(self, state, history):
+        """Warn in the first call of `partial_fit` after the end of a schedule, at 0."""
+        if state.epoch == state.n_epochs and history.lr_curve[-1:] == [0.0]:
+            warnings.warn(
+                f"The schedule learning_rate={state.schedule!r} ended after "
+                f"max_iter={state.n_epochs} calls at a rate of 0: partial_fit changes "
+                "nothing from now on. Start anew with a larger max_iter, or with "
+                "learning_rate='cosine_restarts'.",
+                stacklevel=2,
+            )
+
     def _continued_network(self, units):
         """Return the current network if it suits data and hidden layers.
 
@@ -501,7 +516,7 @@ class BaseMLP(
                 f"y needs {units[-1]} outputs but coefs_ has {network.units[-1]}: to "
                 "train another network call fit with warm_start=False."
             )
-        return network.astype(self.dtype or network.dtype)
+        return network.astype(float_type(self.dtype) or network.dtype)
 
     def _new_optimizer(self):
         names = (*RULES[self.solver].parameters, "weight_decay")

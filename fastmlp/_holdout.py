@@ -25,6 +25,9 @@ class Sample(NamedTuple):
     sample_weight : (n,) float array or None
     data : Data
         The same for the kernels.
+    scorer_weight : (n,) float array or None, default=None
+        The weights that a scorer is given: those that the user gave of rows to validate
+        on.
     """
 
     X: np.ndarray
@@ -32,6 +35,7 @@ class Sample(NamedTuple):
     values: np.ndarray
     sample_weight: np.ndarray | None
     data: Data
+    scorer_weight: np.ndarray | None = None
 
 
 class Holdout:
@@ -178,6 +182,8 @@ def make_sample(X, y, target, sample_weight, dtype, copied=False):
 class ValidationMixin:
     """What `BaseMLP` does with rows to validate on."""
 
+    scoring: str | Callable | None
+
     def _class_weights(self, y, incremental):
         """Return the weight of each class as an array, None if all are 1."""
         return None
@@ -209,11 +215,11 @@ class ValidationMixin:
                     "the same."
                 )
         with errors_name("sample_weight_val"):
-            weight = combined_weights(
-                sample_weight_val, class_weights, X_val, target.values
-            )
+            own = combined_weights(sample_weight_val, None, X_val, target.values)
+            weight = combined_weights(own, class_weights, X_val, target.values)
         with errors_name("y_val"):
-            return make_sample(X_val, y_val, target, weight, dtype)
+            sample = make_sample(X_val, y_val, target, weight, dtype)
+        return sample._replace(scorer_weight=own)
 
     def _check_validation_target(self, y):
         """Return the validated y_val as a `Target`."""
@@ -249,11 +255,11 @@ class ValidationMixin:
         scoring = self._chosen_scoring()
         if scoring == "loss":
             return loss_score
-        X, weight = sample.X, sample.sample_weight
-        y = sample.values if scoring is None else sample.y
-        if rows is not None:
-            y, weight = y[rows], None if weight is None else weight[rows]
+        X = sample.X
         if scoring is None:
+            y, weight = sample.values, sample.sample_weight
+            if rows is not None:
+                y, weight = y[rows], None if weight is None else weight[rows]
             return lambda engine, loss: self._score_outputs(
                 engine.predict(X, rows=rows), y, weight
             )
@@ -262,5 +268,7 @@ class ValidationMixin:
         # The scorer is given arrays.
         vars(estimator).pop("feature_names_in_", None)
         estimator._set_fitted(current, target)
-        X = X if rows is None else X[rows]
-        return scorer_score(scoring, estimator, current, X, y, weight)
+        y = sample.y
+        if rows is not None:
+            X, y = X[rows], y[rows]
+        return scorer_score(scoring, estimator, current, X, y, sample.scorer_weight)

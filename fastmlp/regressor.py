@@ -9,9 +9,8 @@ from sklearn.metrics import mean_pinball_loss
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
-from fastmlp._base import BaseMLP, Target, unchanged_on_error
+from fastmlp._base import BaseMLP, Target, hints, unchanged_on_error
 from fastmlp._pairings import REGRESSION_LOSSES, check_domain, pair_regression
-from fastmlp.kernels import LOSSES
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -149,13 +148,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Epochs without improvement that are tolerated. Not used by 'lbfgs'.
     max_fun : int, default=15000
         Most evaluations of the loss by 'lbfgs'.
-    dtype : {'float32', 'float64'} or None, default=None
-        Type of the weights and of the computation. None follows X, as scikit-learn
-        does: float32 for float32, float64 for everything else and for 'lbfgs'.
+    dtype : {'float32', 'float64'}, numpy dtype or None, default=None
+        Type of the weights and of the computation, in any form that `np.dtype` reads as
+        float32 or float64. None follows X, as scikit-learn does: float32 for float32,
+        float64 for everything else and for 'lbfgs'.
     n_threads : int or None, default=None
-        Threads that train and predict. None chooses by the size of the job and the
-        cores this process may use. Where several calls run at once in one process they
-        share these, and may take fewer. The results do not depend on it.
+        Threads that train and predict. -1: as many as the cores this process may use;
+        None: the size of the job decides, too. Where several calls run at once in one
+        process they share the cores, and may take fewer. The results do not depend on
+        it.
     out_activation : {'identity', 'logistic', 'exp'} or None, default=None
         Activation of the output layer. None takes the one that belongs to `loss`.
         'logistic' with `loss` 'squared_error' keeps predictions of y in [0, 1] there;
@@ -197,7 +198,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         'gamma' or 'quantile' with one level, whose best epoch R² does not find, as
         'loss'. Otherwise the name of a scorer of scikit-learn or
         ``scoring(estimator, X, y)``, which returns a number, the larger the better.
-        Sample weights are passed on to what takes `sample_weight`.
+        A scorer that takes weights is given `sample_weight_val` and no others, R² and
+        the loss also `sample_weight`.
     validation_ties : {'first', 'last'}, default='first'
         Which of several epochs with the best validation score leaves its weights.
     l1 : float, default=0.0
@@ -342,6 +344,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         "loss": [StrOptions(REGRESSION_LOSSES), tuple, list],
     }
 
+    @hints(n_jobs="n_threads=")
     def __init__(
         self,
         loss="squared_error",
@@ -418,6 +421,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             If the input is not valid, `early_stopping` is set, or the
             parameters of the network become infinite or NaN. What was fitted before
             stays as it was.
+
+        Warns
+        -----
+        UserWarning
+            In the first call after the end of a schedule whose last rate is 0, as that
+            of 'cosine': this call and all later ones change nothing.
         """
         with unchanged_on_error(self):
             return self._learn(X, y, sample_weight, incremental=True)
@@ -475,9 +484,17 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _chosen_scoring(self):
         if self.scoring is not None or self._several_quantiles():
             return self.scoring
-        pairing = self._own_pairing()
-        row = LOSSES[pairing.out_activation, pairing.loss]
-        return None if row.judged_by_r2 else "loss"
+        return None if self._own_pairing().judged_by_r2 else "loss"
+
+    def _validation_score(self, *arguments):
+        name = self.scoring
+        if self._several_quantiles() and isinstance(name, str) and name != "loss":
+            raise ValueError(
+                f"scoring={name!r} compares y with one prediction for each row, and "
+                f"loss={self.loss!r} makes {len(self.quantiles_)}: use scoring=None, "
+                "the mean pinball loss, 'loss' or a function (estimator, X, y)."
+            )
+        return super()._validation_score(*arguments)
 
     def _several_quantiles(self):
         return len(getattr(self, "quantiles_", ())) > 1

@@ -4,6 +4,8 @@ import signal
 
 import pytest
 
+from fastmlp import _parameters
+
 
 @pytest.fixture
 def interruptible():
@@ -11,3 +13,9 @@ def interruptible():
     earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, earlier)
+
+
+@pytest.fixture(autouse=True)
+def nothing_was_warned_of():
+    """Have each test warned of unused parameters as the first one is."""
+    _parameters.WARNED.clear()

@@ -289,6 +289,35 @@ def test_scorer_of_probabilities_with_labels_and_weights():
     assert_allclose(comp.best_validation_score_, ref)
 
 
+def test_scorers_are_weighted_by_the_validation_rows_own_weights_only():
+    """As users compute the score themselves; accuracy and loss take all weights."""
+    given = {"X_val": X_VAL, "y_val": Y_VAL}
+    weights = {"class_weight": {0: 5.0, 1: 1.0}, "early_stopping": True}
+    for weight in (None, WEIGHT_VAL):
+        comp = make(MLPClassifier, scoring="roc_auc", **weights)
+        comp.fit(X, Y, np.linspace(0.5, 2, 60), **given, sample_weight_val=weight)
+        p = comp.predict_proba(X_VAL)[:, 1]
+        ref = roc_auc_score(Y_VAL, p, sample_weight=weight)
+        assert_allclose(comp.best_validation_score_, ref)
+
+
+def test_scorers_of_rows_split_off_are_not_weighted():
+    comp = make(MLPRegressor, early_stopping=True, scoring="r2")
+    comp.fit(X, Y, sample_weight=np.linspace(0.5, 2, 60))
+    held = split_off(comp)
+    ref = r2_score(Y[held], comp.predict(X[held]))
+    assert_allclose(comp.best_validation_score_, ref)
+
+
+def test_scorers_have_no_use_for_several_quantiles():
+    comp = make(MLPRegressor, loss=("quantile", [0.1, 0.9]), early_stopping=True)
+    comp.set_params(scoring="r2")
+    with pytest.raises(ValueError, match=r"scoring='r2' compares y .* makes 2"):
+        comp.fit(X, Y)
+    comp.set_params(scoring=lambda estimator, X, y: estimator.predict(X).sum())
+    assert comp.fit(X, Y).best_validation_score_ == max(comp.validation_scores_)
+
+
 def test_scorer_of_multilabel_targets():
     Y_two = np.c_[Y, 1 - Y]
     scoring = make_scorer(accuracy_score)

@@ -53,6 +53,7 @@ def open_model(
     """
     check_model(model)
     if y is not None:
+        model._check_prediction()
         X, y = model._validate_input(X, y, reset=False)
         X = as_rows(X)
         network = model._current_network()

@@ -4,8 +4,8 @@ Another activation joins by one row. Its loops over arrays are compiled when a n
 first uses it and reach the kernels as addresses.
 """
 
-import difflib
 import math
+from collections.abc import Mapping, Set
 from functools import cache, lru_cache
 from numbers import Integral, Real
 from typing import NamedTuple
@@ -15,6 +15,7 @@ from numba import carray, types
 from . import _math
 from ._jit import callback, inlined, jit, own_name
 from ._llvm import pointer
+from ._names import did_you_mean
 from ._simd import normalize_rows, shift_rows
 
 
@@ -229,6 +230,14 @@ ACTIVATIONS = {
     "maxout": Activation(None, None, parameter=2, pieces=True),
 }
 
+# What other libraries call them, see `did_you_mean`. Softmax is not for hidden layers.
+ACTIVATION_ALIASES = {
+    "linear": "identity",
+    "none": "identity",
+    "sigmoid": "logistic",
+    "softmax": "",
+}
+
 
 def layer_activations(activation, n_hidden):
     """Return (name, parameter) of each hidden layer's activation, a tuple of pairs.
@@ -243,7 +252,8 @@ def layer_activations(activation, n_hidden):
     Raises
     ------
     TypeError
-        If a name is not a string or a parameter not a number.
+        If there is no order of the layers, a name is not a string or a parameter not a
+        number.
     ValueError
         If a name is not known, takes no parameter or not this one, or a sequence has
         another length than there are hidden layers.
@@ -252,11 +262,16 @@ def layer_activations(activation, n_hidden):
         return _by_name(activation, n_hidden)
     if _is_setting(activation):
         return (_checked(activation),) * n_hidden
+    if isinstance(activation, Mapping | Set):
+        raise TypeError(
+            f"{activation!r} is neither a name, nor (name, parameter), nor a sequence "
+            "with one of these per hidden layer."
+        )
     entries = list(activation)
     if len(entries) != n_hidden:
         raise ValueError(
             f"it has {len(entries)} entries and there are {n_hidden} hidden layers; "
-            "one per hidden layer is needed, or a single one for all."
+            "one per hidden layer is needed, or a name without a list for all."
         )
     return tuple(_checked(entry) for entry in entries)
 
@@ -277,10 +292,6 @@ def _is_setting(activation):
     )
 
 
-# What other libraries call them.
-_OTHER_NAMES = {"linear": "identity", "sigmoid": "logistic"}
-
-
 def _checked(entry):
     """Return (name, parameter) for one layer; the parameter is None without one."""
     name, parameter = entry if _is_setting(entry) else (entry, None)
@@ -288,10 +299,9 @@ def _checked(entry):
         raise TypeError(f"{entry!r} is neither a name nor (name, parameter).")
     name = str(name)
     if name not in ACTIVATIONS:
-        known = _OTHER_NAMES.get(name.lower(), name.lower())
-        (nearest,) = difflib.get_close_matches(known, ACTIVATIONS, 1, cutoff=0)
+        hint = did_you_mean(name, ACTIVATIONS, ACTIVATION_ALIASES)
         raise ValueError(
-            f"{name!r} is not known, did you mean {nearest!r}? "
+            f"{name!r} is not known.{hint} "
             f"There are {', '.join(map(repr, ACTIVATIONS))}."
         )
     row = ACTIVATIONS[name]

@@ -420,6 +420,25 @@ LOSSES = {
     ("exp", "gamma"): Loss(_gamma, "positive"),
 }
 
+# What other libraries call them, see `did_you_mean`.
+LOSS_ALIASES = {
+    "mae": "absolute_error",
+    "l1": "absolute_error",
+    "mean_absolute_error": "absolute_error",
+    "mse": "squared_error",
+    "rmse": "squared_error",
+    "l2": "squared_error",
+    "mean_squared_error": "squared_error",
+    "smooth_l1": "huber",
+    "pinball": "quantile",
+    "cross_entropy": "log_loss",
+    "crossentropy": "log_loss",
+    "binary_crossentropy": "log_loss",
+    "categorical_crossentropy": "log_loss",
+    "bce": "log_loss",
+    "nll": "log_loss",
+}
+
 
 def make_settings(
     out_activation, name, dtype, n_outputs, *, parameter=None, smoothing=0.0, soft=False

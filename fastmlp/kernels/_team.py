@@ -190,12 +190,15 @@ def choose_threads(asked, worth, rows):
     Parameters
     ----------
     asked : int or None
-        What the user asks for; None: as many as the work is worth and the cores allow.
+        What the user asks for; -1: all cores, None: as many of them as the work is
+        worth.
     worth : float
         How many threads the work is worth.
     rows : int
     """
-    if asked is None:
+    if asked == -1:
+        asked = available_cores()
+    elif asked is None:
         asked = min(worth, available_cores()) if worth >= 2 else 1
     return max(1, min(int(asked), -(-rows // TILE_ROWS)))
 

@@ -65,7 +65,7 @@ class Engine:
     optimizer : Optimizer, default=None
         None: the engine computes gradients only.
     n_threads : int, default=None
-        None: as many as the cores this process may use and the work is worth.
+        -1: all cores this process may use; None: as many as the work is worth.
     sparse : bool, default=False
         Whether the data that it learns from are sparse, see `Data.sparse`.
     loss_settings : dict, default=None
