@@ -23,7 +23,7 @@ from fastmlp._holdout import ValidationMixin, make_sample, name_of_scoring
 from fastmlp._network import Network
 from fastmlp._onnx import OnnxExport
 from fastmlp._pairings import Pairing, check_domain
-from fastmlp._parameters import ParametersMixin
+from fastmlp._parameters import ParametersMixin, hints
 from fastmlp._saving import SavedState
 from fastmlp._schedules import schedule_of, schedule_settings
 from fastmlp._training import (
@@ -43,6 +43,7 @@ from fastmlp._validation import (
     check_regularisation,
     check_sparse,
     combined_weights,
+    float_type,
     hidden_units,
     unchanged_on_error,
 )
@@ -124,6 +125,7 @@ class BaseMLP(
         vars(self).update(parameters)
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @hints(eval_set="X_val= and y_val=", validation_data="X_val= and y_val=")
     def fit(
         self,
         X,
@@ -175,9 +177,9 @@ class BaseMLP(
         ConvergenceWarning
             If `max_iter` or `max_fun` was reached first.
         UserWarning
-            If a parameter is set that other parameters leave unused. On
-            KeyboardInterrupt, which ends training after the current epoch; the
-            estimator is fitted with what training has reached.
+            If parameters are set that others leave unused; once in a process for the
+            same ones. On KeyboardInterrupt, which ends training after the current
+            epoch; the estimator is fitted with what training has reached.
 
         Notes
         -----
@@ -256,7 +258,7 @@ class BaseMLP(
                 units,
                 self.activation,
                 random_state,
-                self.dtype or X.dtype,
+                float_type(self.dtype) or X.dtype,
                 self.init,
                 self.init_scale,
             )
@@ -309,7 +311,7 @@ class BaseMLP(
         check_sparse(y, "y")
         # The first dtype is what integers are converted to.
         dtypes = [np.float64, np.float32]
-        if self.dtype == "float32":
+        if float_type(self.dtype) == np.float32:
             dtypes.reverse()
         X, y = validate_data(
             self,
@@ -377,6 +379,8 @@ class BaseMLP(
                 ),
             )
             self._report(training.run(steps), history, incremental)
+            if incremental:
+                self._warn_of_ended_schedule(state, history)
             self._set_trained(training, state, history, holdout is not None)
             return self._network_after(training, network)
 
@@ -439,7 +443,7 @@ class BaseMLP(
         return reached
 
     def _network_at(self, result, network):
-        found = network.empty_like(self.dtype or np.float64)
+        found = network.empty_like(float_type(self.dtype) or np.float64)
         found.parameters[...] = as_float(result.x, found.dtype)
         return found
 
@@ -457,7 +461,7 @@ class BaseMLP(
             )
         elif history.never_scored:
             raise ValueError(
-                f"The validation score with scoring={self.scoring!r} was "
+                f"The validation score with scoring={self._chosen_scoring()!r} was "
                 f"{history.validation_scores[-1]} in every epoch: early stopping has "
                 "no weights to keep. Choose another scoring, or validation rows that "
                 "it is defined for."
@@ -469,6 +473,17 @@ class BaseMLP(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) "
                 "reached and the optimization hasn't converged yet.",
                 ConvergenceWarning,
+                stacklevel=2,
+            )
+
+    def _warn_of_ended_schedule(self, state, history):
+        """Warn in the first call of `partial_fit` after the end of a schedule, at 0."""
+        if state.epoch == state.n_epochs and history.lr_curve[-1:] == [0.0]:
+            warnings.warn(
+                f"The schedule learning_rate={state.schedule!r} ended after "
+                f"max_iter={state.n_epochs} calls at a rate of 0: partial_fit changes "
+                "nothing from now on. Start anew with a larger max_iter, or with "
+                "learning_rate='cosine_restarts'.",
                 stacklevel=2,
             )
 
@@ -491,7 +506,7 @@ class BaseMLP(
                 f"y needs {units[-1]} outputs but coefs_ has {network.units[-1]}: to "
                 "train another network call fit with warm_start=False."
             )
-        return network.astype(self.dtype or network.dtype)
+        return network.astype(float_type(self.dtype) or network.dtype)
 
     def _new_optimizer(self):
         names = (*RULES[self.solver].parameters, "weight_decay")
@@ -534,7 +549,8 @@ class BaseMLP(
 
     def _history(self):
         best_score = getattr(self, "best_validation_score_", None)
-        comparable = getattr(self, "_scored_by", None) == name_of_scoring(self.scoring)
+        scored_by = name_of_scoring(self._chosen_scoring())
+        comparable = getattr(self, "_scored_by", None) == scored_by
         return History(
             t=getattr(self, "t_", 0),
             best_loss=getattr(self, "best_loss_", None),
@@ -555,7 +571,7 @@ class BaseMLP(
         self.validation_loss_curve_ = losses
         self.best_loss_ = history.best_loss
         self.best_validation_score_ = history.best_validation_score
-        self._scored_by = name_of_scoring(self.scoring)
+        self._scored_by = name_of_scoring(self._chosen_scoring())
         if history.best_validation_score is None:
             self.validation_scores_ = None
         else:

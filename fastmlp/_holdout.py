@@ -3,6 +3,7 @@
 import inspect
 import re
 import warnings
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +27,9 @@ class Sample(NamedTuple):
     sample_weight : (n,) float array or None
     data : Data
         The same for the kernels.
+    scorer_weight : (n,) float array or None, default=None
+        The weights that a scorer is given: those that the user gave of rows to validate
+        on.
     """
 
     X: np.ndarray
@@ -33,6 +37,7 @@ class Sample(NamedTuple):
     values: np.ndarray
     sample_weight: np.ndarray | None
     data: Data
+    scorer_weight: np.ndarray | None = None
 
 
 class Holdout:
@@ -183,6 +188,8 @@ def make_sample(X, y, target, sample_weight, dtype, copied=False):
 class ValidationMixin:
     """What `BaseMLP` does with rows to validate on."""
 
+    scoring: str | Callable | None
+
     def _class_weights(self, y, incremental):
         """Return the weight of each class as an array, None if all are 1."""
         return None
@@ -224,11 +231,11 @@ class ValidationMixin:
         with errors_name("y_val"):
             target = self._check_validation_target(y_val)
         with errors_name("sample_weight_val"):
-            weight = combined_weights(
-                sample_weight_val, class_weights, X_val, target.values
-            )
+            own = combined_weights(sample_weight_val, None, X_val, target.values)
+            weight = combined_weights(own, class_weights, X_val, target.values)
         with errors_name("y_val"):
-            return make_sample(X_val, y_val, target, weight, dtype)
+            sample = make_sample(X_val, y_val, target, weight, dtype)
+        return sample._replace(scorer_weight=own)
 
     def _check_validation_target(self, y):
         """Return the validated y_val as a `Target`."""
@@ -255,15 +262,20 @@ class ValidationMixin:
             score = self._validation_score(validation, held, network, target)
         return train, Holdout(validation, held, score)
 
+    def _chosen_scoring(self) -> str | Callable | None:
+        """Return the `scoring` that early stopping judges by; None: by `score`."""
+        return self.scoring
+
     def _validation_score(self, sample, rows, network, target):
         """Return the score that `scoring` means, as `Holdout` takes it."""
-        if self.scoring == "loss":
+        scoring = self._chosen_scoring()
+        if scoring == "loss":
             return loss_score
-        X, weight = sample.X, sample.sample_weight
-        y = sample.values if self.scoring is None else sample.y
-        if rows is not None:
-            y, weight = y[rows], None if weight is None else weight[rows]
-        if self.scoring is None:
+        X = sample.X
+        if scoring is None:
+            y, weight = sample.values, sample.sample_weight
+            if rows is not None:
+                y, weight = y[rows], None if weight is None else weight[rows]
             return lambda engine, loss: self._score_outputs(
                 engine.predict(X, rows=rows), y, weight
             )
@@ -272,5 +284,7 @@ class ValidationMixin:
         # The scorer is given arrays.
         vars(estimator).pop("feature_names_in_", None)
         estimator._set_fitted(current, target)
-        X = X if rows is None else X[rows]
-        return scorer_score(self.scoring, estimator, current, X, y, weight)
+        y = sample.y
+        if rows is not None:
+            X, y = X[rows], y[rows]
+        return scorer_score(scoring, estimator, current, X, y, sample.scorer_weight)

@@ -118,6 +118,19 @@ INITIALIZERS = {
     "normal": normal(lambda fan_in, fan_out: 1.0),
 }
 
+# What other libraries call them, see `did_you_mean`.
+INIT_ALIASES = {
+    "he": "he_uniform",
+    "kaiming": "he_uniform",
+    "kaiming_uniform": "he_uniform",
+    "kaiming_normal": "he_normal",
+    "glorot": "glorot_uniform",
+    "xavier": "glorot_uniform",
+    "xavier_uniform": "glorot_uniform",
+    "xavier_normal": "glorot_normal",
+    "lecun": "lecun_uniform",
+}
+
 
 class Network:
     """Parameters of a chain of fully connected layers in one flat buffer.

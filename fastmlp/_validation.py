@@ -1,7 +1,6 @@
 """Checking and converting what training takes: widths, weights, rows, targets."""
 
 import contextlib
-import difflib
 import operator
 from collections.abc import Iterator, Set
 from numbers import Real
@@ -47,19 +46,17 @@ class Names(Set):
         return len(self._ask())
 
 
-def did_you_mean(name, known):
-    """Return a sentence that names the known name nearest to `name`, or nothing.
+def is_float_type(dtype: Any) -> bool:
+    """Return whether NumPy reads this as float32 or float64; None is neither."""
+    try:
+        return dtype is not None and np.dtype(dtype) in (np.float32, np.float64)
+    except (TypeError, ValueError, SyntaxError):
+        return False
 
-    Parameters
-    ----------
-    name : object
-        What was given; only a string is near to anything.
-    known : collection of str
-    """
-    if not isinstance(name, str):
-        return ""
-    nearest = difflib.get_close_matches(name.lower(), sorted(known), n=1, cutoff=0.5)
-    return f" Did you mean {nearest[0]!r}?" if nearest else ""
+
+def float_type(dtype: DTypeLike | None) -> np.dtype | None:
+    """Return an estimator's `dtype` as a NumPy dtype; None stays None."""
+    return None if dtype is None else np.dtype(dtype)
 
 
 def hidden_units(hidden_layer_sizes):

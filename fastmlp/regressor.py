@@ -10,7 +10,7 @@ from sklearn.metrics import mean_pinball_loss, r2_score
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
-from fastmlp._base import BaseMLP, Target, unchanged_on_error
+from fastmlp._base import BaseMLP, Target, hints, unchanged_on_error
 from fastmlp._pairings import REGRESSION_LOSSES, check_domain, pair_regression
 
 
@@ -135,7 +135,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     nesterovs_momentum : bool, default=True
         Whether the momentum is Nesterov's.
     early_stopping : bool, default=False
-        Whether a share of the rows is held out and R² on it, or `scoring`, decides
+        Whether a share of the rows is held out, and what `scoring` says of it decides
         when to stop and which epoch's weights are kept. With `X_val` in `fit` nothing
         is held out. Not used by 'lbfgs'.
     validation_fraction : float, default=0.1
@@ -149,13 +149,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Epochs without improvement that are tolerated. Not used by 'lbfgs'.
     max_fun : int, default=15000
         Most evaluations of the loss by 'lbfgs'.
-    dtype : {'float32', 'float64'} or None, default=None
-        Type of the weights and of the computation. None follows X, as scikit-learn
-        does: float32 for float32, float64 for everything else and for 'lbfgs'.
+    dtype : {'float32', 'float64'}, numpy dtype or None, default=None
+        Type of the weights and of the computation, in any form that `np.dtype` reads as
+        float32 or float64. None follows X, as scikit-learn does: float32 for float32,
+        float64 for everything else and for 'lbfgs'.
     n_threads : int or None, default=None
-        Threads that train and predict. None chooses by the size of the job and the
-        cores this process may use. Where several calls run at once in one process they
-        share these, and may take fewer. The results do not depend on it.
+        Threads that train and predict. -1: as many as the cores this process may use;
+        None: the size of the job decides, too. Where several calls run at once in one
+        process they share the cores, and may take fewer. The results do not depend on
+        it.
     out_activation : {'identity', 'logistic', 'exp'} or None, default=None
         Activation of the output layer. None takes the one that belongs to `loss`.
         'logistic' with `loss` 'squared_error' keeps predictions of y in [0, 1] there;
@@ -192,10 +194,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     gamma : float or None, default=None
         Factor of 'step' and 'exponential'. None: 0.1 and 0.95.
     scoring : str, callable or None, default=None
-        What `early_stopping` judges an epoch by. None: the R²; 'loss': minus the
-        loss on the validation rows; otherwise the name of a scorer of scikit-learn or
+        What `early_stopping` judges an epoch by. 'loss': minus the loss on the
+        validation rows. None: `score`; but where `loss` is 'absolute_error', 'huber',
+        'gamma' or 'quantile' with one level, whose best epoch R² does not find, as
+        'loss'. Otherwise the name of a scorer of scikit-learn or
         ``scoring(estimator, X, y)``, which returns a number, the larger the better.
-        Sample weights are passed on to what takes `sample_weight`.
+        A scorer that takes weights is given `sample_weight_val` and no others, R² and
+        the loss also `sample_weight`.
     validation_ties : {'first', 'last'}, default='first'
         Which of several epochs with the best validation score leaves its weights.
     l1 : float, default=0.0
@@ -239,8 +244,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         The loss on the validation rows after each epoch, without penalty; None without
         any.
     validation_scores_ : list of float or None
-        `score` on the validation rows after each epoch, or what `scoring` names;
-        None without `early_stopping`.
+        What `scoring` says of the validation rows after each epoch; None without
+        `early_stopping`.
     best_validation_score_ : float or None
         The best of them.
     t_ : int
@@ -340,6 +345,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         "loss": [StrOptions(REGRESSION_LOSSES), tuple, list],
     }
 
+    @hints(n_jobs="n_threads=")
     def __init__(
         self,
         loss="squared_error",
@@ -416,6 +422,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             If the input is not valid, `early_stopping` is set, or the
             parameters of the network become infinite or NaN. What was fitted before
             stays as it was.
+
+        Warns
+        -----
+        UserWarning
+            In the first call after the end of a schedule whose last rate is 0, as that
+            of 'cosine': this call and all later ones change nothing.
         """
         with unchanged_on_error(self), self._compilation_shown():
             return self._learn(X, y, sample_weight, incremental=True)
@@ -461,6 +473,21 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         if not self._several_quantiles():
             return super().score(X, y, sample_weight)
         return -mean_pinball(y, self.predict(X), self.quantiles_, sample_weight)
+
+    def _chosen_scoring(self):
+        if self.scoring is not None or self._several_quantiles():
+            return self.scoring
+        return None if self._own_pairing().judged_by_r2 else "loss"
+
+    def _validation_score(self, *arguments):
+        name = self.scoring
+        if self._several_quantiles() and isinstance(name, str) and name != "loss":
+            raise ValueError(
+                f"scoring={name!r} compares y with one prediction for each row, and "
+                f"loss={self.loss!r} makes {len(self.quantiles_)}: use scoring=None, "
+                "the mean pinball loss, 'loss' or a function (estimator, X, y)."
+            )
+        return super()._validation_score(*arguments)
 
     def _several_quantiles(self):
         return len(getattr(self, "quantiles_", ())) > 1

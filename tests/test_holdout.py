@@ -16,6 +16,7 @@ from sklearn.metrics import (
     make_scorer,
     mean_absolute_error,
     mean_squared_error,
+    r2_score,
     roc_auc_score,
 )
 from sklearn.model_selection import train_test_split
@@ -183,6 +184,65 @@ def test_scoring_by_the_loss(Estimator):
     assert_allclose(-mean_loss(comp, X_VAL, Y_VAL), comp.best_validation_score_)
 
 
+def quantile_problem():
+    """Return rows of a sine with normal noise, to train on and to test."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-2, 2, (8000, 1))
+    y = np.sin(2 * X[:, 0]) + rng.normal(size=8000)
+    return X[:4000], y[:4000], X[4000:], y[4000:]
+
+
+@pytest.mark.parametrize("level", [0.02, 0.9, 0.98])
+def test_quantiles_cover_their_share_under_early_stopping(level):
+    X_fit, y_fit, X_test, y_test = quantile_problem()
+    comp = MLPRegressor(
+        ("quantile", level), early_stopping=True, learning_rate_init=3e-3,
+        random_state=0,
+    )  # fmt: skip
+    comp.fit(X_fit, y_fit)
+    assert_allclose((y_test <= comp.predict(X_test)).mean(), level, atol=0.015)
+    # `score` is R² still.
+    assert comp.score(X_test, y_test) == r2_score(y_test, comp.predict(X_test))
+
+
+@pytest.mark.parametrize(
+    "loss", ["absolute_error", "huber", ("huber", 0.3), ("quantile", 0.7), "gamma"]
+)
+def test_losses_that_judge_themselves(loss):
+    comp, ref = (
+        make(MLPRegressor, loss=loss, early_stopping=True, scoring=scoring, max_iter=8)
+        for scoring in (None, "loss")
+    )
+    comp.fit(X, Y + 1.0)
+    ref.fit(X, Y + 1.0)
+    assert comp.validation_scores_ == ref.validation_scores_
+    assert comp.best_validation_score_ == -min(comp.validation_loss_curve_)
+    assert_array_equal(parameters(comp), parameters(ref))
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        *({"loss": loss} for loss in ("squared_error", "poisson", "log_loss")),
+        {"loss": "squared_error", "out_activation": "logistic"},
+        {"loss": ("quantile", [0.1, 0.9])},
+        {"loss": "huber", "scoring": "r2"},
+    ],
+    ids=str,
+)
+def test_losses_that_are_judged_by_the_score(setting):
+    comp = make(MLPRegressor, early_stopping=True, max_iter=8, **setting)
+    comp.fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
+    assert_allclose(comp.best_validation_score_, comp.score(X_VAL, Y_VAL), rtol=1e-12)
+
+
+def test_another_loss_is_another_score():
+    """R² of the squared error is no bound for the loss of "huber"."""
+    comp = make(MLPRegressor, early_stopping=True, warm_start=True).fit(X, Y)
+    comp.set_params(loss="huber").fit(X, Y)
+    assert comp.best_validation_score_ == -min(comp.validation_loss_curve_[3:])
+
+
 def own_scorer(estimator, X, y):
     assert estimator.n_outputs_ == 1
     return -mean_absolute_error(y, estimator.predict(X))
@@ -227,6 +287,35 @@ def test_scorer_of_probabilities_with_labels_and_weights():
     p = comp.predict_proba(pd.DataFrame(X_VAL, columns=list("abcd")))[:, 1]
     ref = roc_auc_score(Y_VAL, p, sample_weight=WEIGHT_VAL)
     assert_allclose(comp.best_validation_score_, ref)
+
+
+def test_scorers_are_weighted_by_the_validation_rows_own_weights_only():
+    """As users compute the score themselves; accuracy and loss take all weights."""
+    given = {"X_val": X_VAL, "y_val": Y_VAL}
+    weights = {"class_weight": {0: 5.0, 1: 1.0}, "early_stopping": True}
+    for weight in (None, WEIGHT_VAL):
+        comp = make(MLPClassifier, scoring="roc_auc", **weights)
+        comp.fit(X, Y, np.linspace(0.5, 2, 60), **given, sample_weight_val=weight)
+        p = comp.predict_proba(X_VAL)[:, 1]
+        ref = roc_auc_score(Y_VAL, p, sample_weight=weight)
+        assert_allclose(comp.best_validation_score_, ref)
+
+
+def test_scorers_of_rows_split_off_are_not_weighted():
+    comp = make(MLPRegressor, early_stopping=True, scoring="r2")
+    comp.fit(X, Y, sample_weight=np.linspace(0.5, 2, 60))
+    held = split_off(comp)
+    ref = r2_score(Y[held], comp.predict(X[held]))
+    assert_allclose(comp.best_validation_score_, ref)
+
+
+def test_scorers_have_no_use_for_several_quantiles():
+    comp = make(MLPRegressor, loss=("quantile", [0.1, 0.9]), early_stopping=True)
+    comp.set_params(scoring="r2")
+    with pytest.raises(ValueError, match=r"scoring='r2' compares y .* makes 2"):
+        comp.fit(X, Y)
+    comp.set_params(scoring=lambda estimator, X, y: estimator.predict(X).sum())
+    assert comp.fit(X, Y).best_validation_score_ == max(comp.validation_scores_)
 
 
 def test_scorer_of_multilabel_targets():

@@ -36,7 +36,7 @@ TARGETS = {
 SETTINGS = {
     "sgd": {"solver": "sgd"},
     "adam": {},
-    "adamw": {"solver": "adamw", "learning_rate": "cosine"},
+    "adamw": {"solver": "adamw", "learning_rate": "cosine", "eta_min": 1e-4},
     "rmsprop": {"solver": "rmsprop", "dropout": 0.1},
     "nadam": {"solver": "nadam", "dtype": "float32"},
     "lbfgs": {"solver": "lbfgs", "max_iter": 3},

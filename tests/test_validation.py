@@ -10,9 +10,10 @@ from fastmlp._validation import (
     as_rows,
     check_weights,
     combined_weights,
-    did_you_mean,
     errors_name,
+    float_type,
     hidden_units,
+    is_float_type,
 )
 
 X = np.random.RandomState(0).randn(6, 3)
@@ -110,8 +111,40 @@ def test_errors_say_where():
         raise KeyError("no")
 
 
-def test_nearest_name_is_suggested():
-    known = ["relu", "leaky_relu", "tanh"]
-    assert did_you_mean("lreaky_relu", known) == " Did you mean 'leaky_relu'?"
-    assert did_you_mean("xyz", known) == ""
-    assert did_you_mean(3, known) == ""
+@pytest.mark.parametrize(
+    "given, name",
+    [
+        *((each, "float32") for each in ("float32", "f4", "single", np.float32)),
+        *((each, "float64") for each in ("float64", "f8", "double", float)),
+        (np.dtype("float32"), "float32"),
+    ],
+    ids=str,
+)
+def test_types_that_numpy_reads(given, name):
+    assert is_float_type(given)
+    assert float_type(given).name == name
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        "float16",
+        np.float16,
+        int,
+        ">f4",
+        "f4,f4",
+        "f4,(",
+        "adam",
+        32,
+        (),
+        {"a": 1},
+    ],
+    ids=str,
+)
+def test_types_that_are_none_of_ours(given):
+    assert not is_float_type(given)
+
+
+def test_no_type_stays_none():
+    assert float_type(None) is None

@@ -54,6 +54,7 @@ def open_model(
     """
     check_model(model)
     if y is not None:
+        model._check_prediction()
         X, y = model._validate_input(X, y, reset=False)
         network = model._current_network()
         model._check_features(network, X.shape[1])
