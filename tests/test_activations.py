@@ -3,6 +3,9 @@
 import numba
 import numpy as np
 import pytest
+
+from fastmlp import MLPClassifier
+from fastmlp.kernels import _jit, _math
 from fastmlp.kernels._activations import (
     ACTIVATIONS,
     OUTPUTS,
@@ -12,9 +15,6 @@ from fastmlp.kernels._activations import (
     output_loop,
 )
 from fastmlp.kernels._simd import lanes
-
-from fastmlp import MLPClassifier
-from fastmlp.kernels import _activations, _jit, _math, prediction
 from tests import naive
 from tests.networks import (
     BASE,
@@ -272,11 +272,7 @@ def softsign(monkeypatch):
     monkeypatch.setitem(naive.ACTIVATIONS, "softsign", value)
     derivative = lambda z, a: (1 + slope * abs(z)) ** -2.0  # noqa: E731
     monkeypatch.setitem(naive.DERIVATIVES, "softsign", derivative)
-    yield "softsign"
-    # Addresses of the loops stand in the layouts.
-    for made in (_activations.forward_loop, _activations.backward_loop):
-        made.cache_clear()
-    prediction._layout.cache_clear()
+    return "softsign"
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
