@@ -3,9 +3,6 @@
 import numba
 import numpy as np
 import pytest
-
-from fastmlp import MLPClassifier
-from fastmlp.kernels import _jit, _math
 from fastmlp.kernels._activations import (
     ACTIVATIONS,
     OUTPUTS,
@@ -15,6 +12,9 @@ from fastmlp.kernels._activations import (
     output_loop,
 )
 from fastmlp.kernels._simd import lanes
+
+from fastmlp import MLPClassifier
+from fastmlp.kernels import _jit, _math
 from tests import naive
 from tests.networks import (
     BASE,

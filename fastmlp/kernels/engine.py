@@ -109,6 +109,7 @@ class _Network:
             )
         self.spec, self.form = spec, form
         self._checked: Data | None = None
+        self.memory: np.ndarray
         self.numbers = numbers_of(dtype)
         self.dtype = np.dtype(dtype)
         self._loss, self._out_activation = loss, out_activation

@@ -118,7 +118,7 @@ def predict_outputs(
     n_threads : int, default=None
         -1: all cores this process may use; None: as many as the work is worth.
     """
-    n, dtype = X.shape[0], parameters.dtype.type
+    n, dtype = X.shape[0], parameters.dtype
     threads = count_threads(spec, n, n_threads)
     room = CHUNK_ROWS * threads if n > CHUNK_ROWS else CHUNK_ROWS
     if n <= FEW_ROWS:

@@ -163,7 +163,8 @@ class Program:
         self.capacity = round_up(max(rows, 1), TILE_ROWS)
         self.jump = self.capacity * numbers.width * numbers.size
         self.size = 0
-        self._groups, self._placed = groups or {}, {}
+        self._groups = groups or {}
+        self._placed: dict[tuple[Group, bool], np.ndarray] = {}
         self._order = _packing([op.parameters for op in self.operations])
         self.n_flat = sum(math.prod(p.shape) for _, _, p in self._order)
         self._places = self._place_parameters()
@@ -331,7 +332,8 @@ class Program:
         """
         blocks = self.blocks
         parts = TILE_PARTS - blocks["padding"]
-        rows = np.where(blocks["rows"] > 1, round_up(blocks["rows"], TILE_ROWS), 0)
+        tiles = -(-blocks["rows"] // TILE_ROWS) * TILE_ROWS
+        rows = np.where(blocks["rows"] > 1, tiles, 0)
         cost = np.cumsum(parts * (rows + 1))
         targets = cost[-1] * np.arange(1, n_threads) / n_threads
         inner = np.searchsorted(cost, targets, side="left") + 1
@@ -467,6 +469,6 @@ class Arena:
         check_memory(self._units, self._size)
         size = self._numbers.size
         elements, spare = -(-self._size // size), LINE_BYTES // size
-        block = np.zeros(elements + spare, self._numbers.storage)
+        block: np.ndarray = np.zeros(elements + spare, self._numbers.storage)
         start = -block.ctypes.data % LINE_BYTES // size
         return block[start : start + elements]

@@ -68,7 +68,7 @@ class Rule(NamedTuple):
         Whether estimators know it by its key.
     """
 
-    update: object
+    update: Any
     n_moments: int
     factors: object = None
     weight_decay: float = 0.0
