@@ -26,10 +26,10 @@ from sklearn.exceptions import NotFittedError
 
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor
-from fastmlp._network import INITIALIZERS
-from fastmlp._pairings import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
-from fastmlp._schedules import SCHEDULES
+from fastmlp.estimators._pairings import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
 from fastmlp.kernels import ACTIVATIONS, LOSSES, solvers
+from fastmlp.network.initializers import INITIALIZERS
+from fastmlp.training.schedules import SCHEDULES
 
 DOCUMENTED = (ValueError, TypeError, NotFittedError, AttributeError, MemoryError)
 KINDS = [MLPClassifier, MLPRegressor]

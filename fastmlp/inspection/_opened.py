@@ -10,11 +10,11 @@ from sklearn.base import is_classifier
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_is_fitted
 
-from fastmlp._base import BaseMLP
-from fastmlp._network import Network
-from fastmlp._pairings import Pairing
-from fastmlp._validation import as_held, check_range, check_weights
+from fastmlp.estimators._base import BaseMLP
+from fastmlp.estimators._checks import as_held, check_range, check_weights
+from fastmlp.estimators._pairings import Pairing
 from fastmlp.kernels import Data, Objective, Tracer
+from fastmlp.network.network import Network
 
 
 class Opened(NamedTuple):
