@@ -79,11 +79,12 @@ ESTIMATORS = (
     "_targets",
     "_parameters",
     "_problem",
-    "_holdout",
     "_fitted",
+    "_holdout",
     "_learning",
     "_callbacks",
     "_saving",
+    "_features",
     "_onnx",
     "_base",
 )

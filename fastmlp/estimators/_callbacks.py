@@ -1,14 +1,17 @@
 """scikit-learn's callbacks (1.9 and newer): each epoch or iteration of a fit is a task.
 
-`CallbackSupport` gives an estimator `set_callbacks`, and hands its `fit` a `Watch`
-where callbacks are set and None where not. Training knows but `Steps`: one begins, one
-ends, and whether a callback wants it to be the last.
+`CallbackSupportMixin` gives an estimator `set_callbacks`. Training knows but `Steps`:
+one begins, one ends, and whether a callback wants it to be the last.
 """
 
-import copy
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import Any
 
 import sklearn
+
+from fastmlp.estimators._learning import Learned
+from fastmlp.estimators._learning import Watch as MakeSteps
+from fastmlp.estimators._problem import Given
 
 
 class NoCallbacks:
@@ -30,68 +33,40 @@ except ModuleNotFoundError:
 
 # What scikit-learn sets on an estimator while it is being fitted. Copies and pickles
 # are made meanwhile too, and are not being fitted.
-_DURING_FIT = (
+DURING_FIT = (
     "_callback_fit_ctx",
     "_parent_callback_ctx",
     "_skl_callbacks_to_teardown",
 )
 
 
-class CallbackSupport(CallbackSupportMixin):
-    """Callbacks of an estimator; part of `_base.BaseMLP`."""
+def watched(
+    estimator: Any, fit: Callable[[MakeSteps | None], Learned], given: Given
+) -> Learned:
+    """Return ``fit(make_steps)``, with None where no callback is set.
 
-    def _watched(self, fit, X, y, sample_weight):
-        """Return ``fit(watch)``, with None where no callback is set.
+    Parameters
+    ----------
+    estimator : estimator
+    fit : callable
+    given : Given
+        Callbacks see X, y and weights as the user gave them, so that names of columns
+        and labels agree.
+    """
+    if with_callbacks is None or not getattr(estimator, "_skl_callbacks", None):
+        return fit(None)
+    weight = given.sample_weight
+    metadata = None if weight is None else {"sample_weight": weight}
 
-        Parameters
-        ----------
-        fit : callable
-        X, y, sample_weight : as users give them
-            What the callbacks are shown, so that names of columns and labels agree.
-        """
-        if with_callbacks is None or not getattr(self, "_skl_callbacks", None):
-            return fit(None)
-        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+    @with_callbacks  # tears the callbacks down, whatever happens
+    def fit_watched(estimator):
+        context = estimator._init_callback_context(max_subtasks=estimator.max_iter)
+        watch = Watch(
+            context, estimator=estimator, X=given.X, y=given.y, metadata=metadata
+        )
+        return watch.whole(fit)
 
-        @with_callbacks  # tears the callbacks down, whatever happens
-        def fit_watched(estimator):
-            context = estimator._init_callback_context(max_subtasks=estimator.max_iter)
-            watch = Watch(context, estimator=estimator, X=X, y=y, metadata=metadata)
-            with watch.whole():
-                return fit(watch)
-
-        return fit_watched(self)
-
-    def _attributes_after(self, training, state, network, target, validated):
-        """Return the fitted attributes as if the last epoch were the last of all."""
-        fitted = self._stand_in()
-        history = copy.deepcopy(training.history)
-        fitted._set_trained(training, state, history, validated)
-        fitted._set_fitted(fitted._network_after(training, network), target)
-        return vars(fitted)
-
-    def _attributes_at(self, result, network, target):
-        """Return the fitted attributes as if L-BFGS had ended with this result."""
-        fitted = self._stand_in()
-        fitted._set_minimum(result, result.nit)
-        fitted._set_fitted(fitted._network_at(result, network), target)
-        return vars(fitted)
-
-    def _stand_in(self):
-        """Return an estimator like this one, with lists of its own to be lengthened."""
-        fitted = type(self).__new__(type(self))
-        for name, value in vars(self).items():
-            if name not in _DURING_FIT:
-                value = copy.copy(value) if isinstance(value, list) else value
-                setattr(fitted, name, value)
-        return fitted
-
-    def __getstate__(self):
-        """Return the state without what belongs to a fit that goes on."""
-        state = dict(super().__getstate__())
-        for name in _DURING_FIT:
-            state.pop(name, None)
-        return state
+    return fit_watched(estimator)
 
 
 class Watch:
@@ -105,25 +80,35 @@ class Watch:
         What every hook is called with.
     """
 
-    def __init__(self, context, **arguments):
+    def __init__(self, context: Any, **arguments: Any) -> None:
         self._context, self._arguments = context, arguments
-        self._steps = None
+        self._steps: Steps | None = None
 
-    @contextmanager
-    def whole(self):
-        """Make the block the task of the whole fit, which ends unless it raises."""
+    def whole(self, fit: Callable[[MakeSteps], Learned]) -> Learned:
+        """Return ``fit(make_steps)``, the task of the whole fit.
+
+        It ends unless `fit` raises.
+        """
         self._context.call_on_fit_task_begin(**self._arguments)
-        yield
+        learned = fit(self.steps)
         if self._steps is not None:
             self._steps.abandon()
+        state = vars(self._arguments["estimator"])
         self._context.call_on_fit_task_end(
-            **self._arguments, reconstruction_attributes={}
+            **self._arguments,
+            reconstruction_attributes=_shown(lambda: learned.joined(state)),
         )
+        return learned
 
-    def steps(self, name, attributes):
+    def steps(self, name: str, attributes: Callable[[], dict[str, Any]]) -> "Steps":
         """Return the `Steps` of the fit; see there for the parameters."""
-        self._steps = Steps(self._context, self._arguments, name, attributes)
+        self._steps = Steps(self._context, self._arguments, name, _shown(attributes))
         return self._steps
+
+
+def _shown(attributes):
+    """Return a function that returns the attributes of a model that is not fitted."""
+    return lambda: {k: v for k, v in attributes().items() if k not in DURING_FIT}
 
 
 class Steps:
@@ -143,12 +128,18 @@ class Steps:
         asks for a fitted estimator.
     """
 
-    def __init__(self, context, arguments, name, attributes):
+    def __init__(
+        self,
+        context: Any,
+        arguments: dict[str, Any],
+        name: str,
+        attributes: Callable[[], dict[str, Any]],
+    ) -> None:
         self._context, self._arguments = context, arguments
         self._name, self._attributes = name, attributes
-        self._task = None
+        self._task: Any = None
 
-    def begin(self):
+    def begin(self) -> None:
         """Begin a step, unless one has begun that has not ended."""
         if self._task is None:
             self._task = self._context.subcontext(task_name=self._name)
@@ -156,7 +147,7 @@ class Steps:
                 **self._arguments, reconstruction_attributes=self._attributes
             )
 
-    def end(self, usable=True):
+    def end(self, usable: bool = True) -> bool:
         """End the step; return whether a callback wants no other to follow.
 
         Parameters
@@ -170,7 +161,7 @@ class Steps:
             reconstruction_attributes=self._attributes if usable else None,
         )
 
-    def abandon(self):
+    def abandon(self) -> None:
         """End a step that was cut short, if there is one."""
         if self._task is not None:
             self.end(usable=False)

@@ -2,7 +2,7 @@
 
 import contextlib
 import operator
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Collection, Iterator, Set
 from numbers import Real
 from typing import Any
 
@@ -30,7 +30,7 @@ class Names(Set):
 
     _from_iterable = frozenset
 
-    def __init__(self, ask):
+    def __init__(self, ask: Callable[[], Collection[str]]) -> None:
         self._ask = ask
 
     def __contains__(self, name):
@@ -59,7 +59,7 @@ def float_type(dtype: DTypeLike | None) -> np.dtype | None:
     return None if dtype is None else np.dtype(dtype)
 
 
-def hidden_units(hidden_layer_sizes):
+def hidden_units(hidden_layer_sizes: Any) -> list[int]:
     """Return the widths of the hidden layers as a list of int.
 
     Raises
@@ -83,7 +83,9 @@ def hidden_units(hidden_layer_sizes):
     return units
 
 
-def check_activation(activation, n_hidden, estimator):
+def check_activation(
+    activation: Any, n_hidden: int, estimator: str
+) -> tuple[tuple[str, Any], ...]:
     """Return (name, parameter) of each hidden layer's activation.
 
     Raises
@@ -100,7 +102,7 @@ def check_activation(activation, n_hidden, estimator):
         ) from None
 
 
-def dropout_rates(dropout, n_hidden):
+def dropout_rates(dropout: Any, n_hidden: int) -> tuple[float, ...]:
     """Return the rates of dropout of the inputs and of each hidden layer, a tuple.
 
     Parameters
@@ -133,7 +135,7 @@ def dropout_rates(dropout, n_hidden):
     return tuple(float(rate) for rate in rates)
 
 
-def check_regularisation(estimator, n_hidden):
+def check_regularisation(estimator: Any, n_hidden: int) -> Regularisation:
     """Return the `Regularisation` that an estimator asks for, its seed not yet drawn.
 
     Raises
@@ -165,7 +167,7 @@ def check_regularisation(estimator, n_hidden):
     return settings
 
 
-def check_weights(sample_weight, X):
+def check_weights(sample_weight: Any, X: Any) -> np.ndarray:
     """Return the sample weights as a float array.
 
     Raises
@@ -184,7 +186,12 @@ def check_weights(sample_weight, X):
     return sample_weight
 
 
-def combined_weights(sample_weight, class_weights, X, values):
+def combined_weights(
+    sample_weight: Any,
+    class_weights: np.ndarray | None,
+    X: Any,
+    values: np.ndarray,
+) -> np.ndarray | None:
     """Return the weight of each row as a float array, None if all are 1.
 
     Parameters
@@ -318,7 +325,7 @@ def check_range(X: Any, dtype: DTypeLike, name: str = "X") -> None:
         assert_all_finite(as_float([largest], dtype), input_name=name)
 
 
-def as_rows(X, dtype=np.float64):
+def as_rows(X: Any, dtype: DTypeLike = np.float64) -> Any:
     """Return X as kernels take it: dense or CSR, float32 or float64.
 
     Parameters
@@ -332,13 +339,15 @@ def as_rows(X, dtype=np.float64):
     return X if X.dtype in (np.float32, np.float64) else X.astype(dtype)
 
 
-def as_float(array, dtype):
+def as_float(array: Any, dtype: DTypeLike) -> np.ndarray:
     """Return the array in C order and the given dtype; too large numbers become inf."""
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(array, dtype=dtype)
 
 
-def as_held(name, array, dtype, may_vanish=True):
+def as_held(
+    name: str, array: np.ndarray, dtype: DTypeLike, may_vanish: bool = True
+) -> np.ndarray:
     """Return an array as `as_float` does; refuse numbers that the dtype cannot hold.
 
     Parameters
@@ -368,21 +377,3 @@ def as_held(name, array, dtype, may_vanish=True):
         f"{name} holds {wrong}, which is {why} for {held.dtype.name}: scale it, or set "
         "dtype='float64' and pass X as float64."
     )
-
-
-@contextlib.contextmanager
-def unchanged_on_error(estimator):
-    """Give an estimator the attributes back that it had, should the block raise.
-
-    Lists, the curves among them, may be lengthened in the block.
-    """
-    before = vars(estimator).copy()
-    lengths = [(v, len(v)) for v in before.values() if type(v) is list]
-    try:
-        yield
-    except BaseException:
-        for values, length in lengths:
-            del values[length:]
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise

@@ -1,17 +1,20 @@
 """Estimators as transformers: the outputs of the last hidden layer."""
 
+from typing import Any
+
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.metaestimators import available_if
 
 from fastmlp.estimators._checks import float_type, is_float_type
+from fastmlp.estimators._fitted import load_engine, prepare
 from fastmlp.kernels import Data, Tracer
 
 
 class HiddenFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
-    """What makes a network a transformer; part of `_base.BaseMLP`."""
+    """What makes a network a transformer; a base of `BaseMLP`."""
 
-    def transform(self, X):
+    def transform(self, X: Any) -> np.ndarray:
         """Return the outputs of the last hidden layer: learned features of the rows.
 
         Parameters
@@ -29,37 +32,21 @@ class HiddenFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         AttributeError
             If the network has no hidden layer.
         """
-        network, X = self._prepare(X)
+        network, X = prepare(self, X)
         last = len(network.units) - 3
         data = Data(X, np.zeros((X.shape[0], 1), network.dtype))
-        with self._loaded(Tracer, network, data) as engine:
+        with load_engine(self, Tracer, network, data) as engine:
             return engine.layer_outputs(data, [last])[0]
 
     @property
-    def _n_features_out(self):
+    def _n_features_out(self) -> int:
         """Number of features that `transform` returns."""
         return len(self.coefs_[-1])
-
-    def _has_hidden_layers(self):
-        """Whether the network has, or will have, a hidden layer."""
-        coefs = getattr(self, "coefs_", None)
-        if coefs is not None:
-            return len(coefs) > 1
-        return np.size(self.hidden_layer_sizes) > 0
-
-    def _check_hidden_layers(self):
-        if not self._has_hidden_layers():
-            raise AttributeError(
-                f"This {type(self).__name__} has no hidden layer, "
-                "hidden_layer_sizes=(), and transform returns the outputs of the last "
-                "one: fit it with at least one."
-            )
-        return True
 
     def __sklearn_tags__(self):
         """Return scikit-learn's tags: a transformer that keeps float types."""
         tags = super().__sklearn_tags__()
-        if self._has_hidden_layers():
+        if _has_hidden_layers(self):
             # What 'lbfgs' finds stays in SciPy's float64.
             followed = ["float64"] if self.solver == "lbfgs" else ["float64", "float32"]
             # Tags are read of parameters that are not valid, too.
@@ -71,8 +58,26 @@ class HiddenFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return tags
 
 
+def _has_hidden_layers(estimator):
+    """Whether the network has, or will have, a hidden layer."""
+    coefs = getattr(estimator, "coefs_", None)
+    if coefs is not None:
+        return len(coefs) > 1
+    return np.size(estimator.hidden_layer_sizes) > 0
+
+
+def _check_hidden_layers(estimator):
+    if not _has_hidden_layers(estimator):
+        raise AttributeError(
+            f"This {type(estimator).__name__} has no hidden layer, "
+            "hidden_layer_sizes=(), and transform returns the outputs of the last "
+            "one: fit it with at least one."
+        )
+    return True
+
+
 # Only now: for `set_output` scikit-learn wraps the method that the class was made with.
-_if_hidden = available_if(HiddenFeatures._check_hidden_layers)
+_if_hidden = available_if(_check_hidden_layers)
 HiddenFeatures.transform = _if_hidden(  # type: ignore[method-assign]
     HiddenFeatures.transform
 )

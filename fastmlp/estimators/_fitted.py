@@ -1,8 +1,14 @@
-"""A fitted network: the weights behind the attributes, and its outputs."""
+"""A fitted network: the weights behind the attributes, and its outputs.
+
+The attributes may have been set since the fit, and so may the parameters.
+"""
 
 import math
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
+from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastmlp.estimators._checks import (
@@ -14,150 +20,226 @@ from fastmlp.estimators._checks import (
     is_float_type,
 )
 from fastmlp.estimators._pairings import Pairing
-from fastmlp.kernels import OUTPUTS, predict_outputs
-from fastmlp.network.network import Network
+from fastmlp.estimators._targets import Goal, Labels, Numbers
+from fastmlp.kernels import (
+    OUTPUTS,
+    Data,
+    Objective,
+    Tracer,
+    Trainer,
+    predict_outputs,
+)
+from fastmlp.network import Network
 
 FEW_NUMBERS = 4096
 
+Engine = TypeVar("Engine", Trainer, Objective, Tracer)
 
-class FittedNetwork:
-    """What an estimator does with the network it has; part of `_base.BaseMLP`."""
 
-    def _current_network(self):
-        """Return the network of `coefs_` and so on, which may have been set."""
-        network = getattr(self, "_network", None)
-        if network is None or not self._is_current(network):
-            network = Network.from_arrays(
-                self.coefs_,
-                self.intercepts_,
-                self._activations(max(0, len(self.coefs_) - 1)),
-                # Who sets the weights of an estimator that was not fitted sets none.
-                getattr(self, "slopes_", None),
-            )
-        return network
+@dataclass(frozen=True)
+class Fitted:
+    """A network and what becomes of its scores.
 
-    def _set_network(self, network):
-        self._network = network
-        self.coefs_, self.intercepts_ = list(network.coefs), list(network.intercepts)
-        self.slopes_ = list(network.slopes)
+    Parameters
+    ----------
+    network : Network
+    out_activation : str
+    n_threads : int or None
+    """
 
-    def _is_current(self, network):
-        """Return whether the fitted attributes and `activation` are the network's."""
-        slopes = getattr(self, "slopes_", None)
-        return network.holds(
-            self.coefs_, self.intercepts_, slopes
-        ) and network.activations == self._activations(len(network.units) - 2)
+    network: Network
+    out_activation: str
+    n_threads: int | None
 
-    def _activations(self, n_hidden):
-        return check_activation(self.activation, n_hidden, type(self).__name__)
-
-    def _check_features(self, network, n_features):
-        if network.units[0] != n_features:
+    def outputs(self, X: Any) -> np.ndarray:
+        """Return the outputs for rows as kernels take them, (n_samples, n_outputs)."""
+        if self.out_activation not in OUTPUTS:
             raise ValueError(
-                f"X has {n_features} features, but {type(self).__name__} is expecting "
-                f"{network.units[0]} features as input: the rows of coefs_[0]."
-            )
-
-    def _engine(self, kind, network, pairing, data, **settings):
-        """Return a Trainer, Objective or Tracer of the network for some data."""
-        return kind(
-            network.spec,
-            pairing.out_activation,
-            pairing.loss,
-            network.dtype,
-            data.form,
-            n_threads=self.n_threads,
-            loss_settings=pairing.settings,
-            **settings,
-        )
-
-    def _loaded(self, kind, network, data, **settings):
-        """Return an Objective or Tracer that holds the fitted network."""
-        engine = self._engine(kind, network, Pairing(*self._pairing), data, **settings)
-        engine.load(network.parameters)
-        return engine
-
-    def _outputs(self, X):
-        """Return the outputs of the network, (n_samples, n_outputs)."""
-        self._check_prediction()
-        outputs = self._plain_outputs(X)
-        if outputs is not None:
-            return outputs
-        return self._predict_outputs(*self._prepare(X))
-
-    def _check_prediction(self):
-        """Validate the parameters that prediction reads, if they are not plainly valid.
-
-        They may have been set since the fit.
-        """
-        n, dtype = self.n_threads, self.dtype
-        plain = (n is None or (type(n) is int and (n > 0 or n == -1))) and (
-            dtype is None or is_float_type(dtype)
-        )
-        if not plain and "coefs_" in vars(self):
-            self._validate_params()
-
-    def _prepare(self, X):
-        """Return the network and the validated rows in the type of the computation."""
-        check_is_fitted(self)
-        self._check_prediction()
-        check_sparse(X)
-        X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-        network = self._current_network()
-        self._check_features(network, X.shape[1])
-        network = network.astype(self._prediction_dtype(X.dtype, network.dtype))
-        check_range(X, network.dtype)
-        return network, as_rows(X, network.dtype)
-
-    def _plain_outputs(self, X):
-        """Return the outputs for a plain array that needs no conversion, else None.
-
-        For a few rows scikit-learn's validation takes several times as long as the
-        network. What it would refuse, warn about or convert is left to it.
-        """
-        state = vars(self)
-        network = state.get("_network")
-        if (
-            network is None
-            or type(X) is not np.ndarray
-            or X.ndim != 2
-            or len(X) == 0
-            or X.shape[1] != network.units[0]
-            or X.shape[1] != self.n_features_in_
-            or X.dtype != network.dtype
-            or not X.flags.c_contiguous
-            or "feature_names_in_" in state
-            or (float_type(self.dtype) or X.dtype) != X.dtype
-            or not self._is_current(network)
-            or not _surely_finite(X)
-        ):
-            return None
-        return self._predict_outputs(network, X)
-
-    def _predict_outputs(self, network, X):
-        if self.out_activation_ not in OUTPUTS:
-            raise ValueError(
-                f"out_activation_={self.out_activation_!r} is not known: it must be "
+                f"out_activation_={self.out_activation!r} is not known: it must be "
                 f"one of {', '.join(map(repr, OUTPUTS))}."
             )
         return predict_outputs(
-            network.spec,
-            network.parameters,
-            self.out_activation_,
+            self.network.spec,
+            self.network.parameters,
+            self.out_activation,
             X,
             self.n_threads,
         )
 
-    def _prediction_dtype(self, *dtypes):
-        """Return the type that NumPy's product of X and weights would have."""
-        single = np.result_type(*dtypes) == np.float32
-        return float_type(self.dtype) or np.dtype(np.float32 if single else np.float64)
+
+def weight_attributes(network: Network) -> dict[str, Any]:
+    """Return a network and its views as attributes."""
+    return {
+        "_network": network,
+        "coefs_": list(network.coefs),
+        "intercepts_": list(network.intercepts),
+        "slopes_": list(network.slopes),
+    }
+
+
+def network_attributes(network: Network, goal: Goal) -> dict[str, Any]:
+    """Return the attributes that prediction reads."""
+    return {
+        **weight_attributes(network),
+        "n_layers_": len(network.units),
+        "n_outputs_": network.units[-1],
+        "out_activation_": goal.pairing.out_activation,
+        "_pairing": tuple(goal.pairing),
+        **goal.attributes,
+    }
+
+
+def goal_of(estimator: Any) -> Goal:
+    """Return how the y of the last call was understood."""
+    pairing = Pairing(*estimator._pairing)
+    if is_classifier(estimator):
+        return Labels(estimator.classes_, *estimator._labels, pairing)
+    return Numbers(pairing)
+
+
+def current_network(estimator: Any) -> Network:
+    """Return the network of `coefs_` and so on, which may have been set."""
+    network = getattr(estimator, "_network", None)
+    if network is None or not _is_current(estimator, network):
+        network = Network.from_arrays(
+            estimator.coefs_,
+            estimator.intercepts_,
+            _activations(estimator, max(0, len(estimator.coefs_) - 1)),
+            # Weights may be set of an estimator that was not fitted, slopes not.
+            getattr(estimator, "slopes_", None),
+        )
+    return network
+
+
+def _is_current(estimator, network):
+    """Return whether the fitted attributes and `activation` are the network's."""
+    slopes = getattr(estimator, "slopes_", None)
+    return network.holds(
+        estimator.coefs_, estimator.intercepts_, slopes
+    ) and network.activations == _activations(estimator, len(network.units) - 2)
+
+
+def _activations(estimator, n_hidden):
+    return check_activation(estimator.activation, n_hidden, type(estimator).__name__)
+
+
+def check_features(estimator: Any, network: Network, n_features: int) -> None:
+    """Refuse rows that have not as many features as the network."""
+    if network.units[0] != n_features:
+        raise ValueError(
+            f"X has {n_features} features, but {type(estimator).__name__} is expecting "
+            f"{network.units[0]} features as input: the rows of coefs_[0]."
+        )
+
+
+def make_engine(
+    kind: type[Engine],
+    network: Network,
+    pairing: Pairing,
+    data: Data,
+    n_threads: int | None,
+    **settings: Any,
+) -> Engine:
+    """Return a Trainer, Objective or Tracer of the network for some data."""
+    return kind(
+        network.spec,
+        pairing.out_activation,
+        pairing.loss,
+        network.dtype,
+        data.form,
+        n_threads=n_threads,
+        loss_settings=pairing.settings,
+        **settings,
+    )
+
+
+def load_engine(
+    estimator: Any, kind: type[Engine], network: Network, data: Data, **settings: Any
+) -> Engine:
+    """Return an Objective or Tracer that holds the fitted network."""
+    pairing = Pairing(*estimator._pairing)
+    engine = make_engine(kind, network, pairing, data, estimator.n_threads, **settings)
+    engine.load(network.parameters)
+    return engine
+
+
+def outputs_of(estimator: Any, X: Any) -> np.ndarray:
+    """Return the outputs of the network, (n_samples, n_outputs)."""
+    check_prediction(estimator)
+    network = plain_network(estimator, X)
+    if network is None:
+        network, X = prepare(estimator, X)
+    return Fitted(network, estimator.out_activation_, estimator.n_threads).outputs(X)
+
+
+def check_prediction(estimator: Any) -> None:
+    """Check the parameters that prediction reads, if they are not plainly valid."""
+    n, dtype = estimator.n_threads, estimator.dtype
+    plain = (n is None or (type(n) is int and (n > 0 or n == -1))) and (
+        dtype is None or is_float_type(dtype)
+    )
+    if not plain and "coefs_" in vars(estimator):
+        estimator._validate_params()
+
+
+def prepare(estimator: Any, X: Any) -> tuple[Network, Any]:
+    """Return the network and the validated rows in the type of the computation."""
+    check_is_fitted(estimator)
+    check_prediction(estimator)
+    check_sparse(X)
+    X = validate_data(estimator, X, accept_sparse=["csr", "csc"], reset=False)
+    network = network_for(estimator, X)
+    return network, as_rows(X, network.dtype)
+
+
+def network_for(estimator: Any, X: Any) -> Network:
+    """Return the network in the type that NumPy's product of X and weights would have.
+
+    Raises
+    ------
+    ValueError
+        If X has other features than the network, or numbers that the type cannot hold.
+    """
+    network = current_network(estimator)
+    check_features(estimator, network, X.shape[1])
+    single = np.result_type(X.dtype, network.dtype) == np.float32
+    dtype = np.dtype(np.float32 if single else np.float64)
+    network = network.astype(float_type(estimator.dtype) or dtype)
+    check_range(X, network.dtype)
+    return network
+
+
+def plain_network(estimator: Any, X: Any) -> Network | None:
+    """Return the network for a plain array that needs no conversion, else None.
+
+    For a few rows scikit-learn's validation takes several times as long as the
+    network. What it would refuse, warn about or convert is left to it.
+    """
+    state = vars(estimator)
+    network = state.get("_network")
+    if (
+        network is None
+        or type(X) is not np.ndarray
+        or X.ndim != 2
+        or len(X) == 0
+        or X.shape[1] != network.units[0]
+        or X.shape[1] != estimator.n_features_in_
+        or X.dtype != network.dtype
+        or not X.flags.c_contiguous
+        or "feature_names_in_" in state
+        or (float_type(estimator.dtype) or X.dtype) != X.dtype
+        or not _is_current(estimator, network)
+        or not _surely_finite(X)
+    ):
+        return None
+    return network
 
 
 def _surely_finite(X):
-    """Return whether all of X is finite; of much that is huge maybe False though it is.
+    """Return True if every element is finite.
 
-    A sum needs no second array, but errstate takes longer than to look at a few rows.
+    May return False for finite data whose sum overflows. A sum needs no second array,
+    but errstate takes longer than to look at a few rows.
     """
     if X.size <= FEW_NUMBERS:
         return np.count_nonzero(np.isfinite(X)) == X.size

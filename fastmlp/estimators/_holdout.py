@@ -1,52 +1,57 @@
-"""Rows that a network is judged by after each epoch: split off, or the user's own."""
+"""Rows to validate on, and how an epoch is judged by them."""
 
 import inspect
-import re
-import warnings
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 
-from fastmlp.estimators._checks import (
-    as_held,
-    check_range,
-    combined_weights,
-    errors_name,
-)
-from fastmlp.kernels import Data
-from fastmlp.training.holdout import Holdout
+from fastmlp.estimators._fitted import network_attributes
+from fastmlp.estimators._problem import Problem, Sample, stand_in
+from fastmlp.estimators._targets import Scoring
+from fastmlp.network import Network
+from fastmlp.training.holdout import Holdout, Score
 
 
-class Sample(NamedTuple):
-    """Rows with their targets.
+def hold_out(
+    problem: Problem,
+    sample: Sample,
+    own: Sample | None,
+    network: Network,
+    random_state: np.random.RandomState,
+) -> tuple[np.ndarray, Holdout | None]:
+    """Return the rows of `sample` to train on, and those to validate on.
 
-    Parameters
-    ----------
-    X : ndarray or CSR matrix of shape (n, n_features)
-    y : array
-        The targets as the user gave them, validated.
-    values : (n, k) array
-        Those of a `Target`.
-    sample_weight : (n,) float array or None
-    data : Data
-        The same for the kernels.
-    scorer_weight : (n,) float array or None, default=None
-        The weights that a scorer is given: those that the user gave of rows to validate
-        on.
+    They are the user's own, else with early stopping a share of `sample`.
     """
+    model = problem.model
+    rows, held = np.arange(sample.X.shape[0]), None
+    if own is None:
+        if not model.early_stopping:
+            return rows, None
+        rows, held = split_rows(
+            len(rows),
+            model.validation_fraction,
+            problem.goal.strata(problem.target),
+            sample.data.sample_weight if sample.sample_weight is not None else None,
+            random_state,
+        )
+    judges = sample if own is None else own
+    score = None
+    if model.early_stopping:
+        score = validation_score(problem, judges, held, network)
+    return rows, Holdout(judges.data, held, score)
 
-    X: np.ndarray
-    y: np.ndarray
-    values: np.ndarray
-    sample_weight: np.ndarray | None
-    data: Data
-    scorer_weight: np.ndarray | None = None
 
-
-def split_rows(n_rows, fraction, labels, sample_weight, random_state):
+def split_rows(
+    n_rows: int,
+    fraction: float,
+    labels: np.ndarray | None,
+    sample_weight: np.ndarray | None,
+    random_state: np.random.RandomState,
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows to train on and those held out: scikit-learn's, as indices.
 
     Parameters
@@ -86,20 +91,42 @@ def split_rows(n_rows, fraction, labels, sample_weight, random_state):
     return train, held
 
 
-def loss_score(engine, loss):
-    """Return minus the loss: the score for ``scoring='loss'``."""
-    return -loss
+def validation_score(
+    problem: Problem, sample: Sample, rows: np.ndarray | None, network: Network
+) -> Score:
+    """Return the score that `scoring` means, of some rows of a sample or of all."""
+    goal = problem.goal
+    scoring = goal.judged_by(problem.model.scoring)
+    goal.check_scoring(scoring)
+    if scoring == "loss":
+        return lambda engine, loss: -loss
+    X, y = sample.X, sample.y
+    if scoring is None:
+        values, weight = sample.values, sample.sample_weight
+        if rows is not None:
+            values, weight = values[rows], None if weight is None else weight[rows]
+        return lambda engine, loss: goal.score(
+            engine.predict(X, rows=rows), values, weight
+        )
+    current = network.empty_like()
+    estimator = stand_in(problem.model)
+    # The scorer is given arrays.
+    for name in ("feature_names_in_", "quantiles_"):
+        vars(estimator).pop(name, None)
+    vars(estimator).update(network_attributes(current, goal))
+    if rows is not None:
+        X, y = X[rows], y[rows]
+    return scorer_score(scoring, estimator, current, X, y, sample.scorer_weight)
 
 
-def name_of_scoring(scoring):
-    """Return a name by which one `scoring` is told from another, also in a pickle.
-
-    Functions of one name, as lambdas are, are taken for the same.
-    """
-    return getattr(scoring, "__qualname__", None) or str(scoring)
-
-
-def scorer_score(scoring, estimator, network, X, y, sample_weight):
+def scorer_score(
+    scoring: str | Callable,
+    estimator: Any,
+    network: Network,
+    X: Any,
+    y: Any,
+    sample_weight: np.ndarray | None,
+) -> Score:
     """Return the score of a scorer as `Holdout` takes it.
 
     Parameters
@@ -141,128 +168,9 @@ def _parameters(function):
         return {}
 
 
-def _columns(y):
-    return 1 if y.ndim == 1 else y.shape[1]
+def name_of_scoring(scoring: Scoring) -> str:
+    """Return a name by which one `scoring` is told from another, also in a pickle.
 
-
-def make_sample(X, y, target, sample_weight, dtype, copied=False):
-    """Return the `Sample` of validated rows for a network of the dtype.
-
-    `target` is the `Target` of y; `copied`: see `Data`.
-
-    Raises
-    ------
-    ValueError
-        If the dtype cannot hold the targets or the weights.
+    Functions of one name, as lambdas are, are taken for the same.
     """
-    values = target.learned_in(dtype)
-    if sample_weight is not None:
-        # Data divides by their sum before they are rounded.
-        as_held("sample_weight", sample_weight, dtype, may_vanish=False)
-    data = Data(X, values, sample_weight, copied=copied)
-    return Sample(X, y, target.values, sample_weight, data)
-
-
-class ValidationMixin:
-    """What `BaseMLP` does with rows to validate on."""
-
-    scoring: str | Callable | None
-
-    def _class_weights(self, y, incremental):
-        """Return the weight of each class as an array, None if all are 1."""
-        return None
-
-    def _validation_sample(
-        self, X_val, y_val, sample_weight_val, y, class_weights, dtype
-    ):
-        """Return the user's validation set as a `Sample`, None if there is none.
-
-        `y` is the validated one to train on.
-        """
-        if X_val is None or y_val is None:
-            given = {"X_val": X_val, "y_val": y_val}
-            given["sample_weight_val"] = sample_weight_val
-            for name, value in given.items():
-                if value is not None:
-                    raise ValueError(f"{name} was given: X_val and y_val go together.")
-            return None
-        if self.solver == "lbfgs":
-            raise ValueError(
-                "X_val has no use with solver='lbfgs', which knows no epochs: leave it "
-                "out, or use another solver."
-            )
-        with (
-            errors_name("X_val, y_val"),
-            warnings.catch_warnings(record=True) as warned,
-        ):
-            warnings.simplefilter("always")
-            X_val, y_val = self._validate_input(X_val, y_val, reset=False)
-        for warning in warned:
-            message = re.sub(r"\b[Xy]\b", r"\g<0>_val", str(warning.message))
-            warnings.warn(message, warning.category, stacklevel=2)
-        check_range(X_val, dtype, "X_val")
-        if _columns(y_val) != _columns(y):
-            raise ValueError(
-                f"y_val has {_columns(y_val)} column(s), but y has {_columns(y)}: they "
-                "must be the same."
-            )
-        with errors_name("y_val"):
-            target = self._check_validation_target(y_val)
-        with errors_name("sample_weight_val"):
-            own = combined_weights(sample_weight_val, None, X_val, target.values)
-            weight = combined_weights(own, class_weights, X_val, target.values)
-        with errors_name("y_val"):
-            sample = make_sample(X_val, y_val, target, weight, dtype)
-        return sample._replace(scorer_weight=own)
-
-    def _check_validation_target(self, y):
-        """Return the validated y_val as a `Target`."""
-        return self._paired_target(y, self._own_pairing())
-
-    def _hold_out(self, sample, validation, network, target, random_state):
-        """Return the rows to train on, and the `Holdout` or None."""
-        n_rows, held = sample.X.shape[0], None
-        if validation is None:
-            if not self.early_stopping:
-                return np.arange(n_rows), None
-            validation = sample
-            train, held = split_rows(
-                n_rows,
-                self.validation_fraction,
-                self._stratify(target),
-                sample.data.sample_weight if sample.sample_weight is not None else None,
-                random_state,
-            )
-        else:
-            train = np.arange(n_rows)
-        score = None
-        if self.early_stopping:
-            score = self._validation_score(validation, held, network, target)
-        return train, Holdout(validation, held, score)
-
-    def _chosen_scoring(self) -> str | Callable | None:
-        """Return the `scoring` that early stopping judges by; None: by `score`."""
-        return self.scoring
-
-    def _validation_score(self, sample, rows, network, target):
-        """Return the score that `scoring` means, as `Holdout` takes it."""
-        scoring = self._chosen_scoring()
-        if scoring == "loss":
-            return loss_score
-        X = sample.X
-        if scoring is None:
-            y, weight = sample.values, sample.sample_weight
-            if rows is not None:
-                y, weight = y[rows], None if weight is None else weight[rows]
-            return lambda engine, loss: self._score_outputs(
-                engine.predict(X, rows=rows), y, weight
-            )
-        current = network.empty_like()
-        estimator = self._stand_in()
-        # The scorer is given arrays.
-        vars(estimator).pop("feature_names_in_", None)
-        estimator._set_fitted(current, target)
-        y = sample.y
-        if rows is not None:
-            X, y = X[rows], y[rows]
-        return scorer_score(scoring, estimator, current, X, y, sample.scorer_weight)
+    return getattr(scoring, "__qualname__", None) or str(scoring)

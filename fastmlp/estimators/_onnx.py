@@ -5,11 +5,14 @@ form that is as accurate where it vanishes as the kernels' own: ONNX Runtime's S
 is 0 from -18 on, its Elu, Gelu, Mish, Softplus and Erf know float32 only.
 """
 
+from typing import Any
+
 import numpy as np
 from sklearn.base import ClassifierMixin, is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from fastmlp.estimators._checks import float_type
+from fastmlp.estimators._fitted import check_features, current_network
 from fastmlp.kernels.math.functions import _FLOAT32, _FLOAT64
 from fastmlp.kernels.ops.activations import _SELU_ALPHA, _SELU_LAMBDA
 
@@ -22,69 +25,31 @@ MISSING = (
 )
 
 
-class OnnxExport:
-    """What makes a network portable; part of `_base.BaseMLP`."""
+def export(model: Any, X: Any, name: str | None, target_opset: Any) -> Any:
+    """Return a fitted estimator as an ONNX model; see `to_onnx`."""
+    check_is_fitted(model)
+    register(type(model))
+    import skl2onnx
 
-    def to_onnx(self, X=None, *, name=None, target_opset=None):
-        """Return the fitted network as an ONNX model, by skl2onnx's conventions.
-
-        The input is "X", of shape (any, n_features_in_). A classifier has the outputs
-        "label", with the classes as int64 or strings, and "probabilities", those of
-        `predict_proba`; with `loss` 'hinge' these are "scores", those of
-        `decision_function` in a column per score. A regressor has the output
-        "variable", of shape (any, n_outputs_).
-
-        Whole pipelines are exported by ``skl2onnx.to_onnx(pipeline, X)``, after
-        `fastmlp.onnx_export.register`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features), default=None
-            Data of the type that the input will have: float32 makes a network of
-            float32, float64 one of float64. None: the type of the weights, or `dtype`.
-        name : str, default=None
-            Name of the graph; None: the class's.
-        target_opset : int or dict, default=None
-            Version of ONNX's operators, or one for each domain; at least 11. None: the
-            latest that skl2onnx is tested with.
-
-        Returns
-        -------
-        model : onnx.ModelProto
-            ``model.SerializeToString()`` is what ONNX Runtime loads.
-
-        Raises
-        ------
-        ImportError
-            If skl2onnx, the extra `onnx`, is not installed.
-        ValueError
-            If the activation, the outputs or the classes have no form in ONNX.
-        sklearn.exceptions.NotFittedError
-            If there is nothing to export.
-        """
-        check_is_fitted(self)
-        register(type(self))
-        import skl2onnx
-
-        network = self._current_network()
-        if X is None:
-            X = np.empty((1, network.units[0]), float_type(self.dtype) or network.dtype)
-        options, outputs = None, None
-        if is_classifier(self):
-            options = {id(self): {"zipmap": False}}
-            if self.out_activation_ == "identity":
-                outputs = [("label", None), ("scores", None)]
-        return skl2onnx.to_onnx(
-            self,
-            np.asarray(X)[:1],
-            name=name or type(self).__name__,
-            target_opset=target_opset,
-            options=options,
-            final_types=outputs,
-        )
+    network = current_network(model)
+    if X is None:
+        X = np.empty((1, network.units[0]), float_type(model.dtype) or network.dtype)
+    options, outputs = None, None
+    if is_classifier(model):
+        options = {id(model): {"zipmap": False}}
+        if model.out_activation_ == "identity":
+            outputs = [("label", None), ("scores", None)]
+    return skl2onnx.to_onnx(
+        model,
+        np.asarray(X)[:1],
+        name=name or type(model).__name__,
+        target_opset=target_opset,
+        options=options,
+        final_types=outputs,
+    )
 
 
-def register(*classes):
+def register(*classes: type) -> None:
     """Tell skl2onnx how to convert estimators of these classes.
 
     Raises
@@ -310,9 +275,9 @@ def _begin(scope, operator, container):
     _refuse_transform(scope, operator)
     double = isinstance(rows.type, DoubleTensorType)
     graph = Graph(scope, container, np.float64 if double else np.float32)
-    network = model._current_network()
+    network = current_network(model)
     if rows.type.shape[1:] not in ([], [None]):
-        model._check_features(network, rows.type.shape[1])
+        check_features(model, network, rows.type.shape[1])
     kind = TensorProto.DOUBLE if double else TensorProto.FLOAT
     x = graph("Cast", rows.full_name, to=kind)
     return graph, model, _outputs(graph, x, model, network)
@@ -349,7 +314,7 @@ def _readers(scope, outputs):
 
 def _convert_regressor(scope, operator, container):
     graph, model, y = _begin(scope, operator, container)
-    if model._several_quantiles():
+    if len(getattr(model, "quantiles_", ())) > 1:
         # Sorted in each row, as `predict` does.
         n = np.array([model.coefs_[-1].shape[1]])
         y = graph("TopK", y, n, more=1, axis=1, largest=0, sorted=1)
@@ -376,7 +341,7 @@ def _classes(scope, model):
 
 
 def _is_multilabel(model):
-    return model._label_binarizer.y_type_.startswith("multilabel")
+    return model._labels[0] == "multilabel"
 
 
 def _convert_classifier(scope, operator, container):
@@ -384,7 +349,7 @@ def _convert_classifier(scope, operator, container):
     label, second = (each.full_name for each in operator.outputs)
     hinge = model.out_activation_ == "identity"
     multilabel, classes = _is_multilabel(model), _classes(scope, model)
-    binary = model._current_network().units[-1] == 1
+    binary = current_network(model).units[-1] == 1
     if binary and not hinge:
         graph("Concat", graph("Sub", 1.0, y), y, axis=1, out=second)
     else:

@@ -1,4 +1,4 @@
-"""What parameters may be, hints where they are not, and which another leaves unused."""
+"""The estimators' parameters, one table; hints, and which another leaves unused."""
 
 import functools
 import inspect
@@ -6,7 +6,7 @@ import operator
 import warnings
 from collections.abc import Callable, Set
 from numbers import Integral, Real
-from typing import Any, ClassVar, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from sklearn import get_config
@@ -16,10 +16,12 @@ from sklearn.utils._param_validation import (
     InvalidParameterError,
     Options,
     StrOptions,
+    make_constraint,
     validate_parameter_constraints,
 )
 
 from fastmlp.estimators._checks import Names, is_float_type
+from fastmlp.estimators._pairings import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
 from fastmlp.kernels import (
     ACTIVATION_ALIASES,
     ACTIVATIONS,
@@ -28,25 +30,10 @@ from fastmlp.kernels import (
     did_you_mean,
     solvers,
 )
-from fastmlp.network.initializers import INIT_ALIASES, INITIALIZERS
+from fastmlp.network import INIT_ALIASES, INITIALIZERS
 from fastmlp.training.schedules import SCHEDULES, schedule_of, schedule_settings
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-ALL_SCHEDULE_SETTINGS = {name for row in SCHEDULES for name in schedule_settings(row)}
-
-# What only early stopping reads.
-UNUSED_WITHOUT_SCORE = ("validation_fraction", "scoring", "validation_ties")
-
-# What only solvers on minibatches read, whichever they are.
-UNUSED_WITHOUT_MINIBATCHES = {
-    "batch_size",
-    "early_stopping",
-    "learning_rate",
-    "learning_rate_init",
-    "n_iter_no_change",
-    "shuffle",
-}
 
 # What other libraries call the names that a parameter takes, see `did_you_mean`.
 ALIASES = {
@@ -111,6 +98,104 @@ def hints(**meant: str) -> Callable[[F], F]:
     return decorate
 
 
+class Parameter(NamedTuple):
+    """One parameter of the estimators.
+
+    Parameters
+    ----------
+    default : object
+    constraints : list
+        scikit-learn's, of which the value satisfies one.
+    read : str
+        When it is used: 'always'; by 'minibatches', all solvers but 'lbfgs'; by
+        'lbfgs'; by a 'rule', as RULES says of each solver; by a 'schedule', as
+        SCHEDULES says; for a 'score', by early stopping.
+    """
+
+    default: Any
+    constraints: list
+    read: str = "always"
+
+
+_boolean: list = ["boolean"]
+_count = Interval(Integral, 1, None, closed="left")
+_not_negative = Interval(Real, 0, None, closed="left")
+_positive = Interval(Real, 0, None, closed="neither")
+_share = Interval(Real, 0, 1, closed="left")
+_schedules = StrOptions(SCHEDULES.keys())
+_solvers = StrOptions(Names(lambda: ["lbfgs", *solvers()]))
+_outputs = StrOptions({"identity", "logistic", "softmax", "exp"})
+_scorers = Described(
+    {"loss", *get_scorer_names()},
+    "'loss', a name of sklearn.metrics.get_scorer_names()",
+)
+
+# Those of both estimators; by name.
+PARAMETERS = {
+    "hidden_layer_sizes": Parameter((100,), ["array-like", _count]),
+    "activation": Parameter("relu", [str, "array-like"]),
+    "solver": Parameter("adam", [_solvers]),
+    "alpha": Parameter(0.0001, [_not_negative]),
+    "batch_size": Parameter(
+        "auto", [StrOptions({"auto", "full"}), _count], "minibatches"
+    ),
+    "learning_rate": Parameter("constant", [_schedules, callable], "minibatches"),
+    "learning_rate_init": Parameter(0.001, [_positive], "minibatches"),
+    "power_t": Parameter(0.5, [_not_negative], "schedule"),
+    "max_iter": Parameter(200, [_count]),
+    "shuffle": Parameter(True, _boolean, "minibatches"),
+    "random_state": Parameter(None, ["random_state"]),
+    "tol": Parameter(1e-4, [_not_negative]),
+    "verbose": Parameter(False, ["verbose"]),
+    "warm_start": Parameter(False, _boolean),
+    "momentum": Parameter(0.9, [Interval(Real, 0, 1, closed="both")], "rule"),
+    "nesterovs_momentum": Parameter(True, _boolean, "rule"),
+    "early_stopping": Parameter(False, _boolean, "minibatches"),
+    "validation_fraction": Parameter(0.1, [_share], "score"),
+    "beta_1": Parameter(0.9, [_share], "rule"),
+    "beta_2": Parameter(0.999, [_share], "rule"),
+    "epsilon": Parameter(1e-8, [_positive], "rule"),
+    "n_iter_no_change": Parameter(10, [_count, Options(Real, {np.inf})], "minibatches"),
+    "max_fun": Parameter(15000, [_count], "lbfgs"),
+    "dtype": Parameter(None, [FloatType(), None]),
+    "n_threads": Parameter(None, [_count, Options(Integral, {-1}), None]),
+    "out_activation": Parameter(None, [_outputs, None]),
+    "init": Parameter("glorot_uniform", [StrOptions(INITIALIZERS.keys())]),
+    "init_scale": Parameter(1.0, [_not_negative]),
+    "T_0": Parameter(None, [_count, None], "schedule"),
+    "T_mult": Parameter(None, [_count, None], "schedule"),
+    "eta_min": Parameter(None, [_not_negative, None], "schedule"),
+    "step_size": Parameter(None, [_count, None], "schedule"),
+    "gamma": Parameter(None, [_positive, None], "schedule"),
+    "scoring": Parameter(None, [_scorers, callable, None], "score"),
+    "validation_ties": Parameter("first", [StrOptions({"first", "last"})], "score"),
+    "l1": Parameter(0.0, [_not_negative]),
+    "weight_decay": Parameter(None, [_not_negative, None]),
+    "dropout": Parameter(None, [_share, "array-like", None]),
+    "max_norm": Parameter(None, [_positive, None]),
+    "clip_norm": Parameter(None, [_positive, None]),
+    "input_noise": Parameter(0.0, [_not_negative]),
+}
+
+OF_CLASSIFIERS = PARAMETERS | {
+    "loss": Parameter("log_loss", [StrOptions(CLASSIFICATION_LOSSES)]),
+    "label_smoothing": Parameter(0.0, [_share]),
+    "class_weight": Parameter(None, [StrOptions({"balanced"}), dict, None]),
+}
+
+OF_REGRESSORS = PARAMETERS | {
+    "loss": Parameter("squared_error", [StrOptions(REGRESSION_LOSSES), tuple, list]),
+}
+
+# Those that are not always used, in the order in which they are reported.
+_CONDITIONAL = sorted(name for name, row in PARAMETERS.items() if row.read != "always")
+
+
+def constraints_of(table: dict[str, Parameter]) -> dict[str, list]:
+    """Return the parameters' constraints as scikit-learn declares them."""
+    return {name: row.constraints for name, row in table.items()}
+
+
 @functools.cache
 def parameter_defaults(cls: type) -> dict[str, Any]:
     """Return the parameters of an estimator's class, by name, and their defaults."""
@@ -118,15 +203,77 @@ def parameter_defaults(cls: type) -> dict[str, Any]:
     return {parameter.name: parameter.default for parameter in parameters}
 
 
-def unused_by_solver(solver):
-    """Return the names of the parameters that a solver does not read, a set."""
-    taken = {name for row in RULES.values() for name in row.parameters}
-    if solver not in solvers():
-        return taken | UNUSED_WITHOUT_MINIBATCHES
-    return taken - set(RULES[solver].parameters) | {"max_fun"}
+@functools.cache
+def _checked(cls: Any) -> list[tuple[str, Any, list]]:
+    """Return name, valid default and constraints of each parameter, by name."""
+    defaults, table = parameter_defaults(cls), cls._parameter_constraints
+    rows = []
+    for name in sorted(defaults.keys() & table.keys()):
+        constraints = [make_constraint(each) for each in table[name]]
+        valid = any(each.is_satisfied_by(defaults[name]) for each in constraints)
+        rows.append((name, defaults[name] if valid else constraints, constraints))
+    return rows
 
 
-def ignored_parameters(params, defaults, own_validation=False):
+def check_parameters(estimator: Any) -> None:
+    """Raise scikit-learn's InvalidParameterError, with a hint if there is one."""
+    for name, default, constraints in _checked(type(estimator)):
+        value = getattr(estimator, name)
+        if value is default:
+            continue
+        if not any(each.is_satisfied_by(value) for each in constraints):
+            _refuse(estimator, name, value)
+
+
+def _refuse(estimator, name, value):
+    cls = type(estimator)
+    constraints = cls._parameter_constraints[name]
+    try:
+        validate_parameter_constraints(
+            {name: constraints}, {name: value}, caller_name=cls.__name__
+        )
+    except InvalidParameterError as error:
+        hint = _hint(name, value, constraints)
+        raise InvalidParameterError(f"{error}{hint}") from None
+
+
+def _hint(name, value, constraints):
+    """Return what may have been meant by a parameter that is not valid, or ""."""
+    if name == "batch_size" and isinstance(value, Integral):
+        return " For all rows in one step use batch_size='full'."
+    # None is the name of nothing, a function or a type that of itself.
+    word = str(value) if value is None else getattr(value, "__name__", value)
+    known = [each.options for each in constraints if isinstance(each, StrOptions)]
+    listed = ""
+    if name == "activation":
+        known, listed = [ACTIVATIONS], ", ".join(map(repr, ACTIVATIONS))
+    hint = did_you_mean(word, known[0], ALIASES.get(name)) if known else ""
+    return f"{hint} There are {listed}." if listed else hint
+
+
+def check_changed(estimator: Any) -> list:
+    """Check the parameters if one was set since the last time.
+
+    For `partial_fit`: scikit-learn validates in its first call alone.
+
+    Returns
+    -------
+    values : list
+        To be kept as `_validated`.
+    """
+    state = vars(estimator)
+    values = [state.get(name) for name in estimator._parameter_constraints]
+    before = state.get("_validated", ())
+    if len(before) == len(values) and all(map(operator.is_, values, before)):
+        return before
+    if not get_config()["skip_parameter_validation"]:
+        estimator._validate_params()
+    return values
+
+
+def ignored_parameters(
+    params: dict[str, Any], defaults: dict[str, Any], own_validation: bool = False
+) -> dict[str, str]:
     """Return one phrase for each parameter that is set but not used.
 
     Parameters
@@ -143,153 +290,49 @@ def ignored_parameters(params, defaults, own_validation=False):
     phrases : dict of str
         By name, such as "momentum=0.5 is not used by solver='adam'".
     """
+    phrases = {}
+    for name in _CONDITIONAL:
+        if name not in defaults or params[name] == defaults[name]:
+            continue
+        reason = _reason(name, params, own_validation)
+        if reason:
+            phrases[name] = f"{name}={params[name]!r} is not used {reason}"
+    return phrases
+
+
+def _reason(name, params, own_validation):
+    """Return why a parameter is not used, None if it is."""
     solver, learning_rate = params["solver"], params["learning_rate"]
-    by_solver = f"by solver={solver!r}"
-    reasons = dict.fromkeys(unused_by_solver(solver), by_solver)
-    schedule = schedule_of(solver, learning_rate)
-    if schedule != learning_rate:
-        reasons["learning_rate"] = by_solver
-    used = () if "learning_rate" in reasons else schedule_settings(schedule)
-    by_schedule = f"by learning_rate={learning_rate!r}"
-    for name in ALL_SCHEDULE_SETTINGS - set(used):
-        reasons[name] = by_solver if "learning_rate" in reasons else by_schedule
-    if own_validation:
-        reasons["validation_fraction"] = "where X_val is given"
-    if not params["early_stopping"]:
-        unless = "without early_stopping=True"
-        reasons.update(dict.fromkeys(UNUSED_WITHOUT_SCORE, unless))
-    elif "early_stopping" in reasons:
-        reasons.update(dict.fromkeys(UNUSED_WITHOUT_SCORE, by_solver))
-    return {
-        name: f"{name}={params[name]!r} is not used {reasons[name]}"
-        for name in sorted(reasons)
-        if name in defaults and params[name] != defaults[name]
-    }
+    minibatches, by_solver = solver in solvers(), f"by solver={solver!r}"
+    followed = minibatches and schedule_of(solver, learning_rate) == learning_rate
+    match PARAMETERS[name].read:
+        case "lbfgs":
+            used = not minibatches
+        case "minibatches":
+            used = followed if name == "learning_rate" else minibatches
+        case "rule":
+            used = minibatches and name in RULES[solver].parameters
+        case "schedule":
+            used = followed and name in schedule_settings(learning_rate)
+            if followed and not used:
+                return f"by learning_rate={learning_rate!r}"
+        case "score":
+            if not params["early_stopping"]:
+                return "without early_stopping=True"
+            used = minibatches
+            if used and own_validation and name == "validation_fraction":
+                return "where X_val is given"
+    return None if used else by_solver
 
 
-class ParametersMixin:
-    """What `BaseMLP` says about its parameters before it trains."""
-
-    _parameter_constraints: ClassVar[dict] = {
-        "hidden_layer_sizes": [
-            "array-like",
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "activation": [str, "array-like"],
-        "solver": [StrOptions(Names(lambda: ["lbfgs", *solvers()]))],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [
-            StrOptions({"auto", "full"}),
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "learning_rate": [StrOptions(SCHEDULES.keys()), callable],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "power_t": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "shuffle": ["boolean"],
-        "random_state": ["random_state"],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "verbose": ["verbose"],
-        "warm_start": ["boolean"],
-        "momentum": [Interval(Real, 0, 1, closed="both")],
-        "nesterovs_momentum": ["boolean"],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-        "beta_1": [Interval(Real, 0, 1, closed="left")],
-        "beta_2": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "n_iter_no_change": [
-            Interval(Integral, 1, None, closed="left"),
-            Options(Real, {np.inf}),
-        ],
-        "max_fun": [Interval(Integral, 1, None, closed="left")],
-        "dtype": [FloatType(), None],
-        "n_threads": [
-            Interval(Integral, 1, None, closed="left"),
-            Options(Integral, {-1}),
-            None,
-        ],
-        "out_activation": [
-            StrOptions({"identity", "logistic", "softmax", "exp"}),
-            None,
-        ],
-        "init": [StrOptions(INITIALIZERS.keys())],
-        "init_scale": [Interval(Real, 0, None, closed="left")],
-        "T_0": [Interval(Integral, 1, None, closed="left"), None],
-        "T_mult": [Interval(Integral, 1, None, closed="left"), None],
-        "eta_min": [Interval(Real, 0, None, closed="left"), None],
-        "step_size": [Interval(Integral, 1, None, closed="left"), None],
-        "gamma": [Interval(Real, 0, None, closed="neither"), None],
-        "scoring": [
-            Described(
-                {"loss", *get_scorer_names()},
-                "'loss', a name of sklearn.metrics.get_scorer_names()",
-            ),
-            callable,
-            None,
-        ],
-        "validation_ties": [StrOptions({"first", "last"})],
-        "l1": [Interval(Real, 0, None, closed="left")],
-        "weight_decay": [Interval(Real, 0, None, closed="left"), None],
-        "dropout": [Interval(Real, 0, 1, closed="left"), "array-like", None],
-        "max_norm": [Interval(Real, 0, None, closed="neither"), None],
-        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
-        "input_noise": [Interval(Real, 0, None, closed="left")],
-    }
-
-    def _validate_params(self):
-        """Raise scikit-learn's InvalidParameterError, with a hint if there is one."""
-        names = sorted(parameter_defaults(type(self)))
-        try:
-            validate_parameter_constraints(
-                self._parameter_constraints,
-                {name: getattr(self, name) for name in names},
-                caller_name=type(self).__name__,
-            )
-        except InvalidParameterError as error:
-            # It begins "The 'name' parameter of", as scikit-learn's checks demand.
-            hint = self._hint(str(error).split("'")[1])
-            if not hint:
-                raise
-            raise InvalidParameterError(f"{error}{hint}") from None
-
-    def _validate_changed(self):
-        """Validate if a parameter was set since the last time.
-
-        For `partial_fit`: scikit-learn validates in its first call alone.
-        """
-        state = vars(self)
-        values = [state.get(name) for name in self._parameter_constraints]
-        before = state.get("_validated", ())
-        if len(before) == len(values) and all(map(operator.is_, values, before)):
-            return
-        if not get_config()["skip_parameter_validation"]:
-            self._validate_params()
-        self._validated = values
-
-    def _hint(self, name):
-        """Return what may have been meant by a parameter that is not valid, or ""."""
-        value = getattr(self, name)
-        if name == "batch_size" and isinstance(value, Integral):
-            return " For all rows in one step use batch_size='full'."
-        # None is the name of nothing, a function or a type that of itself.
-        word = str(value) if value is None else getattr(value, "__name__", value)
-        constraints = self._parameter_constraints[name]
-        known = [each.options for each in constraints if isinstance(each, StrOptions)]
-        listed = ""
-        if name == "activation":
-            known, listed = [ACTIVATIONS], ", ".join(map(repr, ACTIVATIONS))
-        hint = did_you_mean(word, known[0], ALIASES.get(name)) if known else ""
-        return f"{hint} There are {listed}." if listed else hint
-
-    def _warn_of_ignored(self, own_validation):
-        ignored = ignored_parameters(
-            # A subclass may take fewer parameters and set the others itself.
-            vars(self),
-            parameter_defaults(type(self)),
-            own_validation,
-        )
-        key = type(self), tuple(ignored)
-        if ignored and key not in WARNED:
-            warnings.warn(f"{'; '.join(ignored.values())}.", stacklevel=2)
-            WARNED.add(key)
+def warn_of_ignored(estimator: Any, own_validation: bool) -> None:
+    """Warn of parameters that are set but not used, once for each set of them."""
+    cls = type(estimator)
+    # A subclass may take fewer parameters and set the others itself.
+    ignored = ignored_parameters(
+        vars(estimator), parameter_defaults(cls), own_validation
+    )
+    key = cls, tuple(ignored)
+    if ignored and key not in WARNED:
+        warnings.warn(f"{'; '.join(ignored.values())}.", stacklevel=2)
+        WARNED.add(key)

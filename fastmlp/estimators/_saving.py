@@ -2,11 +2,14 @@
 
 import contextlib
 import warnings
+from typing import Any
 
 import numpy as np
 from sklearn.exceptions import InconsistentVersionWarning
 
 import fastmlp  # for its version, when it is asked for
+from fastmlp.estimators._callbacks import DURING_FIT
+from fastmlp.estimators._fitted import current_network, weight_attributes
 from fastmlp.training.loop import OptimizerState
 
 VERSION = "_fastmlp_version"
@@ -28,44 +31,46 @@ class VersionWarning(InconsistentVersionWarning):
         )
 
 
-class SavedState:
-    """Saving and loading, by pickle and what calls its methods; part of `BaseMLP`."""
+def saved_state(state: dict[str, Any]) -> dict[str, Any]:
+    """Return the attributes to save, of all, and the version; the weights once.
 
-    def __getstate__(self):
-        """Return the attributes and the version; the weights once.
+    skops would ask whether to trust an `OptimizerState`: its fields are returned.
+    """
+    state = {k: v for k, v in state.items() if k not in (*DERIVED, *DURING_FIT)}
+    if "_optimizer" in state:
+        state["_optimizer"] = dict(vars(state["_optimizer"]))
+    return state | {VERSION: fastmlp.__version__}
 
-        skops would ask whether to trust an `OptimizerState`: its fields are returned.
-        """
-        state = {k: v for k, v in super().__getstate__().items() if k not in DERIVED}
-        if "_optimizer" in state:
-            state["_optimizer"] = dict(vars(state["_optimizer"]))
-        return state | {VERSION: fastmlp.__version__}
 
-    def __setstate__(self, state):
-        """Take in what `__getstate__` returned.
+def loaded_state(state: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the attributes that were saved of an estimator of this name.
 
-        Warns
-        -----
-        InconsistentVersionWarning
-            If another version of fastmlp saved it.
-        """
-        state = {k: v for k, v in state.items() if k not in DERIVED}
-        version = state.pop(VERSION, "unknown")
-        if version != fastmlp.__version__:
-            warnings.warn(
-                VersionWarning(
-                    estimator_name=type(self).__name__,
-                    current_sklearn_version=fastmlp.__version__,
-                    original_sklearn_version=version,
-                ),
-                stacklevel=2,
-            )
-        if "_optimizer" in state:
-            state["_optimizer"] = OptimizerState(**state["_optimizer"])
-        super().__setstate__(state)
-        weights = state.get("coefs_", ())
-        # Weights that joblib maps from a file stay there.
-        if weights and not any(isinstance(W, np.memmap) for W in weights):
-            # Arrays that do not fit together, or not `activation`, raise at first use.
-            with contextlib.suppress(ValueError):
-                self._set_network(self._current_network())
+    Warns
+    -----
+    InconsistentVersionWarning
+        If another version of fastmlp saved it.
+    """
+    state = {k: v for k, v in state.items() if k not in DERIVED}
+    version = state.pop(VERSION, "unknown")
+    if version != fastmlp.__version__:
+        warnings.warn(
+            VersionWarning(
+                estimator_name=name,
+                current_sklearn_version=fastmlp.__version__,
+                original_sklearn_version=version,
+            ),
+            stacklevel=3,
+        )
+    if "_optimizer" in state:
+        state["_optimizer"] = OptimizerState(**state["_optimizer"])
+    return state
+
+
+def restore_network(estimator: Any) -> None:
+    """Make the network of the weights that were loaded, and them its views."""
+    weights = vars(estimator).get("coefs_", ())
+    # Weights that joblib maps from a file stay there.
+    if weights and not any(isinstance(W, np.memmap) for W in weights):
+        # Arrays that do not fit together, or not `activation`, raise at first use.
+        with contextlib.suppress(ValueError):
+            vars(estimator).update(weight_attributes(current_network(estimator)))

@@ -1,27 +1,64 @@
 """Classification."""
 
-from numbers import Real
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin, _fit_context
-from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import (
-    _check_partial_fit_first_call,
-    type_of_target,
-    unique_labels,
-)
 
-from fastmlp.estimators._base import BaseMLP, Target, hints, unchanged_on_error
+from fastmlp.estimators._base import BaseMLP, check_solver
 from fastmlp.estimators._pairings import (
     CLASSIFICATION_LOSSES,
     gives_scores,
     pair_classification,
 )
+from fastmlp.estimators._parameters import OF_CLASSIFIERS, constraints_of, hints
+from fastmlp.estimators._problem import Given
+from fastmlp.estimators._targets import (
+    Labels,
+    check_known,
+    decode,
+    first_labels,
+    labels_of,
+    threshold_of,
+)
+
+
+def _has_scores(estimator):
+    """Whether outputs are no probabilities: as fitted, or as they will be.
+
+    `loss` may have been changed since the fit.
+    """
+    fitted = getattr(estimator, "out_activation_", None)
+    if fitted is None:
+        return gives_scores(estimator.loss, estimator.out_activation)
+    return fitted == "identity"
+
+
+def _check_probabilities(estimator):
+    if _has_scores(estimator):
+        raise AttributeError(
+            f"{_scored()} gives no probabilities: use decision_function, or "
+            "loss='log_loss'."
+        )
+    return True
+
+
+def _check_scores(estimator):
+    if not _has_scores(estimator):
+        raise AttributeError(
+            f"decision_function is available with {_scored()}, not loss="
+            f"{estimator.loss!r}: use predict_proba."
+        )
+    return True
+
+
+def _scored():
+    """Name the losses that give scores, for errors."""
+    names = [repr(loss) for loss in CLASSIFICATION_LOSSES if gives_scores(loss, None)]
+    return f"loss={' or '.join(names)}"
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -346,12 +383,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     True
     """
 
-    _parameter_constraints: ClassVar[dict] = {
-        **BaseMLP._parameter_constraints,
-        "loss": [StrOptions(CLASSIFICATION_LOSSES)],
-        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
-        "class_weight": [StrOptions({"balanced"}), dict, None],
-    }
+    _parameter_constraints: ClassVar[dict] = constraints_of(OF_CLASSIFIERS)
 
     @hints(n_jobs="n_threads=")
     def __init__(
@@ -404,10 +436,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     ):
         self._set_parameters(locals())
 
-    @available_if(lambda estimator: estimator._check_solver())
-    # Not preferred: `_validate_changed` validates what was set between two calls.
+    @available_if(check_solver)
+    # Not preferred: `check_changed` validates what was set between two calls.
     @_fit_context(prefer_skip_nested_validation=False)
-    def partial_fit(self, X, y, sample_weight=None, classes=None):
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        classes: ArrayLike | None = None,
+    ) -> Self:
         """Train for one epoch on the given rows, starting where training was.
 
         Parameters
@@ -442,15 +480,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             In the first call after the end of a schedule whose last rate is 0, as that
             of 'cosine': this call and all later ones change nothing.
         """
-        with unchanged_on_error(self), self._compilation_shown():
-            if _check_partial_fit_first_call(self, classes):
-                multilabel = type_of_target(y).startswith("multilabel")
-                self._label_binarizer = LabelBinarizer().fit(
-                    y if multilabel else classes
-                )
-            return self._learn(X, y, sample_weight, incremental=True)
+        known = getattr(self, "classes_", None)
+        first = first_labels(known, y, classes)
 
-    def predict(self, X):
+        def goal(y):
+            return self._goal(y, incremental=True, first=first)
+
+        self._learn_more(Given(X, y, sample_weight), goal)
+        return self
+
+    def predict(self, X: Any) -> Any:
         """Predict class labels.
 
         Parameters
@@ -466,39 +505,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             class with the largest score, or the labels with a score above 0.
         """
         outputs = self._outputs(X)
-        threshold = 0.0 if self._has_scores() else 0.5
-        if self._label_binarizer.y_type_.startswith("multilabel"):
-            return self._label_binarizer.inverse_transform(outputs, threshold)
-        return self.classes_[self._chosen(outputs, threshold)]
+        threshold = threshold_of(self.out_activation_)
+        kind, sparse = self._labels
+        return decode(outputs, self.classes_, kind, sparse, threshold)
 
-    def _has_scores(self):
-        """Whether outputs are no probabilities: as fitted, or as they will be.
-
-        `loss` may have been changed since the fit.
-        """
-        fitted = getattr(self, "out_activation_", None)
-        if fitted is None:
-            return gives_scores(self.loss, self.out_activation)
-        return fitted == "identity"
-
-    def _check_probabilities(self):
-        if self._has_scores():
-            raise AttributeError(
-                f"{_scored()} gives no probabilities: use decision_function, or "
-                "loss='log_loss'."
-            )
-        return True
-
-    def _check_scores(self):
-        if not self._has_scores():
-            raise AttributeError(
-                f"decision_function is available with {_scored()}, not loss="
-                f"{self.loss!r}: use predict_proba."
-            )
-        return True
-
-    @available_if(lambda estimator: estimator._check_scores())
-    def decision_function(self, X):
+    @available_if(_check_scores)
+    def decision_function(self, X: Any) -> np.ndarray:
         """Return the raw scores of the hinge loss.
 
         Parameters
@@ -522,8 +534,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         scores = self._outputs(X)
         return scores.ravel() if scores.shape[1] == 1 else scores
 
-    @available_if(lambda estimator: estimator._check_probabilities())
-    def predict_proba(self, X):
+    @available_if(_check_probabilities)
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Predict the probability of each class.
 
         Parameters
@@ -547,8 +559,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             return np.hstack([1 - p, p])
         return p
 
-    @available_if(lambda estimator: estimator._check_probabilities())
-    def predict_log_proba(self, X):
+    @available_if(_check_probabilities)
+    def predict_log_proba(self, X: Any) -> np.ndarray:
         """Predict the logarithm of the probability of each class.
 
         Parameters
@@ -569,136 +581,30 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         p = self.predict_proba(X)
         return np.log(p, out=p)
 
-    def _chosen(self, outputs, threshold=0.5):
-        """Return the class index per row; for multilabel y whether each label is on."""
-        if outputs.shape[1] > 1:
-            if self._label_binarizer.y_type_ == "multiclass":
-                return outputs.argmax(axis=1)
-            return outputs > threshold
-        if len(self.classes_) == 1:
-            return np.zeros(len(outputs), dtype=int)
-        return (outputs[:, 0] > threshold).astype(int)
+    def _goal(
+        self,
+        y: Any,
+        incremental: bool = False,
+        first: tuple[np.ndarray, str, bool] | None = None,
+    ) -> Labels:
+        """Return how validated y is understood.
 
-    def _score_outputs(self, outputs, values, sample_weight):
-        scored = self._own_pairing().out_activation == "identity"
-        chosen = self._chosen(outputs, 0.0 if scored else 0.5)
-        if chosen.ndim == 1:
-            correct = chosen == values[:, 0]
+        `first` are the `first_labels` of `partial_fit`.
+        """
+        if hasattr(self, "classes_") and (self.warm_start or incremental):
+            first = self.classes_, *self._labels
+        if first is None:
+            classes, kind, sparse = *labels_of(y), sp.issparse(y)
         else:
-            correct = (chosen == values).all(axis=1)
-        return float(np.average(correct, weights=sample_weight))
-
-    def _stratify(self, target):
-        if target.n_outputs > 1:
-            return None
-        labels = target.values[:, 0] != 0
-        if np.bincount(labels, minlength=2).min() == 1:
-            # Only to be refused by scikit-learn in its own words, which name strings.
-            return labels.astype(str)
-        return labels
-
-    def _class_weights(self, y, incremental):
-        if self.class_weight is None:
-            return None
-        if self._label_binarizer.y_type_.startswith("multilabel"):
-            raise ValueError(
-                "class_weight is for one label per row; for multilabel y weigh the "
-                "rows by sample_weight."
-            )
-        if incremental and self.class_weight == "balanced":
-            raise ValueError(
-                "class_weight='balanced' is not supported by partial_fit, which sees "
-                "only a part of the rows: pass the dict of compute_class_weight("
-                "'balanced', classes=classes, y=y) on all of them."
-            )
-        weights = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
-        if not (np.isfinite(weights).all() and (weights >= 0).all()):
-            raise ValueError(
-                "class_weight must hold finite numbers that are at least 0, got "
-                f"{self.class_weight}."
-            )
-        return weights
-
-    def _check_validation_target(self, y):
-        if y.ndim == 1:
-            known, unseen = set(self.classes_.tolist()), {}
-            for row, label in enumerate(y.tolist()):
-                if label not in known:
-                    unseen.setdefault(label, row)
-            if unseen:
-                rows, classes = list(unseen.values()), self.classes_
-                raise ValueError(
-                    f"labels {y[rows]} ({y.dtype.type.__name__}) are not in y, which "
-                    f"has {classes} ({classes.dtype.type.__name__}); the first is in "
-                    f"row {rows[0]}."
-                )
-        return super()._check_validation_target(y)
-
-    def _check_target(self, y, incremental):
-        if not hasattr(self, "classes_") or not (self.warm_start or incremental):
-            self._label_binarizer = LabelBinarizer().fit(y)
-            self.classes_ = self._label_binarizer.classes_
-        else:
-            self._check_labels(y)
-        return self._paired_target(y, self._own_pairing())
-
-    def _check_labels(self, y):
-        """Raise ValueError if the labels are not those of the earlier calls."""
-        labels = unique_labels(y)
-        if self.warm_start:
-            if set(labels) != set(self.classes_):
-                raise ValueError(
-                    "warm_start can only be used where `y` has the same "
-                    "classes as in the previous call to fit. Previously "
-                    f"got {self.classes_}, `y` has {labels}"
-                )
-        elif len(np.setdiff1d(labels, self.classes_, assume_unique=True)):
-            raise ValueError(
-                "`y` has classes not in `self.classes_`. "
-                f"`self.classes_` has {self.classes_}. 'y' has {labels}."
-            )
-
-    def _paired_target(self, y, pairing):
-        # Class indices rather than one column per class: a tenth of the memory for ten
-        # classes.
-        classes, kind = self.classes_, self._label_binarizer.y_type_
-        if y.ndim == 2:
-            if not kind.startswith("multilabel"):
-                raise ValueError("The object was not fitted with multilabel input.")
-            if y.shape[1] != len(classes):
-                raise ValueError(
-                    f"classes {classes} mismatch with the labels {unique_labels(y)} "
-                    "found in the data"
-                )
-            y = y.toarray() if sp.issparse(y) else y
-            return Target(y != 0, len(classes), pairing)
-        if kind.startswith("multilabel"):
-            on = y[:, np.newaxis] == classes
-            return Target(on, len(classes), pairing)
-        indices = np.searchsorted(classes, y)[:, np.newaxis]
-        # The kernels find scores by it: an attribute that was set may not be sorted.
-        if indices.max(initial=0) >= len(classes):
-            raise ValueError(f"classes_ must be sorted, got {classes}.")
-        if kind == "multiclass":
-            return Target(indices, len(classes), pairing)
-        return Target(indices, 1, pairing)
-
-    def _own_pairing(self):
-        kind = self._label_binarizer.y_type_
-        if kind != "multiclass":
-            kind = "multilabel" if kind.startswith("multilabel") else "binary"
-        return pair_classification(
+            classes, kind, sparse = first
+            check_known(classes, y, self.warm_start)
+        pairing = pair_classification(
             self.loss, self.out_activation, self.label_smoothing, kind
         )
+        return Labels(classes, kind, sparse, pairing, self.class_weight, incremental)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags: multilabel y is accepted."""
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
-
-
-def _scored():
-    """Name the losses that give scores, for errors."""
-    names = [repr(loss) for loss in CLASSIFICATION_LOSSES if gives_scores(loss, None)]
-    return f"loss={' or '.join(names)}"

@@ -1,21 +1,17 @@
 """Regression."""
 
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
-import scipy.sparse as sp
-from sklearn import config_context
+from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin, _fit_context
-from sklearn.metrics import mean_pinball_loss, r2_score
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
-from fastmlp.estimators._base import BaseMLP, Target, hints, unchanged_on_error
-from fastmlp.estimators._pairings import (
-    REGRESSION_LOSSES,
-    check_domain,
-    pair_regression,
-)
+from fastmlp.estimators._base import BaseMLP, check_solver
+from fastmlp.estimators._pairings import pair_regression
+from fastmlp.estimators._parameters import OF_REGRESSORS, constraints_of, hints
+from fastmlp.estimators._problem import Given
+from fastmlp.estimators._targets import Numbers, mean_pinball
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -344,10 +340,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     True
     """
 
-    _parameter_constraints: ClassVar[dict] = {
-        **BaseMLP._parameter_constraints,
-        "loss": [StrOptions(REGRESSION_LOSSES), tuple, list],
-    }
+    _parameter_constraints: ClassVar[dict] = constraints_of(OF_REGRESSORS)
 
     @hints(n_jobs="n_threads=")
     def __init__(
@@ -398,10 +391,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     ):
         self._set_parameters(locals())
 
-    @available_if(lambda estimator: estimator._check_solver())
-    # Not preferred: `_validate_changed` validates what was set between two calls.
+    @available_if(check_solver)
+    # Not preferred: `check_changed` validates what was set between two calls.
     @_fit_context(prefer_skip_nested_validation=False)
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(
+        self, X: Any, y: Any, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Train for one epoch on the given rows, starting where training was.
 
         Parameters
@@ -433,10 +428,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             In the first call after the end of a schedule whose last rate is 0, as that
             of 'cosine': this call and all later ones change nothing.
         """
-        with unchanged_on_error(self), self._compilation_shown():
-            return self._learn(X, y, sample_weight, incremental=True)
+        self._learn_more(Given(X, y, sample_weight), self._goal)
+        return self
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """Predict the targets.
 
         Parameters
@@ -451,11 +446,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             (n_samples, n_levels), none below the one before it.
         """
         outputs = self._outputs(X)
-        if self._several_quantiles():
+        if _several_quantiles(self):
             outputs.sort(axis=1)
         return outputs.ravel() if outputs.shape[1] == 1 else outputs
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Return R² of the predictions, or minus the pinball loss of several quantiles.
 
         Parameters
@@ -474,86 +469,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             prediction of the mean, ``-mean_pinball_loss`` averaged over the levels.
             Higher is better in both cases.
         """
-        if not self._several_quantiles():
+        if not _several_quantiles(self):
             return super().score(X, y, sample_weight)
         return -mean_pinball(y, self.predict(X), self.quantiles_, sample_weight)
 
-    def _chosen_scoring(self):
-        if self.scoring is not None or self._several_quantiles():
-            return self.scoring
-        return None if self._own_pairing().judged_by_r2 else "loss"
-
-    def _validation_score(self, *arguments):
-        name = self.scoring
-        if self._several_quantiles() and isinstance(name, str) and name != "loss":
-            raise ValueError(
-                f"scoring={name!r} compares y with one prediction for each row, and "
-                f"loss={self.loss!r} makes {len(self.quantiles_)}: use scoring=None, "
-                "the mean pinball loss, 'loss' or a function (estimator, X, y)."
-            )
-        return super()._validation_score(*arguments)
-
-    def _several_quantiles(self):
-        return len(getattr(self, "quantiles_", ())) > 1
-
-    def _score_outputs(self, outputs, values, sample_weight):
-        if not np.isfinite(outputs).all():
-            return float("nan")
-        # The rest was checked before training.
-        with config_context(assume_finite=True, skip_parameter_validation=True):
-            if self._several_quantiles():
-                y, quantiles = values[:, 0], np.sort(outputs, axis=1)
-                return -mean_pinball(y, quantiles, self.quantiles_, sample_weight)
-            return r2_score(values, outputs, sample_weight=sample_weight)
-
-    def _own_pairing(self):
-        return pair_regression(self.loss, self.out_activation)
-
-    def _check_target(self, y, incremental):
-        pairing = self._own_pairing()
-        target = self._paired_target(y, pairing)
-        vars(self).pop("quantiles_", None)
-        if pairing.loss == "quantile":
-            self.quantiles_ = levels_of(pairing)
-        return target
-
-    def _paired_target(self, y, pairing):
-        if sp.issparse(y):
-            raise TypeError("Sparse y is not supported: pass y.toarray().")
-        if y.dtype.kind not in "fiub":
-            raise TypeError(
-                f"y must hold real numbers, got dtype {y.dtype}: convert it, for "
-                "instance with astype(float)."
-            )
-        values = y[:, np.newaxis] if y.ndim == 1 else y
-        check_domain(values, pairing)
-        levels = levels_of(pairing)
-        if len(levels) > 1:
-            if values.shape[1] > 1:
-                raise ValueError(
-                    f"loss=('quantile', {levels.tolist()}) learns several levels of a "
-                    f"y of one column, got {values.shape[1]} columns: fit one "
-                    "estimator for each, or one level."
-                )
-            values = np.repeat(values, len(levels), axis=1)
-        return Target(values, values.shape[1], pairing)
+    def _goal(self, y: Any, incremental: bool = False) -> Numbers:
+        return Numbers(pair_regression(self.loss, self.out_activation))
 
 
-def levels_of(pairing):
-    """Return the levels of a quantile loss; of any other none."""
-    levels = pairing.settings["parameter"] if pairing.loss == "quantile" else []
-    return np.atleast_1d(levels)
-
-
-def mean_pinball(
-    y: np.ndarray,
-    quantiles: np.ndarray,
-    levels: np.ndarray,
-    sample_weight: np.ndarray | None,
-) -> float:
-    """Return the pinball loss averaged over rows and levels, a column each."""
-    losses = [
-        mean_pinball_loss(y, column, sample_weight=sample_weight, alpha=level)
-        for column, level in zip(quantiles.T, levels, strict=True)
-    ]
-    return float(np.mean(losses))
+def _several_quantiles(estimator):
+    return len(getattr(estimator, "quantiles_", ())) > 1

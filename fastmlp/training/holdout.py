@@ -1,29 +1,41 @@
 """Rows that a network is judged by after each epoch."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 
+import numpy as np
+
+from fastmlp.kernels import Data, Trainer
+
+# Of the network in an engine, given its loss on the rows.
+Score = Callable[[Trainer, float], float]
+
+
+@dataclass(frozen=True)
 class Holdout:
     """Rows held out of training.
 
     Parameters
     ----------
-    sample : Sample
+    data : Data
     rows : (n,) int64 array or None
-        The rows of `sample`; None: all.
+        The rows of `data`; None: all.
     score : callable or None
         ``score(engine, loss)`` of the network in the engine, given its loss on these
-        rows. None: the loss is only recorded.
-
-    Attributes
-    ----------
-    decides : bool
-        Whether there is a score, which then decides when to stop and what to keep.
+        rows. It then decides when to stop and what to keep. None: the loss is only
+        recorded.
     """
 
-    def __init__(self, sample, rows, score):
-        self._data, self._rows, self._score = sample.data, rows, score
-        self.decides = score is not None
+    data: Data
+    rows: np.ndarray | None
+    score: Score | None
 
-    def evaluate(self, engine):
+    @property
+    def decides(self) -> bool:
+        """Whether there is a score."""
+        return self.score is not None
+
+    def evaluate(self, engine: Trainer) -> tuple[float, float | None]:
         """Return the loss without penalty, and the score or None."""
-        loss = engine.loss(self._data, self._rows)
-        return loss, self._score(engine, loss) if self.decides else None
+        loss = engine.loss(self.data, self.rows)
+        return loss, None if self.score is None else self.score(engine, loss)

@@ -1,10 +1,13 @@
 """L-BFGS on the loss over all rows."""
 
+from typing import Any
+
 import numpy as np
 import scipy
 import scipy.optimize
 
-from fastmlp.training.loop import Outcome
+from fastmlp.kernels import Data, Objective
+from fastmlp.training.loop import Outcome, Steps
 
 
 class LBFGS:
@@ -12,9 +15,9 @@ class LBFGS:
 
     Parameters
     ----------
-    engine : Engine
+    engine : Objective
     parameters : (n_parameters,) array
-        Where to start; not changed. The engine is handed arrays of its dtype.
+        Where to start; not changed. The engine takes arrays of its dtype.
     data : Data
     alpha : float
         Strength of the L2 penalty.
@@ -37,21 +40,36 @@ class LBFGS:
     """
 
     def __init__(
-        self, engine, parameters, data, *, alpha, max_iter, max_fun, tol, verbose
-    ):
+        self,
+        engine: Objective,
+        parameters: np.ndarray,
+        data: Data,
+        *,
+        alpha: float,
+        max_iter: int,
+        max_fun: int,
+        tol: float,
+        verbose: bool,
+    ) -> None:
         self.engine, self.data, self.alpha = engine, data, alpha
-        self.options = {"maxfun": max_fun, "maxiter": max_iter, "gtol": tol}
+        self.options: dict[str, Any] = {
+            "maxfun": max_fun,
+            "maxiter": max_iter,
+            "gtol": tol,
+        }
         if _scipy_prints():
             self.options["iprint"] = 1 if verbose else -1
         self._dtype = parameters.dtype
         self._start = parameters.astype(np.float64)
         self._loss = float("nan")
-        self._steps = None
+        self._steps: Steps | None = None
         self.reached = scipy.optimize.OptimizeResult(
             x=self._start, fun=self._loss, nit=0
         )
 
-    def run(self, steps=None):
+    def run(
+        self, steps: Steps | None = None
+    ) -> tuple[scipy.optimize.OptimizeResult, Outcome]:
         """Minimise; return SciPy's result and the `Outcome`.
 
         The result of an interrupted or stopped run is what was `reached`.
@@ -59,7 +77,6 @@ class LBFGS:
         Parameters
         ----------
         steps : Steps or None, default=None
-            What is told of each iteration, see `_callbacks`, and may stop the run.
         """
         self._steps = steps
         try:
@@ -102,7 +119,7 @@ class _Stopped(Exception):
     """Ends SciPy's iterations."""
 
 
-def _scipy_prints():
+def _scipy_prints() -> bool:
     """Return whether this SciPy knows the option `iprint`, deprecated in 1.15."""
     major, minor = scipy.__version__.split(".")[:2]
     return (int(major), int(minor)) < (1, 15)

@@ -1,7 +1,7 @@
 """Training a network: epochs of minibatches with their stopping rules.
 
 Nothing here knows an estimator. Parameters travel as flat vectors between the caller
-and a `fastmlp.kernels.Engine`, which holds them while it trains; what became of a run
+and a `fastmlp.kernels.Trainer`, which holds them while it trains; what became of a run
 is returned as an `Outcome` for the caller to turn into warnings and errors.
 """
 
@@ -10,11 +10,13 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 
-from fastmlp.kernels import Optimizer
-from fastmlp.training.schedules import make_schedule
+from fastmlp.kernels import Data, Optimizer, Trainer
+from fastmlp.training.holdout import Holdout
+from fastmlp.training.schedules import Constant, make_schedule
 
 
 class Outcome(enum.Enum):
@@ -25,6 +27,22 @@ class Outcome(enum.Enum):
     DIVERGED = enum.auto()  # a parameter is no longer finite, or the loss no number
     INTERRUPTED = enum.auto()  # KeyboardInterrupt
     STOPPED = enum.auto()  # whoever watches the steps wants no more
+
+
+class Steps(Protocol):
+    """Sees each epoch or iteration begin and end, and may make one the last."""
+
+    def begin(self) -> None:
+        """Begin a step, unless one has begun that has not ended."""
+
+    def end(self, usable: bool = True) -> bool:
+        """End the step; return whether no other is to follow.
+
+        Parameters
+        ----------
+        usable : bool, default=True
+            Whether the parameters are a model.
+        """
 
 
 @dataclass(frozen=True)
@@ -85,12 +103,12 @@ class History:
     best_validation_score: float | None = None
     no_improvement_count: int = 0
     n_iter: int = 0
-    loss_curve: list = field(default_factory=list)
-    lr_curve: list = field(default_factory=list)
-    validation_losses: list = field(default_factory=list)
-    validation_scores: list = field(default_factory=list)
+    loss_curve: list[float] = field(default_factory=list)
+    lr_curve: list[float] = field(default_factory=list)
+    validation_losses: list[float] = field(default_factory=list)
+    validation_scores: list[float] = field(default_factory=list)
 
-    def judge_by(self, validation):
+    def judge_by(self, validation: bool) -> None:
         """Start counting anew if the earlier runs were judged by the other measure."""
         if validation:
             fresh = self.best_validation_score is None
@@ -106,25 +124,25 @@ class History:
             self.no_improvement_count = 0
 
     @property
-    def never_scored(self):
+    def never_scored(self) -> bool:
         """Whether there were validation scores, but none to compare others with."""
         return self.best_validation_score == -np.inf and len(self.validation_scores) > 0
 
-    def record_loss(self, loss, n_rows, rate):
+    def record_loss(self, loss: float, n_rows: int, rate: float) -> None:
         """Enter one epoch."""
         self.n_iter += 1
         self.t += n_rows
         self.loss_curve.append(loss)
         self.lr_curve.append(rate)
 
-    def judge_loss(self, tol):
+    def judge_loss(self, tol: float) -> None:
         """Compare the last loss with the best."""
         loss = self.loss_curve[-1]
         self._count(loss <= self.best_loss - tol)
         if loss < self.best_loss:
             self.best_loss = loss
 
-    def judge_score(self, score, tol, ties):
+    def judge_score(self, score: float, tol: float, ties: str) -> bool:
         """Enter a validation score; return whether it is the best so far.
 
         One that equals the best is so only if `ties` is 'last'.
@@ -176,7 +194,7 @@ class OptimizerState:
     epoch: int = 0
     moments: tuple = ()
 
-    def optimizer(self):
+    def optimizer(self) -> Optimizer:
         """Return the optimizer to hand to an engine."""
         optimizer = Optimizer(
             self.solver, learning_rate=self.learning_rate, **self.settings
@@ -184,7 +202,7 @@ class OptimizerState:
         optimizer.t = self.t
         return optimizer
 
-    def new_schedule(self):
+    def new_schedule(self) -> Constant:
         """Return the schedule."""
         return make_schedule(
             self.schedule,
@@ -193,13 +211,15 @@ class OptimizerState:
             self.schedule_settings,
         )
 
-    def fits(self, solver, n_parameters):
+    def fits(self, solver: str, n_parameters: int) -> bool:
         """Return whether this state can go on training such a network."""
         return self.solver == solver and all(
             moment.size == n_parameters for moment in self.moments
         )
 
-    def advanced(self, optimizer, n_epochs, moments):
+    def advanced(
+        self, optimizer: Optimizer, n_epochs: int, moments: tuple
+    ) -> "OptimizerState":
         """Return the state after a run of so many epochs."""
         return replace(
             self,
@@ -215,7 +235,7 @@ class Training:
 
     Parameters
     ----------
-    engine : Engine
+    engine : Trainer
         Loaded with `parameters`.
     parameters : (n_parameters,) array
         Where to start; not changed.
@@ -240,19 +260,19 @@ class Training:
 
     def __init__(
         self,
-        engine,
-        parameters,
-        data,
-        rows,
+        engine: Trainer,
+        parameters: np.ndarray,
+        data: Data,
+        rows: np.ndarray,
         *,
-        optimizer,
-        schedule,
-        history,
-        settings,
-        random_state,
-        holdout=None,
-        epoch=0,
-    ):
+        optimizer: Optimizer,
+        schedule: Constant,
+        history: History,
+        settings: Settings,
+        random_state: np.random.RandomState,
+        holdout: Holdout | None = None,
+        epoch: int = 0,
+    ) -> None:
         self.engine, self.data, self.rows = engine, data, rows.copy()
         self.optimizer, self.schedule = optimizer, schedule
         self.history, self.settings = history, settings
@@ -262,15 +282,14 @@ class Training:
         history.judge_by(validation=self.scored)
         self._best = parameters.copy() if self.scored else None
 
-    def run(self, steps=None):
+    def run(self, steps: Steps | None = None) -> Outcome:
         """Train; return the `Outcome`.
 
         Parameters
         ----------
         steps : Steps or None, default=None
-            What is told of each epoch, see `_callbacks`, and may stop training.
         """
-        step = self._step if steps is None else partial(self._told_step, steps)
+        step = self._step if steps is None else partial(self._watched_step, steps)
         try:
             for _ in range(self.settings.max_epochs):
                 outcome = step()
@@ -299,13 +318,13 @@ class Training:
         self._judge()
         return Outcome.CONVERGED if self._ends() else None
 
-    def _told_step(self, steps):
+    def _watched_step(self, steps):
         steps.begin()
         outcome = self._step()
         stops = steps.end(usable=outcome is not Outcome.DIVERGED)
         return Outcome.STOPPED if stops and outcome is None else outcome
 
-    def store(self, parameters):
+    def store(self, parameters: np.ndarray) -> None:
         """Write the resulting parameters, those of the best epoch if there is a score.
 
         Parameters
@@ -381,12 +400,3 @@ class Training:
     def _say(self, message):
         if self.settings.verbose:
             print(message)
-
-
-def lengthened(earlier, later):
-    """Return `later`, appended in place to `earlier` if that is a list."""
-    # In place: copying would make a million calls of partial_fit take quadratic time.
-    if isinstance(earlier, list):
-        earlier += later
-        return earlier
-    return later

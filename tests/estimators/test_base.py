@@ -322,7 +322,7 @@ def test_x_is_not_copied_by_early_stopping(Estimator, monkeypatch):
             seen.append((X, rows))
             return super().predict(X, rows)
 
-    monkeypatch.setattr("fastmlp.estimators._base.Trainer", Spy)
+    monkeypatch.setattr("fastmlp.estimators._learning.Trainer", Spy)
     make(Estimator, early_stopping=True, max_iter=1).fit(X, Y)
     order, (held_in, held) = seen
     assert held_in is X

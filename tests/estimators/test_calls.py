@@ -14,6 +14,7 @@ from numpy.testing import assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
 from fastmlp import MLPClassifier
+from fastmlp.estimators._learning import new_optimizer
 from fastmlp.kernels import Objective, Trainer
 from tests.estimators import X, Y, assert_same_model, both, make, parameters, sklearns
 
@@ -89,7 +90,7 @@ def test_early_stopped_fit_may_be_followed_by_partial_fit(Estimator):
     ref = make(Estimator).fit(X, Y)
     ref.coefs_ = [W.copy() for W in estimator.coefs_]
     ref.intercepts_ = [b.copy() for b in estimator.intercepts_]
-    ref._optimizer = make(Estimator)._new_optimizer()
+    ref._optimizer = new_optimizer(make(Estimator))
     estimator.set_params(early_stopping=False).partial_fit(X, Y)
     assert_array_equal(parameters(estimator), parameters(ref.partial_fit(X, Y)))
     assert estimator.best_loss_ == estimator.loss_
@@ -270,7 +271,7 @@ def test_keyboard_interrupt_returns_the_model_so_far(
 
     params = {"early_stopping": early_stopping}
     ref = make(Estimator, max_iter=2, **params).fit(X, Y)
-    monkeypatch.setattr("fastmlp.estimators._base.Trainer", Interrupted)
+    monkeypatch.setattr("fastmlp.estimators._learning.Trainer", Interrupted)
     with pytest.warns(UserWarning, match="Training interrupted by user."):
         comp = make(Estimator, max_iter=50, **params).fit(X, Y)
     assert comp.n_iter_ == 2
@@ -298,7 +299,7 @@ def test_keyboard_interrupt_of_an_epoch(
     params = {"n_threads": n_threads, **params}
     n_epochs = 2 if when == "before" else 3
     ref = make(Estimator, max_iter=n_epochs, **params).fit(X, Y)
-    monkeypatch.setattr("fastmlp.estimators._base.Trainer", Interrupted)
+    monkeypatch.setattr("fastmlp.estimators._learning.Trainer", Interrupted)
     with pytest.warns(UserWarning, match="Training interrupted by user."):
         comp = make(Estimator, max_iter=50, **params).fit(X, Y)
     monkeypatch.undo()
@@ -322,7 +323,7 @@ def test_keyboard_interrupt_of_lbfgs(Estimator, monkeypatch):
                 raise KeyboardInterrupt
             return super().loss_gradient(data, alpha, gradient)
 
-    monkeypatch.setattr("fastmlp.estimators._base.Objective", Interrupted)
+    monkeypatch.setattr("fastmlp.estimators._learning.Objective", Interrupted)
     with pytest.warns(UserWarning, match="Training interrupted by user."):
         comp = make(Estimator, solver="lbfgs", max_iter=50).fit(X, Y)
     monkeypatch.undo()

@@ -11,7 +11,8 @@ from sklearn.datasets import make_multilabel_classification
 from sklearn.metrics import accuracy_score
 
 from fastmlp import MLPClassifier
-from fastmlp.estimators._holdout import make_sample
+from fastmlp.estimators._fitted import goal_of
+from fastmlp.estimators._holdout import split_rows
 from tests.estimators import BEFORE_1_9
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -95,10 +96,9 @@ def test_column_vector_is_raveled_with_a_warning():
 def test_class_indices_do_not_become_a_matrix():
     n, n_classes = 100_000, 100
     y = np.random.RandomState(0).randint(n_classes, size=n)
-    comp = MLPClassifier(**PARAMS)
-    comp._check_target(y, incremental=False)
+    goal = MLPClassifier(**PARAMS)._goal(y)
     tracemalloc.start()
-    target = comp._paired_target(y, comp._own_pairing())
+    target = goal.encode(y)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert target.values.shape == (n, 1)
@@ -193,27 +193,24 @@ def test_validation_score_is_the_accuracy(y, weighted):
     weight = RNG.uniform(size=60) if weighted else None
     comp = MLPClassifier(**PARAMS).fit(X, y)
     outputs = comp._outputs(X)
-    target = comp._paired_target(np.asarray(y), comp._own_pairing())
-    assert comp._score_outputs(outputs, target.values, weight) == accuracy_score(
+    target = goal_of(comp).encode(np.asarray(y))
+    assert goal_of(comp).score(outputs, target.values, weight) == accuracy_score(
         y, comp.predict(X), sample_weight=weight
     )
 
 
 def test_two_classes_are_split_in_proportion():
     y = np.r_[np.zeros(40), np.ones(20)]
-    comp = MLPClassifier(**PARAMS, early_stopping=True, validation_fraction=0.3)
-    comp._check_target(y, incremental=False)
-    target = comp._paired_target(y, comp._own_pairing())
-    sample = make_sample(X, y, target, None, X.dtype)
-    random_state, network = np.random.RandomState(0), None
-    rows, _ = comp._hold_out(sample, None, network, target, random_state)
+    comp = MLPClassifier(**PARAMS)
+    goal = comp._goal(y)
+    strata = goal.strata(goal.encode(y))
+    rows, _ = split_rows(60, 0.3, strata, None, np.random.RandomState(0))
     assert_array_equal(np.bincount(y[rows].astype(int)), [28, 14])
 
 
 def test_more_than_two_classes_are_not_stratified():
-    comp = MLPClassifier(**PARAMS)
-    comp._check_target(Y, incremental=False)
-    assert comp._stratify(comp._paired_target(Y, comp._own_pairing())) is None
+    goal = MLPClassifier(**PARAMS)._goal(Y)
+    assert goal.strata(goal.encode(Y)) is None
 
 
 def test_class_of_one_row_cannot_be_split():

@@ -16,7 +16,7 @@ import sklearn
 from sklearn.exceptions import ConvergenceWarning
 
 from fastmlp import MLPClassifier, MLPRegressor, inspection
-from fastmlp.estimators._base import NON_FINITE
+from fastmlp.estimators._learning import NON_FINITE
 from fastmlp.estimators._pairings import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
 from fastmlp.kernels import ACTIVATIONS, solvers
 from tests.estimators import parameters

@@ -162,7 +162,7 @@ def test_own_rows_take_the_place_of_the_split(Estimator, monkeypatch):
             trained.append(np.sort(order))
             return super().train_epoch(data, order, alpha)
 
-    monkeypatch.setattr("fastmlp.estimators._base.Trainer", Spy)
+    monkeypatch.setattr("fastmlp.estimators._learning.Trainer", Spy)
     comp = make(Estimator, early_stopping=True, max_iter=10)
     comp.fit(X, Y, X_val=X_VAL, y_val=Y_VAL, sample_weight_val=WEIGHT_VAL)
     for rows in trained:

@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fastmlp import MLPClassifier, MLPRegressor, inspection
+from fastmlp.estimators._fitted import goal_of
 from fastmlp.estimators._pairings import CLASSIFICATION_LOSSES, paired
 from fastmlp.kernels import LOSSES
 from fastmlp.kernels.compile import options
@@ -322,7 +323,7 @@ def test_score_of_quantiles(weighted):
     score = model.score(X, SLOPE, weight)
     assert_allclose(score, -np.mean(losses), rtol=1e-13)
     values = np.repeat(SLOPE[:, None], 3, axis=1)
-    comp = model._score_outputs(model._outputs(X), values, weight)
+    comp = goal_of(model).score(model._outputs(X), values, weight)
     assert_allclose(comp, score, rtol=1e-13)
     one = make(MLPRegressor, loss=("quantile", [0.3])).fit(X, SLOPE)
     ref = r2_score(SLOPE, one.predict(X), sample_weight=weight)
@@ -622,10 +623,10 @@ def test_scores_of_a_loss_of_one_row_decide_by_their_sign(toys):
         learning_rate_init=0.1, validation_fraction=0.5,
     ).fit(X, y)  # fmt: skip
     outputs, values = model._outputs(X), y[:, None]
-    assert 0 < model._score_outputs(outputs, values, None) < 1
-    assert model._score_outputs(outputs, values, None) == model.score(X, y)
+    assert 0 < goal_of(model).score(outputs, values, None) < 1
+    assert goal_of(model).score(outputs, values, None) == model.score(X, y)
     between = np.where(y, 0.2, -0.2)[:, None]
-    assert model._score_outputs(between, values, None) == 1
+    assert goal_of(model).score(between, values, None) == 1
 
 
 def test_what_a_loss_of_one_row_is_not_for(toys):

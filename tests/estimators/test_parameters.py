@@ -13,6 +13,7 @@ from sklearn.utils import get_tags
 from sklearn.utils._param_validation import InvalidParameterError
 
 from fastmlp import MLPClassifier, MLPRegressor
+from fastmlp.estimators._fitted import plain_network
 from tests.estimators import X, Y, both, make, parameters
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -315,9 +316,10 @@ def test_types_by_other_names(dtype, solver, Estimator):
 def test_plain_arrays_are_predicted_at_once_whatever_names_the_type(Estimator):
     for dtype in TYPES:
         comp = make(Estimator, dtype=dtype).fit(X, Y)
-        assert comp._plain_outputs(X) is None
+        assert plain_network(comp, X) is None
         rows = X.astype("float32")
-        assert_array_equal(comp._plain_outputs(rows), comp._outputs(X))
+        assert plain_network(comp, rows) is comp._network
+        assert_array_equal(comp._outputs(rows), comp._outputs(X))
 
 
 @both

@@ -133,4 +133,4 @@ def test_early_stopping_judges_by_scikit_learns_score(weighted, dtype, kind):
 def test_score_of_outputs_that_are_not_finite_is_nan(value):
     outputs = Y.copy()
     outputs[3, 1] = value
-    assert np.isnan(MLPRegressor()._score_outputs(outputs, Y, None))
+    assert np.isnan(MLPRegressor()._goal(Y).score(outputs, Y, None))
