@@ -127,7 +127,7 @@ def dropout_rates(dropout: Any, n_hidden: int) -> tuple[float, ...]:
                 f"hidden layers needs {n_hidden + 1}: of the inputs, then of each "
                 "hidden layer."
             )
-    if not all(isinstance(rate, Real) and 0 <= rate < 1 for rate in rates):
+    if not all(isinstance(rate, Real) and 0 <= float(rate) < 1 for rate in rates):
         raise ValueError(
             f"dropout must hold rates in [0, 1), got {list(rates)}: the probability "
             "with which an output is dropped."

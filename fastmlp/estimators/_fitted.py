@@ -93,7 +93,8 @@ def goal_of(estimator: Any) -> Goal:
     """Return how the y of the last call was understood."""
     pairing = Pairing(*estimator._pairing)
     if is_classifier(estimator):
-        return Labels(estimator.classes_, *estimator._labels, pairing)
+        kind, sparse = estimator._labels
+        return Labels(estimator.classes_, kind, sparse, pairing)
     return Numbers(pairing)
 
 

@@ -6,7 +6,7 @@ Nothing is set on the estimator before all is done: what training has come to is
 
 import operator
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,7 @@ from fastmlp.estimators._problem import (
 from fastmlp.estimators._targets import Goal
 from fastmlp.kernels import RULES, Objective, Trainer
 from fastmlp.network import Network
+from fastmlp.training.holdout import Holdout
 from fastmlp.training.lbfgs import LBFGS
 from fastmlp.training.loop import (
     History,
@@ -183,13 +184,19 @@ def continued_network(model: Any, units: tuple[int, ...]) -> Network:
     return network.astype(float_type(model.dtype) or network.dtype)
 
 
-def _learned(problem, network, attributes, curves=None, forgotten=()):
+def _learned(
+    problem: Problem,
+    network: Network,
+    attributes: dict[str, Any],
+    curves: dict[str, list] | None = None,
+    forgotten: Collection[str] = (),
+) -> Learned:
     """Return the `Learned` of a network and what training says of it."""
-    forgotten = {*forgotten, "quantiles_", *COLUMNS}
+    ended = {*forgotten, "quantiles_", *COLUMNS}
     state = vars(problem.model)
     columns = {name: state[name] for name in COLUMNS if name in state}
     attributes = columns | attributes | network_attributes(network, problem.goal)
-    return Learned(attributes, curves or {}, frozenset(forgotten))
+    return Learned(attributes, curves or {}, frozenset(ended))
 
 
 # -- epochs ----------------------------------------------------------------------------
@@ -208,7 +215,9 @@ class _Run:
         Whether there are rows to validate on.
     """
 
-    def __init__(self, problem, network, incremental, validated):
+    def __init__(
+        self, problem: Problem, network: Network, incremental: bool, validated: bool
+    ) -> None:
         self.problem, self.network = problem, network
         self.incremental, self.validated = incremental, validated
         self.params = params = problem.model
@@ -221,7 +230,14 @@ class _Run:
             state = new_optimizer(params)
         self.state = state
 
-    def train(self, sample, rows, holdout, random_state, watch):
+    def train(
+        self,
+        sample: Sample,
+        rows: np.ndarray,
+        holdout: Holdout | None,
+        random_state: np.random.RandomState,
+        watch: Watch | None,
+    ) -> Learned:
         """Train; return the `Learned`."""
         params, problem, state = self.params, self.problem, self.state
         optimizer = state.optimizer()
@@ -258,10 +274,10 @@ class _Run:
             self.report(training.run(steps))
             return self.learned(training)
 
-    def learned(self, training):
+    def learned(self, training: Training) -> Learned:
         """Return what is learned if the last epoch was the last of all."""
         history = self.history
-        attributes = {
+        attributes: dict[str, Any] = {
             "n_iter_": history.n_iter,
             "t_": history.t,
             "best_loss_": history.best_loss,
@@ -293,7 +309,7 @@ class _Run:
         forgotten = TRAINING_ATTRIBUTES if self.problem.anew else ()
         return _learned(self.problem, reached, attributes, curves, forgotten)
 
-    def report(self, outcome):
+    def report(self, outcome: Outcome) -> None:
         """Turn the outcome of the epochs into a warning or an error."""
         history, params = self.history, self.params
         if outcome is Outcome.DIVERGED:
@@ -369,7 +385,7 @@ def settings_of(params: Any, incremental: bool) -> Settings:
 
 
 def clipped_batch_size(batch_size: Any, n_rows: int) -> int:
-    """Return the rows of a minibatch, at most all; warn if they are fewer than asked."""
+    """Return the rows of a minibatch, at most all."""
     rows = {"auto": AUTO_BATCH_SIZE, "full": n_rows}.get(batch_size, batch_size)
     if rows > n_rows and batch_size != "auto":
         warnings.warn(

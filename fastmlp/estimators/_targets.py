@@ -113,7 +113,7 @@ def labels_of(y: ArrayLike) -> tuple[np.ndarray, str]:
 
 
 def first_labels(
-    known: np.ndarray | None, y: ArrayLike, classes: ArrayLike | None
+    known: np.ndarray | None, y: Any, classes: Any
 ) -> tuple[np.ndarray, str, bool] | None:
     """Return classes, kind and `sparse` of `Labels` in the first call of `partial_fit`.
 
@@ -222,7 +222,8 @@ class Labels:
     def encode_validation(self, y: Any) -> Target:
         """Return validated y of rows to validate on as a `Target`."""
         if y.ndim == 1:
-            known, unseen = set(self.classes.tolist()), {}
+            known = set(self.classes.tolist())
+            unseen: dict[Any, int] = {}
             for row, label in enumerate(y.tolist()):
                 if label not in known:
                     unseen.setdefault(label, row)

@@ -13,7 +13,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import StandardScaler
 
-from fastmlp import MLPClassifier, MLPRegressor, _onnx, onnx_export
+from fastmlp import MLPClassifier, MLPRegressor, onnx_export
+from fastmlp.estimators import _onnx
 from fastmlp.estimators._pairings import paired
 from fastmlp.kernels import ACTIVATIONS, OUTPUTS
 from tests.fresh import run_python

@@ -16,6 +16,7 @@ import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor
 from fastmlp.estimators._saving import VERSION
 from fastmlp.inspection import loss_gradient
+from fastmlp.kernels import Trainer
 from tests.estimators import X, Y, both, make, parameters
 from tests.kernels_api import Data, Engine, Optimizer
 
@@ -89,7 +90,7 @@ def test_predicts_and_trains_on_bit_for_bit(through, target, settings, dtype):
 @pytest.mark.parametrize("target", TARGETS)
 def test_skops_is_asked_to_trust_the_estimator_and_nothing_else(target):
     Estimator, y = TARGETS[target]
-    name = f"fastmlp.{Estimator.__module__.split('.')[1]}.{Estimator.__name__}"
+    name = f"{Estimator.__module__}.{Estimator.__name__}"
     for params in SETTINGS.values():
         model = make(Estimator, **params).fit(X, y)
         assert skops.io.get_untrusted_types(data=skops.io.dumps(model)) == [name]
@@ -221,11 +222,10 @@ def test_the_kernels_are_handed_the_moments_and_targets_they_read():
                 engine.loss_gradient(rows, 0.0, np.zeros(15))
     adam = Optimizer("adam", learning_rate=0.1)
     kinds = ("relu", "identity", "squared_error", np.float64)
-    with (
-        Engine((4, 1), *kinds, optimizer=adam) as engine,
-        pytest.raises(ValueError, match="'adam' has 2 moments, got 3"),
-    ):
-        engine.load(np.zeros(5), [np.zeros(5)] * 3)
+    with Engine((4, 1), *kinds, optimizer=adam) as engine:
+        trainer = engine.network(Trainer, rows.form)
+        with pytest.raises(ValueError, match="'adam' has 2 moments, got 3"):
+            trainer.load(np.zeros(5), [np.zeros(5)] * 3)
 
 
 @pytest.mark.parametrize("Estimator", [MLPClassifier, MLPRegressor])
