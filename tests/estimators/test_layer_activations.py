@@ -112,8 +112,9 @@ def test_fitted_attributes_are_the_network(activation, solver, dtype):
 
 def test_one_name_is_that_name_for_each_layer():
     for name in ("logistic", "elu", "prelu", "maxout"):
+        [(_, parameter)] = layer_activations(name, 1)
         ref = make(name).fit(X, Y).predict(X)
-        for activation in ([name, name], (name, (name, ACTIVATIONS[name].parameter))):
+        for activation in ([name, name], (name, (name, parameter))):
             assert_array_equal(make(activation).fit(X, Y).predict(X), ref)
 
 
