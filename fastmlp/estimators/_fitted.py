@@ -92,7 +92,7 @@ def goal_of(estimator: Any) -> Goal:
     pairing = Pairing(*estimator._pairing)
     if isinstance(estimator, ClassifierMixin):
         kind, sparse = estimator._labels
-        return Labels(estimator.classes_, kind, sparse, pairing)
+        return Labels(pairing, estimator.classes_, kind, sparse)
     return Numbers(pairing)
 
 

@@ -85,14 +85,14 @@ class Learned:
     ----------
     attributes : dict
         Fitted attributes.
-    curves : dict of list
-        More of them, which go on those of earlier calls.
+    curves : dict of list or None
+        More of them; lists go on those of earlier calls.
     forgotten : set of str
         Attributes of earlier calls that end with this one.
     """
 
     attributes: dict[str, Any]
-    curves: dict[str, list] = field(default_factory=dict)
+    curves: dict[str, list | None] = field(default_factory=dict)
     forgotten: frozenset[str] = frozenset()
 
     def joined(self, state: dict, join: Callable = operator.add) -> dict[str, Any]:
@@ -103,7 +103,8 @@ class Learned:
         joined = {k: v for k, v in state.items() if k not in self.forgotten}
         for name, later in self.curves.items():
             earlier = joined.get(name)
-            joined[name] = join(earlier, later) if earlier is not None else later
+            both = earlier is not None and later is not None
+            joined[name] = join(earlier, later) if both else later
         return joined | self.attributes
 
 
@@ -188,7 +189,7 @@ def _learned(
     problem: Problem,
     network: Network,
     attributes: dict[str, Any],
-    curves: dict[str, list] | None = None,
+    curves: dict[str, list | None] | None = None,
     forgotten: Collection[str] = (),
 ) -> Learned:
     """Return the `Learned` of a network and what training says of it."""
@@ -222,9 +223,15 @@ class _Run:
         self.incremental, self.validated = incremental, validated
         self.params = params = problem.model
         earlier = {} if problem.anew else vars(problem.model)
-        scoring = problem.goal.judged_by(params.scoring)
-        self.scored_by = name_of_scoring(scoring)
-        self.history = history_after(earlier, self.scored_by)
+        self.scored_by = name_of_scoring(problem.goal.judged_by(params.scoring))
+        best_score = earlier.get("best_validation_score_")
+        comparable = earlier.get("_scored_by") == self.scored_by
+        self.history = History(
+            t=earlier.get("t_", 0),
+            best_loss=earlier.get("best_loss_"),
+            best_validation_score=best_score if comparable else None,
+            no_improvement_count=earlier.get("_no_improvement_count", 0),
+        )
         state = earlier.get("_optimizer") if incremental else None
         if state is None or not state.fits(params.solver, network.parameters.size):
             state = new_optimizer(params)
@@ -263,7 +270,15 @@ class _Run:
                 optimizer=optimizer,
                 schedule=state.new_schedule(),
                 history=self.history,
-                settings=settings_of(params, self.incremental),
+                settings=Settings(
+                    alpha=params.alpha,
+                    max_epochs=1 if self.incremental else params.max_iter,
+                    tol=params.tol,
+                    patience=params.n_iter_no_change,
+                    shuffle=params.shuffle,
+                    verbose=bool(params.verbose),
+                    ties=params.validation_ties,
+                ),
                 random_state=random_state,
                 holdout=holdout,
                 epoch=state.epoch,
@@ -287,18 +302,16 @@ class _Run:
         }
         if history.loss_curve:
             attributes["loss_"] = history.loss_curve[-1]
-        curves = {
+        curves: dict[str, list | None] = {
             "loss_curve_": history.loss_curve[:],
             "lr_curve_": history.lr_curve[:],
+            "validation_loss_curve_": None,
+            "validation_scores_": None,
         }
-        for name, curve, there in (
-            ("validation_loss_curve_", history.validation_losses, self.validated),
-            ("validation_scores_", history.validation_scores, training.scored),
-        ):
-            if there:
-                curves[name] = curve[:]
-            else:
-                attributes[name] = None
+        if self.validated:
+            curves["validation_loss_curve_"] = history.validation_losses[:]
+        if training.scored:
+            curves["validation_scores_"] = history.validation_scores[:]
         # The weights kept by early stopping are not those that the moments belong to.
         if not training.scored:
             attributes["_optimizer"] = self.state.advanced(
@@ -371,19 +384,6 @@ def new_optimizer(params: Any) -> OptimizerState:
     )
 
 
-def settings_of(params: Any, incremental: bool) -> Settings:
-    """Return the settings of the epochs."""
-    return Settings(
-        alpha=params.alpha,
-        max_epochs=1 if incremental else params.max_iter,
-        tol=params.tol,
-        patience=params.n_iter_no_change,
-        shuffle=params.shuffle,
-        verbose=bool(params.verbose),
-        ties=params.validation_ties,
-    )
-
-
 def clipped_batch_size(batch_size: Any, n_rows: int) -> int:
     """Return the rows of a minibatch, at most all."""
     rows = {"auto": AUTO_BATCH_SIZE, "full": n_rows}.get(batch_size, batch_size)
@@ -394,19 +394,6 @@ def clipped_batch_size(batch_size: Any, n_rows: int) -> int:
             stacklevel=2,
         )
     return min(rows, n_rows)
-
-
-def history_after(earlier: dict[str, Any], scored_by: str) -> History:
-    """Return the history that goes on from an estimator's attributes."""
-    comparable = earlier.get("_scored_by") == scored_by
-    return History(
-        t=earlier.get("t_", 0),
-        best_loss=earlier.get("best_loss_"),
-        best_validation_score=(
-            earlier.get("best_validation_score_") if comparable else None
-        ),
-        no_improvement_count=earlier.get("_no_improvement_count", 0),
-    )
 
 
 # -- L-BFGS ----------------------------------------------------------------------------
