@@ -36,7 +36,6 @@ from fastmlp.estimators._problem import (
 from fastmlp.estimators._targets import Goal
 from fastmlp.kernels import RULES, Objective, Trainer
 from fastmlp.network import Network
-from fastmlp.training.holdout import Holdout
 from fastmlp.training.lbfgs import LBFGS
 from fastmlp.training.loop import (
     History,
@@ -143,9 +142,7 @@ def learn(
     own = validation_sample(problem, network.dtype)
     if estimator.solver == "lbfgs":
         return minimise(problem, network, sample, watch)
-    rows, holdout = hold_out(problem, sample, own, network, random_state)
-    run = _Run(problem, network, incremental, holdout is not None)
-    return run.train(sample, rows, holdout, random_state, watch)
+    return train(problem, network, sample, own, random_state, incremental, watch)
 
 
 def build(problem: Problem, random_state: np.random.RandomState) -> Network:
@@ -203,157 +200,151 @@ def _learned(
 # -- epochs ----------------------------------------------------------------------------
 
 
-class _Run:
-    """Epochs on minibatches, of one call.
+def train(
+    problem: Problem,
+    network: Network,
+    sample: Sample,
+    own: Sample | None,
+    random_state: np.random.RandomState,
+    incremental: bool,
+    watch: Watch | None,
+) -> Learned:
+    """Train by epochs on minibatches; return the `Learned`.
 
-    Parameters
-    ----------
-    problem : Problem
-    network : Network
-        Where to start.
-    incremental : bool
-    validated : bool
-        Whether there are rows to validate on.
+    `own` are the user's rows to validate on.
     """
-
-    def __init__(
-        self, problem: Problem, network: Network, incremental: bool, validated: bool
-    ) -> None:
-        self.problem, self.network = problem, network
-        self.incremental, self.validated = incremental, validated
-        self.params = params = problem.model
-        earlier = {} if problem.anew else vars(problem.model)
-        self.scored_by = name_of_scoring(problem.goal.judged_by(params.scoring))
-        best_score = earlier.get("best_validation_score_")
-        comparable = earlier.get("_scored_by") == self.scored_by
-        self.history = History(
-            t=earlier.get("t_", 0),
-            best_loss=earlier.get("best_loss_"),
-            best_validation_score=best_score if comparable else None,
-            no_improvement_count=earlier.get("_no_improvement_count", 0),
-        )
-        state = earlier.get("_optimizer") if incremental else None
-        if state is None or not state.fits(params.solver, network.parameters.size):
-            state = new_optimizer(params)
-        self.state = state
-
-    def train(
-        self,
-        sample: Sample,
-        rows: np.ndarray,
-        holdout: Holdout | None,
-        random_state: np.random.RandomState,
-        watch: Watch | None,
-    ) -> Learned:
-        """Train; return the `Learned`."""
-        params, problem, state = self.params, self.problem, self.state
-        optimizer = state.optimizer()
-        engine = make_engine(
-            Trainer,
-            self.network,
-            problem.goal.pairing,
+    params, goal = problem.model, problem.goal
+    rows, holdout = hold_out(problem, sample, own, network, random_state)
+    earlier = {} if problem.anew else vars(params)
+    state = earlier.get("_optimizer") if incremental else None
+    if state is None or not state.fits(params.solver, network.parameters.size):
+        state = new_optimizer(params)
+    scored_by = name_of_scoring(goal.judged_by(params.scoring))
+    best_score = earlier.get("best_validation_score_")
+    history = History(
+        t=earlier.get("t_", 0),
+        best_loss=earlier.get("best_loss_"),
+        best_validation_score=(
+            best_score if earlier.get("_scored_by") == scored_by else None
+        ),
+        no_improvement_count=earlier.get("_no_improvement_count", 0),
+    )
+    optimizer = state.optimizer()
+    engine = make_engine(
+        Trainer,
+        network,
+        goal.pairing,
+        sample.data,
+        params.n_threads,
+        batch_size=clipped_batch_size(params.batch_size, len(rows)),
+        optimizer=optimizer,
+        regularisation=problem.regularisation.seeded(random_state),
+    )
+    with engine:
+        moments = [as_float(moment, network.dtype) for moment in state.moments]
+        engine.load(network.parameters, moments)
+        training = Training(
+            engine,
+            network.parameters,
             sample.data,
-            params.n_threads,
-            batch_size=clipped_batch_size(params.batch_size, len(rows)),
+            rows,
             optimizer=optimizer,
-            regularisation=problem.regularisation.seeded(random_state),
+            schedule=state.new_schedule(),
+            history=history,
+            settings=Settings(
+                alpha=params.alpha,
+                max_epochs=1 if incremental else params.max_iter,
+                tol=params.tol,
+                patience=params.n_iter_no_change,
+                shuffle=params.shuffle,
+                verbose=bool(params.verbose),
+                ties=params.validation_ties,
+            ),
+            random_state=random_state,
+            holdout=holdout,
+            epoch=state.epoch,
         )
-        with engine:
-            dtype = self.network.dtype
-            moments = [as_float(moment, dtype) for moment in state.moments]
-            engine.load(self.network.parameters, moments)
-            training = Training(
-                engine,
-                self.network.parameters,
-                sample.data,
-                rows,
-                optimizer=optimizer,
-                schedule=state.new_schedule(),
-                history=self.history,
-                settings=Settings(
-                    alpha=params.alpha,
-                    max_epochs=1 if self.incremental else params.max_iter,
-                    tol=params.tol,
-                    patience=params.n_iter_no_change,
-                    shuffle=params.shuffle,
-                    verbose=bool(params.verbose),
-                    ties=params.validation_ties,
-                ),
-                random_state=random_state,
-                holdout=holdout,
-                epoch=state.epoch,
-            )
-            steps = watch and watch(
-                "epoch", lambda: self.learned(training).joined(vars(params))
-            )
-            self.report(training.run(steps))
-            return self.learned(training)
 
-    def learned(self, training: Training) -> Learned:
-        """Return what is learned if the last epoch was the last of all."""
-        history = self.history
-        attributes: dict[str, Any] = {
-            "n_iter_": history.n_iter,
-            "t_": history.t,
-            "best_loss_": history.best_loss,
-            "best_validation_score_": history.best_validation_score,
-            "_scored_by": self.scored_by,
-            "_no_improvement_count": history.no_improvement_count,
-        }
-        if history.loss_curve:
-            attributes["loss_"] = history.loss_curve[-1]
-        curves: dict[str, list | None] = {
-            "loss_curve_": history.loss_curve[:],
-            "lr_curve_": history.lr_curve[:],
-            "validation_loss_curve_": None,
-            "validation_scores_": None,
-        }
-        if self.validated:
-            curves["validation_loss_curve_"] = history.validation_losses[:]
-        if training.scored:
-            curves["validation_scores_"] = history.validation_scores[:]
-        # The weights kept by early stopping are not those that the moments belong to.
-        if not training.scored:
-            attributes["_optimizer"] = self.state.advanced(
-                training.optimizer, history.n_iter, training.engine.store_moments()
+        def learned() -> Learned:
+            attributes: dict[str, Any] = {"_scored_by": scored_by}
+            # The weights kept by early stopping are not those of the moments.
+            if not training.scored:
+                attributes["_optimizer"] = state.advanced(
+                    optimizer, history.n_iter, engine.store_moments()
+                )
+            reached = network.empty_like()
+            training.store(reached.parameters)
+            return after_epochs(
+                problem, reached, history, holdout is not None, attributes
             )
-        reached = self.network.empty_like()
-        training.store(reached.parameters)
-        forgotten = TRAINING_ATTRIBUTES if self.problem.anew else ()
-        return _learned(self.problem, reached, attributes, curves, forgotten)
 
-    def report(self, outcome: Outcome) -> None:
-        """Turn the outcome of the epochs into a warning or an error."""
-        history, params = self.history, self.params
-        if outcome is Outcome.DIVERGED:
-            period, remedy = f"epoch {history.n_iter}", "lower learning_rate_init"
-            message = NON_FINITE.format(period=period, remedy=remedy)
-            if history.best_validation_score in (None, -np.inf):
-                raise ValueError(message)
-            warnings.warn(
-                f"{message} The weights of the best validation score are kept.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
-        elif history.never_scored:
-            scoring = self.problem.goal.judged_by(params.scoring)
-            raise ValueError(
-                f"The validation score with scoring={scoring!r} was "
-                f"{history.validation_scores[-1]} in every epoch: early stopping has "
-                "no weights to keep. Choose another scoring, or validation rows that "
-                "it is defined for."
-            )
-        elif outcome is Outcome.INTERRUPTED:
-            warnings.warn("Training interrupted by user.", stacklevel=2)
-        elif outcome is Outcome.EXHAUSTED and not self.incremental:
-            warnings.warn(
-                f"Stochastic Optimizer: Maximum iterations ({params.max_iter}) "
-                "reached and the optimization hasn't converged yet.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
-        if self.incremental:
-            warn_of_ended_schedule(self.state, history)
+        steps = watch and watch("epoch", lambda: learned().joined(vars(params)))
+        outcome = training.run(steps)
+        report(outcome, history, problem, incremental)
+        if incremental:
+            warn_of_ended_schedule(state, history)
+        return learned()
+
+
+def after_epochs(
+    problem: Problem,
+    network: Network,
+    history: History,
+    validated: bool,
+    attributes: dict[str, Any],
+) -> Learned:
+    """Return the `Learned` if the last epoch was the last of all."""
+    attributes |= {
+        "n_iter_": history.n_iter,
+        "t_": history.t,
+        "best_loss_": history.best_loss,
+        "best_validation_score_": history.best_validation_score,
+        "_no_improvement_count": history.no_improvement_count,
+    }
+    if history.loss_curve:
+        attributes["loss_"] = history.loss_curve[-1]
+    scored = history.best_validation_score is not None
+    curves = {
+        "loss_curve_": history.loss_curve[:],
+        "lr_curve_": history.lr_curve[:],
+        "validation_loss_curve_": history.validation_losses[:] if validated else None,
+        "validation_scores_": history.validation_scores[:] if scored else None,
+    }
+    forgotten = TRAINING_ATTRIBUTES if problem.anew else ()
+    return _learned(problem, network, attributes, curves, forgotten)
+
+
+def report(
+    outcome: Outcome, history: History, problem: Problem, incremental: bool
+) -> None:
+    """Turn the outcome of the epochs into a warning or an error."""
+    if outcome is Outcome.DIVERGED:
+        period, remedy = f"epoch {history.n_iter}", "lower learning_rate_init"
+        message = NON_FINITE.format(period=period, remedy=remedy)
+        if history.best_validation_score in (None, -np.inf):
+            raise ValueError(message)
+        warnings.warn(
+            f"{message} The weights of the best validation score are kept.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    elif history.never_scored:
+        scoring = problem.goal.judged_by(problem.model.scoring)
+        raise ValueError(
+            f"The validation score with scoring={scoring!r} was "
+            f"{history.validation_scores[-1]} in every epoch: early stopping has "
+            "no weights to keep. Choose another scoring, or validation rows that "
+            "it is defined for."
+        )
+    elif outcome is Outcome.INTERRUPTED:
+        warnings.warn("Training interrupted by user.", stacklevel=2)
+    elif outcome is Outcome.EXHAUSTED and not incremental:
+        warnings.warn(
+            f"Stochastic Optimizer: Maximum iterations ({problem.model.max_iter}) "
+            "reached and the optimization hasn't converged yet.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
 
 
 def warn_of_ended_schedule(state: OptimizerState, history: History) -> None:
