@@ -37,7 +37,7 @@ _TARGETS = {
 _MOMENTA = {"momentum": (0.0, 0.9), "nesterovs_momentum": (False, True)}
 
 # Parameters that choose an update in place of the solver's own, and all other kernels
-# of `kernels._regularisation`.
+# of `kernels.update.regularisation`.
 _UPDATES: tuple[dict, ...] = ({}, {"l1": 1e-4}, {"clip_norm": 1.0, "max_norm": 1.0})
 _NOISE = {"dropout": (0.5, 0.5), "input_noise": 0.1}
 

@@ -1,10 +1,10 @@
 """scikit-learn's estimators over the network: the only place that knows scikit-learn.
 
-In reading order: `_base` (a fit: check, build, train, publish), `_parameters` (the
-table of parameters), `_checks`, `_pairings` (losses and outputs), `_targets` (labels
-and numbers), `_problem` (all that is given, checked), `_holdout` (rows that judge),
-`_learning` (building and training), `_fitted` (predicting), `_callbacks`, `_saving`,
-`_onnx`, `classifier`, `regressor`.
+In reading order: `classifier`, `regressor`, `_base` (a fit in one screen), `_learning`
+(check, build, train, publish), `_problem` (everything that was given, checked),
+`_targets` (labels and numbers), `_pairings` (losses and outputs), `_parameters` (their
+table), `_checks`, `_holdout` (rows to validate on), `_fitted` (predicting), `_features`
+(transformers), `_callbacks`, `_saving`, `_onnx`.
 """
 
 from fastmlp.estimators.classifier import MLPClassifier

@@ -175,7 +175,7 @@ def _parameters(function):
 
 
 def name_of_scoring(scoring: Scoring) -> str:
-    """Return a name by which one `scoring` is told from another, also in a pickle.
+    """Return a name that tells one `scoring` from another, also in a pickle.
 
     Functions of one name, as lambdas are, are taken for the same.
     """

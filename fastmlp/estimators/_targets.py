@@ -33,7 +33,7 @@ class Target(NamedTuple):
         For losses of a label one column, the class index; otherwise one per output.
     n_outputs : int
     pairing : Pairing
-        Output activation, loss and what it is told.
+        Output activation, loss and its settings.
     """
 
     values: np.ndarray
@@ -98,6 +98,16 @@ class Goal(ABC):
         """Return what `score` would for these outputs and values of a `Target`."""
 
 
+def _plain_labels(y):
+    """Return the classes of an array of integers without scikit-learn, else None."""
+    if type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "bi":
+        classes = np.unique(y)
+        # Of more classes some versions of scikit-learn warn.
+        if 0 < 2 * classes.size <= y.size:
+            return classes
+    return None
+
+
 def labels_of(y: ArrayLike) -> tuple[np.ndarray, str]:
     """Return the classes of y and its kind, see `Labels`.
 
@@ -106,11 +116,9 @@ def labels_of(y: ArrayLike) -> tuple[np.ndarray, str]:
     ValueError
         If y holds no labels.
     """
-    if type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "bi":
-        classes = np.unique(y)
-        # Of more classes some versions of scikit-learn warn.
-        if 0 < 2 * classes.size <= y.size:
-            return classes, "multiclass" if classes.size > 2 else "binary"
+    classes = _plain_labels(y)
+    if classes is not None:
+        return classes, "multiclass" if classes.size > 2 else "binary"
     kind = type_of_target(y, input_name="y")
     if "multioutput" in kind:
         raise ValueError(
@@ -152,7 +160,9 @@ def first_labels(
 
 def check_known(classes: np.ndarray, y: Any, warm_start: bool) -> None:
     """Refuse labels of y that are not those of the earlier calls."""
-    labels = unique_labels(y)
+    labels = _plain_labels(y)
+    if labels is None:
+        labels = unique_labels(y)
     if warm_start:
         if set(labels) != set(classes):
             raise ValueError(

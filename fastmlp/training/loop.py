@@ -26,7 +26,7 @@ class Outcome(enum.Enum):
     EXHAUSTED = enum.auto()  # all epochs done
     DIVERGED = enum.auto()  # a parameter is no longer finite, or the loss no number
     INTERRUPTED = enum.auto()  # KeyboardInterrupt
-    STOPPED = enum.auto()  # whoever watches the steps wants no more
+    STOPPED = enum.auto()  # `Steps.end` asked for it
 
 
 class Steps(Protocol):
