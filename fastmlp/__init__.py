@@ -6,7 +6,7 @@ names: the same parameters, attributes and numbers, several times as fast.
 >>> from fastmlp import MLPClassifier
 >>> from sklearn.datasets import load_digits
 >>> X, y = load_digits(return_X_y=True)
->>> clf = MLPClassifier(random_state=0).fit(X[:1500] / 16, y[:1500])
+>>> clf = MLPClassifier(solver="lbfgs", random_state=0).fit(X[:1500] / 16, y[:1500])
 >>> clf.score(X[1500:] / 16, y[1500:]) > 0.9
 True
 

@@ -303,7 +303,7 @@ def _refuse_transform(scope, operator):
 
 
 def _readers(scope, outputs):
-    """Yield the operators that go on from some outputs, directly or behind a conversion."""
+    """Yield the operators that go on from some outputs, behind conversions or not."""
     for other in scope.operators.values():
         if any(x is y for x in other.inputs for y in outputs):
             if other.type in _HANDS_OUT:

@@ -71,7 +71,9 @@ def test_l1_makes_weights_small_in_number():
     noise = np.random.RandomState(0).randn(200, 9)
     target = noise[:, 0]
     plain, sparse = (
-        MLPRegressor(hidden_layer_sizes=(), solver="lbfgs", alpha=0, l1=l1)
+        MLPRegressor(
+            hidden_layer_sizes=(), solver="lbfgs", alpha=0, l1=l1, random_state=0
+        )
         .fit(noise, target)
         .coefs_[0]
         for l1 in (0.0, 20.0)
