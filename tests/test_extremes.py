@@ -293,7 +293,7 @@ def test_a_loss_that_is_no_number_is_divergence(monkeypatch):
     """Though every parameter is finite."""
     estimator = learn(MLPRegressor, NORMAL, np.ones(N))
     before = estimator.predict(NORMAL)
-    engine = "fastmlp.kernels.engine.Engine.train_epoch"
+    engine = "fastmlp.kernels.engine.Trainer.train_epoch"
     monkeypatch.setattr(engine, lambda *arguments: float("nan"))
     with pytest.raises(ValueError, match="Training diverged in epoch 1") as info:
         estimator.fit(NORMAL, np.ones(N))

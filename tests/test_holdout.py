@@ -24,7 +24,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fastmlp import MLPClassifier, MLPRegressor
-from fastmlp.kernels import Engine
+from fastmlp.kernels import Trainer
 from tests.estimators import X, Y, assert_same_model, both, make, parameters
 
 
@@ -157,12 +157,12 @@ def test_curves_grow_with_a_warm_start_and_not_without_validation():
 def test_own_rows_take_the_place_of_the_split(Estimator, monkeypatch):
     trained = []
 
-    class Spy(Engine):
-        def train_epoch(self, data, order, alpha):
+    class Spy(Trainer):
+        def train_epoch(self, data, order, alpha, dropout=1.0):
             trained.append(np.sort(order))
             return super().train_epoch(data, order, alpha)
 
-    monkeypatch.setattr("fastmlp._fitted.Engine", Spy)
+    monkeypatch.setattr("fastmlp._base.Trainer", Spy)
     comp = make(Estimator, early_stopping=True, max_iter=10)
     comp.fit(X, Y, X_val=X_VAL, y_val=Y_VAL, sample_weight_val=WEIGHT_VAL)
     for rows in trained:

@@ -289,17 +289,17 @@ def test_gradient_check_with_l1(problem, penalties):
 
 
 def test_gradient_check_fails_on_a_wrong_gradient(monkeypatch):
-    from fastmlp.kernels import Engine
+    from fastmlp.kernels import Objective
 
     model, X, y = _fitted("multiclass")
-    right = Engine.loss_gradient
+    right = Objective.loss_gradient
 
     def wrong(self, data, alpha, gradient):
         loss = right(self, data, alpha, gradient)
         gradient *= 1.01
         return loss
 
-    monkeypatch.setattr(Engine, "loss_gradient", wrong)
+    monkeypatch.setattr(Objective, "loss_gradient", wrong)
     assert inspection.check_gradient(model, X, y).max_relative_error > 1e-3
 
 

@@ -4,8 +4,6 @@ import pickle
 
 import numpy as np
 import pytest
-from fastmlp.kernels._jit import jit
-from fastmlp.kernels._losses import FIXED_SETTINGS, Loss
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
@@ -16,7 +14,10 @@ from sklearn.preprocessing import StandardScaler
 
 from fastmlp import MLPClassifier, MLPRegressor, inspection
 from fastmlp._pairings import CLASSIFICATION_LOSSES, paired
-from fastmlp.kernels import LOSSES, _math
+from fastmlp.kernels import LOSSES
+from fastmlp.kernels.compile.options import jit
+from fastmlp.kernels.heads.losses import FIXED_SETTINGS, Loss
+from fastmlp.kernels.math import functions as _math
 from tests import naive
 from tests.estimators import make, parameters
 

@@ -513,7 +513,7 @@ class Trainer(_Network):
             if self.form.multiplied:
                 self._contexts["inputs"] = self._sorted_inputs(data)
         self._contexts["dropout"] = dropout
-        self._run["alpha"], self._run["mean"] = alpha, 1
+        self._run["alpha"], self._run["mean"], self._run["visited"] = alpha, 1, -1
         self._visit(order)
 
     def _visit(self, order):
