@@ -210,7 +210,7 @@ class _Network:
             )
         return predict.run(
             self.program,
-            self.program.entries_with(out_activation),
+            self.program.prediction_entries(out_activation),
             self.memory,
             self.memory,
             describe(X),

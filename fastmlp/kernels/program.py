@@ -180,19 +180,25 @@ class Program:
         self.addresses = np.array([record.ctypes.data for record in self.records])
         self._fill_head(head)
         self._fill_context()
-        self._heads = {head.out_activation: self.head}
+        self._writing: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     @cached_property
     def entries(self) -> np.ndarray:
         """Address and number of `addresses`, addresses of `context` and `head`."""
-        return self.entries_with(next(iter(self._heads)))
+        return self._entries(self.head)
 
-    def entries_with(self, out_activation: str) -> np.ndarray:
-        """Return the same as `entries` for another output activation."""
-        if out_activation not in self._heads:
-            head = self._heads[out_activation] = self.head.copy()
-            head["output"] = _output_address(out_activation, self.numbers)
-        head = self._heads[out_activation]
+    def prediction_entries(self, out_activation: str) -> np.ndarray:
+        """Return `entries` with a head that writes predictions."""
+        if out_activation not in self._writing:
+            head = self.head.copy()
+            head["write"] = compile_write(self.numbers).address
+            if OUTPUTS[out_activation] is not None:
+                compiled = compile_output(out_activation, self.numbers.storage)
+                head["output"] = compiled.address
+            self._writing[out_activation] = head, self._entries(head)
+        return self._writing[out_activation][1]
+
+    def _entries(self, head):
         places = self.context.ctypes.data, head.ctypes.data
         return np.array([self.addresses.ctypes.data, self.addresses.size, *places])
 
@@ -286,8 +292,6 @@ class Program:
         record["z_width"], record["z"] = width, self.reserve(self.capacity * width)
         record["weights"] = self.reserve(self.capacity)
         record["scratch"] = self.reserve(self.capacity)
-        record["write"] = compile_write(self.numbers).address
-        record["output"] = _output_address(head.out_activation, self.numbers)
         if not self.training or head.loss is None:
             return
         names = head.out_activation, head.loss
@@ -406,13 +410,6 @@ class Program:
         by_row = region.reshape(panels, capacity, width)[:, :n].transpose(1, 0, 2)
         # Of one panel the reshaped array is still the memory.
         return by_row.reshape(n, panels * width)[:, :columns].copy()
-
-
-def _output_address(out_activation, numbers):
-    """Return the address of a compiled output activation; 0 for the identity."""
-    if OUTPUTS[out_activation] is None:
-        return 0
-    return compile_output(out_activation, numbers.storage).address
 
 
 def _columns(panels, matrix):
