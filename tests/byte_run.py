@@ -15,18 +15,18 @@ import itertools
 import sys
 
 import numpy as np
-from fastmlp.kernels._activations import (
+from tests.kernels_api import (
     ACTIVATIONS,
     OUTPUTS,
     backward_loop,
     forward_loop,
     output_loop,
 )
-from fastmlp.kernels._losses import LOSSES, loss_loop, make_settings
-from fastmlp.kernels._noise import multiply_loop
-from fastmlp.kernels._optimizers import N_SETTINGS, N_STEP, RULES, update_loop
-from fastmlp.kernels._regularisation import N_SUMS, collect_loop, restrained_loop
-from fastmlp.kernels._simd import TILE_ROWS, lanes, panel_width
+from tests.kernels_api import LOSSES, loss_loop, make_settings
+from tests.kernels_api import multiply_loop
+from tests.kernels_api import N_SETTINGS, N_STEP, RULES, update_loop
+from tests.kernels_api import N_SUMS, collect_loop, restrained_loop
+from tests.kernels_api import TILE_ROWS, lanes, panel_width
 
 from tests.guarded import SIDES, guarded
 from tests.kernel_run import fence_all, train

@@ -12,13 +12,13 @@ import mmap
 import sys
 
 import numpy as np
-from fastmlp.kernels._activations import OUTPUTS
-from fastmlp.kernels._layout import OVERREAD
-from fastmlp.kernels._losses import make_settings
-from fastmlp.kernels._optimizers import N_SETTINGS
-from fastmlp.kernels._simd import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES, panel_width
-from fastmlp.kernels._step import predict
-from fastmlp.kernels._team import Team
+from tests.kernels_api import OUTPUTS
+from tests.kernels_api import OVERREAD
+from tests.kernels_api import make_settings
+from tests.kernels_api import N_SETTINGS
+from tests.kernels_api import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES, panel_width
+from tests.kernels_api import predict
+from tests.kernels_api import Team
 from fastmlp.kernels.prediction import FLAT_ROWS
 
 from fastmlp.kernels import Engine, engine, prediction

@@ -4,8 +4,8 @@ import pickle
 
 import numpy as np
 import pytest
-from fastmlp.kernels._jit import jit
-from fastmlp.kernels._losses import FIXED_SETTINGS, Loss
+from tests.kernels_api import jit
+from tests.kernels_api import FIXED_SETTINGS, Loss
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits

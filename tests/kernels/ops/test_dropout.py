@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from fastmlp.kernels.compile.options import entry
-from fastmlp.kernels.math.random import _circle, philox
-from fastmlp.kernels.math.random import normal_pair as _normal_pair
-from fastmlp.kernels.simd.tiles import panel_width
-from fastmlp.kernels.step import CHUNK_ROWS
+from tests.kernels_api import entry
+from tests.kernels_api import _circle, philox
+from tests.kernels_api import normal_pair as _normal_pair
+from tests.kernels_api import panel_width
+from tests.kernels_api import CHUNK_ROWS
 
 from tests.kernels_api import Data, Engine, Regularisation
 from tests import naive

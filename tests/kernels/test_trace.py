@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fastmlp.kernels.simd.tiles import TILE_ROWS
+from tests.kernels_api import TILE_ROWS
 
 from tests.kernels_api import ACTIVATIONS, Data, Engine
 from tests import naive

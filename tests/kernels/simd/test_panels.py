@@ -4,8 +4,8 @@ import itertools
 
 import numpy as np
 import pytest
-from fastmlp.kernels._gemm import product_loop, transpose_loop
-from fastmlp.kernels._simd import TILE_PARTS, TILE_ROWS, panel_width
+from tests.kernels_api import product_loop, transpose_loop
+from tests.kernels_api import TILE_PARTS, TILE_ROWS, panel_width
 
 from tests.networks import DTYPES, edge_rows, edge_sizes
 

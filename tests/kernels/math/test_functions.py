@@ -5,7 +5,7 @@ import re
 import numba
 import numpy as np
 import pytest
-from fastmlp.kernels._jit import OPTIONS
+from tests.kernels_api import OPTIONS
 
 from fastmlp.kernels import _math
 

@@ -3,7 +3,7 @@
 import numba
 import numpy as np
 import pytest
-from fastmlp.kernels._activations import (
+from tests.kernels_api import (
     ACTIVATIONS,
     OUTPUTS,
     Activation,
@@ -11,7 +11,7 @@ from fastmlp.kernels._activations import (
     forward_loop,
     output_loop,
 )
-from fastmlp.kernels._simd import lanes
+from tests.kernels_api import lanes
 
 from fastmlp import MLPClassifier
 from fastmlp.kernels import _activations, _jit, _math, prediction

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fastmlp.kernels._rows import Data, describe
+from tests.kernels_api import Data, describe
 from scipy import sparse
 
 from fastmlp.kernels import Engine

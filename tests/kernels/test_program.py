@@ -4,9 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
-from fastmlp.kernels._activations import Traits
-from fastmlp.kernels._layout import LAYER, PLAN, UNIT, Layout, split_flat
-from fastmlp.kernels._simd import TILE_PARTS, TILE_ROWS, panel_width
+from tests.kernels_api import Traits
+from tests.kernels_api import LAYER, PLAN, UNIT, Layout, split_flat
+from tests.kernels_api import TILE_PARTS, TILE_ROWS, panel_width
 
 from tests.networks import DTYPES
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fastmlp.kernels.simd.tiles import panel_width
+from tests.kernels_api import panel_width
 
 from tests.kernels_api import Data, Engine, Optimizer, Regularisation
 from tests import naive

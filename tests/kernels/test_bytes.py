@@ -49,7 +49,7 @@ def test_an_index_beyond_is_noticed_where_they_are_checked():
     """In compiled loops, with the setting that ``bounds`` and the suite's run use."""
     code = (
         "import numpy as np\n"
-        "from fastmlp.kernels._jit import entry\n"
+        "from tests.kernels_api import entry\n"
         "@entry\n"
         "def beyond(x, i):\n"
         "    return x[i]\n"

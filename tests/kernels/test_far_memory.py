@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from fastmlp.kernels._layout import Layout
+from tests.kernels_api import Layout
 
 from fastmlp.kernels import Engine, engine
 from tests.networks import (

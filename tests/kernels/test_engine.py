@@ -4,10 +4,10 @@ import threading
 
 import numpy as np
 import pytest
-from fastmlp.kernels.program import OVERREAD
-from fastmlp.kernels.simd.tiles import TILE_ROWS
-from fastmlp.kernels.step import CHUNK_ROWS, PHASES
-from fastmlp.kernels.predict import FLAT_ROWS
+from tests.kernels_api import OVERREAD
+from tests.kernels_api import TILE_ROWS
+from tests.kernels_api import CHUNK_ROWS, PHASES
+from tests.kernels_api import FLAT_ROWS
 
 from tests.kernels_api import (
     ACTIVATIONS,

@@ -4,8 +4,8 @@ import pickle
 
 import numpy as np
 import pytest
-from fastmlp.kernels._jit import jit
-from fastmlp.kernels._optimizers import (
+from tests.kernels_api import jit
+from tests.kernels_api import (
     DECAY,
     N_SETTINGS,
     N_STEP,
@@ -13,7 +13,7 @@ from fastmlp.kernels._optimizers import (
     Rule,
     update_loop,
 )
-from fastmlp.kernels._simd import lanes
+from tests.kernels_api import lanes
 from sklearn.base import clone
 
 from fastmlp import MLPClassifier

@@ -5,7 +5,7 @@ import itertools
 import numba
 import numpy as np
 import pytest
-from fastmlp.kernels._simd import VECTOR_BYTES, lanes, panel_width
+from tests.kernels_api import VECTOR_BYTES, lanes, panel_width
 
 from fastmlp.kernels import _simd
 from tests.networks import DTYPES

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from fastmlp.kernels._activations import OUTPUTS
-from fastmlp.kernels._losses import FIXED_SETTINGS, LOSSES, loss_loop, make_settings
-from fastmlp.kernels._simd import lanes
+from tests.kernels_api import OUTPUTS
+from tests.kernels_api import FIXED_SETTINGS, LOSSES, loss_loop, make_settings
+from tests.kernels_api import lanes
 from scipy.special import expit, log_softmax, softmax
 from sklearn.metrics import hinge_loss
 from sklearn.neural_network._base import LOSS_FUNCTIONS
