@@ -15,21 +15,30 @@ import itertools
 import sys
 
 import numpy as np
-from tests.kernels_api import (
-    ACTIVATIONS,
-    OUTPUTS,
-    backward_loop,
-    forward_loop,
-    output_loop,
-)
-from tests.kernels_api import LOSSES, loss_loop, make_settings
-from tests.kernels_api import multiply_loop
-from tests.kernels_api import N_SETTINGS, N_STEP, RULES, update_loop
-from tests.kernels_api import N_SUMS, collect_loop, restrained_loop
-from tests.kernels_api import TILE_ROWS, lanes, panel_width
 
 from tests.guarded import SIDES, guarded
 from tests.kernel_run import fence_all, train
+from tests.kernels_api import (
+    ACTIVATIONS,
+    LOSSES,
+    N_SETTINGS,
+    N_STEP,
+    N_SUMS,
+    OUTPUTS,
+    RULES,
+    TILE_ROWS,
+    backward_loop,
+    collect_loop,
+    forward_loop,
+    lanes,
+    loss_loop,
+    make_settings,
+    multiply_loop,
+    output_loop,
+    panel_width,
+    restrained_loop,
+    update_loop,
+)
 from tests.networks import BASE, make_targets, variations
 
 

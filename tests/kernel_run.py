@@ -12,17 +12,22 @@ import mmap
 import sys
 
 import numpy as np
-from tests.kernels_api import OUTPUTS
-from tests.kernels_api import OVERREAD
-from tests.kernels_api import make_settings
-from tests.kernels_api import N_SETTINGS
-from tests.kernels_api import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES, panel_width
-from tests.kernels_api import predict
-from tests.kernels_api import Team
 from fastmlp.kernels.prediction import FLAT_ROWS
 
 from fastmlp.kernels import Engine, engine, prediction
 from tests.guarded import SIDES, guarded
+from tests.kernels_api import (
+    N_SETTINGS,
+    OUTPUTS,
+    OVERREAD,
+    TILE_ROWS,
+    TILE_VECTORS,
+    VECTOR_BYTES,
+    Team,
+    make_settings,
+    panel_width,
+    predict,
+)
 from tests.networks import (
     BASE,
     KERNELS,

@@ -7,6 +7,7 @@
 
 import numpy as np
 
+from fastmlp.kernels import ACTIVATIONS as FUSED
 from fastmlp.kernels import (
     LOSSES,
     OPERATIONS,
@@ -31,7 +32,6 @@ from fastmlp.kernels import (
     spec,
     trace,
 )
-from fastmlp.kernels import ACTIVATIONS as FUSED
 from fastmlp.kernels.compile import options
 from fastmlp.kernels.engine import GRADIENT_ROWS
 from fastmlp.kernels.heads import losses, outputs
@@ -147,7 +147,7 @@ class Engine:
             **settings,
         }
         self._optimizer, self.batch_size = optimizer, batch_size
-        self._made, self._moments = {}, ()
+        self._made, self._moments, self._last = {}, (), None
         self._parameters = None
 
     def __enter__(self):
@@ -159,9 +159,6 @@ class Engine:
 
     def network(self, kind, form):
         """Return the network of a kind that is made for such an X."""
-        trainer = self._made.get((Trainer, form))
-        if kind is not Tracer and trainer is not None:
-            return trainer
         if (kind, form) not in self._made:
             keywords = dict(self._keywords)
             if kind is Trainer:
@@ -172,14 +169,15 @@ class Engine:
             moments = (self._moments,) if kind is Trainer else ()
             if self._parameters is not None:
                 made.load(self._parameters, *moments)
-        return self._made[kind, form]
+        self._last = self._made[kind, form]
+        return self._last
 
     def _any(self):
-        form = form_of(np.zeros((1, 1), self.dtype))
-        kind = Objective if self._optimizer is None else Trainer
-        for made in self._made.values():
-            return made
-        return self.network(kind, form)
+        """Return the network that was used last."""
+        if self._last is None:
+            kind = Objective if self._optimizer is None else Trainer
+            self.network(kind, form_of(np.zeros((1, 1), self.dtype)))
+        return self._last
 
     @property
     def n_parameters(self):
@@ -202,7 +200,7 @@ class Engine:
         self._any().store(parameters)
 
     def store_moments(self):
-        return self._any().store_moments()
+        return () if self._optimizer is None else self._any().store_moments()
 
     def finite(self):
         return self._any().finite()

@@ -5,6 +5,7 @@ All hold one `Program`, the memory that it describes, and parameters in it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from time import perf_counter
 from typing import Any
@@ -349,19 +350,23 @@ class Trainer(_Network):
             program.pack(parameters, memory, self._average)
 
     def _load_sums(self, parameters):
-        """Put the sums for the penalties of the first step into the first block."""
-        program, squares, magnitudes = self.program, 0.0, 0.0
+        """Put the sums for the penalties of the first step into each group's first block.
+
+        The update of that block replaces them.
+        """
+        program, squares, magnitudes = self.program, Counter(), Counter()
         for op, parameter, values in program.split(parameters):
-            group = program.group(program.operations[op], parameter.name).settings
+            group, place = program.group(program.operations[op], parameter.name)
+            first = int(np.argmax(self._blocks["group"] == place))
             if group.l2:
-                squares += group.l2 * np.vdot(values, values)
+                squares[first] += group.l2 * np.vdot(values, values)
             if self._l1 and group.l1:
-                magnitudes += group.l1 * np.abs(values).sum(dtype=np.float64)
-        self._penalty[:] = 0
-        self._penalty[0] = squares
-        self._sums[:] = 0
-        if self._l1:
-            self._sums[0, 0] = magnitudes
+                magnitudes[first] += group.l1 * np.abs(values).sum(dtype=np.float64)
+        self._penalty[:] = self._sums[:] = 0
+        for first, total in squares.items():
+            self._penalty[first] = total
+        for first, total in magnitudes.items():
+            self._sums[first, 0] = total
 
     def store_moments(self) -> tuple[np.ndarray, ...]:
         """Return the optimizer's moments, each a vector in scikit-learn's packing."""

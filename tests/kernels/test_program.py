@@ -4,259 +4,397 @@ import itertools
 
 import numpy as np
 import pytest
-from tests.kernels_api import Traits
-from tests.kernels_api import LAYER, PLAN, UNIT, Layout, split_flat
-from tests.kernels_api import TILE_PARTS, TILE_ROWS, panel_width
 
-from tests.networks import DTYPES
+from tests.kernels_api import (
+    BLOCK,
+    CONTEXT,
+    HEAD,
+    HEADER,
+    INPUTS,
+    LINE_BYTES,
+    LOSSES,
+    TILE_PARTS,
+    TILE_ROWS,
+    TRAINING,
+    Group,
+    Head,
+    NetworkSpec,
+    Optimizer,
+    Program,
+    Regularisation,
+    Trainer,
+    dense,
+    dropout,
+    form_of,
+    input_noise,
+    layer_activations,
+    make_operations,
+    make_settings,
+    maxout,
+    numbers_of,
+    panel_width,
+    parameters_of,
+    prelu,
+    round_up,
+    scale,
+)
+from tests.networks import DTYPES, make_csr
 
 SHAPES = [(1, 1), (3, 2), (7, 33, 5), (65, 16, 31, 1), (5, 1, 64, 65, 2)]
 
-# What the activations of the hidden layers ask for, in turn.
+# Activations of the hidden layers, in turn, and other settings of a network.
 KINDS = {
-    "plain": [Traits(keeps_scores=True)],
-    "slopes": [Traits(keeps_scores=True, slopes=True)],
-    "pieces": [Traits(pieces=3)],
-    "mixed": [Traits(pieces=2), Traits(), Traits(keeps_scores=True, slopes=True)],
+    "plain": ["tanh"],
+    "keeps scores": ["gelu"],
+    "slopes": ["prelu"],
+    "pieces": [("maxout", 3)],
+    "mixed": ["maxout", "relu", "scale", "prelu", "silu"],
 }
 kinds = pytest.mark.parametrize("kind", KINDS)
+shapes = pytest.mark.parametrize("units", SHAPES)
+both = pytest.mark.parametrize("dtype", DTYPES)
+
+NAMES = "identity", "squared_error"
 
 
-def _layout(units, dtype, rows=9, n_moments=2, n_threads=3, kind="plain", **settings):
-    n_hidden = len(units) - 2
-    traits = [*itertools.islice(itertools.cycle(KINDS[kind]), n_hidden), Traits()]
-    keeps_scores = [trait.keeps_scores for trait in traits]
-    return Layout(
-        units, dtype, rows, keeps_scores, n_moments=n_moments, n_threads=n_threads,
-        traits=tuple(traits), **settings,
-    )  # fmt: skip
+def _spec(units, kind="plain", inputs=()):
+    names = list(itertools.islice(itertools.cycle(KINDS[kind]), len(units) - 2))
+    return NetworkSpec(units, layer_activations(names, len(names)), inputs)
 
 
-def _regions(layout, n_threads):
-    """Return (start, size) of all that training keeps in the block."""
-    width, capacity, plan = layout.width, layout.capacity, layout.plan[0]
-    block = capacity * width
+def _program(units, dtype, rows=9, kind="plain", inputs=(), training=True, **settings):
+    numbers, form = numbers_of(dtype), form_of(np.zeros((1, 1), dtype))
+    regularisation = Regularisation(**settings)
+    spec = _spec(units, kind, inputs)
+    operations = make_operations(spec, numbers, form, regularisation)
+    loss = make_settings(*NAMES, dtype, units[-1])
+    head = Head(*NAMES, loss) if training else Head(NAMES[0])
+    return Program(operations, head, numbers, rows, training=training)
+
+
+# Fields of operations' records with the place of a matrix of rows and y's columns.
+MATRICES = {
+    dense.Dense: ["scores"],
+    prelu.Prelu: ["slope_deltas"],
+    scale.Scale: ["factor_deltas"],
+    dropout.Dropout: ["factors"],
+}
+
+
+def _regions(program):
+    """Return (start, bytes) of all that training keeps in the block, in order."""
+    width, size = program.numbers.width, program.numbers.size
     regions = []
-    for i, layer in enumerate(layout.layers):
-        columns = int(layer["out_panels"]) * width
-        regions.append((layer["weights"], layer["fan_in"] * columns))
-        regions.append((layer["biases"], columns))
-        if i == 0:
-            regions.append((layer["inputs"], layer["in_panels"] * block))
-        else:
-            size = layer["in_panels"] * width * columns
-            regions.append((layer["transposed"], size))
-        names = ("scores", "deltas", "products")
-        regions += [(layer[name], layer["out_panels"] * block) for name in names]
-        panels = layer["out_panels"] // layer["pieces"]
-        names = ("outputs", "output_deltas", "values")
-        names += ("factors",) * bool(layer["factors"])
-        regions += [(layer[name], panels * block) for name in names]
-        if layer["slopes"] >= 0:
-            regions.append((layer["slopes"], columns))
-            regions.append((layer["slope_deltas"], panels * block))
-    for i in range(layout.n_moments):
-        start = layout.moments + i * layout.n_parameters
-        regions.append((start, layout.n_parameters))
-    if plan["gradient"]:
-        regions.append((plan["gradient"], layout.n_parameters))
-    regions.append((plan["z"], capacity * plan["z_width"]))
-    regions.append((plan["targets"], capacity * layout.units[-1]))
-    regions += [(plan[name], capacity) for name in ("row_weights", "scratch")]
-    regions.append((plan["losses"], capacity * 8 // layout.dtype.itemsize))
-    tiles = plan["zeros"] - plan["tiles"]
-    assert tiles >= n_threads * TILE_PARTS * width * width
-    regions.append((plan["tiles"], tiles))
-    regions.append((plan["zeros"], width))
-    return sorted({(int(start), int(size)) for start, size in regions})
+
+    def add(place, elements):
+        if place >= 0:
+            regions.append((int(place), int(elements) * size))
+
+    def add_matrix(place, columns):
+        add(place, -(-columns // width) * program.capacity * width)
+
+    for op, [record] in zip(program.operations, program.records, strict=True):
+        for place, parameter in zip(program.places(op), op.parameters, strict=True):
+            panels = parameter.pieces * -(-parameter.columns // width)
+            add(place.place, panels * parameter.rows * width)
+        for name in ("x", "dx"):
+            add_matrix(record[name], op.n_in)
+        for name in ("y", "dy", *MATRICES.get(type(op), ())):
+            add_matrix(record[name], op.n_out)
+        if isinstance(op, dense.Dense):
+            square = round_up(op.n_in, width) * round_up(op.n_out, width)
+            add(record["transposed"], square)
+    [head], [context] = program.head, program.context
+    for name, columns in (
+        ("z", head["z_width"]),
+        ("targets", head["n_targets"]),
+        ("weights", 1),
+        ("scratch", 1),
+        ("losses", 8 // size),
+    ):
+        add(head[name], program.capacity * columns)
+    add(context["zeros"], width)
+    return sorted(set(regions))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@kinds
-@pytest.mark.parametrize("units", SHAPES)
-def test_regions_do_not_overlap(units, kind, dtype):
-    layout = _layout(units, dtype, kind=kind)
+def _assert_covered(regions, size):
+    """Assert that regions begin at lines of the cache, one behind the other."""
     end = 0
-    for start, size in _regions(layout, 3):
-        assert start >= end
-        end = start + size
-    assert end == layout.size
-    # The last layer's deltas take its outputs' place.
-    assert layout.layers["deltas"][-1] == layout.layers["outputs"][-1]
-    for above, below in zip(layout.layers[1:], layout.layers, strict=False):
-        assert above["inputs"] == below["outputs"]
-        assert above["input_deltas"] == below["output_deltas"]
-        assert (below["deltas"] == below["output_deltas"]) == (below["pieces"] == 1)
+    for start, length in regions:
+        assert start == round_up(end, LINE_BYTES)
+        end = start + length
+    assert end == size
 
 
-def _places(layer, weights, width):
-    """Return the row of each weight, and its column in the layer's panels."""
-    i, j = np.indices(weights.shape)
-    per_piece = weights.shape[1] // layer["pieces"]
-    return i, j + j // per_piece * (-per_piece % width)
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("keeps_scores", [False, True])
-def test_dropout_and_clipping_have_places_of_their_own(keeps_scores, dtype):
-    units = (65, 16, 31, 1)
-    plain = _layout(units, dtype)
-    layout = Layout(
-        units, dtype, 9, (keeps_scores,) * 2 + (False,), n_moments=2, n_threads=3,
-        dropout=(0.5, 0.0, 0.2), keeps_gradient=True,
-    )  # fmt: skip
-    end = 0
-    for start, size in _regions(layout, 3):
-        assert start >= end
-        end = start + size
-    assert end == layout.size
-    first, second, last = layout.layers
-    assert second["values"] not in (second["outputs"], second["factors"])
-    # What is not dropped needs no second place.
-    for layer in (first, last):
-        assert layer["values"] == layer["outputs"]
-        assert layer["factors"] == 0
-    # Dropped outputs are nobody's scores.
-    assert (second["scores"] == second["values"]) == (not keeps_scores)
-    assert not plain.layers["factors"].any()
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("units", SHAPES)
-def test_units_know_their_panel(units, dtype):
-    layout = _layout(units, dtype)
-    records = layout.make_units()
-    for i, unit in enumerate(records):
-        panel = slice(unit["panel"], unit["panel"] + unit["blocks"])
-        same = records["deltas"] == unit["deltas"]
-        np.testing.assert_array_equal(
-            np.arange(records.size)[panel], np.flatnonzero(same)
-        )
-        assert panel.start <= i < panel.stop
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
+@both
 @kinds
-@pytest.mark.parametrize("units", SHAPES)
-def test_parameters_are_where_the_docstring_says(units, kind, dtype):
-    layout = _layout(units, dtype, kind=kind)
-    flat = np.arange(1, layout.n_flat + 1, dtype=dtype)
-    memory = layout.allocate()
-    layout.pack(flat, memory)
-    width = layout.width
-    for layer, (weights, biases) in zip(layout.layers, layout.split(flat), strict=True):
-        i, j = _places(layer, weights, width)
-        rows = len(weights)
-        place = layer["weights"] + j // width * rows * width + i * width + j % width
-        np.testing.assert_array_equal(memory[place], weights)
-        np.testing.assert_array_equal(memory[layer["biases"] + j[0]], biases)
-    _, _, slopes = split_flat(flat, layout.units, layout.traits)
-    for layer, array in zip(layout.layers, slopes, strict=False):
-        assert (array is None) == (layer["slopes"] < 0)
-        if array is not None:
-            start = layer["slopes"]
-            np.testing.assert_array_equal(memory[start : start + array.size], array)
+@shapes
+def test_program_regions_do_not_overlap(units, kind, dtype):
+    for settings in (
+        {},
+        {"inputs": (("scale", 1.0),)},
+        {"dropout": (0.5, *[0.2] * (len(units) - 2)), "input_noise": 0.1},
+    ):
+        program = _program(units, dtype, kind=kind, **settings)
+        _assert_covered(_regions(program), program.size)
+
+
+@both
+def test_trainer_reserves_moments_gradient_average_and_tiles(dtype):
+    spec, form = _spec((7, 33, 5), "mixed"), form_of(np.zeros((1, 7), dtype))
+    with Trainer(
+        spec, *NAMES, dtype, form, batch_size=40, n_threads=3, averaging=0.9,
+        hands_out=True, optimizer=Optimizer("adam", learning_rate=0.1),
+    ) as trainer:  # fmt: skip
+        program, [run] = trainer.program, trainer._run
+        size, width = program.numbers.size, program.numbers.width
+        regions = _regions(program)
+        names = ("first_moment", "second_moment", "gradient", "averaged")
+        for name in names:
+            regions.append((int(run[name]), program.n_parameters * size))
+        tiles = 3 * (TILE_PARTS + 1) * width * width * size
+        regions.append((int(run["tiles"] - run["memory"]), tiles))
+        _assert_covered(sorted(regions), program.size)
+        assert trainer.memory.nbytes == program.size
+        assert trainer.memory.ctypes.data % LINE_BYTES == 0
+
+
+@both
+@kinds
+@shapes
+def test_program_wires_operations_one_to_the_next(units, kind, dtype):
+    rates = (0.5, *[0.2] * (len(units) - 2))
+    program = _program(units, dtype, kind=kind, dropout=rates, input_noise=0.1)
+    records = [record[0] for record in program.records]
+    for below, above in itertools.pairwise(records):
+        assert below["y"] == above["x"]
+        assert below["dy"] == above["dx"]
+        assert below["n_out"] == above["n_in"]
+    # The loss overwrites the outputs with their deltas.
+    assert records[-1]["dy"] == records[-1]["y"] == program.head["y"][0]
+    for i, (op, record) in enumerate(zip(program.operations, records, strict=True)):
+        if op.in_place and record["dx"] >= 0:
+            assert record["dx"] == record["dy"]
+        if i > 0 and isinstance(op, dropout.Dropout) and op.layer is not None:
+            # Whatever is below needs its outputs for its derivative.
+            assert record["x"] != record["y"]
+    ends = [i for i, record in enumerate(records) if record["ends_layer"]]
+    assert len(ends) == len(units) - 1
+    assert ends[-1] == len(records) - 1
+
+
+@both
+def test_program_changes_inputs_in_place(dtype):
+    """Noise and dropout of inputs need no second place, and no deltas."""
+    program = _program((65, 16, 1), dtype, dropout=(0.5, 0.0), input_noise=0.1)
+    kind = (input_noise.InputNoise, dropout.Dropout)
+    changing = [
+        record[0]
+        for op, record in zip(program.operations, program.records, strict=True)
+        if isinstance(op, kind)
+    ]
+    assert len(changing) == 2
+    for record in changing:
+        assert record["x"] == record["y"]
+        assert record["dx"] == record["dy"] == -1
+        assert record["backward"] == 0
+
+
+def _places(place, parameter, size):
+    """Return the element of memory of each element of a parameter, as documented."""
+    width = place.row
+    i, j = np.indices((parameter.rows, parameter.shape[-1]))
+    per_piece = parameter.columns
+    j = j + j // per_piece * (-per_piece % width)
+    panel, column = np.divmod(j, width)
+    return (place.place + panel * place.jump) // size + i * width + column
+
+
+@both
+@kinds
+@shapes
+def test_program_places_parameters_where_the_docstring_says(units, kind, dtype):
+    program = _program(units, dtype, kind=kind, inputs=(("scale", 1.0),))
+    flat = np.arange(1, program.n_flat + 1, dtype=dtype)
+    memory = program.allocate()
+    program.pack(flat, memory)
+    expected = parameters_of(_spec(units, kind, (("scale", 1.0),)))
+    found = program.split(flat)
+    for (o, parameter, values), (layer, ref) in zip(found, expected, strict=True):
+        op = program.operations[o]
+        assert (op.layer, parameter) == (layer, ref)
+        place = program.places(op)[op.parameters.index(parameter)]
+        at = _places(place, parameter, program.numbers.size)
+        comp = memory[at].reshape(parameter.shape)
+        np.testing.assert_array_equal(comp, values)
     # What is padding is zero.
-    assert np.count_nonzero(memory[: layout.n_parameters]) == flat.size
+    assert np.count_nonzero(memory[: program.n_parameters]) == flat.size
     comp = np.zeros_like(flat)
-    layout.unpack(memory, comp)
+    program.unpack(memory, comp)
     np.testing.assert_array_equal(comp, flat)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@both
 @kinds
-@pytest.mark.parametrize("units", SHAPES)
-def test_transposed_copy(units, kind, dtype):
-    layout = _layout(units, dtype, kind=kind)
-    flat = np.arange(1, layout.n_flat + 1, dtype=dtype)
-    memory = layout.allocate()
-    layout.pack_transposed(flat, memory)
-    width = layout.width
-    for layer, (weights, _) in list(
-        zip(layout.layers, layout.split(flat), strict=True)
-    )[1:]:
-        i, j = _places(layer, weights, width)
-        height = layer["out_panels"] * width
-        place = (
-            layer["transposed"] + i // width * height * width + j * width + i % width
-        )
-        np.testing.assert_array_equal(memory[place], weights)
-    copied = sum(w.size for w, _ in layout.split(flat)[1:])
+@shapes
+def test_program_packs_transposed_copies(units, kind, dtype):
+    program = _program(units, dtype, kind=kind)
+    flat = np.arange(1, program.n_flat + 1, dtype=dtype)
+    memory = program.allocate()
+    program.pack_transposed(flat, memory)
+    width, size, copied = program.numbers.width, program.numbers.size, 0
+    for o, parameter, weights in program.split(flat):
+        if parameter.name != "weights" or o == 1:
+            continue
+        i, j = np.indices(weights.shape)
+        j = j + j // parameter.columns * (-parameter.columns % width)
+        height = round_up(program.operations[o].n_out, width)
+        start = program.records[o]["transposed"][0] // size
+        at = start + i // width * height * width + j * width + i % width
+        np.testing.assert_array_equal(memory[at], weights)
+        copied += weights.size
+    # The first layer's, which follows the rows of X, has none.
+    assert program.records[1]["transposed"][0] == -1
     assert np.count_nonzero(memory) == copied
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@both
 @kinds
-@pytest.mark.parametrize("units", SHAPES)
-def test_units_hold_every_parameter_once(units, kind, dtype):
-    layout = _layout(units, dtype, kind=kind)
-    width = layout.width
-    visits = np.zeros(layout.n_parameters, int)
-    for unit in layout.make_units():
-        start = unit["weights"]
-        visits[start : start + unit["rows"] * width] += 1
-        if unit["biases"] >= 0:
-            visits[unit["biases"] : unit["biases"] + width] += 1
-        assert (0 if unit["biases"] >= 0 else 1) <= unit["rows"] <= width
-        assert 1 <= unit["columns"] <= width
-    assert (visits == 1).all()
+@shapes
+def test_blocks_hold_every_parameter_once(units, kind, dtype):
+    for inputs in ((), (("scale", 1.0),)):
+        program = _program(units, dtype, kind=kind, inputs=inputs)
+        width, size = program.numbers.width, program.numbers.size
+        visits = np.zeros(program.n_parameters, int)
+        blocks = program.make_blocks()
+        for block in blocks:
+            start = block["place"] // size
+            visits[start : start + block["rows"] * width] += 1
+            assert block["gradient"] != 0
+            assert block["group"] != 0
+            assert 1 <= block["rows"] <= width
+            assert 1 <= block["columns"] <= width
+        # Between two parameters there may be the rest of a line of the cache.
+        for op in program.operations:
+            for place, parameter in zip(program.places(op), op.parameters, strict=True):
+                panels = parameter.pieces * -(-parameter.columns // width)
+                start = place.place // size
+                assert (visits[start:][: panels * parameter.rows * width] == 1).all()
+                visits[start:][: panels * parameter.rows * width] = 0
+        assert not visits.any()
+        np.testing.assert_array_equal(blocks["number"], np.arange(blocks.size))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("units", SHAPES)
-def test_threads_share_all_units(units, dtype):
-    layout = _layout(units, dtype)
-    records = layout.make_units()
+@both
+@kinds
+@shapes
+def test_blocks_of_a_panel_follow_each_other(units, kind, dtype):
+    """Those that share the columns of one panel of weights; a vector's are alone."""
+    program = _program(units, dtype, kind=kind)
+    blocks = program.make_blocks()
+    of_weights = blocks["x"] >= 0
+    for i, block in enumerate(blocks):
+        if of_weights[i]:
+            same = np.flatnonzero(of_weights & (blocks["dy"] == block["dy"]))
+            # The biases are the second block.
+            first, n = same[0], same.size + 1
+            assert not of_weights[first + 1]
+            assert blocks["dy"][first + 1] == block["dy"]
+            assert same[-1] == (first if n == 2 else first + n - 1)
+        else:
+            first, n = i, 1
+        assert (block["panel"], block["n_panel"]) == (first, n)
+
+
+@both
+@shapes
+def test_share_blocks_gives_each_to_one_thread(units, dtype):
+    program = _program(units, dtype)
+    blocks = program.make_blocks()
     for n_threads in (1, 2, 3, 7, 100):
-        bounds = layout.share_units(records, n_threads)
+        bounds = program.share_blocks(blocks, n_threads)
         assert bounds.size == n_threads + 1
-        assert (bounds[0], bounds[-1]) == (0, records.size)
+        assert (bounds[0], bounds[-1]) == (0, blocks.size)
         assert (np.diff(bounds) >= 0).all()
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_threads_share_the_work_evenly(dtype):
-    layout = _layout((300, 700, 500, 10), dtype)
-    records = layout.make_units()
-    work = records["rows"] * records["columns"]
+@both
+def test_share_blocks_shares_the_work_evenly(dtype):
+    program = _program((300, 700, 500, 10), dtype)
+    blocks = program.make_blocks()
+    work = blocks["rows"] * blocks["columns"]
     for n_threads in (2, 3, 4):
-        bounds = layout.share_units(records, n_threads)
+        bounds = program.share_blocks(blocks, n_threads)
         shares = np.add.reduceat(work, bounds[:-1])
         assert shares.max() <= 1.1 * shares.sum() / n_threads
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_rows_are_whole_tiles(dtype):
+@both
+def test_capacity_is_whole_tiles(dtype):
     for rows in (0, 1, TILE_ROWS, TILE_ROWS + 1):
-        layout = _layout((3, 2), dtype, rows)
-        assert layout.capacity % TILE_ROWS == 0
-        assert 0 <= layout.capacity - max(rows, 1) < TILE_ROWS
+        capacity = _program((3, 2), dtype, rows).capacity
+        assert capacity % TILE_ROWS == 0
+        assert 0 <= capacity - max(rows, 1) < TILE_ROWS
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@both
 def test_prediction_leaves_out_what_training_needs(dtype):
     units = (100, 200, 50)
-    layout = _layout(units, dtype, 64, n_moments=None)
+    program = _program(units, dtype, 64, training=False)
     width = panel_width(dtype)
     rows = sum(-(-n // width) * width for n in units) + units[-1] + 2
-    assert layout.size == layout.n_parameters + layout.capacity * rows
+    size = program.n_parameters + program.capacity * rows + width
+    assert size <= program.size / program.numbers.size < size + 64
+    for record in program.records:
+        assert record["backward"] == 0
+        assert record["dx"] == record["dy"] == -1
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_offsets_beyond_32_bits(dtype):
+def test_groups_of_a_layer_come_before_those_of_a_kind():
+    groups = {
+        (None, "biases"): Group(rate=0.0),
+        (1, "biases"): Group(rate=0.5),
+        (1, "weights"): Group(l2=2.0),
+    }
+    numbers, form = numbers_of(np.float64), form_of(make_csr(np.eye(9), 0.1))
+    operations = make_operations(_spec((9, 4, 3)), numbers, form)
+    head = Head(*NAMES, make_settings(*NAMES, np.float64, 3))
+    program = Program(operations, head, numbers, 9, training=True, groups=groups)
+    first, second = operations
+    assert program.group(first, "biases").settings == Group(rate=0.0)
+    assert program.group(second, "biases").settings == Group(rate=0.5)
+    assert program.group(second, "weights").settings == Group(l2=2.0)
+    assert program.group(first, "weights").settings == Group(1.0, 1.0, 1.0, 1.0)
+
+
+@both
+def test_places_beyond_32_bits(dtype):
     """None of this is allocated."""
     units = (2**17, 2**15, 2**15, 3)
-    layout = _layout(units, dtype, 2**16)
-    regions = _regions(layout, 3)
-    end = 0
-    for start, size in regions:
-        assert start >= end
-        end = start + size
+    program = _program(units, dtype, 2**16)
+    _assert_covered(_regions(program), program.size)
     n_parameters = sum((n + 1) * m for n, m in itertools.pairwise(units))
-    assert layout.n_flat == n_parameters
-    assert layout.size == end > 4 * n_parameters > 2**34
+    assert program.n_flat == n_parameters
+    # Parameters, and the transposed copy of all weights but the first layer's.
+    assert program.size > n_parameters * program.numbers.size > 2**34
 
 
-def test_offsets_have_64_bits():
-    for record in (LAYER, PLAN, UNIT):
+def test_records_have_64_bit_fields():
+    records = [HEADER, BLOCK, CONTEXT, HEAD, INPUTS, TRAINING]
+    records += [dense.DENSE, prelu.PRELU, maxout.MAXOUT, scale.SCALE]
+    records += [dropout.DROPOUT, input_noise.INPUT_NOISE]
+    for record in records:
         assert {kind for _, kind in record.descr} <= {"<i8", "<f8", ">i8", ">f8"}
+
+
+def test_head_pads_scores_that_are_worked_on_by_rows():
+    numbers, form = numbers_of(np.float32), form_of(np.zeros((1, 1), np.float32))
+    for names, loss in LOSSES.items():
+        operations = make_operations(_spec((3, 5)), numbers, form)
+        head = Head(*names, make_settings(*names, np.float32, 5))
+        program = Program(operations, head, numbers, 9, training=True)
+        lanes = numbers.width
+        [record] = program.head
+        assert record["z_width"] in (5, round_up(5, lanes), 8, 16, 4)
+        assert (record["z_width"] != 5) == (names[0] == "softmax")
+        assert record["n_targets"] == (1 if loss.targets == "label" else 5)

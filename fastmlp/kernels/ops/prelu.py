@@ -124,3 +124,12 @@ class Prelu(Operation):
         """See `Operation`."""
         place, group = record["slopes"], program.group(self, "slopes")
         return vector_blocks(place, self.n_out, record["slope_deltas"], group, program)
+
+    @staticmethod
+    def reference(x, slopes):
+        """y, and (dx, parameter deltas) as a function of dy, in NumPy."""
+        below = np.minimum(x, 0)
+        return np.maximum(x, 0) + slopes * below, lambda dy: (
+            dy * np.where(x > 0, 1, slopes),
+            [(below * dy).sum(axis=0)],
+        )

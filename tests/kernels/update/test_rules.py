@@ -4,32 +4,36 @@ import pickle
 
 import numpy as np
 import pytest
-from tests.kernels_api import jit
-from tests.kernels_api import (
-    DECAY,
-    N_SETTINGS,
-    N_STEP,
-    RULES,
-    Rule,
-    update_loop,
-)
-from tests.kernels_api import lanes
 from sklearn.base import clone
 
 from fastmlp import MLPClassifier
-from fastmlp.kernels import Optimizer
 from tests import naive
 from tests.estimators import make, parameters
 from tests.fresh import run_python
+from tests.kernels_api import (
+    DECAY,
+    GROUP,
+    N_SETTINGS,
+    N_STEP,
+    RULES,
+    WEIGHTS,
+    Optimizer,
+    Rule,
+    compile_update,
+    lanes,
+    options,
+)
 from tests.networks import DTYPES, TRAINING_RULES, make_optimizer
 
 SCALE, ALPHA = 0.25, 0.5
 
 
 def _update(rule, dtype, places, n, step, scale, alpha, settings):
+    group = np.array([(*WEIGHTS, True)], GROUP)
     step, settings = (np.ascontiguousarray(a) for a in (step, settings))
-    update_loop(rule, dtype).ctypes(
-        *places, n, step.ctypes.data, scale, alpha, settings.ctypes.data, 1, 0, 0
+    pointers = settings.ctypes.data, group.ctypes.data, 0, 0
+    compile_update(rule, dtype).ctypes(
+        *places, n, step.ctypes.data, scale, alpha, *pointers
     )
 
 
@@ -183,7 +187,7 @@ def test_nadams_factors_go_on_from_step_t():
 # -- one row of the table --------------------------------------------------------------
 
 
-@jit
+@options.jit
 def _signum(w, g, m, v, step, scale, alpha, settings):
     """Take steps of one size along the sign of the momentum (Bernstein et al. 2018)."""
     rate, momentum = step[0], settings[0]
@@ -328,7 +332,7 @@ def test_a_row_in_the_place_of_another_is_compiled_anew(monkeypatch):
     """Also where the machine code of both is kept on disk."""
     for name in ("sgd", "adam"):
         monkeypatch.setitem(RULES, "toy", RULES[name])
-        assert update_loop("toy", np.float64) is update_loop("toy", np.float64)
+        assert compile_update("toy", np.float64) is compile_update("toy", np.float64)
         w, g, m, v = (np.full(3, value) for value in (1.0, 0.5, 0.0, 0.0))
         places = [a.ctypes.data for a in (w, g, m, v)]
         optimizer = Optimizer(name, learning_rate=0.1)
@@ -340,7 +344,7 @@ def test_a_row_in_the_place_of_another_is_compiled_anew(monkeypatch):
 _SCRIPT = """
 import sys
 import numpy as np
-from tests.test_optimizers import _steps
+from tests.kernels.update.test_rules import _steps
 for rule in sys.argv[1:]:
     for comp, ref in zip(*_steps(rule, np.float64, 3), strict=True):
         np.testing.assert_allclose(comp, ref, rtol=1e-12)
