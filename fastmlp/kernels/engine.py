@@ -350,9 +350,9 @@ class Trainer(_Network):
             program.pack(parameters, memory, self._average)
 
     def _load_sums(self, parameters):
-        """Put the sums for the penalties of the first step into each group's first block.
+        """Put the sums for the penalties of the first step into blocks.
 
-        The update of that block replaces them.
+        Into the first one of each group, whose update replaces them.
         """
         program, squares, magnitudes = self.program, Counter(), Counter()
         for op, parameter, values in program.split(parameters):
@@ -472,12 +472,12 @@ class Trainer(_Network):
             self._visit(rows)
             step, t = steps[i : i + 1], self._optimizer.t
             self._train(step, t, sweeps=(0, 0))
-            if int(self._run["visited"][0]) == 0:
-                continue
-            weight = float(len(rows))
-            if data.sample_weight.size:
-                weight = float(data.wide_weights[rows].sum())
-            yield Step(self, step, weight, (1, final))
+            # A minibatch without weight takes no step, and counts.
+            if int(self._run["visited"][0]) > 0:
+                weight = float(len(rows))
+                if data.sample_weight.size:
+                    weight = float(data.wide_weights[rows].sum())
+                yield Step(self, step, weight, (1, final))
             self._optimizer.t = t + 1
 
     def _begin(self, data, order, alpha, dropout):
