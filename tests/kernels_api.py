@@ -3,7 +3,7 @@
 `Engine` joins trainer, objective, tracer and predictor behind the interface that
 `naive.NaiveEngine` has, so that each property of the numbers is written once.
 """
-# ruff: noqa: F401
+# ruff: noqa: F401, F811
 
 import numpy as np
 

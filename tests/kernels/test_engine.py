@@ -186,7 +186,7 @@ def test_predict_in_pieces(n_threads, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("out_activation", ["identity", "logistic", "softmax", "exp"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_predict_outputs_of_any_number_of_rows_is_the_same_bits(
+def test_predict_outputs_of_any_rows_is_the_same_bits(
     activation, out_activation, dtype
 ):
     """With a copy in panels or without, whatever stands behind the parameters."""

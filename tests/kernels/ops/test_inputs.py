@@ -77,7 +77,7 @@ def test_scaled_inputs_train_as_naive(share, rule, dtype):
             ref.load(start)
             # The identity is no part of the network: it stays, and has no penalty.
             size = n_features**2
-            coefs, intercepts, slopes = naive.shapes(ref.units, ref.activation)
+            coefs, *_ = naive.shapes(ref.units, ref.activation)
             first = sum(n * m for n, m in coefs) + np.arange(n_features)
             ref.group["rate"][[*range(size), *first]] = 0
             for name in ("l2", "decay"):
