@@ -18,9 +18,9 @@ from sklearn.preprocessing import StandardScaler
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor
 from fastmlp._saving import CHECKSUM, VERSION
-from fastmlp.kernels import Data, Engine, Optimizer
 
 from .estimators import X, Y, both, make, parameters
+from .kernels_api import Data, Engine, Optimizer
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
