@@ -227,8 +227,8 @@ def _run_sizes(dtype, side):
         for rule, n_threads in (("adam", 1), ("gradient", 1), ("sgd", 3)):
             yield train(network, rule, n, batch, dtype, n_threads=n_threads)
         yield (_predict(network, n, 3 * tile, dtype, n_threads=3),)
-        for rows in (n, FLAT_ROWS + n):
-            yield (_predict_outputs(network, rows, dtype, side),)
+        for n_rows in (n, FLAT_ROWS + n):
+            yield (_predict_outputs(network, n_rows, dtype, side),)
     wide = BASE | {"units": (panel_width(dtype) + 3, 5, 3)}
     for form, n in itertools.product(FORMS, (1, tile + 3)):
         yield train(wide, "sgd", n, 5, dtype, form)
