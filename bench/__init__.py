@@ -5,5 +5,5 @@ it), `timing` (rounds), `fresh` (processes), `report` (rows, table, JSON, charts
 one module for each section of the table: `training`, `activations`, `inspection`,
 `callbacks`, `avx2`, `prediction`, `selection`, `start`, `growth`, `threads`, `memory`,
 `real_data`; `machine` says where it ran and what the limit is, `__main__` runs them
-all. ``pytest bench --benchmark-enable`` is the other way in.
+all. ``pytest bench`` checks the contestants' answers.
 """

@@ -1,25 +1,12 @@
-"""What the sections do beside timing: fresh processes, missing peers, wrong answers."""
+"""Sections beside training and prediction time right answers only."""
 
-import json
 import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from bench import (
-    activations,
-    avx2,
-    callbacks,
-    fresh,
-    inspection,
-    machine,
-    memory,
-    profile,
-    real_data,
-    selection,
-    training,
-)
+from bench import activations, avx2, callbacks, inspection, selection, training
 from bench.contestants import CONTESTANTS, Contestant
 from bench.settings import Settings
 from bench.workloads import WORKLOADS
@@ -86,53 +73,6 @@ def test_selection_refuses_other_scores():
     selection.check(ref, ref)
     with pytest.raises(training.WrongAnswer, match=r"scores off by 0\.1"):
         selection.check(comp, ref)
-
-
-def test_start_in_a_fresh_process(tmp_path):
-    folder = tmp_path / "cache"
-    seconds = fresh.run("start", "fastmlp", FASTMLP_CACHE_DIR=str(folder))
-    assert list(seconds) == ["import", "first fit", "second fit"]
-    assert any(folder.rglob("*.kernel"))
-
-
-def test_start_says_why_a_process_failed():
-    with pytest.raises(RuntimeError, match="KeyError: 'no such contestant'"):
-        fresh.run("start", "no such contestant")
-
-
-@pytest.mark.skipif(not memory._RESET.exists(), reason="needs Linux")
-def test_memory_above_the_data():
-    found = fresh.run("memory", "fastmlp", "250000")
-    assert found["X"] == 250_000 * memory.FEATURES * 4
-    assert 0 < found["above"] < memory.GOAL * found["X"]
-
-
-def test_real_data_without_a_folder(settings, monkeypatch):
-    monkeypatch.setattr(real_data, "PROBLEMS", {"adult": real_data.load_adult})
-    (row,) = real_data.measure(settings)
-    assert row.note == "missing: give --data DIR"
-
-
-def test_machine_is_described():
-    about = machine.describe()
-    json.dumps(about)
-    assert about["versions"]["numpy"] == np.__version__
-    assert about["cores_available"] >= 1
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_limits_are_positive(dtype):
-    assert machine.fma_peak(dtype, n_threads=1, seconds=0.01) > 0
-    assert machine.memory_bandwidth(n_threads=1, megabytes=1) > 0
-
-
-def test_profile_has_every_phase(settings):
-    settings.limits = {"float32": 2e11, "float32_one_core": 1e11}
-    settings.workloads = ("tiny",)
-    header, _, *rows = profile.format_table(settings).splitlines()
-    assert "| forward | loss | backward | update | wait |" in header
-    assert all(row.startswith("| tiny | ") for row in rows)
-    assert all(row.count("|") == header.count("|") for row in rows)
 
 
 def test_avx2_in_a_fresh_process(settings):

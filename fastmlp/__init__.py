@@ -1,7 +1,7 @@
 """scikit-learn's multi-layer perceptrons on fused Numba kernels.
 
 Read the modules in this order: `kernels` (arrays in, arrays out), `_network` (layer
-shapes and parameters), `_memory` (whether there is enough), `_schedules` and
+shapes and parameters), `_schedules` and
 `_training` (epochs, stopping, L-BFGS), `_validation` (checking input), `_pairings`
 (losses and outputs), `_holdout` (rows to validate on), `_parameters` (what they may
 be), `_fitted` (a network that predicts), `_saving` (pickles), `_onnx` (export),

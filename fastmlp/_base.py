@@ -6,6 +6,7 @@ fitted attributes last, so that one that raises leaves the estimator as it was.
 
 import warnings
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import numpy as np
@@ -19,11 +20,10 @@ from fastmlp._callbacks import CallbackSupport
 from fastmlp._features import HiddenFeatures
 from fastmlp._fitted import FittedNetwork
 from fastmlp._holdout import ValidationMixin, make_sample, name_of_scoring
-from fastmlp._memory import check_memory, training_bytes
-from fastmlp._network import Network, make_spec
+from fastmlp._network import Network
 from fastmlp._onnx import OnnxExport
 from fastmlp._pairings import Pairing, check_domain
-from fastmlp._parameters import ParametersMixin
+from fastmlp._parameters import ParametersMixin, hints
 from fastmlp._saving import SavedState
 from fastmlp._schedules import schedule_of, schedule_settings
 from fastmlp._training import (
@@ -39,12 +39,15 @@ from fastmlp._validation import (
     as_float,
     as_held,
     as_rows,
+    check_range,
     check_regularisation,
+    check_sparse,
     combined_weights,
+    float_type,
     hidden_units,
     unchanged_on_error,
 )
-from fastmlp.kernels import RULES, Objective, Trainer, solvers
+from fastmlp.kernels import RULES, Objective, Trainer, solvers, watch_compilation
 
 AUTO_BATCH_SIZE = 200
 
@@ -122,6 +125,7 @@ class BaseMLP(
         vars(self).update(parameters)
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @hints(eval_set="X_val= and y_val=", validation_data="X_val= and y_val=")
     def fit(
         self,
         X,
@@ -165,17 +169,17 @@ class BaseMLP(
             of the network become infinite or NaN. What was fitted before stays as it
             was.
         MemoryError
-            If the network takes more memory than this process can have, before
-            training. What was fitted before stays as it was.
+            If the network takes more memory than the machine has, before training.
+            What was fitted before stays as it was.
 
         Warns
         -----
         ConvergenceWarning
             If `max_iter` or `max_fun` was reached first.
         UserWarning
-            If a parameter is set that other parameters leave unused. On
-            KeyboardInterrupt, which ends training after the current epoch; the
-            estimator is fitted with what training has reached.
+            If parameters are set that others leave unused; once in a process for the
+            same ones. On KeyboardInterrupt, which ends training after the current
+            epoch; the estimator is fitted with what training has reached.
 
         Notes
         -----
@@ -188,8 +192,12 @@ class BaseMLP(
         def learn(watch):
             return self._learn(X, y, sample_weight, False, validation, watch)
 
-        with unchanged_on_error(self):
+        with unchanged_on_error(self), self._compilation_shown():
             return self._watched(learn, X, y, sample_weight)
+
+    def _compilation_shown(self):
+        """Return a context that prints that kernels are compiled, if `verbose`."""
+        return watch_compilation(print) if self.verbose else nullcontext()
 
     def _check_solver(self):
         if self.solver not in solvers():
@@ -240,20 +248,17 @@ class BaseMLP(
         if anew or not incremental:
             self._warn_of_ignored(own_validation=validation[0] is not None)
         X, y = self._validate_input(X, y, reset=anew)
-        X = as_rows(X)
         target = self._check_target(y, incremental)
         class_weights = self._class_weights(y, incremental)
         sample_weight = combined_weights(sample_weight, class_weights, X, target.values)
         random_state = check_random_state(self.random_state)
         units = (X.shape[1], *hidden, target.n_outputs)
-        if anew or not incremental:
-            self._check_memory(units, X)
         if anew:
             network = Network.initial(
                 units,
                 self.activation,
                 random_state,
-                self.dtype or X.dtype,
+                float_type(self.dtype) or X.dtype,
                 self.init,
                 self.init_scale,
             )
@@ -261,6 +266,7 @@ class BaseMLP(
                 vars(self).pop(name, None)
         else:
             network = self._continued_network(units)
+        check_range(X, network.dtype)
         sample = make_sample(
             X,
             y,
@@ -270,7 +276,7 @@ class BaseMLP(
             copied=regularisation.changes_inputs,
         )
         validation = self._validation_sample(
-            *validation, target.n_outputs, class_weights, network.dtype
+            *validation, y, class_weights, network.dtype
         )
         if self.solver == "lbfgs":
             network = self._fit_lbfgs(
@@ -291,20 +297,6 @@ class BaseMLP(
         self._set_fitted(network, target)
         return self
 
-    def _check_memory(self, units, X):
-        """Raise MemoryError if there is none to train a network of such units."""
-        batch_size, n_moments = min(AUTO_BATCH_SIZE, X.shape[0]), 1
-        if self.solver != "lbfgs":
-            batch_size = self._minibatch_rows(X.shape[0])
-            n_moments = self._new_optimizer().optimizer().n_moments
-        needed = training_bytes(
-            make_spec(units, self.activation),
-            np.dtype(self.dtype or X.dtype).itemsize,
-            batch_size,
-            n_moments,
-        )
-        check_memory(units, needed)
-
     def _set_fitted(self, network, target):
         """Set the attributes that prediction reads."""
         self._set_network(network)
@@ -314,9 +306,12 @@ class BaseMLP(
         self._pairing = tuple(target.pairing)
 
     def _validate_input(self, X, y, reset):
+        """Return the validated X as kernels take it, and the validated y."""
+        check_sparse(X)
+        check_sparse(y, "y")
         # The first dtype is what integers are converted to.
         dtypes = [np.float64, np.float32]
-        if self.dtype == "float32":
+        if float_type(self.dtype) == np.float32:
             dtypes.reverse()
         X, y = validate_data(
             self,
@@ -330,7 +325,7 @@ class BaseMLP(
         )
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        return X, y
+        return as_rows(X), y
 
     def _fit_stochastic(
         self,
@@ -384,6 +379,8 @@ class BaseMLP(
                 ),
             )
             self._report(training.run(steps), history, incremental)
+            if incremental:
+                self._warn_of_ended_schedule(state, history)
             self._set_trained(training, state, history, holdout is not None)
             return self._network_after(training, network)
 
@@ -446,7 +443,7 @@ class BaseMLP(
         return reached
 
     def _network_at(self, result, network):
-        found = network.empty_like(self.dtype or np.float64)
+        found = network.empty_like(float_type(self.dtype) or np.float64)
         found.parameters[...] = as_float(result.x, found.dtype)
         return found
 
@@ -464,7 +461,7 @@ class BaseMLP(
             )
         elif history.never_scored:
             raise ValueError(
-                f"The validation score with scoring={self.scoring!r} was "
+                f"The validation score with scoring={self._chosen_scoring()!r} was "
                 f"{history.validation_scores[-1]} in every epoch: early stopping has "
                 "no weights to keep. Choose another scoring, or validation rows that "
                 "it is defined for."
@@ -476,6 +473,17 @@ class BaseMLP(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) "
                 "reached and the optimization hasn't converged yet.",
                 ConvergenceWarning,
+                stacklevel=2,
+            )
+
+    def _warn_of_ended_schedule(self, state, history):
+        """Warn in the first call of `partial_fit` after the end of a schedule, at 0."""
+        if state.epoch == state.n_epochs and history.lr_curve[-1:] == [0.0]:
+            warnings.warn(
+                f"The schedule learning_rate={state.schedule!r} ended after "
+                f"max_iter={state.n_epochs} calls at a rate of 0: partial_fit changes "
+                "nothing from now on. Start anew with a larger max_iter, or with "
+                "learning_rate='cosine_restarts'.",
                 stacklevel=2,
             )
 
@@ -498,7 +506,7 @@ class BaseMLP(
                 f"y needs {units[-1]} outputs but coefs_ has {network.units[-1]}: to "
                 "train another network call fit with warm_start=False."
             )
-        return network.astype(self.dtype or network.dtype)
+        return network.astype(float_type(self.dtype) or network.dtype)
 
     def _new_optimizer(self):
         names = (*RULES[self.solver].parameters, "weight_decay")
@@ -541,7 +549,8 @@ class BaseMLP(
 
     def _history(self):
         best_score = getattr(self, "best_validation_score_", None)
-        comparable = getattr(self, "_scored_by", None) == name_of_scoring(self.scoring)
+        scored_by = name_of_scoring(self._chosen_scoring())
+        comparable = getattr(self, "_scored_by", None) == scored_by
         return History(
             t=getattr(self, "t_", 0),
             best_loss=getattr(self, "best_loss_", None),
@@ -562,7 +571,7 @@ class BaseMLP(
         self.validation_loss_curve_ = losses
         self.best_loss_ = history.best_loss
         self.best_validation_score_ = history.best_validation_score
-        self._scored_by = name_of_scoring(self.scoring)
+        self._scored_by = name_of_scoring(self._chosen_scoring())
         if history.best_validation_score is None:
             self.validation_scores_ = None
         else:

@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.metaestimators import available_if
 
+from fastmlp._validation import float_type, is_float_type
 from fastmlp.kernels import Data, Tracer
 
 
@@ -61,7 +62,9 @@ class HiddenFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         if self._has_hidden_layers():
             # What 'lbfgs' finds stays in SciPy's float64.
             followed = ["float64"] if self.solver == "lbfgs" else ["float64", "float32"]
-            kept = [self.dtype] if self.dtype else followed
+            # Tags are read of parameters that are not valid, too.
+            own = float_type(self.dtype) if is_float_type(self.dtype) else None
+            kept = followed if own is None else [own.name]
             tags.transformer_tags.preserves_dtype = kept
         else:
             tags.transformer_tags = None
@@ -70,5 +73,7 @@ class HiddenFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
 # Only now: for `set_output` scikit-learn wraps the method that the class was made with.
 _if_hidden = available_if(HiddenFeatures._check_hidden_layers)
-HiddenFeatures.transform = _if_hidden(HiddenFeatures.transform)
+HiddenFeatures.transform = _if_hidden(  # type: ignore[method-assign]
+    HiddenFeatures.transform
+)
 HiddenFeatures.fit_transform = _if_hidden(HiddenFeatures.fit_transform)

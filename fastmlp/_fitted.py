@@ -7,7 +7,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastmlp._network import Network
 from fastmlp._pairings import Pairing
-from fastmlp._validation import as_rows, check_activation
+from fastmlp._validation import (
+    as_rows,
+    check_activation,
+    check_range,
+    check_sparse,
+    float_type,
+    is_float_type,
+)
 from fastmlp.kernels import OUTPUTS, predict_outputs
 
 FEW_NUMBERS = 4096
@@ -84,8 +91,8 @@ class FittedNetwork:
         They may have been set since the fit.
         """
         n, dtype = self.n_threads, self.dtype
-        plain = (n is None or (type(n) is int and n > 0)) and (
-            dtype is None or (type(dtype) is str and dtype in ("float32", "float64"))
+        plain = (n is None or (type(n) is int and (n > 0 or n == -1))) and (
+            dtype is None or is_float_type(dtype)
         )
         if not plain and "coefs_" in vars(self):
             self._validate_params()
@@ -94,10 +101,12 @@ class FittedNetwork:
         """Return the network and the validated rows in the type of the computation."""
         check_is_fitted(self)
         self._check_prediction()
+        check_sparse(X)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         network = self._current_network()
         self._check_features(network, X.shape[1])
         network = network.astype(self._prediction_dtype(X.dtype, network.dtype))
+        check_range(X, network.dtype)
         return network, as_rows(X, network.dtype)
 
     def _plain_outputs(self, X):
@@ -118,7 +127,7 @@ class FittedNetwork:
             or X.dtype != network.dtype
             or not X.flags.c_contiguous
             or "feature_names_in_" in state
-            or self.dtype not in (None, X.dtype.name)
+            or (float_type(self.dtype) or X.dtype) != X.dtype
             or not self._is_current(network)
             or not _surely_finite(X)
         ):
@@ -141,14 +150,8 @@ class FittedNetwork:
 
     def _prediction_dtype(self, *dtypes):
         """Return the type that NumPy's product of X and weights would have."""
-        if self.dtype not in (None, "float32", "float64"):
-            raise ValueError(
-                f"dtype must be 'float32', 'float64' or None, got {self.dtype!r}."
-            )
-        if self.dtype is not None:
-            return np.dtype(self.dtype)
         single = np.result_type(*dtypes) == np.float32
-        return np.dtype(np.float32 if single else np.float64)
+        return float_type(self.dtype) or np.dtype(np.float32 if single else np.float64)
 
 
 def _surely_finite(X):

@@ -1,13 +1,16 @@
 """Rows that a network is judged by after each epoch: split off, or the user's own."""
 
 import inspect
+import re
+import warnings
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 
-from fastmlp._validation import as_held, as_rows, combined_weights, errors_name
+from fastmlp._validation import as_held, check_range, combined_weights, errors_name
 from fastmlp.kernels import Data
 
 
@@ -24,6 +27,9 @@ class Sample(NamedTuple):
     sample_weight : (n,) float array or None
     data : Data
         The same for the kernels.
+    scorer_weight : (n,) float array or None, default=None
+        The weights that a scorer is given: those that the user gave of rows to validate
+        on.
     """
 
     X: np.ndarray
@@ -31,6 +37,7 @@ class Sample(NamedTuple):
     values: np.ndarray
     sample_weight: np.ndarray | None
     data: Data
+    scorer_weight: np.ndarray | None = None
 
 
 class Holdout:
@@ -156,6 +163,10 @@ def _parameters(function):
         return {}
 
 
+def _columns(y):
+    return 1 if y.ndim == 1 else y.shape[1]
+
+
 def make_sample(X, y, target, sample_weight, dtype, copied=False):
     """Return the `Sample` of validated rows for a network of the dtype.
 
@@ -177,14 +188,19 @@ def make_sample(X, y, target, sample_weight, dtype, copied=False):
 class ValidationMixin:
     """What `BaseMLP` does with rows to validate on."""
 
+    scoring: str | Callable | None
+
     def _class_weights(self, y, incremental):
         """Return the weight of each class as an array, None if all are 1."""
         return None
 
     def _validation_sample(
-        self, X_val, y_val, sample_weight_val, n_outputs, class_weights, dtype
+        self, X_val, y_val, sample_weight_val, y, class_weights, dtype
     ):
-        """Return the user's validation set as a `Sample`, None if there is none."""
+        """Return the user's validation set as a `Sample`, None if there is none.
+
+        `y` is the validated one to train on.
+        """
         if X_val is None or y_val is None:
             given = {"X_val": X_val, "y_val": y_val}
             given["sample_weight_val"] = sample_weight_val
@@ -197,22 +213,29 @@ class ValidationMixin:
                 "X_val has no use with solver='lbfgs', which knows no epochs: leave it "
                 "out, or use another solver."
             )
-        with errors_name("X_val, y_val"):
+        with (
+            errors_name("X_val, y_val"),
+            warnings.catch_warnings(record=True) as warned,
+        ):
+            warnings.simplefilter("always")
             X_val, y_val = self._validate_input(X_val, y_val, reset=False)
-            X_val = as_rows(X_val)
-        with errors_name("y_val"):
-            target = self._check_validation_target(y_val)
-            if target.n_outputs != n_outputs:
-                raise ValueError(
-                    f"{target.n_outputs} columns, but y has {n_outputs}: they must be "
-                    "the same."
-                )
-        with errors_name("sample_weight_val"):
-            weight = combined_weights(
-                sample_weight_val, class_weights, X_val, target.values
+        for warning in warned:
+            message = re.sub(r"\b[Xy]\b", r"\g<0>_val", str(warning.message))
+            warnings.warn(message, warning.category, stacklevel=2)
+        check_range(X_val, dtype, "X_val")
+        if _columns(y_val) != _columns(y):
+            raise ValueError(
+                f"y_val has {_columns(y_val)} column(s), but y has {_columns(y)}: they "
+                "must be the same."
             )
         with errors_name("y_val"):
-            return make_sample(X_val, y_val, target, weight, dtype)
+            target = self._check_validation_target(y_val)
+        with errors_name("sample_weight_val"):
+            own = combined_weights(sample_weight_val, None, X_val, target.values)
+            weight = combined_weights(own, class_weights, X_val, target.values)
+        with errors_name("y_val"):
+            sample = make_sample(X_val, y_val, target, weight, dtype)
+        return sample._replace(scorer_weight=own)
 
     def _check_validation_target(self, y):
         """Return the validated y_val as a `Target`."""
@@ -239,15 +262,20 @@ class ValidationMixin:
             score = self._validation_score(validation, held, network, target)
         return train, Holdout(validation, held, score)
 
+    def _chosen_scoring(self) -> str | Callable | None:
+        """Return the `scoring` that early stopping judges by; None: by `score`."""
+        return self.scoring
+
     def _validation_score(self, sample, rows, network, target):
         """Return the score that `scoring` means, as `Holdout` takes it."""
-        if self.scoring == "loss":
+        scoring = self._chosen_scoring()
+        if scoring == "loss":
             return loss_score
-        X, weight = sample.X, sample.sample_weight
-        y = sample.values if self.scoring is None else sample.y
-        if rows is not None:
-            y, weight = y[rows], None if weight is None else weight[rows]
-        if self.scoring is None:
+        X = sample.X
+        if scoring is None:
+            y, weight = sample.values, sample.sample_weight
+            if rows is not None:
+                y, weight = y[rows], None if weight is None else weight[rows]
             return lambda engine, loss: self._score_outputs(
                 engine.predict(X, rows=rows), y, weight
             )
@@ -256,5 +284,7 @@ class ValidationMixin:
         # The scorer is given arrays.
         vars(estimator).pop("feature_names_in_", None)
         estimator._set_fitted(current, target)
-        X = X if rows is None else X[rows]
-        return scorer_score(self.scoring, estimator, current, X, y, weight)
+        y = sample.y
+        if rows is not None:
+            X, y = X[rows], y[rows]
+        return scorer_score(scoring, estimator, current, X, y, sample.scorer_weight)

@@ -8,6 +8,7 @@ import numpy as np
 from fastmlp.kernels import (
     OVERREAD,
     NetworkSpec,
+    check_memory,
     layer_activations,
     parameters_of,
 )
@@ -117,6 +118,19 @@ INITIALIZERS = {
     "normal": normal(lambda fan_in, fan_out: 1.0),
 }
 
+# What other libraries call them, see `did_you_mean`.
+INIT_ALIASES = {
+    "he": "he_uniform",
+    "kaiming": "he_uniform",
+    "kaiming_uniform": "he_uniform",
+    "kaiming_normal": "he_normal",
+    "glorot": "glorot_uniform",
+    "xavier": "glorot_uniform",
+    "xavier_uniform": "glorot_uniform",
+    "xavier_normal": "glorot_normal",
+    "lecun": "lecun_uniform",
+}
+
 
 class Network:
     """Parameters of a chain of fully connected layers in one flat buffer.
@@ -179,9 +193,16 @@ class Network:
 
     @classmethod
     def empty(cls, units, dtype, activation="identity"):
-        """Return a network whose parameters are not yet set."""
+        """Return a network whose parameters are not yet set.
+
+        Raises
+        ------
+        MemoryError
+            If they take more memory than the machine has.
+        """
         spec = make_spec(units, activation)
         n_parameters = sum(math.prod(each.shape) for _, each in parameters_of(spec))
+        check_memory(units, n_parameters * np.dtype(dtype).itemsize)
         buffer = np.empty(n_parameters + OVERREAD, dtype)
         return cls(spec.units, buffer[:n_parameters], spec.activations)
 

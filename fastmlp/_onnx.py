@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin, is_classifier
 from sklearn.utils.validation import check_is_fitted
 
+from fastmlp._validation import float_type
 from fastmlp.kernels.math.functions import _FLOAT32, _FLOAT64
 from fastmlp.kernels.ops.activations import _SELU_ALPHA, _SELU_LAMBDA
 
@@ -67,7 +68,7 @@ class OnnxExport:
 
         network = self._current_network()
         if X is None:
-            X = np.empty((1, network.units[0]), self.dtype or network.dtype)
+            X = np.empty((1, network.units[0]), float_type(self.dtype) or network.dtype)
         options, outputs = None, None
         if is_classifier(self):
             options = {id(self): {"zipmap": False}}

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils._param_validation import InvalidParameterError
 
-from fastmlp._validation import Names, did_you_mean
-from fastmlp.kernels import LOSSES
+from fastmlp._validation import Names
+from fastmlp.kernels import LOSS_ALIASES, LOSSES, did_you_mean
 
 # The kinds of y that a classifier tells apart.
 CLASSES = ("binary", "multilabel", "multiclass")
@@ -36,6 +36,11 @@ class Pairing(NamedTuple):
     out_activation: str
     loss: str
     settings: dict
+
+    @property
+    def judged_by_r2(self) -> bool:
+        """Whether R² suits the loss, see `Loss`."""
+        return LOSSES[self.out_activation, self.loss].judged_by_r2
 
 
 def paired(kind):
@@ -209,7 +214,7 @@ def split_loss(loss):
     elif len(loss) == 2 and isinstance(loss[0], str) and loss[0] in known:
         name, parameter = loss
     else:
-        hint = did_you_mean(loss[0], known) if len(loss) else ""
+        hint = did_you_mean(loss[0], known, LOSS_ALIASES) if len(loss) else ""
         if all(isinstance(entry, Integral) for entry in loss):
             hint = f" Did you mean hidden_layer_sizes={loss!r}?"
         raise InvalidParameterError(

@@ -1,10 +1,12 @@
 """What parameters may be, hints where they are not, and which another leaves unused."""
 
+import functools
 import inspect
 import operator
 import warnings
+from collections.abc import Callable, Set
 from numbers import Integral, Real
-from typing import ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from sklearn import get_config
@@ -14,31 +16,113 @@ from sklearn.utils._param_validation import (
     InvalidParameterError,
     Options,
     StrOptions,
+    validate_parameter_constraints,
 )
 
-from fastmlp._network import INITIALIZERS
+from fastmlp._network import INIT_ALIASES, INITIALIZERS
 from fastmlp._schedules import SCHEDULES, schedule_of, schedule_settings
-from fastmlp._validation import Names, did_you_mean
-from fastmlp.kernels import RULES, solvers
+from fastmlp._validation import Names, is_float_type
+from fastmlp.kernels import (
+    ACTIVATION_ALIASES,
+    ACTIVATIONS,
+    LOSS_ALIASES,
+    RULES,
+    did_you_mean,
+    solvers,
+)
 
-# Except power_t, which scikit-learn's users set beside any of its schedules.
-ALL_SCHEDULE_SETTINGS = {
-    name for row in SCHEDULES for name in schedule_settings(row) if name != "power_t"
-}
+F = TypeVar("F", bound=Callable[..., Any])
+
+ALL_SCHEDULE_SETTINGS = {name for row in SCHEDULES for name in schedule_settings(row)}
 
 # What only early stopping reads.
 UNUSED_WITHOUT_SCORE = ("validation_fraction", "scoring", "validation_ties")
 
+# What only solvers on minibatches read, whichever they are.
+UNUSED_WITHOUT_MINIBATCHES = {
+    "batch_size",
+    "early_stopping",
+    "learning_rate",
+    "learning_rate_init",
+    "n_iter_no_change",
+    "shuffle",
+}
+
+# What other libraries call the names that a parameter takes, see `did_you_mean`.
+ALIASES = {
+    "activation": ACTIVATION_ALIASES,
+    "dtype": {"float16": "float32", "bfloat16": "float32", "half": "float32"},
+    "init": INIT_ALIASES,
+    "loss": LOSS_ALIASES,
+    "out_activation": ACTIVATION_ALIASES,
+}
+
+# The estimators' classes and the unused parameters that were warned of: a search fits
+# many that are alike.
+WARNED: set[tuple[type, tuple[str, ...]]] = set()
+
+
+class Described(StrOptions):
+    """Strings that an error describes instead of listing them."""
+
+    def __init__(self, options: Set[str], description: str) -> None:
+        super().__init__(options)
+        self._description = description
+
+    def __str__(self):
+        return self._description
+
+
+class FloatType(Described):
+    """float32 or float64, in any form that NumPy reads."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            {"float32", "float64"}, "'float32', 'float64', a numpy.dtype of these"
+        )
+
+    def is_satisfied_by(self, val):
+        """Return whether the value is valid."""
+        return is_float_type(val)
+
+
+def hints(**meant: str) -> Callable[[F], F]:
+    """Decorate a method to answer other libraries' keywords with a hint.
+
+    Parameters
+    ----------
+    **meant
+        By the keyword of another library, what to pass instead. It is a TypeError, as
+        every keyword is that a method does not have.
+    """
+
+    def decorate(method: F) -> F:
+        @functools.wraps(method)
+        def hinted(self, *args, **kwargs):
+            for name in meant.keys() & kwargs.keys():
+                raise TypeError(
+                    f"{type(self).__name__}.{method.__name__}() got an unexpected "
+                    f"keyword argument {name!r}: use {meant[name]}."
+                )
+            return method(self, *args, **kwargs)
+
+        return hinted  # type: ignore[return-value]
+
+    return decorate
+
+
+@functools.cache
+def parameter_defaults(cls: type) -> dict[str, Any]:
+    """Return the parameters of an estimator's class, by name, and their defaults."""
+    parameters = inspect.signature(cls).parameters.values()
+    return {parameter.name: parameter.default for parameter in parameters}
+
 
 def unused_by_solver(solver):
-    """Return the names of the parameters that a solver does not read, a set.
-
-    Learning rates and sizes of minibatches are left out, which users share between
-    solvers, as scikit-learn's own tests do.
-    """
+    """Return the names of the parameters that a solver does not read, a set."""
     taken = {name for row in RULES.values() for name in row.parameters}
     if solver not in solvers():
-        return taken | {"learning_rate", "early_stopping"}
+        return taken | UNUSED_WITHOUT_MINIBATCHES
     return taken - set(RULES[solver].parameters) | {"max_fun"}
 
 
@@ -56,8 +140,8 @@ def ignored_parameters(params, defaults, own_validation=False):
 
     Returns
     -------
-    phrases : list of str
-        Such as "momentum=0.5 is not used by solver='adam'".
+    phrases : dict of str
+        By name, such as "momentum=0.5 is not used by solver='adam'".
     """
     solver, learning_rate = params["solver"], params["learning_rate"]
     by_solver = f"by solver={solver!r}"
@@ -76,11 +160,11 @@ def ignored_parameters(params, defaults, own_validation=False):
         reasons.update(dict.fromkeys(UNUSED_WITHOUT_SCORE, unless))
     elif "early_stopping" in reasons:
         reasons.update(dict.fromkeys(UNUSED_WITHOUT_SCORE, by_solver))
-    return [
-        f"{name}={params[name]!r} is not used {reasons[name]}"
+    return {
+        name: f"{name}={params[name]!r} is not used {reasons[name]}"
         for name in sorted(reasons)
         if name in defaults and params[name] != defaults[name]
-    ]
+    }
 
 
 class ParametersMixin:
@@ -119,8 +203,12 @@ class ParametersMixin:
             Options(Real, {np.inf}),
         ],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
-        "dtype": [StrOptions({"float32", "float64"}), None],
-        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+        "dtype": [FloatType(), None],
+        "n_threads": [
+            Interval(Integral, 1, None, closed="left"),
+            Options(Integral, {-1}),
+            None,
+        ],
         "out_activation": [
             StrOptions({"identity", "logistic", "softmax", "exp"}),
             None,
@@ -132,7 +220,14 @@ class ParametersMixin:
         "eta_min": [Interval(Real, 0, None, closed="left"), None],
         "step_size": [Interval(Integral, 1, None, closed="left"), None],
         "gamma": [Interval(Real, 0, None, closed="neither"), None],
-        "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
+        "scoring": [
+            Described(
+                {"loss", *get_scorer_names()},
+                "'loss', a name of sklearn.metrics.get_scorer_names()",
+            ),
+            callable,
+            None,
+        ],
         "validation_ties": [StrOptions({"first", "last"})],
         "l1": [Interval(Real, 0, None, closed="left")],
         "weight_decay": [Interval(Real, 0, None, closed="left"), None],
@@ -144,29 +239,19 @@ class ParametersMixin:
 
     def _validate_params(self):
         """Raise scikit-learn's InvalidParameterError, with a hint if there is one."""
+        names = sorted(parameter_defaults(type(self)))
         try:
-            super()._validate_params()
+            validate_parameter_constraints(
+                self._parameter_constraints,
+                {name: getattr(self, name) for name in names},
+                caller_name=type(self).__name__,
+            )
         except InvalidParameterError as error:
             # It begins "The 'name' parameter of", as scikit-learn's checks demand.
             hint = self._hint(str(error).split("'")[1])
             if not hint:
                 raise
             raise InvalidParameterError(f"{error}{hint}") from None
-        for name, constraints in self._parameter_constraints.items():
-            if isinstance(value := getattr(self, name, None), Integral):
-                self._check_real(name, value, constraints)
-
-    def _check_real(self, name, value, constraints):
-        """Refuse an integer for a real number that no float can hold."""
-        if any(getattr(each, "type", None) is Real for each in constraints):
-            try:
-                float(value)
-            except OverflowError:
-                raise InvalidParameterError(
-                    f"The {name!r} parameter of {type(self).__name__} must be a number "
-                    f"that a float can hold, got an integer of {value.bit_length()} "
-                    "bits."
-                ) from None
 
     def _validate_changed(self):
         """Validate if a parameter was set since the last time.
@@ -187,19 +272,24 @@ class ParametersMixin:
         value = getattr(self, name)
         if name == "batch_size" and isinstance(value, Integral):
             return " For all rows in one step use batch_size='full'."
-        if not isinstance(value, str):
-            return ""
+        # None is the name of nothing, a function or a type that of itself.
+        word = str(value) if value is None else getattr(value, "__name__", value)
         constraints = self._parameter_constraints[name]
         known = [each.options for each in constraints if isinstance(each, StrOptions)]
-        return did_you_mean(value, known[0]) if known else ""
+        listed = ""
+        if name == "activation":
+            known, listed = [ACTIVATIONS], ", ".join(map(repr, ACTIVATIONS))
+        hint = did_you_mean(word, known[0], ALIASES.get(name)) if known else ""
+        return f"{hint} There are {listed}." if listed else hint
 
     def _warn_of_ignored(self, own_validation):
-        parameters = inspect.signature(type(self)).parameters.values()
         ignored = ignored_parameters(
             # A subclass may take fewer parameters and set the others itself.
             vars(self),
-            {parameter.name: parameter.default for parameter in parameters},
+            parameter_defaults(type(self)),
             own_validation,
         )
-        if ignored:
-            warnings.warn(f"{'; '.join(ignored)}.", stacklevel=2)
+        key = type(self), tuple(ignored)
+        if ignored and key not in WARNED:
+            warnings.warn(f"{'; '.join(ignored.values())}.", stacklevel=2)
+            WARNED.add(key)

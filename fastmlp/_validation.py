@@ -1,13 +1,16 @@
 """Checking and converting what training takes: widths, weights, rows, targets."""
 
 import contextlib
-import difflib
 import operator
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from numbers import Real
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import DTypeLike
+from sklearn import get_config
+from sklearn.utils import assert_all_finite
 from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import _check_sample_weight
 
@@ -43,19 +46,17 @@ class Names(Set):
         return len(self._ask())
 
 
-def did_you_mean(name, known):
-    """Return a sentence that names the known name nearest to `name`, or nothing.
+def is_float_type(dtype: Any) -> bool:
+    """Return whether NumPy reads this as float32 or float64; None is neither."""
+    try:
+        return dtype is not None and np.dtype(dtype) in (np.float32, np.float64)
+    except (TypeError, ValueError, SyntaxError):
+        return False
 
-    Parameters
-    ----------
-    name : object
-        What was given; only a string is near to anything.
-    known : collection of str
-    """
-    if not isinstance(name, str):
-        return ""
-    nearest = difflib.get_close_matches(name.lower(), sorted(known), n=1, cutoff=0.5)
-    return f" Did you mean {nearest[0]!r}?" if nearest else ""
+
+def float_type(dtype: DTypeLike | None) -> np.dtype | None:
+    """Return an estimator's `dtype` as a NumPy dtype; None stays None."""
+    return None if dtype is None else np.dtype(dtype)
 
 
 def hidden_units(hidden_layer_sizes):
@@ -216,12 +217,105 @@ def combined_weights(sample_weight, class_weights, X, values):
 
 
 @contextlib.contextmanager
-def errors_name(where):
-    """Put the name of an argument before the message of a ValueError in the block."""
+def errors_name(where: str) -> Iterator[None]:
+    """Name an argument in the message of a ValueError or TypeError in the block.
+
+    The name takes the place of a "y" that begins the message, or stands before it.
+    """
     try:
         yield
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        message = str(error)
+        rest = message[1:] if message.startswith("y ") else f": {message}"
+        raise kind(where + rest) from error
+
+
+# Formats that list, for each row or column, the indices of what it stores: the names
+# of the former and of the latter.
+COMPRESSED = {
+    "csr": ("row", "column"),
+    "csc": ("column", "row"),
+    "bsr": ("block row", "block column"),
+}
+
+
+def check_sparse(X: Any, name: str = "X") -> None:
+    """Refuse a compressed sparse matrix whose arrays do not fit its shape.
+
+    SciPy's conversions and the kernels read and write wherever its indices point. To be
+    called before scikit-learn's validation, which converts.
+
+    Parameters
+    ----------
+    X : object
+        What is no CSR, CSC or BSR matrix is not looked at.
+    name : str, default="X"
+        Of the argument.
+
+    Raises
+    ------
+    ValueError
+        Naming the first row (column of CSC) that is wrong, and its index.
+    """
+    if not (sp.issparse(X) and X.format in COMPRESSED and X.ndim == 2):
+        return
+    major, minor = COMPRESSED[X.format]
+    n, n_minor = X.shape[::-1] if X.format == "csc" else X.shape
+    if X.format == "bsr":
+        n, n_minor = n // X.blocksize[0], n_minor // X.blocksize[1]
+    indptr, indices = X.indptr, X.indices
+    # As unsigned numbers negative ones are large: one pass finds both kinds.
+    unsigned = indices.view(indices.dtype.str.replace("i", "u"))
+    if len(X.data) != len(indices):
+        problem = f"it has {len(X.data)} values but {len(indices)} indices"
+    elif len(indptr) != n + 1:
+        problem = f"indptr has {len(indptr)} elements, but {n} {major}s need {n + 1}"
+    elif indptr[0] != 0:
+        problem = f"indptr starts at {indptr[0]} instead of 0"
+    elif (falls := indptr[1:] < indptr[:-1]).any():
+        i = falls.argmax()
+        problem = f"indptr falls from {indptr[i]} to {indptr[i + 1]} in {major} {i}"
+    elif indptr[-1] != len(indices):
+        problem = f"indptr ends at {indptr[-1]}, but there are {len(indices)} indices"
+    elif len(indices) and int(unsigned.max()) >= n_minor:
+        place = (unsigned >= n_minor).argmax()
+        i = np.searchsorted(indptr, place, side="right") - 1
+        problem = (
+            f"{major} {i} has {minor} index {indices[place]}, but there are {n_minor} "
+            f"{minor}s, the first of index 0"
+        )
+    else:
+        return
+    raise ValueError(
+        f"{name} is no valid {X.format.upper()} matrix: {problem}. Correct its arrays, "
+        "or build it from (data, (row, column)), which SciPy checks."
+    )
+
+
+def check_range(X: Any, dtype: DTypeLike, name: str = "X") -> None:
+    """Refuse finite numbers that a smaller float type would make infinite.
+
+    Nothing is refused under scikit-learn's ``assume_finite``.
+
+    Parameters
+    ----------
+    X : ndarray or sparse matrix, finite
+    dtype : numpy dtype
+        Of the network.
+    name : str, default="X"
+        Of the argument.
+
+    Raises
+    ------
+    ValueError
+        In scikit-learn's words.
+    """
+    values = X.data if sp.issparse(X) else X
+    wider = values.dtype.kind == "f" and values.itemsize > np.dtype(dtype).itemsize
+    if wider and not get_config()["assume_finite"]:
+        largest = max(values.max(initial=0), -values.min(initial=0))
+        assert_all_finite(as_float([largest], dtype), input_name=name)
 
 
 def as_rows(X, dtype=np.float64):

@@ -2,34 +2,55 @@
 
 import itertools
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import is_regressor
-from sklearn.exceptions import ConvergenceWarning
 
-from fastmlp._pairings import paired
+from fastmlp._pairings import CLASSES, paired
 from fastmlp.classifier import MLPClassifier
-from fastmlp.kernels import ACTIVATIONS, OPERATIONS, cache_folder, solvers
+from fastmlp.kernels import (
+    ACTIVATIONS,
+    OPERATIONS,
+    RULES,
+    cache_folder,
+    solvers,
+    watch_compilation,
+)
 from fastmlp.regressor import MLPRegressor
 
 _TYPES = ("float32", "float64")
+_LAYERS = (*ACTIVATIONS, *OPERATIONS)
 
 # Rows whose prediction takes each of the ways there are: few, and many.
 _FEW, _MANY = 8, 200
 
+# One of each kind of targets, which every loss of the kind takes.
+_TARGETS = {
+    "binary": np.arange(_MANY) % 2,
+    "multilabel": np.eye(3, dtype=int)[np.arange(_MANY) % 3],
+    "multiclass": np.arange(_MANY) % 3,
+    "regression": (1 + np.arange(_MANY) % 3) / 3,
+}
 
-def warmup(*, verbose=False):
-    """Compile the kernels and keep them on disk, for the processes to come.
+# Parameters by which a solver chooses its rule.
+_MOMENTA = {"momentum": (0.0, 0.9), "nesterovs_momentum": (False, True)}
 
-    Dense and sparse X in float32 and float64, and every activation, solver and loss:
-    what would otherwise be compiled when it is first used. Left to the first use are
-    penalties but `alpha`, decay, bounds on norms, dropout and noise, `transform` and
-    `fastmlp.inspection`, and sparse X with 64-bit indices. What is on disk already is
-    only loaded. Run it once where fastmlp is installed, for instance when a container
-    is built: the compiled code belongs to one kind of CPU and to the versions of
-    fastmlp, Numba and Python.
+# Parameters that choose an update in place of the solver's own, and all other kernels
+# of `kernels._regularisation`.
+_UPDATES: tuple[dict, ...] = ({}, {"l1": 1e-4}, {"clip_norm": 1.0, "max_norm": 1.0})
+_NOISE = {"dropout": (0.5, 0.5), "input_noise": 0.1}
+
+
+def warmup(*, verbose: bool = False) -> Path:
+    """Compile all kernels and keep them on disk, for the processes to come.
+
+    Afterwards no fit and no prediction compiles anything, whatever its parameters.
+    What is on disk already is only loaded. Run it once where fastmlp is installed, for
+    instance when a container is built, as the user that fits later: the compiled code
+    belongs to one kind of CPU and to the versions of fastmlp, Numba and Python. It
+    takes a minute or two.
 
     Parameters
     ----------
@@ -58,19 +79,18 @@ def warmup(*, verbose=False):
             "FASTMLP_CACHE_DIR to one that you can write to."
         )
     jobs = [*_storage_jobs(), *_table_jobs()]
-    for number, (name, job) in enumerate(jobs, start=1):
-        if verbose:
-            print(f"[{number}/{len(jobs)}] {name}")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
+    with warnings.catch_warnings(), watch_compilation(lambda message: None):
+        warnings.simplefilter("ignore")
+        for number, (name, job) in enumerate(jobs, start=1):
+            if verbose:
+                print(f"[{number}/{len(jobs)}] {name}")
             job()
-    return Path(folder)
+    return folder
 
 
-def _storage_jobs():
+def _storage_jobs() -> Iterator[tuple[str, Callable[[], None]]]:
     """Jobs for every way in which X may be stored."""
-    rng = np.random.default_rng(0)
-    X = rng.uniform(size=(_MANY, 16))
+    X = np.random.default_rng(0).uniform(size=(_MANY, 16))
     forms = {
         "dense": np.asarray,
         "sparse": lambda X: sp.csr_array(X * (X > 0.9)),
@@ -79,47 +99,52 @@ def _storage_jobs():
     # X is read in its own type, whatever that of the network.
     for stored, dtype, form in itertools.product(_TYPES, _TYPES, forms):
         rows = forms[form](X.astype(stored))
-        name = f"{form} {stored} X, {dtype} network"
         # Two threads, whatever the size: waking and awaiting is compiled too.
-        yield name, _fit(MLPClassifier, rows, dtype=dtype, n_threads=2)
+        job = _fit("multiclass", rows, dtype=dtype, n_threads=2)
+        yield f"{form} {stored} X, {dtype} network", job
 
 
-def _table_jobs():
+def _table_jobs() -> Iterator[tuple[str, Callable[[], None]]]:
     """Jobs for the rows of the tables, in both types."""
     X = np.random.default_rng(0).uniform(size=(_MANY, 4))
     for dtype in _TYPES:
         rows = X.astype(dtype)
-        for activation in [*ACTIVATIONS, *OPERATIONS]:
-            job = _fit(MLPRegressor, rows, activation=activation)
-            yield f"{activation}, {dtype}", job
-        for solver in ("lbfgs", *solvers()):
-            yield f"{solver}, {dtype}", _fit(MLPClassifier, rows, 2, solver=solver)
-        for momentum in (0.0, 0.5):
-            job = _fit(
-                MLPClassifier, rows, solver="sgd", momentum=momentum,
-                nesterovs_momentum=False,
-            )  # fmt: skip
-            yield f"sgd with momentum {momentum}, {dtype}", job
-        for loss in paired("regression"):
-            yield f"{loss}, {dtype}", _fit(MLPRegressor, rows, loss=loss)
-        for kind, n in (("binary", 2), ("multiclass", 3)):
-            for loss in paired(kind):
-                job = _fit(MLPClassifier, rows, n, loss=loss)
-                yield f"{loss} of {n} classes, {dtype}", job
+        layers = {
+            "hidden_layer_sizes": (3,) * len(_LAYERS),
+            "activation": _LAYERS,
+        }
+        yield f"activations, {dtype}", _fit("regression", rows, **layers)
+        yield f"dropout and noise, {dtype}", _fit("binary", rows, **_NOISE)
+        for settings, update in itertools.product(_solver_settings(), _UPDATES):
+            parameters = settings | update
+            name = ", ".join(f"{key}={parameters[key]}" for key in parameters)
+            yield f"{name}, {dtype}", _fit("binary", rows, **parameters)
+        yield f"solver=lbfgs, {dtype}", _fit("binary", rows, solver="lbfgs")
+        for kind in (*CLASSES, "regression"):
+            for loss, outputs in paired(kind).items():
+                for output in outputs:
+                    job = _fit(kind, rows, loss=loss, out_activation=output)
+                    yield f"{kind}, {loss} of {output}, {dtype}", job
 
 
-def _fit(estimator, X, n_classes=3, **parameters):
+def _solver_settings() -> Iterator[dict]:
+    """Yield parameters of the estimators for every rule that a solver may mean."""
+    for solver in solvers():
+        read = [name for name in _MOMENTA if name in RULES[solver].parameters]
+        for values in itertools.product(*(_MOMENTA[name] for name in read)):
+            yield {"solver": solver, **dict(zip(read, values, strict=True))}
+
+
+def _fit(kind: str, X, **parameters) -> Callable[[], None]:
     """Return a function that fits a small network and predicts with it."""
+    estimator = MLPRegressor if kind == "regression" else MLPClassifier
+    small = {"hidden_layer_sizes": (3,), "max_iter": 1, "random_state": 0}
+    network = estimator(**(small | parameters))
 
     def fit():
-        y = np.arange(_MANY) % n_classes
-        if is_regressor(estimator()):
-            # What every loss takes.
-            y = (1 + y) / n_classes
-        network = estimator(
-            hidden_layer_sizes=(3,), max_iter=1, random_state=0, **parameters
-        ).fit(X, y)
+        network.fit(X, _TARGETS[kind])
         network.predict(X[:_FEW])
         network.predict(X)
+        network.transform(X)
 
     return fit

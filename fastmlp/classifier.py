@@ -16,7 +16,7 @@ from sklearn.utils.multiclass import (
     unique_labels,
 )
 
-from fastmlp._base import BaseMLP, Target, unchanged_on_error
+from fastmlp._base import BaseMLP, Target, hints, unchanged_on_error
 from fastmlp._pairings import (
     CLASSIFICATION_LOSSES,
     gives_scores,
@@ -143,13 +143,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Epochs without improvement that are tolerated. Not used by 'lbfgs'.
     max_fun : int, default=15000
         Most evaluations of the loss by 'lbfgs'.
-    dtype : {'float32', 'float64'} or None, default=None
-        Type of the weights and of the computation. None follows X, as scikit-learn
-        does: float32 for float32, float64 for everything else and for 'lbfgs'.
+    dtype : {'float32', 'float64'}, numpy dtype or None, default=None
+        Type of the weights and of the computation, in any form that `np.dtype` reads as
+        float32 or float64. None follows X, as scikit-learn does: float32 for float32,
+        float64 for everything else and for 'lbfgs'.
     n_threads : int or None, default=None
-        Threads that train and predict. None chooses by the size of the job and the
-        cores this process may use. Where several calls run at once in one process they
-        share these, and may take fewer. The results do not depend on it.
+        Threads that train and predict. -1: as many as the cores this process may use;
+        None: the size of the job decides, too. Where several calls run at once in one
+        process they share the cores, and may take fewer. The results do not depend on
+        it.
     loss : {'log_loss', 'squared_error', 'hinge'}, default='log_loss'
         The loss of a row.
 
@@ -202,7 +204,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         What `early_stopping` judges an epoch by. None: the accuracy; 'loss': minus the
         loss on the validation rows; otherwise the name of a scorer of scikit-learn or
         ``scoring(estimator, X, y)``, which returns a number, the larger the better.
-        Sample weights are passed on to what takes `sample_weight`.
+        A scorer that takes weights is given `sample_weight_val` and no others, the
+        accuracy and the loss also those of `class_weight` and `sample_weight`.
     validation_ties : {'first', 'last'}, default='first'
         Which of several epochs with the best validation score leaves its weights.
     class_weight : dict, 'balanced' or None, default=None
@@ -350,6 +353,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
 
+    @hints(n_jobs="n_threads=")
     def __init__(
         self,
         hidden_layer_sizes=(100,),
@@ -431,8 +435,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             If the input is not valid, y has labels not in `classes_`,
             `early_stopping` is set, `class_weight` is 'balanced', or the parameters of
             the network become infinite or NaN. What was fitted before stays as it was.
+
+        Warns
+        -----
+        UserWarning
+            In the first call after the end of a schedule whose last rate is 0, as that
+            of 'cosine': this call and all later ones change nothing.
         """
-        with unchanged_on_error(self):
+        with unchanged_on_error(self), self._compilation_shown():
             if _check_partial_fit_first_call(self, classes):
                 multilabel = type_of_target(y).startswith("multilabel")
                 self._label_binarizer = LabelBinarizer().fit(
@@ -610,14 +620,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return weights
 
     def _check_validation_target(self, y):
-        if y.ndim == 1 and not self._label_binarizer.y_type_.startswith("multilabel"):
-            known = set(self.classes_.tolist())
-            rows = [i for i, label in enumerate(y.tolist()) if label not in known]
-            if rows:
-                unseen = sorted({str(y[i]) for i in rows})
+        if y.ndim == 1:
+            known, unseen = set(self.classes_.tolist()), {}
+            for row, label in enumerate(y.tolist()):
+                if label not in known:
+                    unseen.setdefault(label, row)
+            if unseen:
+                rows, classes = list(unseen.values()), self.classes_
                 raise ValueError(
-                    f"labels {unseen} are not in y, which has {self.classes_}; the "
-                    f"first is in row {rows[0]}."
+                    f"labels {y[rows]} ({y.dtype.type.__name__}) are not in y, which "
+                    f"has {classes} ({classes.dtype.type.__name__}); the first is in "
+                    f"row {rows[0]}."
                 )
         return super()._check_validation_target(y)
 

@@ -15,6 +15,7 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import check_is_fitted
 
 from fastmlp.inspection import Histograms, gradient_statistics, layer_outputs
+from fastmlp.inspection._opened import check_model
 from fastmlp.inspection._summary import hidden_names
 
 __all__ = [
@@ -98,11 +99,14 @@ class LossCurveDisplay(_Display):
 
         Raises
         ------
+        TypeError
+            If it is a Pipeline: pass its last step.
         ValueError
             If the estimator has no loss curve.
         """
         check_is_fitted(estimator)
         if not getattr(estimator, "loss_curve_", None):
+            check_model(estimator)
             raise ValueError(
                 f"This {type(estimator).__name__} has no loss_curve_: it was fitted "
                 "with solver='lbfgs', which keeps none, or interrupted in the first "

@@ -4,12 +4,13 @@ from typing import ClassVar
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn import config_context
 from sklearn.base import RegressorMixin, _fit_context
-from sklearn.metrics import mean_pinball_loss
+from sklearn.metrics import mean_pinball_loss, r2_score
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
-from fastmlp._base import BaseMLP, Target, unchanged_on_error
+from fastmlp._base import BaseMLP, Target, hints, unchanged_on_error
 from fastmlp._pairings import REGRESSION_LOSSES, check_domain, pair_regression
 
 
@@ -134,7 +135,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     nesterovs_momentum : bool, default=True
         Whether the momentum is Nesterov's.
     early_stopping : bool, default=False
-        Whether a share of the rows is held out and R² on it, or `scoring`, decides
+        Whether a share of the rows is held out, and what `scoring` says of it decides
         when to stop and which epoch's weights are kept. With `X_val` in `fit` nothing
         is held out. Not used by 'lbfgs'.
     validation_fraction : float, default=0.1
@@ -148,13 +149,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Epochs without improvement that are tolerated. Not used by 'lbfgs'.
     max_fun : int, default=15000
         Most evaluations of the loss by 'lbfgs'.
-    dtype : {'float32', 'float64'} or None, default=None
-        Type of the weights and of the computation. None follows X, as scikit-learn
-        does: float32 for float32, float64 for everything else and for 'lbfgs'.
+    dtype : {'float32', 'float64'}, numpy dtype or None, default=None
+        Type of the weights and of the computation, in any form that `np.dtype` reads as
+        float32 or float64. None follows X, as scikit-learn does: float32 for float32,
+        float64 for everything else and for 'lbfgs'.
     n_threads : int or None, default=None
-        Threads that train and predict. None chooses by the size of the job and the
-        cores this process may use. Where several calls run at once in one process they
-        share these, and may take fewer. The results do not depend on it.
+        Threads that train and predict. -1: as many as the cores this process may use;
+        None: the size of the job decides, too. Where several calls run at once in one
+        process they share the cores, and may take fewer. The results do not depend on
+        it.
     out_activation : {'identity', 'logistic', 'exp'} or None, default=None
         Activation of the output layer. None takes the one that belongs to `loss`.
         'logistic' with `loss` 'squared_error' keeps predictions of y in [0, 1] there;
@@ -191,10 +194,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     gamma : float or None, default=None
         Factor of 'step' and 'exponential'. None: 0.1 and 0.95.
     scoring : str, callable or None, default=None
-        What `early_stopping` judges an epoch by. None: the R²; 'loss': minus the
-        loss on the validation rows; otherwise the name of a scorer of scikit-learn or
+        What `early_stopping` judges an epoch by. 'loss': minus the loss on the
+        validation rows. None: `score`; but where `loss` is 'absolute_error', 'huber',
+        'gamma' or 'quantile' with one level, whose best epoch R² does not find, as
+        'loss'. Otherwise the name of a scorer of scikit-learn or
         ``scoring(estimator, X, y)``, which returns a number, the larger the better.
-        Sample weights are passed on to what takes `sample_weight`.
+        A scorer that takes weights is given `sample_weight_val` and no others, R² and
+        the loss also `sample_weight`.
     validation_ties : {'first', 'last'}, default='first'
         Which of several epochs with the best validation score leaves its weights.
     l1 : float, default=0.0
@@ -238,8 +244,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         The loss on the validation rows after each epoch, without penalty; None without
         any.
     validation_scores_ : list of float or None
-        `score` on the validation rows after each epoch, or what `scoring` names;
-        None without `early_stopping`.
+        What `scoring` says of the validation rows after each epoch; None without
+        `early_stopping`.
     best_validation_score_ : float or None
         The best of them.
     t_ : int
@@ -339,6 +345,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         "loss": [StrOptions(REGRESSION_LOSSES), tuple, list],
     }
 
+    @hints(n_jobs="n_threads=")
     def __init__(
         self,
         loss="squared_error",
@@ -415,8 +422,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             If the input is not valid, `early_stopping` is set, or the
             parameters of the network become infinite or NaN. What was fitted before
             stays as it was.
+
+        Warns
+        -----
+        UserWarning
+            In the first call after the end of a schedule whose last rate is 0, as that
+            of 'cosine': this call and all later ones change nothing.
         """
-        with unchanged_on_error(self):
+        with unchanged_on_error(self), self._compilation_shown():
             return self._learn(X, y, sample_weight, incremental=True)
 
     def predict(self, X):
@@ -459,15 +472,22 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """
         if not self._several_quantiles():
             return super().score(X, y, sample_weight)
-        prediction = self.predict(X)
-        return -float(
-            np.mean(
-                [
-                    mean_pinball_loss(y, column, sample_weight=sample_weight, alpha=a)
-                    for column, a in zip(prediction.T, self.quantiles_, strict=True)
-                ]
+        return -mean_pinball(y, self.predict(X), self.quantiles_, sample_weight)
+
+    def _chosen_scoring(self):
+        if self.scoring is not None or self._several_quantiles():
+            return self.scoring
+        return None if self._own_pairing().judged_by_r2 else "loss"
+
+    def _validation_score(self, *arguments):
+        name = self.scoring
+        if self._several_quantiles() and isinstance(name, str) and name != "loss":
+            raise ValueError(
+                f"scoring={name!r} compares y with one prediction for each row, and "
+                f"loss={self.loss!r} makes {len(self.quantiles_)}: use scoring=None, "
+                "the mean pinball loss, 'loss' or a function (estimator, X, y)."
             )
-        )
+        return super()._validation_score(*arguments)
 
     def _several_quantiles(self):
         return len(getattr(self, "quantiles_", ())) > 1
@@ -475,9 +495,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _score_outputs(self, outputs, values, sample_weight):
         if not np.isfinite(outputs).all():
             return float("nan")
-        if self._several_quantiles():
-            return -pinball(values, np.sort(outputs, 1), self.quantiles_, sample_weight)
-        return r2(values, outputs, sample_weight)
+        # The rest was checked before training.
+        with config_context(assume_finite=True, skip_parameter_validation=True):
+            if self._several_quantiles():
+                y, quantiles = values[:, 0], np.sort(outputs, axis=1)
+                return -mean_pinball(y, quantiles, self.quantiles_, sample_weight)
+            return r2_score(values, outputs, sample_weight=sample_weight)
 
     def _own_pairing(self):
         return pair_regression(self.loss, self.out_activation)
@@ -496,7 +519,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         if y.dtype.kind not in "fiub":
             raise TypeError(
                 f"y must hold real numbers, got dtype {y.dtype}: convert it, for "
-                "instance with y.astype(float)."
+                "instance with astype(float)."
             )
         values = y[:, np.newaxis] if y.ndim == 1 else y
         check_domain(values, pairing)
@@ -518,40 +541,15 @@ def levels_of(pairing):
     return np.atleast_1d(levels)
 
 
-def pinball(values, outputs, levels, sample_weight):
-    """Return the pinball loss of quantiles, averaged over rows and levels.
-
-    Parameters
-    ----------
-    values, outputs : (n, n_levels) arrays
-    levels : (n_levels,) array
-    sample_weight : (n,) array or None
-    """
-    error = values.astype(np.float64) - outputs.astype(np.float64)
-    losses = np.maximum(levels * error, (levels - 1) * error)
-    return float(np.average(losses.mean(axis=1), weights=sample_weight))
-
-
-def r2(values, outputs, sample_weight):
-    """Return what `sklearn.metrics.r2_score` does, in float64, without its checks.
-
-    Parameters
-    ----------
-    values, outputs : (n, k) arrays
-    sample_weight : (n,) array or None
-
-    Returns
-    -------
-    score : float
-        The mean over the outputs of 1 - (residual / total sum of squares). An output
-        predicted perfectly scores 1, another that is constant in `values` 0.
-    """
-    values, outputs = values.astype(np.float64), outputs.astype(np.float64)
-    weight = 1.0 if sample_weight is None else sample_weight[:, np.newaxis]
-    mean = np.average(values, axis=0, weights=sample_weight)
-    residual = np.sum(weight * (values - outputs) ** 2, axis=0)
-    total = np.sum(weight * (values - mean) ** 2, axis=0)
-    scores = np.where(residual == 0, 1.0, 0.0)
-    regular = (residual != 0) & (total != 0)
-    scores[regular] = 1 - residual[regular] / total[regular]
-    return float(np.average(scores))
+def mean_pinball(
+    y: np.ndarray,
+    quantiles: np.ndarray,
+    levels: np.ndarray,
+    sample_weight: np.ndarray | None,
+) -> float:
+    """Return the pinball loss averaged over rows and levels, a column each."""
+    losses = [
+        mean_pinball_loss(y, column, sample_weight=sample_weight, alpha=level)
+        for column, level in zip(quantiles.T, levels, strict=True)
+    ]
+    return float(np.mean(losses))

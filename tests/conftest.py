@@ -4,6 +4,15 @@ import signal
 
 import pytest
 
+from fastmlp import _parameters
+from fastmlp.kernels.compile import cache
+
+
+@pytest.fixture(autouse=True, scope="session")
+def compilation_announced():
+    """Have the process's line about its first compilation stand in no test's output."""
+    cache._announce()
+
 
 @pytest.fixture
 def interruptible():
@@ -11,3 +20,9 @@ def interruptible():
     earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, earlier)
+
+
+@pytest.fixture(autouse=True)
+def nothing_was_warned_of():
+    """Have each test warned of unused parameters as the first one is."""
+    _parameters.WARNED.clear()

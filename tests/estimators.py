@@ -27,6 +27,8 @@ def make(Estimator, **params):
         "random_state": 0,
         "solver": "adam",
     }
+    if params.get("solver") == "lbfgs":
+        del defaults["batch_size"]
     return Estimator(**defaults | params)
 
 

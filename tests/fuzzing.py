@@ -140,7 +140,7 @@ NONSENSE = [
     b"relu", 1j, np.float32(0.5), np.int8(2), np.array([1.0, 2.0]), np.array("relu"),
     [None], len,
 ]  # fmt: skip
-HUGE = [10**30, 10**400]
+HUGE = [10**30]
 
 
 def valid_parameters(Estimator):

@@ -21,11 +21,11 @@ from tests.kernels_api import (
     TILE_ROWS,
     TILE_VECTORS,
     VECTOR_BYTES,
+    Arena,
     Engine,
     NetworkSpec,
     Optimizer,
     Pool,
-    Program,
     engine,
     layer_activations,
     make_settings,
@@ -128,7 +128,8 @@ class GuardedNumpy:
 
 
 # All that modules make arrays with whose addresses kernels get.
-MAKERS = {"zeros", "empty", "array", "arange", "concatenate", "ascontiguousarray"}
+MAKERS = {"zeros", "empty", "array", "arange", "concatenate"}
+MAKERS |= {"ascontiguousarray", "frombuffer"}
 
 
 def _guarded(function, side):
@@ -269,8 +270,8 @@ _PREDICT, _DESCRIBE, _STEPS = predict.predict, rows.describe, Optimizer.steps
 
 def _allocate(side):
     def allocate(self):
-        elements = -(-self.size // self.numbers.size)
-        return guarded(np.zeros(elements, self.numbers.storage), side)
+        elements = self._size // self._numbers.size
+        return guarded(np.zeros(elements, self._numbers.storage), side)
 
     return allocate
 
@@ -282,12 +283,13 @@ def fence_all(side):
     kernels are copied into guarded ones for each call.
     """
     engine.np = program.np = rows.np = GuardedNumpy(side)
-    Program.allocate = _allocate(side)
+    Arena.allocate = _allocate(side)
     Optimizer.steps = _guarded(_STEPS, side)
     engine.make_settings = _guarded(make_settings, side)
     rows.describe = _guarded(_DESCRIBE, side)
     predict.Pool = trace.Pool = _fenced_pool(side)
     predict.predict = _fenced(_PREDICT, side)
+    engine._program.cache_clear()
     predict._program.cache_clear()
 
 

@@ -73,7 +73,14 @@ from fastmlp.kernels.ops.base import (
 )
 from fastmlp.kernels.ops.inputs import INPUTS
 from fastmlp.kernels.predict import FLAT_ROWS
-from fastmlp.kernels.program import LINE_BYTES, Head, Place, PlacedGroup, Program
+from fastmlp.kernels.program import (
+    LINE_BYTES,
+    Arena,
+    Head,
+    Place,
+    PlacedGroup,
+    Program,
+)
 from fastmlp.kernels.rows import describe, form_of
 from fastmlp.kernels.runtime.pool import Pool
 from fastmlp.kernels.simd import llvm, panels, tiles, vectors

@@ -105,11 +105,12 @@ PARAMETERS = {
 
 # Each as 'activation' with two hidden layers, and what is said of it.
 ACTIVATIONS = {
-    "relo": "'relo' is not known, did you mean 'relu'? There are 'identity', 'log",
-    ("tanh", "gellu"): "'gellu' is not known, did you mean 'gelu'?",
-    "ReLU": "'ReLU' is not known, did you mean 'relu'?",
-    "sigmoid": "'sigmoid' is not known, did you mean 'logistic'?",
-    ("tanh",): "it has 1 entries and there are 2 hidden layers",
+    "relo": "'relo' is not known. Did you mean 'relu'? There are 'identity', 'log",
+    ("tanh", "gellu"): "'gellu' is not known. Did you mean 'gelu'?",
+    "ReLU": "'ReLU' is not known. Did you mean 'relu'?",
+    "sigmoid": "'sigmoid' is not known. Did you mean 'logistic'?",
+    ("tanh",): "it has 1 entries and there are 2 hidden layers; one per hidden layer "
+    "is needed, or a name without a list for all.",
     ("tanh", "relu", "relu"): "it has 3 entries and there are 2 hidden layers",
     ("tanh", 1.0): "'tanh' has no parameter, got 1.0",
     ("tanh", ("selu", 1.0)): "'selu' has no parameter, got 1.0",
@@ -122,8 +123,12 @@ ACTIVATIONS = {
     ("maxout", 1): "the parameter of 'maxout' must be at least 2",
     (3, "relu"): "3 is neither a name nor (name, parameter)",
     (None, None): "None is neither a name nor (name, parameter)",
-    None: "must be an instance of 'str' or an array-like. Got None instead.",
-    3: "must be an instance of 'str' or an array-like. Got 3 instead.",
+    None: "or an array-like. Got None instead. Did you mean 'identity'? There are 'id",
+    np.tanh: "or an array-like. Got <ufunc 'tanh'> instead. Did you mean 'tanh'? Ther",
+    3: "must be an instance of 'str' or an array-like. Got 3 instead. There are 'iden",
+    "none": "'none' is not known. Did you mean 'identity'? There are 'identity', 'logi",
+    "softmax": "'softmax' is not known. There are 'identity', 'logistic'",
+    frozenset(["relu"]): "frozenset({'relu'}) is neither a name, nor (name, par",
 }
 
 
@@ -291,7 +296,7 @@ def raise_and_restore(estimator, name, value):
 
 
 @pytest.mark.parametrize("name", ["dtype", "n_threads"])
-@pytest.mark.parametrize("value", ["float16", 0, -1, 1.5])
+@pytest.mark.parametrize("value", ["float16", 0, -2, 1.5])
 def test_parameters_of_our_own(name, value):
     estimator, before = fitted(COMPUTED, "classifier")
     with pytest.raises(ValueError, match=f"The '{name}' parameter of MLPClassifier"):

@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 import fastmlp
 from fastmlp import MLPClassifier
 from fastmlp._callbacks import NoCallbacks
-from fastmlp.kernels import Engine
+from fastmlp.kernels import Trainer
 from tests.estimators import (
     BEFORE_1_9,
     X,
@@ -313,8 +313,8 @@ def test_any_layout_of_x(Estimator, container):
 def test_x_is_not_copied_by_early_stopping(Estimator, monkeypatch):
     seen = []
 
-    class Spy(Engine):
-        def train_epoch(self, data, order, alpha):
+    class Spy(Trainer):
+        def train_epoch(self, data, order, alpha, dropout=1.0):
             seen.append(order)
             return super().train_epoch(data, order, alpha)
 
@@ -322,7 +322,7 @@ def test_x_is_not_copied_by_early_stopping(Estimator, monkeypatch):
             seen.append((X, rows))
             return super().predict(X, rows)
 
-    monkeypatch.setattr("fastmlp._fitted.Engine", Spy)
+    monkeypatch.setattr("fastmlp._base.Trainer", Spy)
     make(Estimator, early_stopping=True, max_iter=1).fit(X, Y)
     order, (held_in, held) = seen
     assert held_in is X

@@ -14,7 +14,7 @@ from numpy.testing import assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
 from fastmlp import MLPClassifier
-from fastmlp.kernels import Engine
+from fastmlp.kernels import Objective, Trainer
 from tests.estimators import X, Y, assert_same_model, both, make, parameters, sklearns
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -262,15 +262,15 @@ def test_first_epoch_may_not_diverge_with_early_stopping(Estimator):
 def test_keyboard_interrupt_returns_the_model_so_far(
     Estimator, early_stopping, monkeypatch
 ):
-    class Interrupted(Engine):
-        def train_epoch(self, data, order, alpha):
+    class Interrupted(Trainer):
+        def train_epoch(self, data, order, alpha, dropout=1.0):
             if self._optimizer.t >= 8:
                 raise KeyboardInterrupt
             return super().train_epoch(data, order, alpha)
 
     params = {"early_stopping": early_stopping}
     ref = make(Estimator, max_iter=2, **params).fit(X, Y)
-    monkeypatch.setattr("fastmlp._fitted.Engine", Interrupted)
+    monkeypatch.setattr("fastmlp._base.Trainer", Interrupted)
     with pytest.warns(UserWarning, match="Training interrupted by user."):
         comp = make(Estimator, max_iter=50, **params).fit(X, Y)
     assert comp.n_iter_ == 2
@@ -286,7 +286,7 @@ def test_keyboard_interrupt_of_an_epoch(
 ):
     """Compiled code is not interrupted: Python says so when the epoch has ended."""
 
-    class Interrupted(Engine):
+    class Interrupted(Trainer):
         def _train(self, *arguments):
             last = self._optimizer.t >= 8
             if last and when == "before":
@@ -298,7 +298,7 @@ def test_keyboard_interrupt_of_an_epoch(
     params = {"n_threads": n_threads, **params}
     n_epochs = 2 if when == "before" else 3
     ref = make(Estimator, max_iter=n_epochs, **params).fit(X, Y)
-    monkeypatch.setattr("fastmlp._fitted.Engine", Interrupted)
+    monkeypatch.setattr("fastmlp._base.Trainer", Interrupted)
     with pytest.warns(UserWarning, match="Training interrupted by user."):
         comp = make(Estimator, max_iter=50, **params).fit(X, Y)
     monkeypatch.undo()
@@ -313,7 +313,7 @@ def test_keyboard_interrupt_of_an_epoch(
 
 @both
 def test_keyboard_interrupt_of_lbfgs(Estimator, monkeypatch):
-    class Interrupted(Engine):
+    class Interrupted(Objective):
         n_evaluations = 0
 
         def loss_gradient(self, data, alpha, gradient):
@@ -322,7 +322,7 @@ def test_keyboard_interrupt_of_lbfgs(Estimator, monkeypatch):
                 raise KeyboardInterrupt
             return super().loss_gradient(data, alpha, gradient)
 
-    monkeypatch.setattr("fastmlp._fitted.Engine", Interrupted)
+    monkeypatch.setattr("fastmlp._base.Objective", Interrupted)
     with pytest.warns(UserWarning, match="Training interrupted by user."):
         comp = make(Estimator, solver="lbfgs", max_iter=50).fit(X, Y)
     monkeypatch.undo()

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
 
 from fastmlp import MLPClassifier, MLPRegressor, inspection
 from fastmlp.displays import (
@@ -66,6 +67,9 @@ def test_loss_curve_needs_one():
     model.loss_curve_ = []
     with pytest.raises(ValueError, match="interrupted in the first epoch"):
         LossCurveDisplay.from_estimator(model)
+    pipeline = make_pipeline(make(MLPClassifier)).fit(X, Y)
+    with pytest.raises(TypeError, match=r"of a Pipeline pass .* pipeline\[-1\]"):
+        LossCurveDisplay.from_estimator(pipeline)
     with pytest.raises(NotFittedError):
         LossCurveDisplay.from_estimator(MLPClassifier())
 

@@ -16,6 +16,7 @@ from sklearn.metrics import (
     make_scorer,
     mean_absolute_error,
     mean_squared_error,
+    r2_score,
     roc_auc_score,
 )
 from sklearn.model_selection import train_test_split
@@ -23,7 +24,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fastmlp import MLPClassifier, MLPRegressor
-from fastmlp.kernels import Engine
+from fastmlp.kernels import Trainer
 from tests.estimators import X, Y, assert_same_model, both, make, parameters
 
 
@@ -156,12 +157,12 @@ def test_curves_grow_with_a_warm_start_and_not_without_validation():
 def test_own_rows_take_the_place_of_the_split(Estimator, monkeypatch):
     trained = []
 
-    class Spy(Engine):
-        def train_epoch(self, data, order, alpha):
+    class Spy(Trainer):
+        def train_epoch(self, data, order, alpha, dropout=1.0):
             trained.append(np.sort(order))
             return super().train_epoch(data, order, alpha)
 
-    monkeypatch.setattr("fastmlp._fitted.Engine", Spy)
+    monkeypatch.setattr("fastmlp._base.Trainer", Spy)
     comp = make(Estimator, early_stopping=True, max_iter=10)
     comp.fit(X, Y, X_val=X_VAL, y_val=Y_VAL, sample_weight_val=WEIGHT_VAL)
     for rows in trained:
@@ -181,6 +182,65 @@ def test_scoring_by_the_loss(Estimator):
     )
     assert comp.n_iter_ < 200
     assert_allclose(-mean_loss(comp, X_VAL, Y_VAL), comp.best_validation_score_)
+
+
+def quantile_problem():
+    """Return rows of a sine with normal noise, to train on and to test."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-2, 2, (8000, 1))
+    y = np.sin(2 * X[:, 0]) + rng.normal(size=8000)
+    return X[:4000], y[:4000], X[4000:], y[4000:]
+
+
+@pytest.mark.parametrize("level", [0.02, 0.9, 0.98])
+def test_quantiles_cover_their_share_under_early_stopping(level):
+    X_fit, y_fit, X_test, y_test = quantile_problem()
+    comp = MLPRegressor(
+        ("quantile", level), early_stopping=True, learning_rate_init=3e-3,
+        random_state=0,
+    )  # fmt: skip
+    comp.fit(X_fit, y_fit)
+    assert_allclose((y_test <= comp.predict(X_test)).mean(), level, atol=0.015)
+    # `score` is R² still.
+    assert comp.score(X_test, y_test) == r2_score(y_test, comp.predict(X_test))
+
+
+@pytest.mark.parametrize(
+    "loss", ["absolute_error", "huber", ("huber", 0.3), ("quantile", 0.7), "gamma"]
+)
+def test_losses_that_judge_themselves(loss):
+    comp, ref = (
+        make(MLPRegressor, loss=loss, early_stopping=True, scoring=scoring, max_iter=8)
+        for scoring in (None, "loss")
+    )
+    comp.fit(X, Y + 1.0)
+    ref.fit(X, Y + 1.0)
+    assert comp.validation_scores_ == ref.validation_scores_
+    assert comp.best_validation_score_ == -min(comp.validation_loss_curve_)
+    assert_array_equal(parameters(comp), parameters(ref))
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        *({"loss": loss} for loss in ("squared_error", "poisson", "log_loss")),
+        {"loss": "squared_error", "out_activation": "logistic"},
+        {"loss": ("quantile", [0.1, 0.9])},
+        {"loss": "huber", "scoring": "r2"},
+    ],
+    ids=str,
+)
+def test_losses_that_are_judged_by_the_score(setting):
+    comp = make(MLPRegressor, early_stopping=True, max_iter=8, **setting)
+    comp.fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
+    assert_allclose(comp.best_validation_score_, comp.score(X_VAL, Y_VAL), rtol=1e-12)
+
+
+def test_another_loss_is_another_score():
+    """R² of the squared error is no bound for the loss of "huber"."""
+    comp = make(MLPRegressor, early_stopping=True, warm_start=True).fit(X, Y)
+    comp.set_params(loss="huber").fit(X, Y)
+    assert comp.best_validation_score_ == -min(comp.validation_loss_curve_[3:])
 
 
 def own_scorer(estimator, X, y):
@@ -227,6 +287,35 @@ def test_scorer_of_probabilities_with_labels_and_weights():
     p = comp.predict_proba(pd.DataFrame(X_VAL, columns=list("abcd")))[:, 1]
     ref = roc_auc_score(Y_VAL, p, sample_weight=WEIGHT_VAL)
     assert_allclose(comp.best_validation_score_, ref)
+
+
+def test_scorers_are_weighted_by_the_validation_rows_own_weights_only():
+    """As users compute the score themselves; accuracy and loss take all weights."""
+    given = {"X_val": X_VAL, "y_val": Y_VAL}
+    weights = {"class_weight": {0: 5.0, 1: 1.0}, "early_stopping": True}
+    for weight in (None, WEIGHT_VAL):
+        comp = make(MLPClassifier, scoring="roc_auc", **weights)
+        comp.fit(X, Y, np.linspace(0.5, 2, 60), **given, sample_weight_val=weight)
+        p = comp.predict_proba(X_VAL)[:, 1]
+        ref = roc_auc_score(Y_VAL, p, sample_weight=weight)
+        assert_allclose(comp.best_validation_score_, ref)
+
+
+def test_scorers_of_rows_split_off_are_not_weighted():
+    comp = make(MLPRegressor, early_stopping=True, scoring="r2")
+    comp.fit(X, Y, sample_weight=np.linspace(0.5, 2, 60))
+    held = split_off(comp)
+    ref = r2_score(Y[held], comp.predict(X[held]))
+    assert_allclose(comp.best_validation_score_, ref)
+
+
+def test_scorers_have_no_use_for_several_quantiles():
+    comp = make(MLPRegressor, loss=("quantile", [0.1, 0.9]), early_stopping=True)
+    comp.set_params(scoring="r2")
+    with pytest.raises(ValueError, match=r"scoring='r2' compares y .* makes 2"):
+        comp.fit(X, Y)
+    comp.set_params(scoring=lambda estimator, X, y: estimator.predict(X).sum())
+    assert comp.fit(X, Y).best_validation_score_ == max(comp.validation_scores_)
 
 
 def test_scorer_of_multilabel_targets():
@@ -357,15 +446,73 @@ def test_bad_validation_rows(Estimator, given, message):
 def test_unseen_labels():
     y_val = Y_VAL.copy()
     y_val[[7, 9]] = 3
-    with pytest.raises(ValueError, match=r"y_val: labels \['3'\] .* row 7"):
+    with pytest.raises(ValueError, match=r"y_val: labels \[3\] .* row 7"):
         make(MLPClassifier).fit(X, Y, X_val=X_VAL, y_val=y_val)
-    with pytest.raises(ValueError, match=r"y_val: .*multilabel"):
-        make(MLPClassifier).fit(X, Y, X_val=X_VAL, y_val=np.c_[Y_VAL, 1 - Y_VAL])
+
+
+@pytest.mark.parametrize(
+    "names, y_val, message",
+    [
+        (["0", "1"], Y_VAL, r"labels \[. .\] \(int64\) .* \['0' '1'\] \(str_\)"),
+        ([0, 1], Y_VAL.astype(str), r"labels \['.' '.'\] \(str_\) .* \(int64\)"),
+        (
+            [0, 1],
+            np.array(["a", None, 3, 1, 0] * 5, dtype=object),
+            r"labels \['a' None 3\] \(object_\) are not in y",
+        ),
+    ],
+    ids=["numbers", "strings", "mixed"],
+)
+def test_labels_of_another_type_are_told_apart(names, y_val, message):
+    with pytest.raises(ValueError, match=message):
+        make(MLPClassifier).fit(X, np.array(names)[Y], X_val=X_VAL, y_val=y_val)
+
+
+THREE, THREE_VAL = (np.c_[y, 1 - y, y] for y in (Y, Y_VAL))
+
+
+@both
+@pytest.mark.parametrize(
+    "y, y_val, message",
+    [
+        (THREE, Y_VAL, r"^y_val has 1 column\(s\), but y has 3"),
+        (THREE, Y_VAL[:, None], r"^y_val has 1 column\(s\), but y has 3"),
+        (THREE, THREE_VAL[:, :2], r"^y_val has 2 column\(s\), but y has 3"),
+        (Y, THREE_VAL, r"^y_val has 3 column\(s\), but y has 1"),
+    ],
+    ids=["one", "one in a matrix", "two", "three"],
+)
+@pytest.mark.filterwarnings("ignore:A column-vector y_val was passed")
+def test_another_number_of_columns_is_refused(Estimator, y, y_val, message):
+    with pytest.raises(ValueError, match=message):
+        make(Estimator).fit(X, y, X_val=X_VAL, y_val=y_val)
+
+
+def test_several_quantiles_of_one_column():
+    comp = make(MLPRegressor, loss=("quantile", [0.1, 0.5, 0.9]))
+    comp.fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
+    assert len(comp.validation_loss_curve_) == 3
+
+
+@both
+def test_warnings_name_the_validation_set(Estimator):
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    with pytest.warns(UserWarning, match="_val ") as warned:
+        make(Estimator).fit(frame, Y, X_val=X_VAL, y_val=Y_VAL[:, None])
+    messages = [str(each.message) for each in warned]
+    for start in (
+        "X_val does not have valid feature names",
+        "A column-vector y_val was passed",
+    ):
+        assert sum(message.startswith(start) for message in messages) == 1
+    frame_val = pd.DataFrame(X_VAL, columns=list("abcd"))
+    with pytest.warns(UserWarning, match=r"^X_val has feature names, but"):
+        make(Estimator).fit(X, Y, X_val=frame_val, y_val=Y_VAL)
 
 
 def test_bad_targets_of_a_regressor():
-    with pytest.raises(ValueError, match="y_val: 2 columns, but y has 1"):
-        make(MLPRegressor).fit(X, Y, X_val=X_VAL, y_val=np.c_[Y_VAL, Y_VAL])
+    with pytest.raises(TypeError, match=r"^y_val must hold real numbers, got dtype"):
+        make(MLPRegressor).fit(X, Y, X_val=X_VAL, y_val=Y_VAL.astype(str))
     with pytest.raises(ValueError, match="y_val: Some values of y are negative"):
         make(MLPRegressor, loss="poisson").fit(X, Y, X_val=X_VAL, y_val=-Y_VAL)
 

@@ -12,7 +12,6 @@ ROOT = Path(fastmlp.__file__).parent
 # What each module may import of fastmlp: those before it.
 ORDER = (
     "kernels",
-    "_memory",
     "_network",
     "_schedules",
     "_training",

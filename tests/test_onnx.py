@@ -65,7 +65,7 @@ def of_one_unit(name, dtype, z):
 
 
 def test_every_activation_and_output_of_the_kernels_has_a_form():
-    assert set(_onnx.FORMS) == set(ACTIVATIONS)
+    assert set(ACTIVATIONS) <= set(_onnx.FORMS)
     assert set(_onnx.OUTPUTS) == set(OUTPUTS)
 
 

@@ -653,16 +653,3 @@ def test_a_loss_is_gone_with_its_row(monkeypatch):
     with pytest.raises(ValueError, match=r"The 'loss' parameter of MLPRegressor must"):
         model.fit(X, SLOPE)
     assert model.predict(X).shape == (60,)
-
-
-def test_a_row_in_the_place_of_another_is_compiled_anew(monkeypatch):
-    key = "identity", "changing"
-    losses = []
-    for name in ("absolute_error", "huber"):
-        row = LOSSES["identity", name]
-        monkeypatch.setitem(LOSSES, key, row)
-        comp = make(MLPRegressor, loss="changing").fit(X, SLOPE)
-        ref = make(MLPRegressor, loss=name).fit(X, SLOPE)
-        assert comp.loss_ == ref.loss_
-        losses.append(comp.loss_)
-    assert losses[0] != losses[1]

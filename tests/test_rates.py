@@ -1,6 +1,7 @@
 """Schedules and initial weights in the estimators: what is used, kept and continued."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -50,6 +51,31 @@ def test_callable_of_one_is_the_constant_rate(solver):
     comp = make(MLPRegressor, solver=solver, learning_rate=lambda x: 1).fit(X, Y)
     ref = make(MLPRegressor, solver=solver).fit(X, Y)
     assert_array_equal(parameters(comp), parameters(ref))
+
+
+def until_the_end(progress):
+    return 1.0 if progress < 1 else 0.0
+
+
+def from_zero(progress):
+    return progress
+
+
+@pytest.mark.parametrize("learning_rate", [*NEW, "constant", until_the_end, from_zero])
+def test_a_stream_whose_rate_has_come_to_zero_warns_once(learning_rate):
+    comp = make(MLPRegressor, learning_rate=learning_rate, max_iter=4)
+    rates, warned = [], []
+    for call in range(7):
+        with warnings.catch_warnings(record=True) as record:
+            warnings.simplefilter("always")
+            before = parameters(comp) if call else None
+            rates.append(comp.partial_fit(X, Y).lr_curve_[-1])
+        warned += [(call, str(each.message)) for each in record]
+        assert (call < 4 or rates[-1] > 0) or (parameters(comp) == before).all()
+    ended = learning_rate in ("cosine", until_the_end)
+    assert [call for call, _ in warned] == [4] * ended
+    assert all("ended after max_iter=4 calls" in message for _, message in warned)
+    assert (rates[-1] == 0) == ended
 
 
 @both

@@ -25,6 +25,7 @@ LEFT_OUT = {
 # As in scikit-learn's own configuration, where only some warnings are errors.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore:power_t=.* is not used:UserWarning"),
 ]
 
 

@@ -10,9 +10,10 @@ from fastmlp._validation import (
     as_rows,
     check_weights,
     combined_weights,
-    did_you_mean,
     errors_name,
+    float_type,
     hidden_units,
+    is_float_type,
 )
 
 X = np.random.RandomState(0).randn(6, 3)
@@ -104,12 +105,46 @@ def test_weights_whose_product_is_zero_are_refused():
 def test_errors_say_where():
     with pytest.raises(ValueError, match=r"^y_val: too short$"), errors_name("y_val"):
         raise ValueError("too short")
-    with pytest.raises(TypeError, match=r"^no$"), errors_name("y_val"):
-        raise TypeError("no")
+    with pytest.raises(TypeError, match=r"^y_val must be"), errors_name("y_val"):
+        raise TypeError("y must be")
+    with pytest.raises(KeyError, match=r"^'no'$"), errors_name("y_val"):
+        raise KeyError("no")
 
 
-def test_nearest_name_is_suggested():
-    known = ["relu", "leaky_relu", "tanh"]
-    assert did_you_mean("lreaky_relu", known) == " Did you mean 'leaky_relu'?"
-    assert did_you_mean("xyz", known) == ""
-    assert did_you_mean(3, known) == ""
+@pytest.mark.parametrize(
+    "given, name",
+    [
+        *((each, "float32") for each in ("float32", "f4", "single", np.float32)),
+        *((each, "float64") for each in ("float64", "f8", "double", float)),
+        (np.dtype("float32"), "float32"),
+    ],
+    ids=str,
+)
+def test_types_that_numpy_reads(given, name):
+    assert is_float_type(given)
+    assert float_type(given).name == name
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        "float16",
+        np.float16,
+        int,
+        ">f4",
+        "f4,f4",
+        "f4,(",
+        "adam",
+        32,
+        (),
+        {"a": 1},
+    ],
+    ids=str,
+)
+def test_types_that_are_none_of_ours(given):
+    assert not is_float_type(given)
+
+
+def test_no_type_stays_none():
+    assert float_type(None) is None

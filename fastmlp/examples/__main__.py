@@ -2,8 +2,8 @@
 
 import argparse
 
-from fastmlp._validation import did_you_mean
 from fastmlp.examples import NAMES, load, purpose
+from fastmlp.kernels import did_you_mean
 
 
 def make_parser():

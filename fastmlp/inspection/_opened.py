@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from fastmlp._base import BaseMLP
 from fastmlp._network import Network
 from fastmlp._pairings import Pairing
-from fastmlp._validation import as_held, as_rows, check_weights
+from fastmlp._validation import as_held, check_range, check_weights
 from fastmlp.kernels import Data, Objective, Tracer
 
 
@@ -54,11 +54,12 @@ def open_model(
     """
     check_model(model)
     if y is not None:
+        model._check_prediction()
         X, y = model._validate_input(X, y, reset=False)
-        X = as_rows(X)
         network = model._current_network()
         model._check_features(network, X.shape[1])
         network = network.astype(model._prediction_dtype(X.dtype, network.dtype))
+        check_range(X, network.dtype)
     else:
         network, X = model._prepare(X)
     network = network.astype(dtype or network.dtype)

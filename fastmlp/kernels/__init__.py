@@ -1,22 +1,31 @@
 """Arrays in, arrays out: everything that is compiled."""
 
+from .compile.cache import watch_compilation
 from .compile.options import cache_folder
 from .engine import Objective, Step, Tracer, Trainer
-from .heads.losses import LOSSES
+from .heads.losses import LOSS_ALIASES, LOSSES
 from .heads.outputs import OUTPUTS
+from .names import did_you_mean
 from .ops import ACTIVATIONS, OPERATIONS
 from .ops.base import Parameter
 from .predict import predict_outputs
-from .program import OVERREAD
+from .program import OVERREAD, check_memory
 from .rows import Data
-from .spec import NetworkSpec, layer_activations, parameters_of
+from .spec import (
+    ACTIVATION_ALIASES,
+    NetworkSpec,
+    layer_activations,
+    parameters_of,
+)
 from .update.groups import Group
 from .update.regularisation import Regularisation
 from .update.rules import RULES, Optimizer, solvers
 
 __all__ = [
     "ACTIVATIONS",
+    "ACTIVATION_ALIASES",
     "LOSSES",
+    "LOSS_ALIASES",
     "OPERATIONS",
     "OUTPUTS",
     "OVERREAD",
@@ -32,8 +41,11 @@ __all__ = [
     "Tracer",
     "Trainer",
     "cache_folder",
+    "check_memory",
+    "did_you_mean",
     "layer_activations",
     "parameters_of",
     "predict_outputs",
     "solvers",
+    "watch_compilation",
 ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from time import perf_counter
 from typing import Any
 
@@ -16,7 +17,7 @@ from . import predict, trace
 from .heads.losses import LOSSES, make_settings, mean_loss
 from .heads.outputs import OUTPUTS
 from .ops import CONTEXT, Form, numbers_of
-from .program import OVERREAD, Head, Program
+from .program import OVERREAD, Arena, Head, Program
 from .rows import Data, describe, form_of, sorting_space
 from .runtime.core_budget import budget, choose_threads
 from .runtime.team import Team
@@ -48,6 +49,23 @@ GRADIENT_ROWS = 1024
 _UNRESTRAINED = Regularisation()
 
 
+@lru_cache(maxsize=16)
+def _program(spec, numbers, form, regularisation, rows, head, groups):
+    """Return the program of a network that learns, the same one for the same network.
+
+    `head` has the settings of the loss as bytes, `groups` as pairs.
+    """
+    out_activation, loss, settings = head
+    return Program(
+        make_operations(spec, numbers, form, regularisation),
+        Head(out_activation, loss, np.frombuffer(settings)),
+        numbers,
+        rows,
+        training=True,
+        groups=dict(groups),
+    )
+
+
 class _Network:
     """A network in memory; the base of what computes with it.
 
@@ -68,7 +86,7 @@ class _Network:
     loss_settings : dict, default=None
         Keyword arguments of `heads.losses.make_settings`; None: its defaults.
     n_threads : int, default=None
-        None: as many as the cores this process may use and the work is worth.
+        -1: all cores this process may use; None: as many as the work is worth.
     """
 
     def __init__(
@@ -91,21 +109,25 @@ class _Network:
                 "the data with copied=True."
             )
         self.spec, self.form = spec, form
+        self._checked: Data | None = None
+        self.memory: np.ndarray
         self.numbers = numbers_of(dtype)
         self.dtype = np.dtype(dtype)
         self._loss, self._out_activation = loss, out_activation
         self._batch_size, self._n_threads = int(batch_size), n_threads
         self._is_random = regularisation.is_random
+        settings = loss_settings or {}
         self._settings = make_settings(
-            out_activation, loss, self.dtype, spec.units[-1], **(loss_settings or {})
+            out_activation, loss, self.dtype, spec.units[-1], **settings
         )
-        self.program = Program(
-            make_operations(spec, self.numbers, form, regularisation),
-            Head(out_activation, loss, self._settings),
+        self.program = _program(
+            spec,
             self.numbers,
+            form,
+            regularisation,
             self._batch_size,
-            training=True,
-            groups=groups,
+            (out_activation, loss, self._settings.tobytes()),
+            tuple((groups or {}).items()),
         )
         work = self._work = 6 * self._batch_size * count_products(spec)
         self._most_threads = choose_threads(
@@ -202,16 +224,23 @@ class _Network:
         """Refuse rows that this network is not made for, and wrong targets."""
         if data.form != self.form:
             raise ValueError(f"Made for X stored as {self.form}, got {data.form}.")
+        if data is self._checked:
+            return
+        y, n_outputs = data.y, self.spec.units[-1]
         label = LOSSES[self._out_activation, self._loss].targets == "label"
-        columns = 1 if label else self.spec.units[-1]
-        if data.y.ndim != 2 or data.y.shape[1] != columns:
+        columns = 1 if label else n_outputs
+        if y.ndim != 2 or y.shape[1] != columns:
             raise ValueError(
                 f"loss {self._loss!r} of {self._out_activation!r} outputs takes "
-                f"targets of shape (n, {columns}), got {data.y.shape}."
+                f"targets of shape (n, {columns}), got {y.shape}."
             )
-
-    def _allocate(self):
-        self.memory = self.program.allocate()
+        # NaN is not in the range either.
+        if label and not (y.min(initial=0) >= 0 and y.max(initial=0) < n_outputs):
+            raise ValueError(
+                f"loss {self._loss!r} of {n_outputs} outputs takes class indices from "
+                f"0 to {n_outputs - 1}, got {y.min()} to {y.max()}."
+            )
+        self._checked = data
 
     def _context_of(self, data):
         """Return the context of a run on all rows of `data`, (1,) of CONTEXT."""
@@ -269,12 +298,12 @@ class Trainer(_Network):
         n, n_moments = program.n_parameters, RULES[rule].n_moments
         decays = self._optimizer.weight_decay != 0
         collects = hands_out or settings.clip_norm != 0
-        self._moments = [program.reserve(n) // size for _ in range(n_moments)]
-        self._gradient = program.reserve(n) // size if collects else 0
-        self._average = program.reserve(n) // size if averaging else 0
-        tiles = program.reserve(self._most_threads * (TILE_PARTS + 1) * width * width)
-        self._allocate()
-        self._blocks = blocks = program.make_blocks()
+        arena = Arena(program, self.spec.units)
+        self._moments = [arena.reserve(n) for _ in range(n_moments)]
+        self._gradient = arena.reserve(n) if collects else 0
+        self._average = arena.reserve(n) if averaging else 0
+        tiles = arena.reserve(self._most_threads * (TILE_PARTS + 1) * width * width)
+        self.memory, blocks = arena.allocate(), program.blocks
         self._run = np.zeros(1, TRAINING)
         run, base = self._run[0], self.memory.ctypes.data
         self._rule_settings = np.zeros(N_SETTINGS)
@@ -309,7 +338,7 @@ class Trainer(_Network):
             "gradient": self._gradient * size,
             "averaged": self._average * size,
             "averaging": averaging,
-            "tiles": base + tiles,
+            "tiles": base + tiles * size,
             "tile_bytes": width * width * size,
             "penalty": self._penalty.ctypes.data,
             "sums": self._sums.ctypes.data if has else 0,
@@ -354,10 +383,12 @@ class Trainer(_Network):
 
         Into the first one of each group, whose update replaces them.
         """
-        program, squares, magnitudes = self.program, Counter(), Counter()
+        program, blocks = self.program, self.program.blocks
+        squares: Counter[int] = Counter()
+        magnitudes: Counter[int] = Counter()
         for op, parameter, values in program.split(parameters):
             group, place = program.group(program.operations[op], parameter.name)
-            first = int(np.argmax(self._blocks["group"] == place))
+            first = int(np.argmax(blocks["group"] == place))
             if group.l2:
                 squares[first] += group.l2 * np.vdot(values, values)
             if self._l1 and group.l1:
@@ -489,7 +520,7 @@ class Trainer(_Network):
             if self.form.multiplied:
                 self._contexts["inputs"] = self._sorted_inputs(data)
         self._contexts["dropout"] = dropout
-        self._run["alpha"], self._run["mean"] = alpha, 1
+        self._run["alpha"], self._run["mean"], self._run["visited"] = alpha, 1, -1
         self._visit(order)
 
     def _visit(self, order):
@@ -531,7 +562,7 @@ class Trainer(_Network):
     def _share_blocks(self, n_threads):
         """Write the bounds of each thread's blocks, for this number of threads."""
         if self._shares[n_threads, n_threads] == 0:
-            bounds = self.program.share_blocks(self._blocks, n_threads)
+            bounds = self.program.share_blocks(n_threads)
             self._shares[n_threads, : n_threads + 1] = bounds
 
 
@@ -630,7 +661,7 @@ class Tracer(_Network):
 
     def __init__(self, *arguments: Any, **keywords: Any):
         super().__init__(*arguments, **keywords)
-        self._allocate()
+        self.memory = Arena(self.program, self.spec.units).allocate()
         self._layers = trace.Layers(self.program, self.memory)
 
     def trace(

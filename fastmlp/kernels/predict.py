@@ -116,9 +116,9 @@ def predict_outputs(
         A key of OUTPUTS.
     X : as in `Data`
     n_threads : int, default=None
-        None: as many as the cores this process may use and the work is worth.
+        -1: all cores this process may use; None: as many as the work is worth.
     """
-    n, dtype = X.shape[0], parameters.dtype.type
+    n, dtype = X.shape[0], parameters.dtype
     threads = count_threads(spec, n, n_threads)
     room = CHUNK_ROWS * threads if n > CHUNK_ROWS else CHUNK_ROWS
     if n <= FEW_ROWS:

@@ -13,6 +13,8 @@ each operation reserves. Places are bytes from its beginning, on lines of the ca
 from __future__ import annotations
 
 import math
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple
@@ -39,6 +41,30 @@ LINE_BYTES = 64
 
 # Elements behind a flat vector of parameters that a vector load may touch.
 OVERREAD = VECTOR_BYTES // 4
+
+
+def _machine_bytes() -> int:
+    """Return the machine's memory in bytes; where it is not known, all addresses."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return sys.maxsize
+
+
+MACHINE_BYTES = _machine_bytes()
+
+
+def check_memory(units: Sequence[int], n_bytes: int) -> None:
+    """Raise MemoryError if a network of such units takes more than the machine has.
+
+    Linux grants more memory than there is, and ends the process that then uses it.
+    """
+    if n_bytes > MACHINE_BYTES:
+        raise MemoryError(
+            f"A network of {tuple(units)} units takes {n_bytes:,} bytes, and this "
+            f"machine has {MACHINE_BYTES:,}: choose narrower hidden_layer_sizes, a "
+            "smaller batch_size, or dtype='float32'."
+        )
 
 
 class Place(NamedTuple):
@@ -137,7 +163,8 @@ class Program:
         self.capacity = round_up(max(rows, 1), TILE_ROWS)
         self.jump = self.capacity * numbers.width * numbers.size
         self.size = 0
-        self._groups, self._placed = groups or {}, {}
+        self._groups = groups or {}
+        self._placed: dict[tuple[Group, bool], np.ndarray] = {}
         self._order = _packing([op.parameters for op in self.operations])
         self.n_flat = sum(math.prod(p.shape) for _, _, p in self._order)
         self._places = self._place_parameters()
@@ -284,16 +311,9 @@ class Program:
         if self.training:
             record["transpose"] = transpose_loop(self.numbers.storage).address
 
-    def allocate(self) -> np.ndarray:
-        """Return a block of zeros, in elements, that begins at a line of the cache."""
-        spare, size = LINE_BYTES // self.numbers.size, self.numbers.size
-        elements = -(-self.size // size)
-        block = np.zeros(elements + spare, self.numbers.storage)
-        start = -block.ctypes.data % LINE_BYTES // size
-        return block[start : start + elements]
-
-    def make_blocks(self) -> np.ndarray:
-        """Return the blocks of all parameters that are trained, an array of BLOCK."""
+    @cached_property
+    def blocks(self) -> np.ndarray:
+        """The blocks of all parameters, an array of BLOCK."""
         parts, number = [], 0
         for op, record in zip(self.operations, self.records, strict=True):
             blocks = op.blocks(record[0], self)
@@ -304,14 +324,16 @@ class Program:
         blocks["number"] = np.arange(blocks.size)
         return blocks
 
-    def share_blocks(self, blocks: np.ndarray, n_threads: int) -> np.ndarray:
+    def share_blocks(self, n_threads: int) -> np.ndarray:
         """Return n_threads + 1 bounds that split the blocks into equal work.
 
         Each thread gets consecutive blocks, the same ones at every step, so that their
         parameters and moments stay in its core's cache.
         """
+        blocks = self.blocks
         parts = TILE_PARTS - blocks["padding"]
-        rows = np.where(blocks["rows"] > 1, round_up(blocks["rows"], TILE_ROWS), 0)
+        tiles = -(-blocks["rows"] // TILE_ROWS) * TILE_ROWS
+        rows = np.where(blocks["rows"] > 1, tiles, 0)
         cost = np.cumsum(parts * (rows + 1))
         targets = cost[-1] * np.arange(1, n_threads) / n_threads
         inner = np.searchsorted(cost, targets, side="left") + 1
@@ -414,3 +436,39 @@ def _packing(
         for i, parameter in enumerate(each)
     ]
     return sorted(found, key=lambda entry: packing_rank(entry[2]))
+
+
+class Arena:
+    """Memory behind a program's own, for whoever runs it.
+
+    Parameters
+    ----------
+    program : Program
+    units : sequence of int
+        The network's widths, for an error.
+    """
+
+    def __init__(self, program: Program, units: Sequence[int]):
+        self._units = units
+        self._size, self._numbers = program.size, program.numbers
+
+    def reserve(self, elements: int) -> int:
+        """Return the place of so many elements, in elements, at a line of the cache."""
+        place = round_up(self._size, LINE_BYTES)
+        self._size = place + int(elements) * self._numbers.size
+        return place // self._numbers.size
+
+    def allocate(self) -> np.ndarray:
+        """Return a block of zeros that begins at a line of the cache.
+
+        Raises
+        ------
+        MemoryError
+            See `check_memory`.
+        """
+        check_memory(self._units, self._size)
+        size = self._numbers.size
+        elements, spare = -(-self._size // size), LINE_BYTES // size
+        block: np.ndarray = np.zeros(elements + spare, self._numbers.storage)
+        start = -block.ctypes.data % LINE_BYTES // size
+        return block[start : start + elements]

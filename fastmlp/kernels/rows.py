@@ -82,7 +82,8 @@ def describe(X: Any) -> tuple:
     if sparse.issparse(X):
         return (
             _writable(X.data),
-            _writable(X.indices),
+            # One index type, so that kernels are compiled once.
+            _writable(X.indices.astype(np.int32, copy=False)),
             _writable(X.indptr.astype(np.int64, copy=False)),
         )
     if X.flags.c_contiguous and X.flags.writeable and X.flags.aligned:
@@ -103,7 +104,7 @@ def form_of(X: Any, copied: bool = False) -> Form:
     if not sparse.issparse(X):
         return Form(X.dtype.type)
     few = X.nnz <= _DENSE * X.shape[0] * X.shape[1]
-    return Form(X.data.dtype.type, X.indices.dtype.type, few and not copied)
+    return Form(X.dtype.type, True, few and not copied)
 
 
 def make_inputs(rows: tuple, n_rows: int) -> np.ndarray:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import math
+from collections.abc import Mapping, Set
 from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
+from .names import did_you_mean
 from .ops import ACTIVATIONS, OPERATIONS, Form, Numbers, Operation, numbers_of
 from .ops.base import Parameter, packing_rank
 from .ops.csr import CsrDense
@@ -23,6 +24,14 @@ Kind = tuple[str, Any]
 # Streams of random numbers: noise on the inputs, dropout of them, and from
 # _HIDDEN_STREAM on dropout of each hidden layer.
 _NOISE_STREAM, _INPUT_STREAM, _HIDDEN_STREAM = 0, 1, 2
+
+# What other libraries call them, see `did_you_mean`. Softmax is not for hidden layers.
+ACTIVATION_ALIASES = {
+    "linear": "identity",
+    "none": "identity",
+    "sigmoid": "logistic",
+    "softmax": "",
+}
 
 _IDENTITY: Kind = ("identity", None)
 
@@ -133,7 +142,8 @@ def layer_activations(activation: Any, n_hidden: int) -> tuple[Kind, ...]:
     Raises
     ------
     TypeError
-        If a name is not a string or a parameter not a number.
+        If there is no order of the layers, a name is not a string or a parameter not a
+        number.
     ValueError
         If a name is not known, takes no parameter or not this one, or a sequence has
         another length than there are hidden layers.
@@ -142,11 +152,16 @@ def layer_activations(activation: Any, n_hidden: int) -> tuple[Kind, ...]:
         return _by_name(activation, n_hidden)
     if _is_setting(activation):
         return (_checked(activation),) * n_hidden
+    if isinstance(activation, Mapping | Set):
+        raise TypeError(
+            f"{activation!r} is neither a name, nor (name, parameter), nor a sequence "
+            "with one of these per hidden layer."
+        )
     entries = list(activation)
     if len(entries) != n_hidden:
         raise ValueError(
             f"it has {len(entries)} entries and there are {n_hidden} hidden layers; "
-            "one per hidden layer is needed, or a single one for all."
+            "one per hidden layer is needed, or a name without a list for all."
         )
     return tuple(_checked(entry) for entry in entries)
 
@@ -167,10 +182,6 @@ def _is_setting(activation):
     )
 
 
-# What other libraries call them.
-_OTHER_NAMES = {"linear": "identity", "sigmoid": "logistic"}
-
-
 def _checked(entry):
     """Return (name, parameter) for one layer; the parameter is None without one."""
     name, parameter = entry if _is_setting(entry) else (entry, None)
@@ -179,11 +190,9 @@ def _checked(entry):
     name = str(name)
     if name not in ACTIVATIONS and name not in OPERATIONS:
         names = [*ACTIVATIONS, *OPERATIONS]
-        known = _OTHER_NAMES.get(name.lower(), name.lower())
-        (nearest,) = difflib.get_close_matches(known, names, 1, cutoff=0)
+        hint = did_you_mean(name, names, ACTIVATION_ALIASES)
         raise ValueError(
-            f"{name!r} is not known, did you mean {nearest!r}? "
-            f"There are {', '.join(map(repr, names))}."
+            f"{name!r} is not known.{hint} There are {', '.join(map(repr, names))}."
         )
     default, least = _setting_of(name)
     if parameter is None:

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.kernels_api import Engine, Program, engine
+from tests.kernels_api import Arena, Engine, Program, engine
 from tests.networks import (
     BASE,
     DTYPES,
@@ -56,10 +56,13 @@ class FarProgram(Program):
         self.n_parameters -= FAR
         super()._wire()
 
+
+class FarArena(Arena):
+    """Its memory, mapped."""
+
     def allocate(self):
-        return mapped(
-            -(-self.size // self.numbers.size) + 4 * FAR, self.numbers.storage
-        )
+        elements = self._size // self._numbers.size
+        return mapped(elements + 4 * FAR, self._numbers.storage)
 
 
 @pytest.fixture
@@ -69,7 +72,11 @@ def far(monkeypatch):
     def call(function, *arguments, **options):
         with monkeypatch.context() as patch:
             patch.setattr(engine, "Program", FarProgram)
-            return function(*arguments, **options)
+            patch.setattr(engine, "Arena", FarArena)
+            engine._program.cache_clear()
+            result = function(*arguments, **options)
+        engine._program.cache_clear()
+        return result
 
     return call
 

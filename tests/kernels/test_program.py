@@ -16,6 +16,7 @@ from tests.kernels_api import (
     TILE_PARTS,
     TILE_ROWS,
     TRAINING,
+    Arena,
     Group,
     Head,
     NetworkSpec,
@@ -154,8 +155,7 @@ def test_trainer_reserves_moments_gradient_average_and_tiles(dtype):
             regions.append((int(run[name]), program.n_parameters * size))
         tiles = 3 * (TILE_PARTS + 1) * width * width * size
         regions.append((int(run["tiles"] - run["memory"]), tiles))
-        _assert_covered(sorted(regions), program.size)
-        assert trainer.memory.nbytes == program.size
+        _assert_covered(sorted(regions), trainer.memory.nbytes)
         assert trainer.memory.ctypes.data % LINE_BYTES == 0
 
 
@@ -216,7 +216,7 @@ def _places(place, parameter, size):
 def test_program_places_parameters_where_the_docstring_says(units, kind, dtype):
     program = _program(units, dtype, kind=kind, inputs=(("scale", 1.0),))
     flat = np.arange(1, program.n_flat + 1, dtype=dtype)
-    memory = program.allocate()
+    memory = Arena(program, units).allocate()
     program.pack(flat, memory)
     expected = parameters_of(_spec(units, kind, (("scale", 1.0),)))
     found = program.split(flat)
@@ -240,7 +240,7 @@ def test_program_places_parameters_where_the_docstring_says(units, kind, dtype):
 def test_program_packs_transposed_copies(units, kind, dtype):
     program = _program(units, dtype, kind=kind)
     flat = np.arange(1, program.n_flat + 1, dtype=dtype)
-    memory = program.allocate()
+    memory = Arena(program, units).allocate()
     program.pack_transposed(flat, memory)
     width, size, copied = program.numbers.width, program.numbers.size, 0
     for o, parameter, weights in program.split(flat):
@@ -266,7 +266,7 @@ def test_blocks_hold_every_parameter_once(units, kind, dtype):
         program = _program(units, dtype, kind=kind, inputs=inputs)
         width, size = program.numbers.width, program.numbers.size
         visits = np.zeros(program.n_parameters, int)
-        blocks = program.make_blocks()
+        blocks = program.blocks
         for block in blocks:
             start = block["place"] // size
             visits[start : start + block["rows"] * width] += 1
@@ -291,7 +291,7 @@ def test_blocks_hold_every_parameter_once(units, kind, dtype):
 def test_blocks_of_a_panel_follow_each_other(units, kind, dtype):
     """Those that share the columns of one panel of weights; a vector's are alone."""
     program = _program(units, dtype, kind=kind)
-    blocks = program.make_blocks()
+    blocks = program.blocks
     of_weights = blocks["x"] >= 0
     for i, block in enumerate(blocks):
         if of_weights[i]:
@@ -310,9 +310,9 @@ def test_blocks_of_a_panel_follow_each_other(units, kind, dtype):
 @shapes
 def test_share_blocks_gives_each_to_one_thread(units, dtype):
     program = _program(units, dtype)
-    blocks = program.make_blocks()
+    blocks = program.blocks
     for n_threads in (1, 2, 3, 7, 100):
-        bounds = program.share_blocks(blocks, n_threads)
+        bounds = program.share_blocks(n_threads)
         assert bounds.size == n_threads + 1
         assert (bounds[0], bounds[-1]) == (0, blocks.size)
         assert (np.diff(bounds) >= 0).all()
@@ -321,10 +321,10 @@ def test_share_blocks_gives_each_to_one_thread(units, dtype):
 @both
 def test_share_blocks_shares_the_work_evenly(dtype):
     program = _program((300, 700, 500, 10), dtype)
-    blocks = program.make_blocks()
+    blocks = program.blocks
     work = blocks["rows"] * blocks["columns"]
     for n_threads in (2, 3, 4):
-        bounds = program.share_blocks(blocks, n_threads)
+        bounds = program.share_blocks(n_threads)
         shares = np.add.reduceat(work, bounds[:-1])
         assert shares.max() <= 1.1 * shares.sum() / n_threads
 

@@ -1,7 +1,8 @@
 """The tests of the kernels pass while every index of their Python loops is checked.
 
 Under NUMBA_BOUNDSCHECK, with a cache folder of their own: all is compiled anew. The
-suite runs all kernels on edge sizes in this way, see `tests.kernels.test_instruction_sets`.
+suite runs all kernels on edge sizes in this way, see
+`tests.kernels.test_instruction_sets`.
 """
 
 import os

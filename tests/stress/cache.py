@@ -33,15 +33,14 @@ with warnings.catch_warnings(record=True) as caught:
     from fastmlp.kernels import cache_folder
     X = np.random.default_rng(0).normal(size=(300, 10)).astype(np.float32)
     model = MLPClassifier((20,), max_iter=5, random_state=0, n_threads=2)
-    {before}
     model.fit(X, np.arange(300) % 3)
-print(json.dumps({{
+print(json.dumps({
     "loss": model.loss_,
     "weights": model.predict_proba(X).tobytes().hex(),
     "folder": str(cache_folder()),
     "warnings": [str(w.message) for w in caught if w.category is RuntimeWarning],
     "seconds": time.perf_counter() - started,
-}}))
+}))
 """
 
 
@@ -53,21 +52,21 @@ class Package:
         ignored = shutil.ignore_patterns("__pycache__", "pictures")
         shutil.copytree(ROOT / "fastmlp", folder / "fastmlp", ignore=ignored)
 
-    def start(self, before="", cache=None):
-        """Start a process that fits a model, after some statement."""
+    def start(self, cache=None):
+        """Start a process that fits a model."""
         places = {"FASTMLP_CACHE_DIR": str(cache or self.cache)}
         places |= {"HOME": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
         return subprocess.Popen(
-            [sys.executable, "-c", FIT.format(before=before)],
+            [sys.executable, "-c", FIT],
             env=os.environ | places,
             cwd=self.folder,
             stdout=subprocess.PIPE,
             text=True,
         )
 
-    def fit(self, before="", cache=None):
+    def fit(self, cache=None):
         """Return what such a process found."""
-        return finish(self.start(before, cache))
+        return finish(self.start(cache))
 
     def edit(self):
         """Change what the kernels compute."""
@@ -102,9 +101,6 @@ def kernels(folder):
 DAMAGES = {
     "files cut to half": lambda content: content[: len(content) // 2],
     "files of random bytes": lambda content: os.urandom(len(content)),
-    "one bit changed": lambda content: (
-        content[:-99] + bytes([content[-99] ^ 4]) + content[-98:]
-    ),
 }
 
 
@@ -130,18 +126,11 @@ def main():
             for path in kept:
                 path.write_bytes(change(path.read_bytes()))
             after = package.fit()
-            assert_same(after, ref, n_warnings=1)
-            assert_same(package.fit(), ref)
-            say(f"{name}, one warning", after["seconds"])
-
-        gone = package.fit("import shutil; shutil.rmtree(cache_folder())")
-        assert_same(gone, ref)
-        say("the folder deleted after the import", gone["seconds"])
+            assert_same(after, ref)
+            say(name, after["seconds"])
 
         file = folder / "file"
         file.write_text("")
-        for blocked in ("fastmlp/kernels/__pycache__", ".cache"):
-            (folder / blocked).write_text("")
         nowhere = package.fit(cache=file)
         assert_same(nowhere, ref, n_warnings=1)
         say("no place that can be written to, one warning", nowhere["seconds"])
@@ -150,9 +139,4 @@ def main():
         edited = package.fit()
         assert abs(edited["loss"] - ref["loss"] - 1) < 1e-5
         assert edited["folder"] != ref["folder"]
-        for path in kept:
-            shutil.copy(path, edited["folder"])
-        mixed = package.fit()
-        assert_same(mixed, edited, n_warnings=1)
         print("a function edited that other files call: compiled anew, the new answer")
-        say("files of the older version in its place, one warning", mixed["seconds"])

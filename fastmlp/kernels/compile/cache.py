@@ -1,40 +1,49 @@
-"""Where machine code is kept between processes, and what is believed of it."""
+"""Compiled kernels on disk, and one line that says when kernels are compiled.
 
+The folder's name is a hash of all that machine code depends on. It holds one file per
+kernel and signature, so that two processes which write the same file write the same.
+
+Numba's own files are not used: they belong to the source file of one function and miss
+an edited callee in another, and two processes that write one index at once may take
+each other's machine code.
+"""
+
+import contextlib
+import functools
 import hashlib
 import importlib.resources
+import logging
 import operator
 import os
 import pickle
 import platform
-import stat
+import shutil
 import sys
-import tempfile
+import time
 import uuid
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import ClassVar
 
 import llvmlite
 import numba
-from numba.core import caching
+
+# All of Numba that is private and that the cache needs; `options` sets `_cache`.
+from numba.core.caching import NullCache
+from numba.core.compiler import CompileResult
 from numba.core.registry import cpu_target
 from numba.core.serialize import dumps
 
-_GROUP_OR_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+_LOGGER = logging.getLogger("fastmlp")
+
+# Seconds without a process that opens a folder after which it is removed.
+_STALE = 30 * 24 * 3600
 
 
-class UnsafeFolderError(OSError):
-    """Somebody else can put files, and with them machine code, into a folder."""
-
-
-def _fingerprint():
-    """Hash of all that the compiled code depends on.
-
-    Numba's own cache looks at the file that defines a function and misses an edited
-    callee in another file, so the folder's name carries the sources of all kernels.
-    """
+def _fingerprint() -> str:
+    """Hash the sources of all kernels, the versions, the CPU and Numba's options."""
     digest = hashlib.sha256()
-    for source in SOURCES:
+    for source in _sources(importlib.resources.files(__package__.rpartition(".")[0])):
         digest.update(source.name.encode())
         digest.update(source.read_bytes())
     versions = (numba.__version__, llvmlite.__version__, sys.version)
@@ -45,265 +54,147 @@ def _fingerprint():
     return digest.hexdigest()[:16]
 
 
-def _sources():
-    """Return the files of this package, which may lie in a zip file or be compiled."""
-    return [*_sources_in(importlib.resources.files(__package__.rpartition(".")[0]))]
+def _sources(folder):
+    """Yield the files of a package, which may lie in a zip file or be compiled."""
+    for entry in sorted(folder.iterdir(), key=operator.attrgetter("name")):
+        if entry.name.endswith((".py", ".pyc")):
+            yield entry
+        elif entry.is_dir() and entry.name != "__pycache__":
+            yield from _sources(entry)
 
 
-def _sources_in(folder):
-    for found in sorted(folder.iterdir(), key=operator.attrgetter("name")):
-        if found.name.endswith((".py", ".pyc")):
-            yield found
-        elif found.is_dir() and found.name != "__pycache__":
-            yield from _sources_in(found)
-
-
-def _places(chosen):
-    """Folders that may hold the cache, the preferred one first."""
-    if chosen is not None:
-        yield chosen
+def _places() -> list[Path]:
+    """Return the folders that may hold the cache, the preferred one first."""
+    if chosen := os.environ.get("FASTMLP_CACHE_DIR"):
+        return [Path(chosen)]
+    places = [
+        Path(__file__).parent / "__pycache__",
+        Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "fastmlp"),
+    ]
     if numba.config.CACHE_DIR:
-        yield Path(numba.config.CACHE_DIR) / "fastmlp"
-    yield Path(__file__).parent / "__pycache__"
-    try:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError:
-        # As in a container whose user has no name.
-        return
-    yield home / "fastmlp"
+        places.insert(0, Path(numba.config.CACHE_DIR, "fastmlp"))
+    return places
 
 
-def open_folder():
-    """Return the first folder that this user can write to and nobody else can, or None.
+def _open_folder() -> Path | None:
+    """Return the first folder that only this user can write to; warn if there is none.
 
-    Warns where there is none, and where it is not the one that the user chose or
-    because somebody else can write to one before it.
+    A file in it is run as machine code.
     """
-    reasons, folder = [], None
-    chosen = os.environ.get("FASTMLP_CACHE_DIR")
-    chosen = Path(chosen).expanduser() if chosen else None
-    if not SOURCES:
-        reasons.append("Its sources, by which versions are told apart, are not found.")
-    for place in _places(chosen) if SOURCES else ():
+    name, errors = f"fastmlp-{_fingerprint()}", []
+    for place in _places():
         try:
-            _make_path(place)
-            folder = place.resolve() / f"fastmlp-{FINGERPRINT}"
-            make_private(folder)
-            tempfile.TemporaryFile(dir=folder).close()
-            break
-        except OSError as error:
-            folder = None
-            if isinstance(error, UnsafeFolderError) or place == chosen:
-                reasons.append(f"{place} is not used: {error}.")
-    if reasons or folder is None:
-        instead = (
-            "compiles its kernels anew in every process, having found no folder to "
-            "keep them in."
-            if folder is None
-            else f"keeps its compiled kernels in {folder}."
-        )
-        remedy = "Set FASTMLP_CACHE_DIR to a folder that you alone can write to."
-        warnings.warn(
-            " ".join([f"fastmlp {instead}", *reasons, remedy]),
-            RuntimeWarning,
-            stacklevel=2,
-        )
-    return folder
+            folder = place.expanduser().absolute() / name
+            folder.mkdir(0o700, parents=True, exist_ok=True)
+            _check_private(folder)
+            # Marks the folder as used; raises on a read-only disk.
+            os.utime(folder)
+        # RuntimeError: a user without a home, as in some containers.
+        except (OSError, RuntimeError) as error:
+            errors.append(str(error))
+            continue
+        _remove_stale(folder.parent)
+        return folder
+    warnings.warn(
+        "fastmlp compiles its kernels anew in every process, because no folder can "
+        f"keep them: {'; '.join(errors)}. Set FASTMLP_CACHE_DIR to a folder that you "
+        "own and can write to.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return None
 
 
-def _make_path(place):
-    """Make a folder and those above it that only this user can write to."""
-    for each in (*reversed(place.parents), place):
-        if not each.exists():
-            # Whatever the umask is.
-            each.mkdir(0o755, exist_ok=True)
-
-
-def make_private(folder):
-    """Make a folder that nobody else can write to, or see that it is one.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Resolved, but for the last part.
-
-    Raises
-    ------
-    UnsafeFolderError
-        If somebody else owns it or can write to it, or can put another one in its
-        place.
-    OSError
-        If it cannot be made.
-    """
-    folder.mkdir(0o700, exist_ok=True)
+def _check_private(folder: Path) -> None:
+    """Raise PermissionError if another user owns a folder or can write to it."""
     if os.name == "nt":
         return
-    user, found = os.getuid(), folder.lstat()
-    if not stat.S_ISDIR(found.st_mode):
-        raise UnsafeFolderError(f"{folder} is a link")
-    if found.st_uid != user or found.st_mode & _GROUP_OR_OTHERS:
-        raise UnsafeFolderError(f"somebody else can write to {folder}")
-    # Who can replace the package itself needs no cache for it.
-    trusted = Path(__file__).resolve().parents
-    for parent in folder.parents:
-        if parent not in trusted:
-            _check_parent(parent.stat(), parent, user)
+    found = folder.lstat()
+    if found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise PermissionError(f"other users can write to {folder}")
 
 
-def _check_parent(found, parent, user):
-    """Refuse a folder in which somebody else can put another one in a folder's place.
-
-    Root can do so anywhere, and is trusted.
-    """
-    if found.st_uid not in (0, user):
-        raise UnsafeFolderError(f"{parent} is somebody else's")
-    # In one like /tmp only the owners of an entry and of the folder replace it.
-    if found.st_mode & stat.S_ISVTX:
-        return
-    if found.st_mode & stat.S_IWOTH:
-        raise UnsafeFolderError(f"everybody can write to {parent}")
-    if found.st_mode & stat.S_IWGRP and not _is_own_group(found.st_gid, user):
-        raise UnsafeFolderError(f"a group can write to {parent}")
+def _remove_stale(place: Path) -> None:
+    """Remove the folders of other versions that have long not been opened."""
+    for folder in place.glob("fastmlp-" + 16 * "[0-9a-f]"):
+        # Another process may be removing the same one.
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime > _STALE:
+                shutil.rmtree(folder)
 
 
-def _is_own_group(group, user):
-    """Whether a group is root's, or the one that many systems give each user."""
-    import grp
-    import pwd
-
-    try:
-        return group == 0 or grp.getgrgid(group).gr_name == pwd.getpwuid(user).pw_name
-    except KeyError:
-        return False
+FOLDER = _open_folder()
 
 
-class _Locator(caching._CacheLocator):
-    """Where machine code lies: the folder's name carries the whole fingerprint."""
-
-    def __init__(self, path):
-        self._py_file = path
-
-    def get_cache_path(self):
-        return str(FOLDER)
-
-    def get_source_stamp(self):
-        return FINGERPRINT
-
-    def get_disambiguator(self):
-        return ""
-
-    @classmethod
-    def from_function(cls, function, path):
-        return cls(path)
-
-
-class _EntryCacheImpl(caching.CompileResultCacheImpl):
-    _locator_classes: ClassVar = [_Locator]
-
-
-class _SealedFile:
-    """One compiled kernel behind the digest of its bytes, its name and the fingerprint.
-
-    What was cut short, altered, or belongs to another kernel or version is not even
-    unpickled. In the place of Numba's index, which names data files of any content;
-    its key is not needed where each kernel has a file of its own.
+class KernelCache(NullCache):
+    """Load and save the machine code of one function, a file for each signature.
 
     Parameters
     ----------
     name : str
-        Of the kernel and its types.
+        Of the function, with all that it closes over.
     """
 
-    def __init__(self, name):
+    def __init__(self, name: str):
         self._name = name
-        self._path = FOLDER / f"{name}.kernel"
-
-    def load(self, key):
-        """Return what was saved; None if nothing was."""
-        make_private(FOLDER)
-        try:
-            content = self._path.read_bytes()
-        except FileNotFoundError:
-            return None
-        seal = self._seal(content[hashlib.sha256().digest_size :])
-        if not content.startswith(seal):
-            raise ValueError(f"{self._path.name} is damaged or of another version")
-        return pickle.loads(content[len(seal) :])
-
-    def save(self, key, data):
-        """Write `data`, at once for all who read."""
-        make_private(FOLDER)
-        content = dumps(data)
-        written = self._path.with_suffix(f".{uuid.uuid4().hex}")
-        try:
-            written.write_bytes(self._seal(content) + content)
-            written.replace(self._path)
-        except BaseException:
-            written.unlink(missing_ok=True)
-            raise
-
-    def flush(self):
-        """Remove what was saved."""
-        self._path.unlink(missing_ok=True)
-
-    def _seal(self, content):
-        named = f"{FINGERPRINT} {self._name}\n".encode()
-        return hashlib.sha256(named + content).digest()
-
-
-class EntryCache(caching.FunctionCache):
-    """Numba's cache, for which a file that cannot be read is a file that is not there.
-
-    It is then compiled anew and written over; one warning a process says so.
-    """
-
-    _impl_class = _EntryCacheImpl
-    _has_warned: ClassVar = False
-
-    def __init__(self, function, name):
-        super().__init__(function)
-        self._entry_name = name
-        self._cache_file = _SealedFile(name)
-
-    def _index_key(self, sig, codegen):
-        # The file's name says it all. Numba's key would hash what a closure holds, and
-        # a compiled function in it hashes differently in every process.
-        return None
-
-    def _open(self, sig):
-        digest = hashlib.sha256(repr(sig).encode()).hexdigest()[:16]
-        self._cache_file = _SealedFile(f"{self._entry_name}-{digest}")
 
     def load_overload(self, sig, target_context):
-        """Return the compiled function for these types, or None."""
-        self._open(sig)
-        try:
-            return super().load_overload(sig, target_context)
-        except Exception as error:
-            self._warn("read", error)
-            return None
+        """Return the compiled function for a signature, or None."""
+        target_context.refresh()
+        # There is no file, or it is damaged: Numba compiles, and saves it anew.
+        with contextlib.suppress(Exception):
+            content = pickle.loads(self._path(sig).read_bytes())
+            return CompileResult._rebuild(target_context, *content)
+        _announce()
+        return None
 
     def save_overload(self, sig, data):
-        """Keep the compiled function for these types."""
-        self._open(sig)
+        """Save a compiled function; other processes read all of it or nothing."""
+        path = self._path(sig)
+        written = path.with_suffix(f".{uuid.uuid4().hex}")
         try:
-            super().save_overload(sig, data)
-        except Exception as error:
-            self._warn("write", error)
+            written.write_bytes(dumps(data._reduce()))
+            written.replace(path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                written.unlink()
+            warnings.warn(
+                f"fastmlp cannot keep compiled kernels in {FOLDER} ({error.strerror}): "
+                "the next process compiles them again.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
-    def _warn(self, verb, error):
-        if EntryCache._has_warned:
-            return
-        EntryCache._has_warned = True
-        warnings.warn(
-            f"fastmlp could not {verb} some of its compiled kernels in "
-            f"{self.cache_path} ({type(error).__name__}: {error}) and compiles them "
-            "anew.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+    def _path(self, sig):
+        digest = hashlib.sha256(repr(sig).encode()).hexdigest()[:16]
+        return FOLDER / f"{self._name}-{digest}.kernel"
 
 
-SOURCES = _sources()
-FINGERPRINT = _fingerprint()
-FOLDER = open_folder()
+_listeners: list[Callable[[str], object]] = []
+
+
+@contextlib.contextmanager
+def watch_compilation(listener: Callable[[str], object]) -> Iterator[None]:
+    """Call ``listener(message)`` if the process compiles its first kernel meanwhile.
+
+    It takes the place of the line on the terminal.
+    """
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
+
+
+@functools.cache
+def _announce():
+    """Say, once per process, that kernels are compiled: to the log and who listens."""
+    message = (
+        "compiling kernels for this CPU, once (about 6 s); "
+        "`python -m fastmlp warmup` compiles all of them"
+    )
+    _LOGGER.info(message)
+    if _listeners:
+        _listeners[-1](message)
+    elif sys.stderr and sys.stderr.isatty():
+        print(f"fastmlp: {message}", file=sys.stderr, flush=True)

@@ -10,7 +10,7 @@ import numba
 from numba.core.ccallback import CFunc
 from numba.core.compiler_lock import global_compiler_lock
 
-from .cache import FOLDER, EntryCache
+from .cache import FOLDER, KernelCache
 
 if numba.config.DISABLE_JIT:
     raise ImportError(
@@ -64,7 +64,7 @@ def entry(function):
     """
     dispatcher = numba.njit(function, **OPTIONS)
     if FOLDER is not None:
-        dispatcher._cache = EntryCache(function, function.__qualname__)
+        dispatcher._cache = KernelCache(function.__qualname__)
     return dispatcher
 
 
@@ -97,7 +97,7 @@ def callback(function, signature, name):
     arguments, result = signature.args, signature.return_type
     compiled = CFunc(function, (arguments, result), locals={}, options=OPTIONS)
     if FOLDER is not None and name is not None:
-        compiled._cache = EntryCache(function, name)
+        compiled._cache = KernelCache(name)
     compiled.compile()
     return compiled
 
@@ -131,27 +131,6 @@ def compiled_once(build):
     return find
 
 
-def kept_by_row(table):
-    """Compile once for each row of a table and dtype, and anew for a row in its place.
-
-    A decorator of ``build(*key, dtype)``; see `compiled_once`.
-    """
-
-    def decorate(build):
-        @compiled_once
-        def built(row, *arguments):
-            return build(*arguments)
-
-        @functools.wraps(build)
-        def find(*arguments):
-            key = arguments[:-1]
-            return built(table[key if len(key) > 1 else key[0]], *arguments)
-
-        return find
-
-    return decorate
-
-
 def cache_folder():
-    """Return the folder in which compiled kernels are kept, a Path, or None."""
+    """Return the folder that keeps compiled kernels, a Path, or None."""
     return FOLDER

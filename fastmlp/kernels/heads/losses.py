@@ -38,7 +38,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import carray, types
 
-from ..compile.options import callback, jit, kept_by_row, own_name
+from ..compile.options import callback, compiled_once, jit, own_name
 from ..math import functions
 from ..ops.base import round_up
 from ..simd.llvm import caller, pointer
@@ -107,6 +107,10 @@ class Loss(NamedTuple):
     check : function, optional
         ``check(parameter)`` returns what `make_settings` takes, or raises ValueError.
         By default it wants a finite number.
+    judged_by_r2 : bool, default=False
+        Whether early stopping of a regressor goes by R² unless it is told another
+        scoring; otherwise by the loss. R² is largest at the mean: for a loss that is
+        least elsewhere, or weighs errors in another way, it chooses the wrong epoch.
     public_name : str, default=None
         What estimators call the loss, None: as in the key. Two rows may share it.
     """
@@ -117,6 +121,7 @@ class Loss(NamedTuple):
     parameter: float | None = None
     averaged: bool = False
     check: object = _number
+    judged_by_r2: bool = False
     public_name: str | None = None
 
 
@@ -397,17 +402,42 @@ def _gamma(z, y, w, loss_out, scratch, n_outputs, settings):
 # Keyed by the output's activation and the loss, which are differentiated as one.
 LOSSES = {
     ("softmax", "log_loss"): Loss(_softmax_log_loss, "label", logarithmic=True),
-    ("logistic", "log_loss"): Loss(_logistic_log_loss, "share", logarithmic=True),
-    ("identity", "squared_error"): Loss(_squared_error, averaged=True),
-    ("exp", "poisson"): Loss(_poisson, "count"),
+    ("logistic", "log_loss"): Loss(
+        _logistic_log_loss, "share", logarithmic=True, judged_by_r2=True
+    ),
+    ("identity", "squared_error"): Loss(
+        _squared_error, averaged=True, judged_by_r2=True
+    ),
+    ("exp", "poisson"): Loss(_poisson, "count", judged_by_r2=True),
     ("softmax", "squared_error"): Loss(_softmax_squared_error, "label"),
-    ("logistic", "squared_error"): Loss(_logistic_squared_error, "share"),
+    ("logistic", "squared_error"): Loss(
+        _logistic_squared_error, "share", judged_by_r2=True
+    ),
     ("identity", "hinge"): Loss(_hinge, "binary"),
     ("identity", "label_hinge"): Loss(_label_hinge, "label", public_name="hinge"),
     ("identity", "absolute_error"): Loss(_absolute_error),
     ("identity", "huber"): Loss(_huber, parameter=1.0, check=_delta),
     ("identity", "quantile"): Loss(_quantile, parameter=0.5, check=_levels),
     ("exp", "gamma"): Loss(_gamma, "positive"),
+}
+
+# What other libraries call them, see `did_you_mean`.
+LOSS_ALIASES = {
+    "mae": "absolute_error",
+    "l1": "absolute_error",
+    "mean_absolute_error": "absolute_error",
+    "mse": "squared_error",
+    "rmse": "squared_error",
+    "l2": "squared_error",
+    "mean_squared_error": "squared_error",
+    "smooth_l1": "huber",
+    "pinball": "quantile",
+    "cross_entropy": "log_loss",
+    "crossentropy": "log_loss",
+    "binary_crossentropy": "log_loss",
+    "categorical_crossentropy": "log_loss",
+    "bce": "log_loss",
+    "nll": "log_loss",
 }
 
 
@@ -453,7 +483,7 @@ LOSS = types.void(*[types.intp] * 9)
 call_loss = caller(LOSS)
 
 
-@kept_by_row(LOSSES)
+@compiled_once
 def compile_loss(out_activation, name, dtype):
     """Compile ``loss(z, y, w, loss_out, scratch, rows, n_outputs, width, settings)``.
 

@@ -61,7 +61,9 @@ call_output = caller(OUTPUT)
 @compiled_once
 def compile_output(name: str, dtype: type) -> Any:
     """Compile ``output(z, ones, scratch, rows, width)``: scores become predictions."""
-    function = OUTPUTS[name].function
+    row = OUTPUTS[name]
+    assert row is not None
+    function = row.function
 
     def output(z, ones, scratch, rows, width):
         function(

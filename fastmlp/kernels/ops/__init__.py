@@ -5,6 +5,8 @@
 enters. `scale` is the shortest, to be read as an example.
 """
 
+from typing import Any
+
 from .activations import ACTIVATIONS, Activation
 from .base import CONTEXT, Numbers, Operation, numbers_of
 from .inputs import Form
@@ -14,7 +16,7 @@ from .scale import Scale
 
 # Operations that a name stands for, in the place of an activation or on the inputs.
 # Each is made by ``kind(columns, setting, numbers)``.
-OPERATIONS: dict[str, type[Operation]] = {
+OPERATIONS: dict[str, Any] = {
     "prelu": Prelu,
     "maxout": Maxout,
     "scale": Scale,

@@ -219,7 +219,9 @@ call_value, call_derivative = caller(VALUE), caller(DERIVATIVE)
 @compiled_once
 def compile_value(name: str, dtype: type) -> Any:
     """Compile ``value(a, n, parameter)``: n scores at address a become values."""
-    function = ACTIVATIONS[name].value
+    row = ACTIVATIONS[name]
+    assert row is not None
+    function = row.value
 
     def value(a, n, parameter):
         x = carray(pointer(a), (n,), dtype)
@@ -236,7 +238,9 @@ def compile_derivative(name: str, dtype: type) -> Any:
 
     z, a and delta are addresses of n scores, values and deltas.
     """
-    function = ACTIVATIONS[name].derivative
+    row = ACTIVATIONS[name]
+    assert row is not None
+    function = row.derivative
 
     def derivative(z, a, delta, n, parameter):
         scores = carray(pointer(z), (n,), dtype)

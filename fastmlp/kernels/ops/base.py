@@ -43,32 +43,29 @@ class Numbers(NamedTuple):
         Of sums in products.
     master : type
         Of the parameters that are updated, and of the optimizer's moments.
+    width : int
+        Columns of a panel.
+    size : int
+        Bytes of an element in memory.
     """
 
     storage: type
     compute: type
     master: type
-
-    @property
-    def width(self) -> int:
-        """Columns of a panel."""
-        return panel_width(self.storage)
-
-    @property
-    def size(self) -> int:
-        """Bytes of an element in memory."""
-        return np.dtype(self.storage).itemsize
+    width: int
+    size: int
 
     @property
     def key(self) -> str:
         """Name for the cache of compiled code."""
-        return "-".join(kind.__name__ for kind in self)
+        return "-".join(kind.__name__ for kind in self[:3])
 
 
 def numbers_of(dtype: Any) -> Numbers:
     """Return the formats of a network that is all of one dtype."""
-    kind = np.dtype(dtype).type
-    return Numbers(kind, kind, kind)
+    dtype = np.dtype(dtype)
+    kind = dtype.type
+    return Numbers(kind, kind, kind, panel_width(kind), dtype.itemsize)
 
 
 # What all kernels see of one run. Each thread has a copy of its own, since some fields

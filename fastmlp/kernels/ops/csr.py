@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 def compile_forward(numbers: Numbers, form: Form) -> Any:
     """Compile ``forward(context, op, first, count)``, see `base`."""
     width, size, dtype = numbers.width, numbers.size, numbers.storage
-    x_type, index_type = form.values, form.indices
+    x_type = form.values
     lanes, row_bytes = width // TILE_PARTS, width * size
 
     def forward(context, op, first, count):
@@ -45,7 +45,7 @@ def compile_forward(numbers: Numbers, form: Form) -> Any:
         order = carray(pointer(run.order), (run.begin + first + count,), np.int64)
         starts = carray(pointer(X.starts), (X.n_rows + 1,), np.int64)
         values = carray(pointer(X.values), (X.n_values,), x_type)
-        indices = carray(pointer(X.indices), (X.n_values,), index_type)
+        indices = carray(pointer(X.indices), (X.n_values,), np.int32)
         weights = run.parameters + this.weights
         biases = run.parameters + this.biases
         scores = run.memory + this.scores + first * row_bytes
@@ -82,7 +82,7 @@ def compile_collect(form: Form) -> Any:
 
     By counting: rows stay in order.
     """
-    x_type, index_type = form.values, form.indices
+    x_type = form.values
 
     def collect(context, op, n):
         run, this = context_at(context), carray(pointer(op), (1,), HEADER)[0]
@@ -90,7 +90,7 @@ def compile_collect(form: Form) -> Any:
         order = carray(pointer(run.order), (run.begin + n,), np.int64)
         starts = carray(pointer(X.starts), (X.n_rows + 1,), np.int64)
         values = carray(pointer(X.values), (X.n_values,), x_type)
-        indices = carray(pointer(X.indices), (X.n_values,), index_type)
+        indices = carray(pointer(X.indices), (X.n_values,), np.int32)
         ends = carray(pointer(X.ends), (this.n_in + 2,), np.int64)
         members = carray(pointer(X.members), (X.n_sorted,), np.int64)
         factors = carray(pointer(X.factors), (X.n_sorted,), x_type)

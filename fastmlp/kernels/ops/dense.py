@@ -278,7 +278,8 @@ class Dense(Operation):
         blocks["panel"], blocks["n_panel"] = j * (n_in + 1), n_in + 1
         blocks["group"] = program.group(self, "weights").address
         group = program.group(self, "biases")
-        behind = vector_blocks(biases.place, self.n_out, record["dy"], group, program)
+        deltas = int(record["dy"])
+        behind = vector_blocks(biases.place, self.n_out, deltas, group, program)
         behind["panel"] = np.arange(n_out) * (n_in + 1) + 1
         return np.insert(blocks, np.arange(n_out) * n_in + 1, behind)
 

@@ -22,7 +22,7 @@ INPUTS = np.dtype(
         ("offset", np.int64),
         ("row", np.int64),
         ("column", np.int64),
-        # CSR X: int32 or int64 column indices, int64 starts of the rows.
+        # CSR X: int32 column indices, int64 starts of the rows.
         ("indices", np.int64),
         ("starts", np.int64),
         # A minibatch of CSR rows sorted by column, see `csr`: where each column begins,
@@ -44,22 +44,21 @@ class Form(NamedTuple):
     ----------
     values : type
         np.float32 or np.float64.
-    indices : type or None
-        np.int32 or np.int64 of CSR; None: dense.
+    sparse : bool
+        Whether X is CSR.
     multiplied : bool
         Whether CSR rows are multiplied as they are stored; otherwise they become dense
         in the minibatch.
     """
 
     values: type
-    indices: type | None = None
+    sparse: bool = False
     multiplied: bool = False
 
     @property
     def key(self) -> str:
         """Name for the cache of compiled code."""
-        indices = "" if self.indices is None else f"-{self.indices.__name__}"
-        return f"{self.values.__name__}{indices}"
+        return f"{'csr' if self.sparse else 'dense'}-{self.values.__name__}"
 
 
 # Rows ahead of the one being copied whose first cache lines are prefetched, and how
@@ -70,7 +69,7 @@ _AHEAD, _LINES, _LINE_BYTES = 4, 8, 64
 @compiled_once
 def compile_gather(numbers: Numbers, form: Form) -> Any:
     """Compile ``forward(context, op, first, count)``: rows of X into y."""
-    build = _dense if form.indices is None else _csr
+    build = _csr if form.sparse else _dense
     name = f"gather-{form.key}-{numbers.key}"
     return callback(build(numbers, form), FORWARD, name)
 
@@ -115,7 +114,7 @@ def _dense(numbers, form):
 
 def _csr(numbers, form):
     width, size, dtype = numbers.width, numbers.size, numbers.storage
-    x_type, index_type = form.values, form.indices
+    x_type = form.values
 
     def forward(context, op, first, count):
         run, this = context_at(context), carray(pointer(op), (1,), HEADER)[0]
@@ -123,7 +122,7 @@ def _csr(numbers, form):
         order = carray(pointer(run.order), (run.begin + first + count,), np.int64)
         starts = carray(pointer(X.starts), (X.n_rows + 1,), np.int64)
         values = carray(pointer(X.values), (X.n_values,), x_type)
-        indices = carray(pointer(X.indices), (X.n_values,), index_type)
+        indices = carray(pointer(X.indices), (X.n_values,), np.int32)
         jump = run.jump // size
         end = (this.n_out + width - 1) // width * jump
         y = carray(pointer(run.memory + this.y), (end,), dtype)

@@ -94,7 +94,7 @@ class Maxout(Operation):
 
     def __init__(self, n: int, pieces: int, numbers: Numbers):
         super().__init__(pieces * round_up(n, numbers.width), n)
-        self.pieces = pieces
+        self.n_pieces = pieces
 
     def callbacks(self, numbers: Numbers, training: bool) -> dict[str, Any]:
         """See `Operation`."""
@@ -105,7 +105,7 @@ class Maxout(Operation):
 
     def fill(self, record: np.ndarray, program: Program) -> None:
         """See `Operation`."""
-        record["pieces"] = self.pieces
+        record["pieces"] = self.n_pieces
 
     @staticmethod
     def reference(x, pieces):

@@ -122,8 +122,9 @@ class Prelu(Operation):
 
     def blocks(self, record: np.ndarray, program: Program) -> np.ndarray:
         """See `Operation`."""
-        place, group = record["slopes"], program.group(self, "slopes")
-        return vector_blocks(place, self.n_out, record["slope_deltas"], group, program)
+        place, deltas = int(record["slopes"]), int(record["slope_deltas"])
+        group = program.group(self, "slopes")
+        return vector_blocks(place, self.n_out, deltas, group, program)
 
     @staticmethod
     def reference(x, slopes):

@@ -77,8 +77,9 @@ class Scale(Operation):
 
     def blocks(self, record: np.ndarray, program: Program) -> np.ndarray:
         """See `Operation`."""
-        places = record["factors"], self.n_out, record["factor_deltas"]
-        return vector_blocks(*places, program.group(self, "factors"), program)
+        place, deltas = int(record["factors"]), int(record["factor_deltas"])
+        group = program.group(self, "factors")
+        return vector_blocks(place, self.n_out, deltas, group, program)
 
     @staticmethod
     def reference(x, factors):

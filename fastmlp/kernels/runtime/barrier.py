@@ -5,16 +5,16 @@ A barrier holds two int64 words, each on cache lines of its own:
 - ARRIVED counts the threads that have arrived at the current barrier.
 - GENERATION counts the barriers that are complete.
 
-A thread reads GENERATION, then adds 1 to ARRIVED. The thread that makes ARRIVED complete
-sets it back to 0 and then raises GENERATION; the others wait until GENERATION is no
+A thread reads GENERATION, then adds 1 to ARRIVED. The last thread to arrive sets
+ARRIVED back to 0 and then raises GENERATION; the others wait until GENERATION is no
 longer the value that they read. Each order matters:
 
 - GENERATION is read before arriving: once a thread has arrived, the others may complete
   the barrier, and the thread would read the next generation and wait for ever.
 - ARRIVED is reset before GENERATION is raised: a released thread may arrive at the next
   barrier at once, and its arrival must be counted from 0.
-- A thread that is slow to leave does no harm: GENERATION can only move on from the value
-  it read, and the next barrier cannot complete without this thread.
+- A thread that is slow to leave does no harm: GENERATION only grows, so that it never
+  returns to the value that the thread waits to see changed.
 
 All three are atomic and sequentially consistent. The addition publishes everything that
 a thread wrote before it arrived; the load that sees the new GENERATION makes all of it
@@ -38,9 +38,9 @@ _ARRIVED, _GENERATION = 0, LINE
 BARRIER_WORDS = 2 * LINE
 
 # Polls before a thread yields. A pause takes some 40 (AMD) to 140 (Intel) cycles, so
-# this is 5 to 15 us: longer than the threads of one minibatch are apart, shorter than a
+# this is 3 to 10 us: longer than the threads of one minibatch are apart, shorter than a
 # time slice lost to a thread that waits for this core.
-_SPINS = 400
+_SPINS = 200
 
 # Yields before a thread sleeps, some 100 us. A thread that only yields keeps its core
 # for milliseconds where the scheduler prefers it, and the thread that it waits for may

@@ -26,12 +26,14 @@ def choose_threads(n_threads: int | None, useful: float, n_rows: int) -> int:
     Parameters
     ----------
     n_threads : int or None
-        The user's choice; None: the useful ones, as far as there are cores.
+        The user's choice; -1: all cores; None: the useful ones of them.
     useful : float
         Number of threads that save more time than they cost.
     n_rows : int
     """
-    if n_threads is None:
+    if n_threads == -1:
+        n_threads = available_cores()
+    elif n_threads is None:
         n_threads = int(min(useful, available_cores())) if useful >= 2 else 1
     return max(1, min(int(n_threads), -(-n_rows // TILE_ROWS)))
 

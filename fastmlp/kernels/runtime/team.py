@@ -86,8 +86,9 @@ class Team:
     n_threads : int
         Most threads of a call, the caller among them.
     function : compiled function
-        Called as ``function(thread, n_threads, words, *arguments)``; serves the commands
-        of `next_command` as a helper. Nothing may be raised in it.
+        Called as ``function(thread, n_threads, words, *arguments)``. As a helper it
+        does what each `next_command` says. It raises nothing: the other threads would
+        wait for ever.
     *arguments : object
         Arrays whose contents may change between two calls.
     """
@@ -129,13 +130,13 @@ class Team:
         if not self._helpers:
             return
         self._end()
-        for helper in self._helpers:
+        helpers, self._helpers = self._helpers, []
+        for helper in helpers:
             helper.join()
-        self._helpers = []
 
     def _start(self) -> None:
-        # A function that ends helpers, of which there are none yet, so that it is
-        # compiled before they call it: an error of the compiler is the caller's.
+        # Compiles the function, by ending helpers before there are any: an error of the
+        # compiler in a helper would leave the others waiting.
         call = self._function, self._arguments
         _end(*call, self._words)
         self._words = make_words()

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import carray, float64, types
 
-from ..compile.options import callback, compiled_once, jit, kept_by_row, own_name
+from ..compile.options import callback, compiled_once, jit, own_name
 from ..ops.base import BLOCK
 from ..simd.llvm import caller, pointer
 from ..simd.tiles import panel_width
@@ -187,7 +187,7 @@ def _penalised(w, g, n, alpha, settings, group):
         _penalise(w, g, real(alpha * group.l2), real(l1 * group.l1))
 
 
-@kept_by_row(RULES)
+@compiled_once
 def compile_restrained(name: str, dtype: type) -> Any:
     """Compile a rule's update with penalties and decay, see `rules.UPDATE`.
 
@@ -281,7 +281,7 @@ CONSTRAIN = types.void(*[types.intp] * 6, types.float64)
 call_constrain = caller(CONSTRAIN)
 
 
-@kept_by_row(RULES)
+@compiled_once
 def compile_constrain(name: str, dtype: type) -> Any:
     """Compile the sweeps behind the first one, see `CONSTRAIN`.
 

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import carray, types
 
-from ..compile.options import callback, jit, kept_by_row, own_name
+from ..compile.options import callback, compiled_once, jit, own_name
 from ..simd.llvm import caller, pointer
 from .groups import group_at
 
@@ -68,7 +68,7 @@ class Rule(NamedTuple):
         Whether estimators know it by its key.
     """
 
-    update: object
+    update: Any
     n_moments: int
     factors: object = None
     weight_decay: float = 0.0
@@ -229,7 +229,7 @@ UPDATE = types.void(*[types.intp] * 6, *[types.float64] * 2, *[types.intp] * 4)
 call_update = caller(UPDATE)
 
 
-@kept_by_row(RULES)
+@compiled_once
 def rule_by_address(name: str, dtype: type) -> Any:
     """Return ``apply(w, g, m, v, n, step, scale, alpha, settings, group)`` for kernels.
 
@@ -258,7 +258,7 @@ def rule_by_address(name: str, dtype: type) -> Any:
     return jit(apply)
 
 
-@kept_by_row(RULES)
+@compiled_once
 def compile_update(name: str, dtype: type) -> Any:
     """Compile a rule's ``update(…)``, see `UPDATE`."""
     apply = rule_by_address(name, dtype)

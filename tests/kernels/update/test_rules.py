@@ -328,19 +328,6 @@ def test_settings_are_what_the_row_names(monkeypatch):
         optimizer.settings(np.float64)
 
 
-def test_a_row_in_the_place_of_another_is_compiled_anew(monkeypatch):
-    """Also where the machine code of both is kept on disk."""
-    for name in ("sgd", "adam"):
-        monkeypatch.setitem(RULES, "toy", RULES[name])
-        assert compile_update("toy", np.float64) is compile_update("toy", np.float64)
-        w, g, m, v = (np.full(3, value) for value in (1.0, 0.5, 0.0, 0.0))
-        places = [a.ctypes.data for a in (w, g, m, v)]
-        optimizer = Optimizer(name, learning_rate=0.1)
-        settings, [step] = optimizer.settings(np.float64), optimizer.steps(1)
-        _update("toy", np.float64, places, 3, step, 1, 0, settings)
-        np.testing.assert_allclose(w, {"sgd": 0.95, "adam": 0.9}[name], rtol=1e-6)
-
-
 _SCRIPT = """
 import sys
 import numpy as np

@@ -1,0 +1,158 @@
+"""The cores of this process, and how calls that run side by side share them."""
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+from fastmlp import MLPClassifier
+from fastmlp.inspection import sample_losses
+from fastmlp.kernels import engine, predict, trace
+from fastmlp.kernels.runtime import core_budget
+from fastmlp.kernels.runtime.core_budget import (
+    CoreBudget,
+    available_cores,
+    choose_threads,
+)
+from fastmlp.kernels.simd.tiles import TILE_ROWS
+from tests.fresh import run_python
+from tests.stress import threads
+
+
+@pytest.mark.parametrize("limit, cores", [("1", 1), ("", 5), ("x", 5)])
+def test_available_cores_are_limited_by_the_environment(limit, cores, monkeypatch):
+    monkeypatch.setenv("NUMBA_NUM_THREADS", limit)
+    monkeypatch.setattr(core_budget.joblib, "cpu_count", lambda: 5)
+    assert available_cores() == cores
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity"), reason="affinity can be set on Linux only"
+)
+def test_available_cores_follow_the_affinity():
+    code = (
+        "import os\n"
+        "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "from fastmlp.kernels.runtime.core_budget import available_cores\n"
+        "print(available_cores())\n"
+    )
+    run = run_python(code)
+    assert run.stdout == "1\n", run.stderr
+
+
+def test_choose_threads_gives_small_jobs_one_and_large_ones_all(monkeypatch):
+    monkeypatch.setattr(core_budget, "available_cores", lambda: 5)
+    chosen = [choose_threads(None, useful, 1000) for useful in (0, 1.9, 2, 3.5, 99)]
+    assert chosen == [1, 1, 2, 3, 5]
+    # At most one for each tile of rows, whatever the user chooses.
+    assert choose_threads(None, 99, 2 * TILE_ROWS) == 2
+    assert choose_threads(8, 0, 2 * TILE_ROWS + 1) == 3
+    assert choose_threads(8, 0, 0) == 1
+
+
+@pytest.fixture
+def budget(monkeypatch):
+    """Return the budget of four cores, all of them free."""
+    monkeypatch.setattr(core_budget, "available_cores", lambda: 4)
+    return CoreBudget()
+
+
+@pytest.fixture
+def others():
+    """Return two other threads, each an executor."""
+    with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(1) as second:
+        yield first, second
+
+
+@pytest.mark.parametrize("n_threads", [1, 3, 4, 9])
+def test_budget_gives_a_single_call_what_it_likes(budget, n_threads):
+    for _ in range(2):
+        assert budget.take(n_threads) == n_threads
+        budget.give_back()
+
+
+def test_budget_gives_free_cores_and_at_least_one(budget, others):
+    first, second = others
+    assert first.submit(budget.take, 3).result() == 3
+    assert budget.take(4) == 1
+    assert second.submit(budget.take, 2).result() == 1
+    first.submit(budget.give_back).result()
+    # A thread's next call replaces its last one, which an interrupt may have ended.
+    assert budget.take(4) == 3
+    assert budget.take(2) == 2
+    budget.give_back()
+    second.submit(budget.give_back).result()
+    assert first.submit(budget.take, 4).result() == 4
+
+
+def test_budget_is_never_overdrawn_by_more_than_one_each(budget):
+    """Whatever happens at the same time."""
+    taken, lock = {}, threading.Lock()
+
+    def run(number):
+        me = threading.get_ident()
+        for i in range(300):
+            n = budget.take(1 + (number + i) % 4)
+            with lock:
+                taken[me] = n
+                assert 1 <= n <= 4
+                assert sum(taken.values()) <= 4 + len(taken)
+                del taken[me]
+            budget.give_back()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(run, range(8)))
+    assert budget.take(4) == 4
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+def test_budget_of_a_forked_child_is_whole():
+    code = (
+        "import os, threading\n"
+        "from fastmlp.kernels.runtime.core_budget import budget\n"
+        "taken = threading.Thread(target=budget.take, args=(1000,))\n"
+        "taken.start(); taken.join()\n"
+        "assert budget.take(2) == 1\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    os._exit(budget.take(2))\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    run = run_python(code)
+    assert run.stdout == "2\n", run.stderr
+
+
+class Granting:
+    """Grants one number of threads after the other, whatever is wanted."""
+
+    def __init__(self, *numbers):
+        self._numbers, self._calls = numbers, 0
+
+    def take(self, n_threads):
+        self._calls += 1
+        return min(n_threads, self._numbers[self._calls % len(self._numbers)])
+
+    def give_back(self):
+        pass
+
+
+@pytest.mark.parametrize("granted", [(4,), (3, 1, 4, 2), (1,)])
+def test_budget_changes_no_result(granted, monkeypatch):
+    """Even if it changes from epoch to epoch."""
+    params = {"hidden_layer_sizes": (40, 30), "max_iter": 6, "random_state": 0}
+    X, y = np.tile(threads.X, (4, 1)), np.tile(threads.Y, 4)
+    outputs = []
+    for n_threads, numbers in ((1, (1,)), (4, granted)):
+        for module in (engine, predict, trace):
+            monkeypatch.setattr(module, "budget", Granting(*numbers))
+        model = MLPClassifier(**params, n_threads=n_threads)
+        with pytest.warns(ConvergenceWarning):
+            model.fit(X, y)
+        model.partial_fit(X, y)
+        outputs.append([model.predict_proba(X), sample_losses(model, X, y)])
+        outputs[-1] += [*model.coefs_, model.loss_curve_]
+    for comp, ref in zip(*outputs, strict=True):
+        np.testing.assert_array_equal(comp, ref)

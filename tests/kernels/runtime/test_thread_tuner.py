@@ -1,0 +1,110 @@
+"""The number of threads that turned out fastest."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from fastmlp.kernels.runtime.thread_tuner import (
+    ThreadTuner,
+    thread_choices,
+    tuner_for,
+)
+from tests.kernels_api import Data, Engine, Optimizer
+
+
+def _chosen(seconds, runs):
+    """Return the choices of a tuner where a run of n threads takes ``seconds[n]``."""
+    tuner, chosen = ThreadTuner(tuple(seconds)), []
+    for _ in range(runs):
+        chosen.append(tuner.choose())
+        tuner.note(chosen[-1], seconds[chosen[-1]])
+    return chosen
+
+
+@pytest.mark.parametrize(
+    "n_threads, choices",
+    [(1, (1,)), (2, (2, 1)), (3, (3, 2, 1)), (16, (16, 8, 4, 2, 1))],
+)
+def test_thread_choices_are_powers_of_2_and_all(n_threads, choices):
+    assert thread_choices(n_threads) == choices
+
+
+def test_tuner_takes_the_faster():
+    chosen = _chosen({2: 1.0, 1: 2.0}, 200)
+    assert chosen[:2] == [2, 1]
+    assert chosen.count(2) > 180
+    chosen = _chosen({2: 2.0, 1: 1.0}, 200)
+    assert chosen.count(1) > 180
+    # The slower one is tried again now and then.
+    assert chosen[2:].count(2) > 1
+
+
+@pytest.mark.parametrize("fastest", [16, 8, 4, 2, 1])
+def test_tuner_takes_the_fastest_of_many(fastest):
+    """At the cost of less than a tenth of the time, first trials included."""
+    seconds = {n: max(n / fastest, fastest / n) for n in thread_choices(16)}
+    chosen = _chosen(seconds, 2000)
+    assert chosen[:5] == [16, 8, 4, 2, 1]
+    assert chosen.count(fastest) > 0.95 * len(chosen)
+    assert sum(seconds[n] for n in chosen) < 1.1 * len(chosen)
+    assert set(chosen[5:]) == set(seconds)
+
+
+def test_tuner_takes_fewer_threads_where_more_save_little():
+    chosen = _chosen({4: 0.92, 2: 1.0, 1: 1.0}, 200)
+    assert chosen.count(1) > 150
+
+
+def test_tuner_follows_a_change():
+    tuner, taken = ThreadTuner((2, 1)), []
+    for run in range(200):
+        n = tuner.choose()
+        taken.append(n)
+        together = 1.0 if run < 100 else 3.0
+        tuner.note(n, together if n == 2 else 2.0)
+    assert taken[50:100].count(2) > 45
+    assert taken[110:].count(1) > 80
+
+
+def test_tuner_without_a_choice():
+    assert _chosen({4: 1.0}, 5) == [4] * 5
+
+
+def test_tuner_is_shared_by_jobs_of_one_kind():
+    tuner = tuner_for("a kind", (2, 1))
+    assert tuner_for("a kind", (2, 1)) is tuner
+    assert tuner_for("another kind", (2, 1)) is not tuner
+    assert tuner_for("a kind", (4, 2, 1)) is not tuner
+
+
+def test_tuner_serves_many_threads_at_once():
+    tuner = ThreadTuner((2, 1))
+
+    def run():
+        for _ in range(2000):
+            n = tuner.choose()
+            assert n in (1, 2)
+            tuner.note(n, 1.0 / n)
+
+    with ThreadPoolExecutor(4) as pool:
+        for future in [pool.submit(run) for _ in range(4)]:
+            future.result()
+    assert tuner.choose() == 2
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_tuner_does_not_learn_from_an_engines_first_epoch(n_threads, monkeypatch):
+    """It may compile, and start threads."""
+    noted = []
+    monkeypatch.setattr(ThreadTuner, "note", lambda self, n, seconds: noted.append(n))
+    data, order = Data(np.zeros((40, 3)), np.zeros((40, 1))), np.arange(40)
+    settings = {"batch_size": 40, "optimizer": Optimizer("sgd", learning_rate=0.1)}
+    names = "relu", "identity", "squared_error"
+    with Engine(
+        (3, 2, 1), *names, np.float64, **settings, n_threads=n_threads
+    ) as engine:
+        engine.load(np.zeros(engine.n_parameters))
+        for _ in range(3):
+            engine.train_epoch(data, order, 0.0)
+    assert noted == [n_threads] * 2
