@@ -29,7 +29,7 @@ from fastmlp import MLPClassifier, MLPRegressor
 from fastmlp._network import INITIALIZERS
 from fastmlp._pairings import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
 from fastmlp._schedules import SCHEDULES
-from fastmlp.kernels import ACTIVATIONS, LOSSES, solvers
+from tests.kernels_api import ACTIVATIONS, LOSSES, rules
 
 DOCUMENTED = (ValueError, TypeError, NotFittedError, AttributeError, MemoryError)
 KINDS = [MLPClassifier, MLPRegressor]
@@ -69,7 +69,7 @@ PARAMETERS = {
         [("elu", 2.0), "maxout"],
         ("maxout", ("maxout", 3), "relu"),
     ],
-    "solver": ["lbfgs", *solvers()],
+    "solver": ["lbfgs", *rules.solvers()],
     "alpha": [0, 1e-4, 10.0, 1e300],
     "batch_size": ["auto", "full", 1, 3, 1000],
     "learning_rate": [*SCHEDULES, falling_rate, wrong_rate],

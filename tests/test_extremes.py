@@ -18,11 +18,11 @@ from sklearn.exceptions import ConvergenceWarning
 from fastmlp import MLPClassifier, MLPRegressor, inspection
 from fastmlp._base import NON_FINITE
 from fastmlp._pairings import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
-from fastmlp.kernels import ACTIVATIONS, solvers
 from tests.estimators import parameters
 from tests.fresh import run_python
+from tests.kernels_api import ACTIVATIONS, rules
 
-SOLVERS = ("lbfgs", *solvers())
+SOLVERS = ("lbfgs", *rules.solvers())
 N, N_FEATURES = 24, 3
 
 RNG = np.random.default_rng(0)

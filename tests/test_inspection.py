@@ -16,12 +16,12 @@ from sklearn.preprocessing import StandardScaler
 
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor, inspection
-from fastmlp.kernels import ACTIVATIONS
 from tests import naive
 from tests.comparing import PROBLEMS, Case, assert_close, make_data, make_estimator
 from tests.estimators import X as SMALL_X
 from tests.estimators import Y as SMALL_Y
 from tests.estimators import both, make
+from tests.kernels_api import ACTIVATIONS, Objective
 
 REAL = SMALL_X @ np.arange(1.0, 5.0)
 
@@ -35,6 +35,7 @@ SLOPED = {
     "maxout, prelu": [("maxout", 3), "prelu"],
     "prelu, maxout": [("prelu", 0.5), "maxout"],
     "prelu, tanh": ["prelu", "tanh"],
+    "scale, prelu": ["scale", "prelu"],
 }
 with_slopes = pytest.mark.parametrize("activation", SLOPED)
 
@@ -289,8 +290,6 @@ def test_gradient_check_with_l1(problem, penalties):
 
 
 def test_gradient_check_fails_on_a_wrong_gradient(monkeypatch):
-    from fastmlp.kernels import Objective
-
     model, X, y = _fitted("multiclass")
     right = Objective.loss_gradient
 

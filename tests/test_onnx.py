@@ -15,8 +15,8 @@ from sklearn.preprocessing import StandardScaler
 
 from fastmlp import MLPClassifier, MLPRegressor, _onnx, onnx_export
 from fastmlp._pairings import paired
-from fastmlp.kernels import ACTIVATIONS, OUTPUTS
 from tests.fresh import run_python
+from tests.kernels_api import ACTIVATIONS, OUTPUTS
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(80, 4))

@@ -14,12 +14,9 @@ from sklearn.preprocessing import StandardScaler
 
 from fastmlp import MLPClassifier, MLPRegressor, inspection
 from fastmlp._pairings import CLASSIFICATION_LOSSES, paired
-from fastmlp.kernels import LOSSES
-from fastmlp.kernels.compile.options import jit
-from fastmlp.kernels.heads.losses import FIXED_SETTINGS, Loss
-from fastmlp.kernels.math import functions as _math
 from tests import naive
 from tests.estimators import make, parameters
+from tests.kernels_api import FIXED_SETTINGS, LOSSES, Loss, functions, options
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -469,7 +466,7 @@ def test_several_levels_of_several_columns_are_refused():
 # -- one row of the table --------------------------------------------------------------
 
 
-@jit
+@options.jit
 def _fourth_power(z, y, w, loss_out, scratch, n_outputs, settings):
     """Sum over outputs of c e^4, c being the loss's parameter."""
     real = z.dtype.type
@@ -484,7 +481,7 @@ def _fourth_power(z, y, w, loss_out, scratch, n_outputs, settings):
         loss_out[i] = loss * w[i]
 
 
-@jit
+@options.jit
 def _exponential(z, y, w, loss_out, scratch, n_outputs, settings):
     """Sum over outputs of exp(-t z), t = 2 y - 1 (Freund and Schapire 1997)."""
     real = z.dtype.type
@@ -492,21 +489,21 @@ def _exponential(z, y, w, loss_out, scratch, n_outputs, settings):
         loss = real(0)
         for k in range(i * n_outputs, (i + 1) * n_outputs):
             sign = real(2) * y[k] - real(1)
-            term = _math.exp(-sign * z[k])
+            term = functions.exp(-sign * z[k])
             loss += term
             z[k] = -sign * term * w[i]
         loss_out[i] = loss * w[i]
 
 
-@jit
+@options.jit
 def _twice_log_loss(z, y, w, loss_out, scratch, n_outputs, settings):
     """Sum over outputs of 2 (log(1 + e^z) - y z)."""
     real = z.dtype.type
     for i in range(w.size):
         loss = real(0)
         for k in range(i * n_outputs, (i + 1) * n_outputs):
-            loss += real(2) * (_math.softplus(z[k]) - y[k] * z[k])
-            z[k] = real(2) * (_math.sigmoid(z[k]) - y[k]) * w[i]
+            loss += real(2) * (functions.softplus(z[k]) - y[k] * z[k])
+            z[k] = real(2) * (functions.sigmoid(z[k]) - y[k]) * w[i]
         loss_out[i] = loss * w[i]
 
 

@@ -16,10 +16,9 @@ import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor
 from fastmlp._saving import VERSION
 from fastmlp.inspection import loss_gradient
-from fastmlp.kernels import NetworkSpec, Trainer
-from tests.kernels_api import Data, Engine, Optimizer
 
 from .estimators import X, Y, both, make, parameters
+from .kernels_api import Data, Engine, NetworkSpec, Optimizer, Trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

@@ -280,9 +280,20 @@ class Dense(Operation):
         group = program.group(self, "biases")
         deltas = int(record["dy"])
         behind = vector_blocks(biases.place, self.n_out, deltas, group, program)
-        behind["panel"] = np.arange(n_out) * (n_in + 1)
+        behind["panel"] = np.arange(n_out) * (n_in + 1) + 1
         return np.insert(blocks, np.arange(n_out) * n_in + 1, behind)
 
     def compile_gradient(self, program: Program) -> Any:
         """Return the compiled gradient of a block of weights."""
         return compile_weight_gradient(program.numbers)
+
+    @staticmethod
+    def reference(x, weights, biases):
+        """y, and (dx, parameter deltas) as a function of dy, in NumPy.
+
+        Without the activation.
+        """
+        return x @ weights + biases, lambda dy: (
+            dy @ weights.T,
+            [x.T @ dy, dy.sum(axis=0)],
+        )

@@ -126,3 +126,8 @@ class Dropout(Operation):
         record["factors"] = program.panels(self.n_out)
         record["rate"] = self.rate
         record["stream"], record["seed"] = self.stream, self.seed
+
+    @staticmethod
+    def reference(x, factors):
+        """y, and (dx, parameter deltas) as a function of dy, in NumPy."""
+        return x * factors, lambda dy: (dy * factors, [])

@@ -106,3 +106,16 @@ class Maxout(Operation):
     def fill(self, record: np.ndarray, program: Program) -> None:
         """See `Operation`."""
         record["pieces"] = self.n_pieces
+
+    @staticmethod
+    def reference(x, pieces):
+        """y, and (dx, parameter deltas) as a function of dy, in NumPy.
+
+        x has the columns of one piece after the other.
+        """
+        z = x.reshape(len(x), pieces, -1)
+        winner = z.argmax(axis=1)[:, np.newaxis] == np.arange(pieces)[:, np.newaxis]
+        return z.max(axis=1), lambda dy: (
+            (winner * dy[:, np.newaxis]).reshape(x.shape),
+            [],
+        )

@@ -125,3 +125,12 @@ class Prelu(Operation):
         place, deltas = int(record["slopes"]), int(record["slope_deltas"])
         group = program.group(self, "slopes")
         return vector_blocks(place, self.n_out, deltas, group, program)
+
+    @staticmethod
+    def reference(x, slopes):
+        """y, and (dx, parameter deltas) as a function of dy, in NumPy."""
+        below = np.minimum(x, 0)
+        return np.maximum(x, 0) + slopes * below, lambda dy: (
+            dy * np.where(x > 0, 1, slopes),
+            [(below * dy).sum(axis=0)],
+        )

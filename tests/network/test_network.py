@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastmlp._network import INITIALIZERS, Network
-from fastmlp.kernels import OVERREAD
+from tests.kernels_api import OVERREAD
 
 UNITS = (3, 5, 2)
 

@@ -9,12 +9,12 @@ from tests.stress import bounds, bytes
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_every_row_of_every_table(dtype):
+def test_byte_run_of_every_row_of_every_table(dtype):
     bytes.run(8, dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_networks_have_every_size_whatever_is_left_out(dtype, monkeypatch):
+def test_byte_run_has_networks_of_every_size(dtype, monkeypatch):
     """Of every row some, of the tables all, and of each pass all of them."""
     seen = []
 
@@ -32,25 +32,54 @@ def test_networks_have_every_size_whatever_is_left_out(dtype, monkeypatch):
         assert any(f"'activation': '{name}'" in case for case in cases)
 
 
-def test_a_step_beyond_is_noticed():
-    """What the test above rests on: one element less than the docstrings say."""
-    code = (
-        "import numpy as np\n"
-        "from tests import byte_run\n"
-        "from tests.kernel_run import guarded\n"
-        "whole = guarded\n"
-        "byte_run.guarded = lambda array, side: whole(array[1:], side)\n"
-        "byte_run.run_loops(np.float32, 'end')\n"
-    )
-    assert run_python(code).returncode < 0
+STEPS_BEYOND = {
+    "loops": """
+byte_run.guarded = lambda array, side: guarded(array[1:], side)
+byte_run.run_loops(np.float32, "end")
+""",
+    # Matrices of rows without their last row.
+    "operations": """
+def without_a_row(array, side):
+    rows = array.shape[1] if array.ndim == 3 else 1
+    return guarded(array[:, :-1] if rows > 1 else array, side)
+
+byte_run.guarded = without_a_row
+for make in byte_run.operations():
+    byte_run.run_operation(make, 3, np.float32, "end")
+""",
+    # The memory without the last tiles of gradients.
+    "networks": """
+tiles = TILE_PARTS * panel_width(np.float32) ** 2
+
+def without_tiles(array, side):
+    return guarded(array[:-tiles] if array.size > tiles else array, side)
+
+kernel_run.guarded = without_tiles
+kernel_run.fence_all("end")
+kernel_run.train(BASE, "adam", 9, 4, np.float32)
+""",
+}
 
 
-def test_an_index_beyond_is_noticed_where_they_are_checked():
+@pytest.mark.parametrize("name", STEPS_BEYOND)
+def test_guard_pages_notice_a_step_beyond(name):
+    """The tests above rest on this."""
+    code = """
+import numpy as np
+from tests import byte_run, kernel_run
+from tests.guarded import guarded
+from tests.kernels_api import TILE_PARTS, panel_width
+from tests.networks import BASE
+"""
+    assert run_python(code + STEPS_BEYOND[name]).returncode < 0
+
+
+def test_checks_of_indices_notice_one_beyond():
     """In compiled loops, with the setting that ``bounds`` and the suite's run use."""
     code = (
         "import numpy as np\n"
-        "from fastmlp.kernels._jit import entry\n"
-        "@entry\n"
+        "from tests.kernels_api import options\n"
+        "@options.entry\n"
         "def beyond(x, i):\n"
         "    return x[i]\n"
         "try:\n"
@@ -62,6 +91,6 @@ def test_an_index_beyond_is_noticed_where_they_are_checked():
     assert run.stdout == "noticed\n", run.stderr
 
 
-def test_every_module_of_kernels_is_named():
+def test_bounds_runs_modules_that_there_are():
     for name in bounds.MODULES:
-        assert (ROOT / "tests" / f"test_{name}.py").is_file()
+        assert (ROOT / "tests" / "kernels" / name).exists()
