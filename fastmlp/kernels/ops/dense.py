@@ -6,7 +6,7 @@ the first-level cache. It is a callback itself, a row of `activations.ACTIVATION
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numba import carray
@@ -207,6 +207,7 @@ class Dense(Operation):
     """
 
     record_fields = FIELDS
+    builders: ClassVar = {"forward": compile_forward, "backward": compile_backward}
 
     def __init__(
         self,
@@ -224,13 +225,6 @@ class Dense(Operation):
             Parameter("weights", (self.n_in, columns), None, pieces),
             Parameter("biases", (columns,), None, pieces),
         )
-
-    def callbacks(self, numbers: Numbers, training: bool) -> dict[str, Any]:
-        """See `Operation`."""
-        compiled = {"forward": compile_forward(numbers)}
-        if training:
-            compiled["backward"] = compile_backward(numbers)
-        return compiled
 
     def fill(self, record: np.ndarray, program: Program) -> None:
         """See `Operation`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numba import carray
@@ -84,6 +84,7 @@ class Maxout(Operation):
     """
 
     record_fields = FIELDS
+    builders: ClassVar = {"forward": compile_forward, "backward": compile_backward}
     setting = 2
     least = 2
 
@@ -95,13 +96,6 @@ class Maxout(Operation):
     def __init__(self, n: int, pieces: int, numbers: Numbers):
         super().__init__(pieces * round_up(n, numbers.width), n)
         self.n_pieces = pieces
-
-    def callbacks(self, numbers: Numbers, training: bool) -> dict[str, Any]:
-        """See `Operation`."""
-        compiled = {"forward": compile_forward(numbers)}
-        if training:
-            compiled["backward"] = compile_backward(numbers)
-        return compiled
 
     def fill(self, record: np.ndarray, program: Program) -> None:
         """See `Operation`."""

@@ -1,6 +1,6 @@
 """y = s x with a trained factor s per column: the shortest operation, an example."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numba import carray
@@ -47,17 +47,16 @@ class Scale(base.Operation):
     """A trained factor for each of n columns, which starts at `start`."""
 
     record_fields = FIELDS
+    builders: ClassVar = {
+        "forward": lambda numbers: compile_loop(numbers, False),
+        "backward": lambda numbers: compile_loop(numbers, True),
+    }
     row_deltas = "factor_deltas"
     setting = 1.0
 
     def __init__(self, n: int, start: float, numbers: base.Numbers):
         super().__init__(n, n)
         self.parameters = (base.Parameter("factors", (n,), start),)
-
-    def callbacks(self, numbers: base.Numbers, training: bool) -> dict[str, Any]:
-        """See `Operation`."""
-        names = ("forward", "backward")[: 1 + training]
-        return {name: compile_loop(numbers, name == "backward") for name in names}
 
     def fill(self, record: np.ndarray, program: Any) -> None:
         """See `Operation`."""
