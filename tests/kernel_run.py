@@ -38,6 +38,7 @@ from tests.kernels_api import (
 from tests.networks import (
     BASE,
     KERNELS,
+    LOSS_OF,
     MIXED,
     REGULARISED,
     loss_and_gradient,
@@ -198,7 +199,8 @@ def _run_tables(dtype, side):
             )
     for name, n in itertools.product(OUTPUTS, (0, 1, 2 * tile + 3)):
         for n_outputs in (1, 3, panel_width(dtype) + 1):
-            network = BASE | {"out_activation": name, "units": (5, 9, n_outputs)}
+            network = BASE | {"out_activation": name, "loss": LOSS_OF[name]}
+            network["units"] = (5, 9, n_outputs)
             yield (_predict(network, n, tile, dtype),)
             yield (_predict_outputs(network, n, dtype, side),)
 

@@ -72,6 +72,9 @@ MIXED = [
     (("scale", 0.5), "maxout"),
 ]
 
+# A loss of each output activation.
+LOSS_OF = dict(reversed(LOSSES))
+
 # What every comparison starts from; tests vary one or two of them at a time.
 BASE = {
     "units": (5, 9, 3),

@@ -4,6 +4,7 @@ import pytest
 
 from tests import byte_run
 from tests.fresh import ROOT, run_python
+from tests.kernels_api import ACTIVATIONS
 from tests.networks import DTYPES
 from tests.stress import bounds, bytes
 
@@ -28,7 +29,7 @@ def test_byte_run_has_networks_of_every_size(dtype, monkeypatch):
     assert rows == set(range(1, 2 * byte_run.TILE_ROWS + 2))
     # "identity" and the base's own activation and loss stand in more than one row.
     assert len(cases) >= len(byte_run.RULES) + len(byte_run.LOSSES)
-    for name in byte_run.ACTIVATIONS:
+    for name in ACTIVATIONS:
         assert any(f"'activation': '{name}'" in case for case in cases)
 
 

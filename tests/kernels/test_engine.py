@@ -27,6 +27,7 @@ from tests.networks import (
     BASE,
     DTYPES,
     KERNELS,
+    LOSS_OF,
     NAIVE,
     TRAINING_RULES,
     make_csr,
@@ -34,9 +35,6 @@ from tests.networks import (
     make_parameters,
     make_problem,
 )
-
-# A loss of each output activation.
-LOSS_OF = dict(reversed(LOSSES))
 
 UNITS = [(1, 1), (5, 3), (7, 33, 2), (33, 16, 65, 1)]
 

@@ -1,7 +1,5 @@
 """Bits, addresses and atomics."""
 
-import threading
-
 import numba
 import numpy as np
 import pytest
@@ -85,25 +83,3 @@ def test_call_with_arguments_of_other_types_does_not_compile(arguments):
 
     with pytest.raises(numba.TypingError, match=r"a callback of .* is called with"):
         run.compile((types.intp, numba.typeof(arguments)))
-
-
-def test_callbacks_have_symbols_of_their_own():
-    ref, comp = adder(), adder()
-    assert ref._wrapper_name != comp._wrapper_name
-
-
-def test_compiled_once_in_threads_that_ask_at_once():
-    build = options.compiled_once(lambda key: object())
-    start, found = threading.Barrier(4), []
-
-    def ask():
-        start.wait()
-        found.append(build("key"))
-
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 4
-    assert len(set(map(id, found))) == 1
