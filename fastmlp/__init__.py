@@ -1,20 +1,45 @@
-"""scikit-learn's multi-layer perceptrons on fused Numba kernels.
+"""Multi-layer perceptrons for the CPU with scikit-learn's interface.
 
-Read the modules in this order: `kernels` (arrays in, arrays out), `_network` (layer
-shapes and parameters), `_schedules` and
-`_training` (epochs, stopping, L-BFGS), `_validation` (checking input), `_pairings`
-(losses and outputs), `_holdout` (rows to validate on), `_parameters` (what they may
-be), `_fitted` (a network that predicts), `_saving` (pickles), `_onnx` (export),
-`_callbacks` (fits that are watched), `_features` (estimators as transformers), `_base`
-(what both estimators share), `classifier`, `regressor`, `onnx_export`, `_warmup`
-(compiling ahead of time); then `inspection` (looking into a fitted network), `displays`
-and `examples`.
+`MLPClassifier` and `MLPRegressor` take the place of scikit-learn's classes of the same
+names: the same parameters, attributes and numbers, several times as fast.
+
+>>> from fastmlp import MLPClassifier
+>>> from sklearn.datasets import load_digits
+>>> X, y = load_digits(return_X_y=True)
+>>> clf = MLPClassifier(random_state=0).fit(X[:1500] / 16, y[:1500])
+>>> clf.score(X[1500:] / 16, y[1500:]) > 0.9
+True
+
+Beyond scikit-learn's there are more activations, losses, solvers, schedules, initial
+weights and means of regularisation: ``help(fastmlp.MLPClassifier)`` lists them.
+
+- `fastmlp.inspection`: layers, gradients and losses of a fitted network;
+- `fastmlp.displays`: the same drawn, and the curves of training;
+- `fastmlp.examples`: networks of a lecture, ``python -m fastmlp.examples``;
+- `fastmlp.onnx_export`: pipelines as ONNX models;
+- `fastmlp.warmup`: compiling ahead of time.
+
+These modules are imported when they are first used.
 """
 
+import importlib
+from typing import Any
+
 from fastmlp._warmup import warmup
-from fastmlp.classifier import MLPClassifier
-from fastmlp.regressor import MLPRegressor
+from fastmlp.estimators import MLPClassifier, MLPRegressor
 
 __version__ = "0.1.0"
 
 __all__ = ["MLPClassifier", "MLPRegressor", "__version__", "warmup"]
+
+_SUBMODULES = ("displays", "examples", "inspection", "onnx_export")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return importlib.import_module(f"fastmlp.{name}")
+    raise AttributeError(f"module 'fastmlp' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_SUBMODULES})

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
-from fastmlp._pairings import CLASSES, paired
-from fastmlp.classifier import MLPClassifier
+from fastmlp.estimators import MLPClassifier, MLPRegressor
+from fastmlp.estimators._pairings import CLASSES, paired
 from fastmlp.kernels import (
     ACTIVATIONS,
     OPERATIONS,
@@ -18,7 +18,6 @@ from fastmlp.kernels import (
     solvers,
     watch_compilation,
 )
-from fastmlp.regressor import MLPRegressor
 
 _TYPES = ("float32", "float64")
 _LAYERS = (*ACTIVATIONS, *OPERATIONS)

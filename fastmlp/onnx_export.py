@@ -1,8 +1,6 @@
 """Exporting what a network is only a part of to ONNX: pipelines, ensembles."""
 
-from fastmlp import _onnx
-from fastmlp.classifier import MLPClassifier
-from fastmlp.regressor import MLPRegressor
+from fastmlp.estimators import MLPClassifier, MLPRegressor, _onnx
 
 __all__ = ["register"]
 

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from fastmlp import _parameters
+from fastmlp.estimators import _parameters
 from fastmlp.kernels.compile import cache
 
 

@@ -26,9 +26,9 @@ from sklearn.exceptions import NotFittedError
 
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor
-from fastmlp._network import INITIALIZERS
-from fastmlp._pairings import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
-from fastmlp._schedules import SCHEDULES
+from fastmlp.estimators._pairings import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
+from fastmlp.network.initializers import INITIALIZERS
+from fastmlp.training.schedules import SCHEDULES
 from tests.kernels_api import ACTIVATIONS, LOSSES, rules
 
 DOCUMENTED = (ValueError, TypeError, NotFittedError, AttributeError, MemoryError)

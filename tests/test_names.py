@@ -2,14 +2,14 @@
 
 import pytest
 
-from fastmlp._network import INIT_ALIASES, INITIALIZERS
-from fastmlp._pairings import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
+from fastmlp.estimators._pairings import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
 from fastmlp.kernels import (
     ACTIVATION_ALIASES,
     ACTIVATIONS,
     LOSS_ALIASES,
     did_you_mean,
 )
+from fastmlp.network.initializers import INIT_ALIASES, INITIALIZERS
 
 
 def test_nearest_name_is_suggested():

@@ -10,11 +10,18 @@ from sklearn.base import is_classifier
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_is_fitted
 
-from fastmlp._base import BaseMLP
-from fastmlp._network import Network
-from fastmlp._pairings import Pairing
-from fastmlp._validation import as_held, check_range, check_weights
+from fastmlp.estimators._base import BaseMLP
+from fastmlp.estimators._checks import as_held, check_weights
+from fastmlp.estimators._fitted import (
+    check_prediction,
+    goal_of,
+    load_engine,
+    network_for,
+    prepare,
+)
+from fastmlp.estimators._problem import check_rows
 from fastmlp.kernels import Data, Objective, Tracer
+from fastmlp.network import Network
 
 
 class Opened(NamedTuple):
@@ -54,14 +61,11 @@ def open_model(
     """
     check_model(model)
     if y is not None:
-        model._check_prediction()
-        X, y = model._validate_input(X, y, reset=False)
-        network = model._current_network()
-        model._check_features(network, X.shape[1])
-        network = network.astype(model._prediction_dtype(X.dtype, network.dtype))
-        check_range(X, network.dtype)
+        check_prediction(model)
+        X, y = check_rows(model, X, y, reset=False)
+        network = network_for(model, X)
     else:
-        network, X = model._prepare(X)
+        network, X = prepare(model, X)
     network = network.astype(dtype or network.dtype)
     if y is None:
         values = np.zeros((X.shape[0], 1), network.dtype)
@@ -72,8 +76,8 @@ def open_model(
         as_held("sample_weight", sample_weight, network.dtype, may_vanish=False)
     data = Data(X, values, sample_weight)
     with (
-        model._loaded(Tracer, network, data) as tracer,
-        model._loaded(Objective, network, data, l1=float(l1)) as objective,
+        load_engine(model, Tracer, network, data) as tracer,
+        load_engine(model, Objective, network, data, l1=float(l1)) as objective,
     ):
         yield Opened(network, tracer, objective, data, X)
 
@@ -98,7 +102,7 @@ def _target(model, network, y):
                 f"y has labels that {type(model).__name__} was not fitted with: "
                 f"{unseen}. Its classes_ are {model.classes_}."
             )
-    target = model._paired_target(y, Pairing(*model._pairing))
+    target = goal_of(model).encode(y)
     if target.n_outputs != network.units[-1]:
         raise ValueError(
             f"y has {target.n_outputs} columns but the network has "

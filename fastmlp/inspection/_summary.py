@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from fastmlp.estimators._fitted import current_network
 from fastmlp.inspection._opened import check_model
 from fastmlp.kernels import layer_activations
 
@@ -86,7 +87,7 @@ def summary(model):
     total                               103             87
     """
     check_model(model)
-    network = model._current_network()
+    network = current_network(model)
     rows = zip(
         [*hidden_names(len(network.slopes)), "output"],
         [*map(_activation_name, network.activations), model.out_activation_],

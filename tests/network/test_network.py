@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastmlp._network import INITIALIZERS, Network
+from fastmlp.network import INITIALIZERS, Network
 from tests.kernels_api import OVERREAD
 
 UNITS = (3, 5, 2)

@@ -1,0 +1,207 @@
+"""What the classifier and the regressor share: a fit, and the way to the outputs.
+
+A call of `fit` or `partial_fit` computes everything into new objects and sets the
+fitted attributes last, all at once, so that one that raises leaves the estimator as it
+was.
+"""
+
+from abc import ABC, abstractmethod
+from contextlib import nullcontext
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, _fit_context
+
+from fastmlp.estimators._callbacks import CallbackSupportMixin, watched
+from fastmlp.estimators._features import HiddenFeatures
+from fastmlp.estimators._fitted import outputs_of
+from fastmlp.estimators._learning import learn, publish
+from fastmlp.estimators._onnx import export
+from fastmlp.estimators._parameters import check_changed, check_parameters, hints
+from fastmlp.estimators._problem import Given
+from fastmlp.estimators._saving import loaded_state, restore_network, saved_state
+from fastmlp.estimators._targets import Goal
+from fastmlp.kernels import solvers, watch_compilation
+
+
+class BaseMLP(HiddenFeatures, CallbackSupportMixin, BaseEstimator, ABC):
+    """Base of `MLPClassifier` and `MLPRegressor`; not to be used directly."""
+
+    def _set_parameters(self, parameters: dict[str, Any]) -> None:
+        """Set the constructor's parameters, given its ``locals()``."""
+        del parameters["self"]
+        self.__dict__.update(parameters)
+
+    def _validate_params(self) -> None:
+        check_parameters(self)
+
+    @abstractmethod
+    def _goal(self, y: Any, incremental: bool = False) -> Goal:
+        """Return how validated y is understood."""
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    @hints(eval_set="X_val= and y_val=", validation_data="X_val= and y_val=")
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> Self:
+        """Fit the network to X and y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data. float32 and float64 arrays of any layout and CSR matrices
+            are used as they are; everything else is converted.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Class labels, or real numbers for a regressor.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row, at least 0 and not all 0. None: all 1.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Rows to validate on, as X. With `early_stopping` they take the place of a
+            share of X; without, only `validation_loss_curve_` is recorded on them. A
+            `Pipeline` does not transform them unless its `transform_input` says so.
+            Not for 'lbfgs'.
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
+            Their targets, with no label that y does not have.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights, at least 0 and not all 0. None: all 1.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X, y, the weights or the validation set are not valid, or the parameters
+            of the network become infinite or NaN. What was fitted before stays as it
+            was.
+        MemoryError
+            If the network takes more memory than the machine has, before training.
+            What was fitted before stays as it was.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If `max_iter` or `max_fun` was reached first.
+        UserWarning
+            If parameters are set that others leave unused; once in a process for the
+            same ones. On KeyboardInterrupt, which ends training after the current
+            epoch; the estimator is fitted with what training has reached.
+
+        Notes
+        -----
+        Callbacks set by `set_callbacks` (scikit-learn >= 1.9) see one task per epoch,
+        with 'lbfgs' one per iteration. One whose `on_fit_task_end` returns True ends
+        training there, without a warning.
+        """
+        given = Given(X, y, sample_weight, X_val, y_val, sample_weight_val)
+
+        def fit(make_steps):
+            return learn(self, given, self._goal, watch=make_steps)
+
+        with compilation_shown(self.verbose):
+            learned = watched(self, fit, given)
+        publish(self, learned)
+        return self
+
+    def _learn_more(self, given: Given, goal_of: Any) -> None:
+        """Train for one epoch; see `partial_fit`."""
+        validated = check_changed(self)
+        with compilation_shown(self.verbose):
+            learned = learn(self, given, goal_of, incremental=True)
+        learned.attributes["_validated"] = validated
+        publish(self, learned)
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """Return the outputs of the network, (n_samples, n_outputs)."""
+        return outputs_of(self, X)
+
+    def to_onnx(
+        self,
+        X: ArrayLike | None = None,
+        *,
+        name: str | None = None,
+        target_opset: Any = None,
+    ) -> Any:
+        """Return the fitted network as an ONNX model, by skl2onnx's conventions.
+
+        The input is "X", of shape (any, n_features_in_). A classifier has the outputs
+        "label", with the classes as int64 or strings, and "probabilities", those of
+        `predict_proba`; with `loss` 'hinge' these are "scores", those of
+        `decision_function` in a column per score. A regressor has the output
+        "variable", of shape (any, n_outputs_).
+
+        Whole pipelines are exported by ``skl2onnx.to_onnx(pipeline, X)``, after
+        `fastmlp.onnx_export.register`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), default=None
+            Data of the type that the input will have: float32 makes a network of
+            float32, float64 one of float64. None: the type of the weights, or `dtype`.
+        name : str, default=None
+            Name of the graph; None: the class's.
+        target_opset : int or dict, default=None
+            Version of ONNX's operators, or one for each domain; at least 11. None: the
+            latest that skl2onnx is tested with.
+
+        Returns
+        -------
+        model : onnx.ModelProto
+            ``model.SerializeToString()`` is what ONNX Runtime loads.
+
+        Raises
+        ------
+        ImportError
+            If skl2onnx, the extra `onnx`, is not installed.
+        ValueError
+            If the activation, the outputs or the classes have no form in ONNX.
+        sklearn.exceptions.NotFittedError
+            If there is nothing to export.
+        """
+        return export(self, X, name, target_opset)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the attributes and the version; the weights once."""
+        return saved_state(super().__getstate__())
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take in what `__getstate__` returned.
+
+        Warns
+        -----
+        InconsistentVersionWarning
+            If another version of fastmlp saved it.
+        """
+        super().__setstate__(loaded_state(state, type(self).__name__))
+        restore_network(self)
+
+    def __sklearn_tags__(self) -> Any:
+        """Return scikit-learn's tags: sparse X is accepted."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def compilation_shown(verbose: Any) -> Any:
+    """Return a context that prints that kernels are compiled, if `verbose`."""
+    return watch_compilation(print) if verbose else nullcontext()
+
+
+def check_solver(estimator: Any) -> bool:
+    """Refuse solvers that do not go from minibatch to minibatch."""
+    if estimator.solver not in solvers():
+        raise AttributeError(
+            "partial_fit is only available for stochastic optimizers. "
+            f"{estimator.solver} is not stochastic."
+        )
+    return True

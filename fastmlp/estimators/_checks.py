@@ -1,0 +1,379 @@
+"""Checking and converting what training takes: widths, weights, rows, targets."""
+
+import contextlib
+import operator
+from collections.abc import Callable, Collection, Iterator, Set
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import DTypeLike
+from sklearn import get_config
+from sklearn.utils import assert_all_finite
+from sklearn.utils._param_validation import InvalidParameterError
+from sklearn.utils.validation import _check_sample_weight
+
+from fastmlp.kernels import Regularisation, layer_activations
+
+
+class Names(Set):
+    """The names that a table has at the time when they are asked for.
+
+    For scikit-learn's `StrOptions`, which lists and compares them.
+
+    Parameters
+    ----------
+    ask : function
+        Returns them, without arguments.
+    """
+
+    _from_iterable = frozenset
+
+    def __init__(self, ask: Callable[[], Collection[str]]) -> None:
+        self._ask = ask
+
+    def __contains__(self, name):
+        """Return whether there is such a name."""
+        return name in self._ask()
+
+    def __iter__(self):
+        """Return an iterator over the names, in the table's order."""
+        return iter(self._ask())
+
+    def __len__(self):
+        """Return the number of names."""
+        return len(self._ask())
+
+
+def is_float_type(dtype: Any) -> bool:
+    """Return whether NumPy reads this as float32 or float64; None is neither."""
+    try:
+        return dtype is not None and np.dtype(dtype) in (np.float32, np.float64)
+    except (TypeError, ValueError, SyntaxError):
+        return False
+
+
+def float_type(dtype: DTypeLike | None) -> np.dtype | None:
+    """Return an estimator's `dtype` as a NumPy dtype; None stays None."""
+    return None if dtype is None else np.dtype(dtype)
+
+
+def hidden_units(hidden_layer_sizes: Any) -> list[int]:
+    """Return the widths of the hidden layers as a list of int.
+
+    Raises
+    ------
+    TypeError
+        If one is not an integer.
+    ValueError
+        If one is below 1.
+    """
+    if not hasattr(hidden_layer_sizes, "__iter__"):
+        hidden_layer_sizes = [hidden_layer_sizes]
+    sizes = list(hidden_layer_sizes)
+    try:
+        if any(isinstance(size, bool | np.bool_) for size in sizes):
+            raise TypeError
+        units = [operator.index(size) for size in sizes]
+    except TypeError:
+        raise TypeError(f"hidden_layer_sizes must be integers, got {sizes}.") from None
+    if any(size <= 0 for size in units):
+        raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+    return units
+
+
+def check_activation(
+    activation: Any, n_hidden: int, estimator: str
+) -> tuple[tuple[str, Any], ...]:
+    """Return (name, parameter) of each hidden layer's activation.
+
+    Raises
+    ------
+    InvalidParameterError
+        Which is a ValueError and a TypeError, in scikit-learn's words for the parameter
+        of an estimator of this name.
+    """
+    try:
+        return layer_activations(activation, n_hidden)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidParameterError(
+            f"The 'activation' parameter of {estimator} is not valid: {error}"
+        ) from None
+
+
+def dropout_rates(dropout: Any, n_hidden: int) -> tuple[float, ...]:
+    """Return the rates of dropout of the inputs and of each hidden layer, a tuple.
+
+    Parameters
+    ----------
+    dropout : None, float or array-like of float
+        None: no dropout; a number: of all hidden layers, not of the inputs.
+    n_hidden : int
+        Hidden layers of the network.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many rates as layers, or one is not in [0, 1).
+    """
+    if dropout is None or isinstance(dropout, Real):
+        rates = (0.0, *[dropout or 0.0] * n_hidden)
+    else:
+        rates = tuple(dropout)
+        if len(rates) != n_hidden + 1:
+            raise ValueError(
+                f"dropout has {len(rates)} rates, but the network with {n_hidden} "
+                f"hidden layers needs {n_hidden + 1}: of the inputs, then of each "
+                "hidden layer."
+            )
+    if not all(isinstance(rate, Real) and 0 <= rate < 1 for rate in rates):
+        raise ValueError(
+            f"dropout must hold rates in [0, 1), got {list(rates)}: the probability "
+            "with which an output is dropped."
+        )
+    return tuple(float(rate) for rate in rates)
+
+
+def check_regularisation(estimator: Any, n_hidden: int) -> Regularisation:
+    """Return the `Regularisation` that an estimator asks for, its seed not yet drawn.
+
+    Raises
+    ------
+    ValueError
+        If `dropout` does not suit the layers, or the solver the regularisation.
+    """
+    settings = Regularisation(
+        l1=float(estimator.l1),
+        clip_norm=float(estimator.clip_norm or 0),
+        max_norm=float(estimator.max_norm or 0),
+        dropout=dropout_rates(estimator.dropout, n_hidden),
+        input_noise=float(estimator.input_noise),
+    )
+    used = {
+        "dropout": any(settings.dropout),
+        "clip_norm": settings.clip_norm,
+        "max_norm": settings.max_norm,
+        "input_noise": settings.input_noise,
+        "weight_decay": estimator.weight_decay,
+    }
+    names = [name for name, value in used.items() if value]
+    if estimator.solver == "lbfgs" and names:
+        given = ", ".join(f"{name}={getattr(estimator, name)!r}" for name in names)
+        raise ValueError(
+            f"{given} cannot be used with solver='lbfgs', which takes no minibatches: "
+            f"choose another solver, or leave out {' and '.join(names)}."
+        )
+    return settings
+
+
+def check_weights(sample_weight: Any, X: Any) -> np.ndarray:
+    """Return the sample weights as a float array.
+
+    Raises
+    ------
+    ValueError
+        If they are not finite, do not fit X, are negative or all zero.
+    """
+    sample_weight = _check_sample_weight(sample_weight, X)
+    if (sample_weight < 0).any():
+        raise ValueError(
+            "Negative values in `sample_weight`: weights must be at least 0; a row "
+            "that should not count takes weight 0."
+        )
+    if not sample_weight.any():
+        raise ValueError("Sample weights must contain at least one non-zero number.")
+    return sample_weight
+
+
+def combined_weights(
+    sample_weight: Any,
+    class_weights: np.ndarray | None,
+    X: Any,
+    values: np.ndarray,
+) -> np.ndarray | None:
+    """Return the weight of each row as a float array, None if all are 1.
+
+    Parameters
+    ----------
+    sample_weight : as users give it, or None
+    class_weights : (n_classes,) float array or None
+        Multiplied into it.
+    X : array or sparse matrix of n rows
+    values : (n, 1) int array
+        Class indices; not read if `class_weights` is None.
+
+    Raises
+    ------
+    ValueError
+        See `check_weights`; or if the product is zero in all rows.
+    """
+    if sample_weight is not None:
+        sample_weight = check_weights(sample_weight, X)
+    if class_weights is None:
+        return sample_weight
+    weights = class_weights[values[:, 0]]
+    if sample_weight is not None:
+        weights = weights * sample_weight
+    if not weights.any():
+        raise ValueError(
+            "class_weight, times sample_weight if given, is zero in all rows: at least "
+            "one has to count."
+        )
+    return weights
+
+
+@contextlib.contextmanager
+def errors_name(where: str) -> Iterator[None]:
+    """Name an argument in the message of a ValueError or TypeError in the block.
+
+    The name takes the place of a "y" that begins the message, or stands before it.
+    """
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        message = str(error)
+        rest = message[1:] if message.startswith("y ") else f": {message}"
+        raise kind(where + rest) from error
+
+
+# Formats that list, for each row or column, the indices of what it stores: the names
+# of the former and of the latter.
+COMPRESSED = {
+    "csr": ("row", "column"),
+    "csc": ("column", "row"),
+    "bsr": ("block row", "block column"),
+}
+
+
+def check_sparse(X: Any, name: str = "X") -> None:
+    """Refuse a compressed sparse matrix whose arrays do not fit its shape.
+
+    SciPy's conversions and the kernels read and write wherever its indices point. To be
+    called before scikit-learn's validation, which converts.
+
+    Parameters
+    ----------
+    X : object
+        What is no CSR, CSC or BSR matrix is not looked at.
+    name : str, default="X"
+        Of the argument.
+
+    Raises
+    ------
+    ValueError
+        Naming the first row (column of CSC) that is wrong, and its index.
+    """
+    if not (sp.issparse(X) and X.format in COMPRESSED and X.ndim == 2):
+        return
+    major, minor = COMPRESSED[X.format]
+    n, n_minor = X.shape[::-1] if X.format == "csc" else X.shape
+    if X.format == "bsr":
+        n, n_minor = n // X.blocksize[0], n_minor // X.blocksize[1]
+    indptr, indices = X.indptr, X.indices
+    # As unsigned numbers negative ones are large: one pass finds both kinds.
+    unsigned = indices.view(indices.dtype.str.replace("i", "u"))
+    if len(X.data) != len(indices):
+        problem = f"it has {len(X.data)} values but {len(indices)} indices"
+    elif len(indptr) != n + 1:
+        problem = f"indptr has {len(indptr)} elements, but {n} {major}s need {n + 1}"
+    elif indptr[0] != 0:
+        problem = f"indptr starts at {indptr[0]} instead of 0"
+    elif (falls := indptr[1:] < indptr[:-1]).any():
+        i = falls.argmax()
+        problem = f"indptr falls from {indptr[i]} to {indptr[i + 1]} in {major} {i}"
+    elif indptr[-1] != len(indices):
+        problem = f"indptr ends at {indptr[-1]}, but there are {len(indices)} indices"
+    elif len(indices) and int(unsigned.max()) >= n_minor:
+        place = (unsigned >= n_minor).argmax()
+        i = np.searchsorted(indptr, place, side="right") - 1
+        problem = (
+            f"{major} {i} has {minor} index {indices[place]}, but there are {n_minor} "
+            f"{minor}s, the first of index 0"
+        )
+    else:
+        return
+    raise ValueError(
+        f"{name} is no valid {X.format.upper()} matrix: {problem}. Correct its arrays, "
+        "or build it from (data, (row, column)), which SciPy checks."
+    )
+
+
+def check_range(X: Any, dtype: DTypeLike, name: str = "X") -> None:
+    """Refuse finite numbers that a smaller float type would make infinite.
+
+    Nothing is refused under scikit-learn's ``assume_finite``.
+
+    Parameters
+    ----------
+    X : ndarray or sparse matrix, finite
+    dtype : numpy dtype
+        Of the network.
+    name : str, default="X"
+        Of the argument.
+
+    Raises
+    ------
+    ValueError
+        In scikit-learn's words.
+    """
+    values = X.data if sp.issparse(X) else X
+    wider = values.dtype.kind == "f" and values.itemsize > np.dtype(dtype).itemsize
+    if wider and not get_config()["assume_finite"]:
+        largest = max(values.max(initial=0), -values.min(initial=0))
+        assert_all_finite(as_float([largest], dtype), input_name=name)
+
+
+def as_rows(X: Any, dtype: DTypeLike = np.float64) -> Any:
+    """Return X as kernels take it: dense or CSR, float32 or float64.
+
+    Parameters
+    ----------
+    X : ndarray or sparse matrix
+    dtype : numpy dtype
+        What other types are converted to.
+    """
+    if sp.issparse(X) and X.format != "csr":
+        X = X.tocsr()
+    return X if X.dtype in (np.float32, np.float64) else X.astype(dtype)
+
+
+def as_float(array: Any, dtype: DTypeLike) -> np.ndarray:
+    """Return the array in C order and the given dtype; too large numbers become inf."""
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(array, dtype=dtype)
+
+
+def as_held(
+    name: str, array: np.ndarray, dtype: DTypeLike, may_vanish: bool = True
+) -> np.ndarray:
+    """Return an array as `as_float` does; refuse numbers that the dtype cannot hold.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument.
+    array : array
+    dtype : numpy dtype
+    may_vanish : bool, default=True
+        Whether all of them may become 0.
+
+    Raises
+    ------
+    ValueError
+        Naming the first number that does not fit.
+    """
+    held = as_float(array, dtype)
+    if array.dtype.kind != "f" or array.dtype.itemsize <= held.dtype.itemsize:
+        return held
+    if not np.isfinite(held).all():
+        wrong, why = array[~np.isfinite(held)].flat[0], "too large"
+    elif array.any() and not (may_vanish or held.any()):
+        wrong, why = array[array != 0].flat[0], "too small"
+    else:
+        return held
+    raise ValueError(
+        f"{name} holds {wrong}, which is {why} for {held.dtype.name}: scale it, or set "
+        "dtype='float64' and pass X as float64."
+    )

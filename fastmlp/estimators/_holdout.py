@@ -1,0 +1,176 @@
+"""Rows to validate on, and how an epoch is judged by them."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import train_test_split
+
+from fastmlp.estimators._fitted import network_attributes
+from fastmlp.estimators._problem import Problem, Sample, stand_in
+from fastmlp.estimators._targets import Scoring
+from fastmlp.network import Network
+from fastmlp.training.holdout import Holdout, Score
+
+
+def hold_out(
+    problem: Problem,
+    sample: Sample,
+    own: Sample | None,
+    network: Network,
+    random_state: np.random.RandomState,
+) -> tuple[np.ndarray, Holdout | None]:
+    """Return the rows of `sample` to train on, and those to validate on.
+
+    They are the user's own, else with early stopping a share of `sample`.
+    """
+    model = problem.model
+    rows, held = np.arange(sample.X.shape[0]), None
+    if own is None:
+        if not model.early_stopping:
+            return rows, None
+        rows, held = split_rows(
+            len(rows),
+            model.validation_fraction,
+            problem.goal.strata(problem.target),
+            sample.data.sample_weight if sample.sample_weight is not None else None,
+            random_state,
+        )
+    judges = sample if own is None else own
+    score = None
+    if model.early_stopping:
+        score = validation_score(problem, judges, held, network)
+    return rows, Holdout(judges.data, held, score)
+
+
+def split_rows(
+    n_rows: int,
+    fraction: float,
+    labels: np.ndarray | None,
+    sample_weight: np.ndarray | None,
+    random_state: np.random.RandomState,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows to train on and those held out: scikit-learn's, as indices.
+
+    Parameters
+    ----------
+    n_rows : int
+    fraction : float
+        Share of the rows to hold out.
+    labels : (n_rows,) array or None
+        By which the split is stratified.
+    sample_weight : (n_rows,) array or None
+    random_state : numpy.random.RandomState
+
+    Raises
+    ------
+    ValueError
+        If less than 2 rows are held out, or all weights of a part are zero.
+    """
+    train, held = train_test_split(
+        np.arange(n_rows),
+        random_state=random_state,
+        test_size=fraction,
+        stratify=labels,
+    )
+    if len(held) < 2:
+        raise ValueError(
+            "The validation set is too small. Increase 'validation_fraction' "
+            "or the size of your dataset."
+        )
+    if sample_weight is not None and not (
+        sample_weight[held].any() and sample_weight[train].any()
+    ):
+        raise ValueError(
+            "All sample weights are zero in one of the two parts that early "
+            "stopping splits the rows into: change 'validation_fraction' or "
+            "'random_state', or leave out the rows of weight zero."
+        )
+    return train, held
+
+
+def validation_score(
+    problem: Problem, sample: Sample, rows: np.ndarray | None, network: Network
+) -> Score:
+    """Return the score that `scoring` means, of some rows of a sample or of all."""
+    goal = problem.goal
+    scoring = goal.judged_by(problem.model.scoring)
+    goal.check_scoring(scoring)
+    if scoring == "loss":
+        return lambda engine, loss: -loss
+    X, y = sample.X, sample.y
+    if scoring is None:
+        values, weight = sample.values, sample.sample_weight
+        if rows is not None:
+            values, weight = values[rows], None if weight is None else weight[rows]
+        return lambda engine, loss: goal.score(
+            engine.predict(X, rows=rows), values, weight
+        )
+    current = network.empty_like()
+    estimator = stand_in(problem.model)
+    # The scorer is given arrays.
+    for name in ("feature_names_in_", "quantiles_"):
+        vars(estimator).pop(name, None)
+    vars(estimator).update(network_attributes(current, goal))
+    if rows is not None:
+        X, y = X[rows], y[rows]
+    return scorer_score(scoring, estimator, current, X, y, sample.scorer_weight)
+
+
+def scorer_score(
+    scoring: str | Callable,
+    estimator: Any,
+    network: Network,
+    X: Any,
+    y: Any,
+    sample_weight: np.ndarray | None,
+) -> Score:
+    """Return the score of a scorer as `Holdout` takes it.
+
+    Parameters
+    ----------
+    scoring : str or callable
+        A scorer's name or ``scoring(estimator, X, y)``.
+    estimator : estimator
+        It predicts with the weights of `network`.
+    network : Network
+        Overwritten with the engine's weights before each call.
+    X, y, sample_weight : arrays
+        The weights, None: all 1, are left out where the scorer takes none.
+    """
+    scorer = check_scoring(estimator, scoring)
+    # That of a scikit-learn scorer says nothing: its metric decides.
+    metric = getattr(scorer, "_score_func", scorer)
+    options = {}
+    if sample_weight is not None and "sample_weight" in _parameters(metric):
+        options["sample_weight"] = sample_weight
+
+    def score(engine, loss):
+        engine.store(network.parameters)
+        value = scorer(estimator, X, y, **options)
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"scoring={scoring!r} must return a number, it returned {value!r}."
+            ) from None
+
+    return score
+
+
+def _parameters(function):
+    """Return the names of a function's parameters; none for what has no signature."""
+    try:
+        return inspect.signature(function).parameters
+    except ValueError:
+        return {}
+
+
+def name_of_scoring(scoring: Scoring) -> str:
+    """Return a name by which one `scoring` is told from another, also in a pickle.
+
+    Functions of one name, as lambdas are, are taken for the same.
+    """
+    return getattr(scoring, "__qualname__", None) or str(scoring)

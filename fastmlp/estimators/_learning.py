@@ -1,0 +1,465 @@
+"""A call of `fit` or `partial_fit`: check, build, train; then it may be published.
+
+Nothing is set on the estimator before all is done: what training has come to is a
+`Learned`, of which `publish` makes attributes.
+"""
+
+import operator
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import scipy.optimize
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.optimize import _check_optimize_result
+
+from fastmlp.estimators._checks import as_float, float_type
+from fastmlp.estimators._fitted import (
+    check_features,
+    current_network,
+    make_engine,
+    network_attributes,
+)
+from fastmlp.estimators._holdout import hold_out, name_of_scoring
+from fastmlp.estimators._problem import (
+    COLUMNS,
+    Given,
+    Problem,
+    Sample,
+    check,
+    training_sample,
+    validation_sample,
+)
+from fastmlp.estimators._targets import Goal
+from fastmlp.kernels import RULES, Objective, Trainer
+from fastmlp.network import Network
+from fastmlp.training.lbfgs import LBFGS
+from fastmlp.training.loop import (
+    History,
+    OptimizerState,
+    Outcome,
+    Settings,
+    Steps,
+    Training,
+)
+from fastmlp.training.schedules import schedule_of, schedule_settings
+
+AUTO_BATCH_SIZE = 200
+
+# What training leaves behind besides the network; forgotten when it starts anew.
+TRAINING_ATTRIBUTES = (
+    "n_iter_",
+    "t_",
+    "loss_",
+    "loss_curve_",
+    "lr_curve_",
+    "validation_loss_curve_",
+    "best_loss_",
+    "validation_scores_",
+    "best_validation_score_",
+    "_scored_by",
+    "_no_improvement_count",
+    "_optimizer",
+)
+
+NON_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large "
+    "values and need to be preprocessed. Training diverged in {period}: scale X, and y "
+    "of a regressor, to about unit variance (sklearn.preprocessing.StandardScaler), "
+    "or {remedy}."
+)
+
+# Makes `Steps` of the name of a step and a function that returns attributes.
+Watch = Callable[[str, Callable[[], dict[str, Any]]], Steps]
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a call leaves.
+
+    Parameters
+    ----------
+    attributes : dict
+        Fitted attributes.
+    curves : dict of list
+        More of them, which go on those of earlier calls.
+    forgotten : set of str
+        Attributes of earlier calls that end with this one.
+    """
+
+    attributes: dict[str, Any]
+    curves: dict[str, list] = field(default_factory=dict)
+    forgotten: frozenset[str] = frozenset()
+
+    def joined(self, state: dict, join: Callable = operator.add) -> dict[str, Any]:
+        """Return all attributes of an estimator whose attributes were `state`.
+
+        `join` joins two lists.
+        """
+        joined = {k: v for k, v in state.items() if k not in self.forgotten}
+        for name, later in self.curves.items():
+            earlier = joined.get(name)
+            joined[name] = join(earlier, later) if earlier is not None else later
+        return joined | self.attributes
+
+
+def publish(estimator: Any, learned: Learned) -> None:
+    """Give an estimator the attributes that a call leaves, all at once."""
+    # Curves grow in place: copying would make a million calls of partial_fit take
+    # quadratic time.
+    estimator.__dict__ = learned.joined(vars(estimator), operator.iadd)
+
+
+def learn(
+    estimator: Any,
+    given: Given,
+    goal_of: Callable[[Any], Goal],
+    *,
+    incremental: bool = False,
+    watch: Watch | None = None,
+) -> Learned:
+    """Fit, or go on fitting; by one epoch if `incremental`.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its parameters and attributes are read.
+    given : Given
+    goal_of : callable
+        Returns the `Goal` of validated y.
+    incremental : bool, default=False
+        Whether it is `partial_fit` that was called.
+    watch : Watch or None, default=None
+    """
+    problem = check(estimator, given, goal_of, incremental)
+    random_state = check_random_state(estimator.random_state)
+    network = build(problem, random_state)
+    sample = training_sample(problem, network.dtype)
+    own = validation_sample(problem, network.dtype)
+    if estimator.solver == "lbfgs":
+        return minimise(problem, network, sample, watch)
+    rows, holdout = hold_out(problem, sample, own, network, random_state)
+    run = _Run(problem, network, incremental, holdout is not None)
+    return run.train(sample, rows, holdout, random_state, watch)
+
+
+def build(problem: Problem, random_state: np.random.RandomState) -> Network:
+    """Return the network that training starts from."""
+    model = problem.model
+    if not problem.anew:
+        return continued_network(model, problem.units)
+    return Network.initial(
+        problem.units,
+        model.activation,
+        random_state,
+        float_type(model.dtype) or problem.X.dtype,
+        model.init,
+        model.init_scale,
+    )
+
+
+def continued_network(model: Any, units: tuple[int, ...]) -> Network:
+    """Return the current network if it suits data and hidden layers.
+
+    The widths of the hidden layers are those of `coefs_`.
+    """
+    network = current_network(model)
+    if len(network.units) != len(units):
+        raise ValueError(
+            f"hidden_layer_sizes={model.hidden_layer_sizes} asks for "
+            f"{len(units) - 2} hidden layers but coefs_ has "
+            f"{len(network.units) - 2}: to train another network call fit with "
+            "warm_start=False."
+        )
+    check_features(model, network, units[0])
+    if network.units[-1] != units[-1]:
+        raise ValueError(
+            f"y needs {units[-1]} outputs but coefs_ has {network.units[-1]}: to "
+            "train another network call fit with warm_start=False."
+        )
+    return network.astype(float_type(model.dtype) or network.dtype)
+
+
+def _learned(problem, network, attributes, curves=None, forgotten=()):
+    """Return the `Learned` of a network and what training says of it."""
+    forgotten = {*forgotten, "quantiles_", *COLUMNS}
+    state = vars(problem.model)
+    columns = {name: state[name] for name in COLUMNS if name in state}
+    attributes = columns | attributes | network_attributes(network, problem.goal)
+    return Learned(attributes, curves or {}, frozenset(forgotten))
+
+
+# -- epochs ----------------------------------------------------------------------------
+
+
+class _Run:
+    """Epochs on minibatches, of one call.
+
+    Parameters
+    ----------
+    problem : Problem
+    network : Network
+        Where to start.
+    incremental : bool
+    validated : bool
+        Whether there are rows to validate on.
+    """
+
+    def __init__(self, problem, network, incremental, validated):
+        self.problem, self.network = problem, network
+        self.incremental, self.validated = incremental, validated
+        self.params = params = problem.model
+        earlier = {} if problem.anew else vars(problem.model)
+        scoring = problem.goal.judged_by(params.scoring)
+        self.scored_by = name_of_scoring(scoring)
+        self.history = history_after(earlier, self.scored_by)
+        state = earlier.get("_optimizer") if incremental else None
+        if state is None or not state.fits(params.solver, network.parameters.size):
+            state = new_optimizer(params)
+        self.state = state
+
+    def train(self, sample, rows, holdout, random_state, watch):
+        """Train; return the `Learned`."""
+        params, problem, state = self.params, self.problem, self.state
+        optimizer = state.optimizer()
+        engine = make_engine(
+            Trainer,
+            self.network,
+            problem.goal.pairing,
+            sample.data,
+            params.n_threads,
+            batch_size=clipped_batch_size(params.batch_size, len(rows)),
+            optimizer=optimizer,
+            regularisation=problem.regularisation.seeded(random_state),
+        )
+        with engine:
+            dtype = self.network.dtype
+            moments = [as_float(moment, dtype) for moment in state.moments]
+            engine.load(self.network.parameters, moments)
+            training = Training(
+                engine,
+                self.network.parameters,
+                sample.data,
+                rows,
+                optimizer=optimizer,
+                schedule=state.new_schedule(),
+                history=self.history,
+                settings=settings_of(params, self.incremental),
+                random_state=random_state,
+                holdout=holdout,
+                epoch=state.epoch,
+            )
+            steps = watch and watch(
+                "epoch", lambda: self.learned(training).joined(vars(params))
+            )
+            self.report(training.run(steps))
+            return self.learned(training)
+
+    def learned(self, training):
+        """Return what is learned if the last epoch was the last of all."""
+        history = self.history
+        attributes = {
+            "n_iter_": history.n_iter,
+            "t_": history.t,
+            "best_loss_": history.best_loss,
+            "best_validation_score_": history.best_validation_score,
+            "_scored_by": self.scored_by,
+            "_no_improvement_count": history.no_improvement_count,
+        }
+        if history.loss_curve:
+            attributes["loss_"] = history.loss_curve[-1]
+        curves = {
+            "loss_curve_": history.loss_curve[:],
+            "lr_curve_": history.lr_curve[:],
+        }
+        for name, curve, there in (
+            ("validation_loss_curve_", history.validation_losses, self.validated),
+            ("validation_scores_", history.validation_scores, training.scored),
+        ):
+            if there:
+                curves[name] = curve[:]
+            else:
+                attributes[name] = None
+        # The weights kept by early stopping are not those that the moments belong to.
+        if not training.scored:
+            attributes["_optimizer"] = self.state.advanced(
+                training.optimizer, history.n_iter, training.engine.store_moments()
+            )
+        reached = self.network.empty_like()
+        training.store(reached.parameters)
+        forgotten = TRAINING_ATTRIBUTES if self.problem.anew else ()
+        return _learned(self.problem, reached, attributes, curves, forgotten)
+
+    def report(self, outcome):
+        """Turn the outcome of the epochs into a warning or an error."""
+        history, params = self.history, self.params
+        if outcome is Outcome.DIVERGED:
+            period, remedy = f"epoch {history.n_iter}", "lower learning_rate_init"
+            message = NON_FINITE.format(period=period, remedy=remedy)
+            if history.best_validation_score in (None, -np.inf):
+                raise ValueError(message)
+            warnings.warn(
+                f"{message} The weights of the best validation score are kept.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        elif history.never_scored:
+            scoring = self.problem.goal.judged_by(params.scoring)
+            raise ValueError(
+                f"The validation score with scoring={scoring!r} was "
+                f"{history.validation_scores[-1]} in every epoch: early stopping has "
+                "no weights to keep. Choose another scoring, or validation rows that "
+                "it is defined for."
+            )
+        elif outcome is Outcome.INTERRUPTED:
+            warnings.warn("Training interrupted by user.", stacklevel=2)
+        elif outcome is Outcome.EXHAUSTED and not self.incremental:
+            warnings.warn(
+                f"Stochastic Optimizer: Maximum iterations ({params.max_iter}) "
+                "reached and the optimization hasn't converged yet.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        if self.incremental:
+            warn_of_ended_schedule(self.state, history)
+
+
+def warn_of_ended_schedule(state: OptimizerState, history: History) -> None:
+    """Warn in the first call of `partial_fit` after the end of a schedule, at 0."""
+    if state.epoch == state.n_epochs and history.lr_curve[-1:] == [0.0]:
+        warnings.warn(
+            f"The schedule learning_rate={state.schedule!r} ended after "
+            f"max_iter={state.n_epochs} calls at a rate of 0: partial_fit changes "
+            "nothing from now on. Start anew with a larger max_iter, or with "
+            "learning_rate='cosine_restarts'.",
+            stacklevel=2,
+        )
+
+
+def new_optimizer(params: Any) -> OptimizerState:
+    """Return the state of an optimizer that has made no step."""
+    names = (*RULES[params.solver].parameters, "weight_decay")
+    rate = float(params.learning_rate_init)
+    schedule = schedule_of(params.solver, params.learning_rate)
+    return OptimizerState(
+        params.solver,
+        {name: getattr(params, name) for name in names},
+        rate,
+        schedule,
+        rate,
+        params.max_iter,
+        {name: getattr(params, name) for name in schedule_settings(schedule)},
+    )
+
+
+def settings_of(params: Any, incremental: bool) -> Settings:
+    """Return the settings of the epochs."""
+    return Settings(
+        alpha=params.alpha,
+        max_epochs=1 if incremental else params.max_iter,
+        tol=params.tol,
+        patience=params.n_iter_no_change,
+        shuffle=params.shuffle,
+        verbose=bool(params.verbose),
+        ties=params.validation_ties,
+    )
+
+
+def clipped_batch_size(batch_size: Any, n_rows: int) -> int:
+    """Return the rows of a minibatch, at most all; warn if they are fewer than asked."""
+    rows = {"auto": AUTO_BATCH_SIZE, "full": n_rows}.get(batch_size, batch_size)
+    if rows > n_rows and batch_size != "auto":
+        warnings.warn(
+            "Got `batch_size` less than 1 or larger than "
+            "sample size. It is going to be clipped",
+            stacklevel=2,
+        )
+    return min(rows, n_rows)
+
+
+def history_after(earlier: dict[str, Any], scored_by: str) -> History:
+    """Return the history that goes on from an estimator's attributes."""
+    comparable = earlier.get("_scored_by") == scored_by
+    return History(
+        t=earlier.get("t_", 0),
+        best_loss=earlier.get("best_loss_"),
+        best_validation_score=(
+            earlier.get("best_validation_score_") if comparable else None
+        ),
+        no_improvement_count=earlier.get("_no_improvement_count", 0),
+    )
+
+
+# -- L-BFGS ----------------------------------------------------------------------------
+
+
+def minimise(
+    problem: Problem, network: Network, sample: Sample, watch: Watch | None
+) -> Learned:
+    """Train by L-BFGS; return the `Learned`.
+
+    The loss is evaluated in the type of the parameters, and unless `dtype` is set
+    the result stays in SciPy's float64, both as in scikit-learn.
+    """
+    params = problem.model
+    engine = make_engine(
+        Objective,
+        network,
+        problem.goal.pairing,
+        sample.data,
+        params.n_threads,
+        l1=problem.regularisation.l1,
+    )
+    with engine:
+        solver = LBFGS(
+            engine,
+            network.parameters,
+            sample.data,
+            alpha=params.alpha,
+            max_iter=params.max_iter,
+            max_fun=params.max_fun,
+            tol=params.tol,
+            verbose=params.verbose,
+        )
+
+        def reached() -> dict[str, Any]:
+            found = network_at(solver.reached, network, params.dtype)
+            learned = minimum(problem, found, solver.reached, solver.reached.nit)
+            return learned.joined(vars(params))
+
+        result, outcome = solver.run(watch and watch("iteration", reached))
+    if outcome is Outcome.INTERRUPTED:
+        warnings.warn("Training interrupted by user.", stacklevel=2)
+    if outcome in (Outcome.INTERRUPTED, Outcome.STOPPED):
+        n_iter = result.nit
+    else:
+        n_iter = _check_optimize_result("lbfgs", result, params.max_iter)
+    found = network_at(result, network, params.dtype)
+    if outcome is Outcome.DIVERGED or not np.isfinite(found.parameters).all():
+        period, remedy = f"iteration {result.nit}", "raise alpha"
+        raise ValueError(NON_FINITE.format(period=period, remedy=remedy))
+    return minimum(problem, found, result, n_iter)
+
+
+def network_at(
+    result: scipy.optimize.OptimizeResult, network: Network, dtype: Any
+) -> Network:
+    """Return the network that L-BFGS found."""
+    found = network.empty_like(float_type(dtype) or np.float64)
+    found.parameters[...] = as_float(result.x, found.dtype)
+    return found
+
+
+def minimum(
+    problem: Problem,
+    network: Network,
+    result: scipy.optimize.OptimizeResult,
+    n_iter: int,
+) -> Learned:
+    """Return the `Learned` of what L-BFGS found; what epochs left is forgotten."""
+    t = 0 if problem.anew else getattr(problem.model, "t_", 0)
+    attributes = {"n_iter_": n_iter, "loss_": result.fun, "t_": t}
+    return _learned(problem, network, attributes, forgotten=TRAINING_ATTRIBUTES)

@@ -1,0 +1,338 @@
+"""The estimators' parameters, one table; hints, and which another leaves unused."""
+
+import functools
+import inspect
+import operator
+import warnings
+from collections.abc import Callable, Set
+from numbers import Integral, Real
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from sklearn import get_config
+from sklearn.metrics import get_scorer_names
+from sklearn.utils._param_validation import (
+    Interval,
+    InvalidParameterError,
+    Options,
+    StrOptions,
+    make_constraint,
+    validate_parameter_constraints,
+)
+
+from fastmlp.estimators._checks import Names, is_float_type
+from fastmlp.estimators._pairings import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
+from fastmlp.kernels import (
+    ACTIVATION_ALIASES,
+    ACTIVATIONS,
+    LOSS_ALIASES,
+    RULES,
+    did_you_mean,
+    solvers,
+)
+from fastmlp.network import INIT_ALIASES, INITIALIZERS
+from fastmlp.training.schedules import SCHEDULES, schedule_of, schedule_settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# What other libraries call the names that a parameter takes, see `did_you_mean`.
+ALIASES = {
+    "activation": ACTIVATION_ALIASES,
+    "dtype": {"float16": "float32", "bfloat16": "float32", "half": "float32"},
+    "init": INIT_ALIASES,
+    "loss": LOSS_ALIASES,
+    "out_activation": ACTIVATION_ALIASES,
+}
+
+# The estimators' classes and the unused parameters that were warned of: a search fits
+# many that are alike.
+WARNED: set[tuple[type, tuple[str, ...]]] = set()
+
+
+class Described(StrOptions):
+    """Strings that an error describes instead of listing them."""
+
+    def __init__(self, options: Set[str], description: str) -> None:
+        super().__init__(options)
+        self._description = description
+
+    def __str__(self):
+        return self._description
+
+
+class FloatType(Described):
+    """float32 or float64, in any form that NumPy reads."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            {"float32", "float64"}, "'float32', 'float64', a numpy.dtype of these"
+        )
+
+    def is_satisfied_by(self, val):
+        """Return whether the value is valid."""
+        return is_float_type(val)
+
+
+def hints(**meant: str) -> Callable[[F], F]:
+    """Decorate a method to answer other libraries' keywords with a hint.
+
+    Parameters
+    ----------
+    **meant
+        By the keyword of another library, what to pass instead. It is a TypeError, as
+        every keyword is that a method does not have.
+    """
+
+    def decorate(method: F) -> F:
+        @functools.wraps(method)
+        def hinted(self, *args, **kwargs):
+            for name in meant.keys() & kwargs.keys():
+                raise TypeError(
+                    f"{type(self).__name__}.{method.__name__}() got an unexpected "
+                    f"keyword argument {name!r}: use {meant[name]}."
+                )
+            return method(self, *args, **kwargs)
+
+        return hinted  # type: ignore[return-value]
+
+    return decorate
+
+
+class Parameter(NamedTuple):
+    """One parameter of the estimators.
+
+    Parameters
+    ----------
+    default : object
+    constraints : list
+        scikit-learn's, of which the value satisfies one.
+    read : str
+        When it is used: 'always'; by 'minibatches', all solvers but 'lbfgs'; by
+        'lbfgs'; by a 'rule', as RULES says of each solver; by a 'schedule', as
+        SCHEDULES says; for a 'score', by early stopping.
+    """
+
+    default: Any
+    constraints: list
+    read: str = "always"
+
+
+_boolean: list = ["boolean"]
+_count = Interval(Integral, 1, None, closed="left")
+_not_negative = Interval(Real, 0, None, closed="left")
+_positive = Interval(Real, 0, None, closed="neither")
+_share = Interval(Real, 0, 1, closed="left")
+_schedules = StrOptions(SCHEDULES.keys())
+_solvers = StrOptions(Names(lambda: ["lbfgs", *solvers()]))
+_outputs = StrOptions({"identity", "logistic", "softmax", "exp"})
+_scorers = Described(
+    {"loss", *get_scorer_names()},
+    "'loss', a name of sklearn.metrics.get_scorer_names()",
+)
+
+# Those of both estimators; by name.
+PARAMETERS = {
+    "hidden_layer_sizes": Parameter((100,), ["array-like", _count]),
+    "activation": Parameter("relu", [str, "array-like"]),
+    "solver": Parameter("adam", [_solvers]),
+    "alpha": Parameter(0.0001, [_not_negative]),
+    "batch_size": Parameter(
+        "auto", [StrOptions({"auto", "full"}), _count], "minibatches"
+    ),
+    "learning_rate": Parameter("constant", [_schedules, callable], "minibatches"),
+    "learning_rate_init": Parameter(0.001, [_positive], "minibatches"),
+    "power_t": Parameter(0.5, [_not_negative], "schedule"),
+    "max_iter": Parameter(200, [_count]),
+    "shuffle": Parameter(True, _boolean, "minibatches"),
+    "random_state": Parameter(None, ["random_state"]),
+    "tol": Parameter(1e-4, [_not_negative]),
+    "verbose": Parameter(False, ["verbose"]),
+    "warm_start": Parameter(False, _boolean),
+    "momentum": Parameter(0.9, [Interval(Real, 0, 1, closed="both")], "rule"),
+    "nesterovs_momentum": Parameter(True, _boolean, "rule"),
+    "early_stopping": Parameter(False, _boolean, "minibatches"),
+    "validation_fraction": Parameter(0.1, [_share], "score"),
+    "beta_1": Parameter(0.9, [_share], "rule"),
+    "beta_2": Parameter(0.999, [_share], "rule"),
+    "epsilon": Parameter(1e-8, [_positive], "rule"),
+    "n_iter_no_change": Parameter(10, [_count, Options(Real, {np.inf})], "minibatches"),
+    "max_fun": Parameter(15000, [_count], "lbfgs"),
+    "dtype": Parameter(None, [FloatType(), None]),
+    "n_threads": Parameter(None, [_count, Options(Integral, {-1}), None]),
+    "out_activation": Parameter(None, [_outputs, None]),
+    "init": Parameter("glorot_uniform", [StrOptions(INITIALIZERS.keys())]),
+    "init_scale": Parameter(1.0, [_not_negative]),
+    "T_0": Parameter(None, [_count, None], "schedule"),
+    "T_mult": Parameter(None, [_count, None], "schedule"),
+    "eta_min": Parameter(None, [_not_negative, None], "schedule"),
+    "step_size": Parameter(None, [_count, None], "schedule"),
+    "gamma": Parameter(None, [_positive, None], "schedule"),
+    "scoring": Parameter(None, [_scorers, callable, None], "score"),
+    "validation_ties": Parameter("first", [StrOptions({"first", "last"})], "score"),
+    "l1": Parameter(0.0, [_not_negative]),
+    "weight_decay": Parameter(None, [_not_negative, None]),
+    "dropout": Parameter(None, [_share, "array-like", None]),
+    "max_norm": Parameter(None, [_positive, None]),
+    "clip_norm": Parameter(None, [_positive, None]),
+    "input_noise": Parameter(0.0, [_not_negative]),
+}
+
+OF_CLASSIFIERS = PARAMETERS | {
+    "loss": Parameter("log_loss", [StrOptions(CLASSIFICATION_LOSSES)]),
+    "label_smoothing": Parameter(0.0, [_share]),
+    "class_weight": Parameter(None, [StrOptions({"balanced"}), dict, None]),
+}
+
+OF_REGRESSORS = PARAMETERS | {
+    "loss": Parameter("squared_error", [StrOptions(REGRESSION_LOSSES), tuple, list]),
+}
+
+# Those that are not always used, in the order in which they are reported.
+_CONDITIONAL = sorted(name for name, row in PARAMETERS.items() if row.read != "always")
+
+
+def constraints_of(table: dict[str, Parameter]) -> dict[str, list]:
+    """Return the parameters' constraints as scikit-learn declares them."""
+    return {name: row.constraints for name, row in table.items()}
+
+
+@functools.cache
+def parameter_defaults(cls: type) -> dict[str, Any]:
+    """Return the parameters of an estimator's class, by name, and their defaults."""
+    parameters = inspect.signature(cls).parameters.values()
+    return {parameter.name: parameter.default for parameter in parameters}
+
+
+@functools.cache
+def _checked(cls: Any) -> list[tuple[str, Any, list]]:
+    """Return name, valid default and constraints of each parameter, by name."""
+    defaults, table = parameter_defaults(cls), cls._parameter_constraints
+    rows = []
+    for name in sorted(defaults.keys() & table.keys()):
+        constraints = [make_constraint(each) for each in table[name]]
+        valid = any(each.is_satisfied_by(defaults[name]) for each in constraints)
+        rows.append((name, defaults[name] if valid else constraints, constraints))
+    return rows
+
+
+def check_parameters(estimator: Any) -> None:
+    """Raise scikit-learn's InvalidParameterError, with a hint if there is one."""
+    for name, default, constraints in _checked(type(estimator)):
+        value = getattr(estimator, name)
+        if value is default:
+            continue
+        if not any(each.is_satisfied_by(value) for each in constraints):
+            _refuse(estimator, name, value)
+
+
+def _refuse(estimator, name, value):
+    cls = type(estimator)
+    constraints = cls._parameter_constraints[name]
+    try:
+        validate_parameter_constraints(
+            {name: constraints}, {name: value}, caller_name=cls.__name__
+        )
+    except InvalidParameterError as error:
+        hint = _hint(name, value, constraints)
+        raise InvalidParameterError(f"{error}{hint}") from None
+
+
+def _hint(name, value, constraints):
+    """Return what may have been meant by a parameter that is not valid, or ""."""
+    if name == "batch_size" and isinstance(value, Integral):
+        return " For all rows in one step use batch_size='full'."
+    # None is the name of nothing, a function or a type that of itself.
+    word = str(value) if value is None else getattr(value, "__name__", value)
+    known = [each.options for each in constraints if isinstance(each, StrOptions)]
+    listed = ""
+    if name == "activation":
+        known, listed = [ACTIVATIONS], ", ".join(map(repr, ACTIVATIONS))
+    hint = did_you_mean(word, known[0], ALIASES.get(name)) if known else ""
+    return f"{hint} There are {listed}." if listed else hint
+
+
+def check_changed(estimator: Any) -> list:
+    """Check the parameters if one was set since the last time.
+
+    For `partial_fit`: scikit-learn validates in its first call alone.
+
+    Returns
+    -------
+    values : list
+        To be kept as `_validated`.
+    """
+    state = vars(estimator)
+    values = [state.get(name) for name in estimator._parameter_constraints]
+    before = state.get("_validated", ())
+    if len(before) == len(values) and all(map(operator.is_, values, before)):
+        return before
+    if not get_config()["skip_parameter_validation"]:
+        estimator._validate_params()
+    return values
+
+
+def ignored_parameters(
+    params: dict[str, Any], defaults: dict[str, Any], own_validation: bool = False
+) -> dict[str, str]:
+    """Return one phrase for each parameter that is set but not used.
+
+    Parameters
+    ----------
+    params : dict
+        All parameters, maybe among others.
+    defaults : dict
+        Of those that the user can set; one that has its default is not reported.
+    own_validation : bool
+        Whether the rows to validate on are given to `fit`.
+
+    Returns
+    -------
+    phrases : dict of str
+        By name, such as "momentum=0.5 is not used by solver='adam'".
+    """
+    phrases = {}
+    for name in _CONDITIONAL:
+        if name not in defaults or params[name] == defaults[name]:
+            continue
+        reason = _reason(name, params, own_validation)
+        if reason:
+            phrases[name] = f"{name}={params[name]!r} is not used {reason}"
+    return phrases
+
+
+def _reason(name, params, own_validation):
+    """Return why a parameter is not used, None if it is."""
+    solver, learning_rate = params["solver"], params["learning_rate"]
+    minibatches, by_solver = solver in solvers(), f"by solver={solver!r}"
+    followed = minibatches and schedule_of(solver, learning_rate) == learning_rate
+    match PARAMETERS[name].read:
+        case "lbfgs":
+            used = not minibatches
+        case "minibatches":
+            used = followed if name == "learning_rate" else minibatches
+        case "rule":
+            used = minibatches and name in RULES[solver].parameters
+        case "schedule":
+            used = followed and name in schedule_settings(learning_rate)
+            if followed and not used:
+                return f"by learning_rate={learning_rate!r}"
+        case "score":
+            if not params["early_stopping"]:
+                return "without early_stopping=True"
+            used = minibatches
+            if used and own_validation and name == "validation_fraction":
+                return "where X_val is given"
+    return None if used else by_solver
+
+
+def warn_of_ignored(estimator: Any, own_validation: bool) -> None:
+    """Warn of parameters that are set but not used, once for each set of them."""
+    cls = type(estimator)
+    # A subclass may take fewer parameters and set the others itself.
+    ignored = ignored_parameters(
+        vars(estimator), parameter_defaults(cls), own_validation
+    )
+    key = cls, tuple(ignored)
+    if ignored and key not in WARNED:
+        warnings.warn(f"{'; '.join(ignored.values())}.", stacklevel=2)
+        WARNED.add(key)

@@ -1,0 +1,268 @@
+"""What a call of `fit` or `partial_fit` is given, checked."""
+
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike
+from sklearn.base import is_regressor
+from sklearn.utils import column_or_1d
+from sklearn.utils.validation import validate_data
+
+from fastmlp.estimators._checks import (
+    as_held,
+    as_rows,
+    check_activation,
+    check_range,
+    check_regularisation,
+    check_sparse,
+    combined_weights,
+    errors_name,
+    float_type,
+    hidden_units,
+)
+from fastmlp.estimators._parameters import warn_of_ignored
+from fastmlp.estimators._targets import Goal, Target
+from fastmlp.kernels import Data, Regularisation
+
+# What scikit-learn's validation sets.
+COLUMNS = ("n_features_in_", "feature_names_in_")
+
+
+class Given(NamedTuple):
+    """The arguments of a call, as the user gave them; see `fit`."""
+
+    X: Any
+    y: Any
+    sample_weight: Any = None
+    X_val: Any = None
+    y_val: Any = None
+    sample_weight_val: Any = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Everything to learn from, checked.
+
+    Parameters
+    ----------
+    given : Given
+    anew : bool
+        Whether training starts from new weights.
+    units : tuple of int
+        Features, hidden layers, outputs.
+    regularisation : Regularisation
+    model : estimator
+        The one to fit or, if training starts anew, a copy with the names of the
+        features in X.
+    X : ndarray or CSR matrix of shape (n, n_features)
+    y : array
+    goal : Goal
+    target : Target
+        Of y.
+    class_weights : (n_classes,) float array or None
+    sample_weight : (n,) float array or None
+        Those of the classes included.
+    """
+
+    given: Given
+    anew: bool
+    units: tuple[int, ...]
+    regularisation: Regularisation
+    model: Any
+    X: Any
+    y: Any
+    goal: Goal
+    target: Target
+    class_weights: np.ndarray | None
+    sample_weight: np.ndarray | None
+
+
+class Sample(NamedTuple):
+    """Rows with their targets.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n, n_features)
+    y : array
+        The targets as the user gave them, validated.
+    values : (n, k) array
+        Those of a `Target`.
+    sample_weight : (n,) float array or None
+    data : Data
+        The same for the kernels.
+    scorer_weight : (n,) float array or None, default=None
+        The weights that a scorer is given: those that the user gave of rows to validate
+        on.
+    """
+
+    X: Any
+    y: Any
+    values: np.ndarray
+    sample_weight: np.ndarray | None
+    data: Data
+    scorer_weight: np.ndarray | None = None
+
+
+def stand_in(estimator: Any) -> Any:
+    """Return an estimator with the same attributes."""
+    cls: Any = type(estimator)
+    other = cls.__new__(cls)
+    vars(other).update(vars(estimator))
+    return other
+
+
+def check(
+    estimator: Any, given: Given, goal_of: Callable[[Any], Goal], incremental: bool
+) -> Problem:
+    """Return the `Problem` that an estimator is given.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Not changed.
+    given : Given
+    goal_of : callable
+        Returns the `Goal` of validated y.
+    incremental : bool
+        Whether it is `partial_fit` that was called.
+    """
+    hidden = hidden_units(estimator.hidden_layer_sizes)
+    check_activation(estimator.activation, len(hidden), type(estimator).__name__)
+    regularisation = check_regularisation(estimator, len(hidden))
+    if incremental and estimator.early_stopping:
+        raise ValueError("partial_fit does not support early_stopping=True")
+    anew = not (hasattr(estimator, "coefs_") and (incremental or estimator.warm_start))
+    if anew or not incremental:
+        warn_of_ignored(estimator, own_validation=given.X_val is not None)
+    model = stand_in(estimator) if anew else estimator
+    X, y = check_rows(model, given.X, given.y, reset=anew)
+    goal = goal_of(y)
+    target = goal.encode(y)
+    class_weights = goal.class_weights(y)
+    sample_weight = combined_weights(
+        given.sample_weight, class_weights, X, target.values
+    )
+    return Problem(
+        given,
+        anew,
+        (X.shape[1], *hidden, target.n_outputs),
+        regularisation,
+        model,
+        X,
+        y,
+        goal,
+        target,
+        class_weights,
+        sample_weight,
+    )
+
+
+def check_rows(model: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
+    """Return the validated X as kernels take it, and the validated y.
+
+    With `reset` the model takes over the number and names of the features, which
+    otherwise have to be its own.
+    """
+    check_sparse(X)
+    check_sparse(y, "y")
+    # The first dtype is what integers are converted to.
+    dtypes = [np.float64, np.float32]
+    if float_type(model.dtype) == np.float32:
+        dtypes.reverse()
+    X, y = validate_data(
+        model,
+        X,
+        y,
+        accept_sparse=["csr", "csc"],
+        multi_output=True,
+        y_numeric=is_regressor(model),
+        dtype=dtypes,
+        reset=reset,
+    )
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = column_or_1d(y, warn=True)
+    return as_rows(X), y
+
+
+def training_sample(problem: Problem, dtype: DTypeLike) -> Sample:
+    """Return the rows to train on, for a network of the dtype."""
+    check_range(problem.X, dtype)
+    return make_sample(
+        problem.X,
+        problem.y,
+        problem.target,
+        problem.sample_weight,
+        dtype,
+        copied=problem.regularisation.changes_inputs,
+    )
+
+
+def validation_sample(problem: Problem, dtype: DTypeLike) -> Sample | None:
+    """Return the user's validation set, None if there is none."""
+    X_val, y_val, weight_val = problem.given[3:]
+    if X_val is None or y_val is None:
+        for name in ("X_val", "y_val", "sample_weight_val"):
+            if getattr(problem.given, name) is not None:
+                raise ValueError(f"{name} was given: X_val and y_val go together.")
+        return None
+    if problem.model.solver == "lbfgs":
+        raise ValueError(
+            "X_val has no use with solver='lbfgs', which knows no epochs: leave it "
+            "out, or use another solver."
+        )
+    with (
+        errors_name("X_val, y_val"),
+        warnings.catch_warnings(record=True) as warned,
+    ):
+        warnings.simplefilter("always")
+        X, y = check_rows(problem.model, X_val, y_val, reset=False)
+    for warning in warned:
+        message = re.sub(r"\b[Xy]\b", r"\g<0>_val", str(warning.message))
+        warnings.warn(message, warning.category, stacklevel=2)
+    check_range(X, dtype, "X_val")
+    if _columns(y) != _columns(problem.y):
+        raise ValueError(
+            f"y_val has {_columns(y)} column(s), but y has {_columns(problem.y)}: they "
+            "must be the same."
+        )
+    with errors_name("y_val"):
+        target = problem.goal.encode_validation(y)
+    with errors_name("sample_weight_val"):
+        own = combined_weights(weight_val, None, X, target.values)
+        weight = combined_weights(own, problem.class_weights, X, target.values)
+    with errors_name("y_val"):
+        sample = make_sample(X, y, target, weight, dtype)
+    return sample._replace(scorer_weight=own)
+
+
+def _columns(y):
+    return 1 if y.ndim == 1 else y.shape[1]
+
+
+def make_sample(
+    X: Any,
+    y: Any,
+    target: Target,
+    sample_weight: np.ndarray | None,
+    dtype: DTypeLike,
+    copied: bool = False,
+) -> Sample:
+    """Return the `Sample` of validated rows for a network of the dtype.
+
+    `target` is the `Target` of y; `copied`: see `Data`.
+
+    Raises
+    ------
+    ValueError
+        If the dtype cannot hold the targets or the weights.
+    """
+    values = target.learned_in(dtype)
+    if sample_weight is not None:
+        # Data divides by their sum before they are rounded.
+        as_held("sample_weight", sample_weight, dtype, may_vanish=False)
+    data = Data(X, values, sample_weight, copied=copied)
+    return Sample(X, y, target.values, sample_weight, data)

@@ -1,0 +1,417 @@
+"""What a network learns of y: labels, or numbers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import ArrayLike, DTypeLike
+from sklearn import config_context
+from sklearn.metrics import mean_pinball_loss, r2_score
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import (
+    _check_partial_fit_first_call,
+    type_of_target,
+    unique_labels,
+)
+
+from fastmlp.estimators._checks import as_held
+from fastmlp.estimators._pairings import Pairing, check_domain
+
+Scoring = str | Callable | None
+
+
+class Target(NamedTuple):
+    """Targets as a network learns them.
+
+    Parameters
+    ----------
+    values : (n, k) array
+        For losses of a label one column, the class index; otherwise one per output.
+    n_outputs : int
+    pairing : Pairing
+        Output activation, loss and what it is told.
+    """
+
+    values: np.ndarray
+    n_outputs: int
+    pairing: Pairing
+
+    def learned_in(self, dtype: DTypeLike) -> np.ndarray:
+        """Return the values in C order in a network's dtype.
+
+        Raises
+        ------
+        ValueError
+            If the dtype cannot hold one, or rounds it to what the loss has no meaning
+            for.
+        """
+        values = as_held("y", self.values, dtype)
+        if values is not self.values:
+            check_domain(values, self.pairing, self.values)
+        return values
+
+
+class Goal(Protocol):
+    """How an estimator understands y: `Labels` or `Numbers`."""
+
+    @property
+    def pairing(self) -> Pairing:
+        """Output activation and loss."""
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """The fitted attributes that describe it."""
+
+    def encode(self, y: Any) -> Target:
+        """Return validated y as a `Target`."""
+
+    def encode_validation(self, y: Any) -> Target:
+        """Return validated y of rows to validate on as a `Target`."""
+
+    def class_weights(self, y: Any) -> np.ndarray | None:
+        """Return the weight of each class, None if all are 1."""
+
+    def strata(self, target: Target) -> np.ndarray | None:
+        """Return the labels by which the validation rows are drawn, or None."""
+
+    def judged_by(self, scoring: Scoring) -> Scoring:
+        """Return the `scoring` that early stopping judges by; None: by `score`."""
+
+    def check_scoring(self, scoring: Scoring) -> None:
+        """Refuse a scorer that cannot judge the outputs."""
+
+    def score(
+        self, outputs: np.ndarray, values: np.ndarray, sample_weight: np.ndarray | None
+    ) -> float:
+        """Return what `score` would for these outputs and values of a `Target`."""
+
+
+def labels_of(y: ArrayLike) -> tuple[np.ndarray, str]:
+    """Return the classes of y and its kind, see `Labels`.
+
+    Raises
+    ------
+    ValueError
+        If y holds no labels.
+    """
+    if type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "bi":
+        classes = np.unique(y)
+        # Of more classes some versions of scikit-learn warn.
+        if 0 < 2 * classes.size <= y.size:
+            return classes, "multiclass" if classes.size > 2 else "binary"
+    kind = type_of_target(y, input_name="y")
+    if "multioutput" in kind:
+        raise ValueError(
+            "Multioutput target data is not supported with label binarization"
+        )
+    if kind.startswith("multilabel"):
+        kind = "multilabel"
+    return unique_labels(y), kind
+
+
+def first_labels(
+    known: np.ndarray | None, y: ArrayLike, classes: ArrayLike | None
+) -> tuple[np.ndarray, str, bool] | None:
+    """Return classes, kind and `sparse` of `Labels` in the first call of `partial_fit`.
+
+    Parameters
+    ----------
+    known : (n_classes,) array or None
+        `classes_` of the calls before; None: there was none.
+    y : as users give it
+    classes : array-like or None
+
+    Returns
+    -------
+    labels : tuple, or None in later calls
+
+    Raises
+    ------
+    ValueError
+        If `classes` is missing, or not what it was.
+    """
+    holder = SimpleNamespace(classes_=known)
+    if not _check_partial_fit_first_call(holder, classes):
+        return None
+    multilabel = type_of_target(y).startswith("multilabel")
+    _, kind = labels_of(y if multilabel else classes)
+    return holder.classes_, kind, multilabel and sp.issparse(y)
+
+
+def check_known(classes: np.ndarray, y: Any, warm_start: bool) -> None:
+    """Refuse labels of y that are not those of the earlier calls."""
+    labels = unique_labels(y)
+    if warm_start:
+        if set(labels) != set(classes):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same "
+                "classes as in the previous call to fit. Previously "
+                f"got {classes}, `y` has {labels}"
+            )
+    elif len(np.setdiff1d(labels, classes, assume_unique=True)):
+        raise ValueError(
+            "`y` has classes not in `self.classes_`. "
+            f"`self.classes_` has {classes}. 'y' has {labels}."
+        )
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Class labels, one per row or, in a 0/1 matrix, several.
+
+    Parameters
+    ----------
+    classes : (n_classes,) array
+        Sorted.
+    kind : {'binary', 'multiclass', 'multilabel'}
+    sparse : bool
+        Whether a 0/1 matrix is sparse.
+    pairing : Pairing
+    class_weight : dict, 'balanced' or None, default=None
+    incremental : bool, default=False
+        Whether there are more rows than y has.
+    """
+
+    classes: np.ndarray
+    kind: str
+    sparse: bool
+    pairing: Pairing
+    class_weight: dict | str | None = None
+    incremental: bool = False
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """The fitted attributes that describe it."""
+        return {"classes_": self.classes, "_labels": (self.kind, self.sparse)}
+
+    @property
+    def threshold(self) -> float:
+        """The output above which a label is on, see `threshold_of`."""
+        return threshold_of(self.pairing.out_activation)
+
+    def encode(self, y: Any) -> Target:
+        """Return validated y as a `Target`.
+
+        Class indices rather than one column per class: a tenth of the memory for ten
+        classes.
+        """
+        classes, multilabel = self.classes, self.kind == "multilabel"
+        if y.ndim == 2:
+            if not multilabel:
+                raise ValueError("The object was not fitted with multilabel input.")
+            if y.shape[1] != len(classes):
+                raise ValueError(
+                    f"classes {classes} mismatch with the labels {unique_labels(y)} "
+                    "found in the data"
+                )
+            y = y.toarray() if sp.issparse(y) else y
+            return Target(y != 0, len(classes), self.pairing)
+        if multilabel:
+            on = y[:, np.newaxis] == classes
+            return Target(on, len(classes), self.pairing)
+        indices = np.searchsorted(classes, y)[:, np.newaxis]
+        # The kernels find scores by it: an attribute that was set may not be sorted.
+        if indices.max(initial=0) >= len(classes):
+            raise ValueError(f"classes_ must be sorted, got {classes}.")
+        n_outputs = len(classes) if self.kind == "multiclass" else 1
+        return Target(indices, n_outputs, self.pairing)
+
+    def encode_validation(self, y: Any) -> Target:
+        """Return validated y of rows to validate on as a `Target`."""
+        if y.ndim == 1:
+            known, unseen = set(self.classes.tolist()), {}
+            for row, label in enumerate(y.tolist()):
+                if label not in known:
+                    unseen.setdefault(label, row)
+            if unseen:
+                rows, classes = list(unseen.values()), self.classes
+                raise ValueError(
+                    f"labels {y[rows]} ({y.dtype.type.__name__}) are not in y, which "
+                    f"has {classes} ({classes.dtype.type.__name__}); the first is in "
+                    f"row {rows[0]}."
+                )
+        return self.encode(y)
+
+    def class_weights(self, y: Any) -> np.ndarray | None:
+        """Return the weight of each class, None if all are 1."""
+        if self.class_weight is None:
+            return None
+        if self.kind == "multilabel":
+            raise ValueError(
+                "class_weight is for one label per row; for multilabel y weigh the "
+                "rows by sample_weight."
+            )
+        if self.incremental and self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' is not supported by partial_fit, which sees "
+                "only a part of the rows: pass the dict of compute_class_weight("
+                "'balanced', classes=classes, y=y) on all of them."
+            )
+        weights = compute_class_weight(self.class_weight, classes=self.classes, y=y)
+        if not (np.isfinite(weights).all() and (weights >= 0).all()):
+            raise ValueError(
+                "class_weight must hold finite numbers that are at least 0, got "
+                f"{self.class_weight}."
+            )
+        return weights
+
+    def strata(self, target: Target) -> np.ndarray | None:
+        """Return the labels by which the validation rows are drawn: of two classes."""
+        if target.n_outputs > 1:
+            return None
+        labels = target.values[:, 0] != 0
+        if np.bincount(labels, minlength=2).min() == 1:
+            # Only to be refused by scikit-learn in its own words, which name strings.
+            return labels.astype(str)
+        return labels
+
+    def judged_by(self, scoring: Scoring) -> Scoring:
+        """Return the `scoring` that early stopping judges by; None: by `score`."""
+        return scoring
+
+    def check_scoring(self, scoring: Scoring) -> None:
+        """Every scorer can judge labels."""
+
+    def score(
+        self, outputs: np.ndarray, values: np.ndarray, sample_weight: np.ndarray | None
+    ) -> float:
+        """Return the accuracy."""
+        chosen = choose(outputs, len(self.classes), self.kind, self.threshold)
+        if chosen.ndim == 1:
+            correct = chosen == values[:, 0]
+        else:
+            correct = (chosen == values).all(axis=1)
+        return float(np.average(correct, weights=sample_weight))
+
+
+def threshold_of(out_activation: str) -> float:
+    """Return the output above which a label is on, or the second class chosen."""
+    return 0.0 if out_activation == "identity" else 0.5
+
+
+def choose(
+    outputs: np.ndarray, n_classes: int, kind: str, threshold: float
+) -> np.ndarray:
+    """Return the class index per row; for multilabel y whether each label is on."""
+    if outputs.shape[1] > 1:
+        return outputs.argmax(axis=1) if kind == "multiclass" else outputs > threshold
+    if n_classes == 1:
+        return np.zeros(len(outputs), dtype=int)
+    return (outputs[:, 0] > threshold).astype(int)
+
+
+def decode(
+    outputs: np.ndarray, classes: np.ndarray, kind: str, sparse: bool, threshold: float
+) -> Any:
+    """Return the labels that outputs mean, in the form of y; see `Labels`."""
+    if kind != "multilabel":
+        return classes[choose(outputs, len(classes), kind, threshold)]
+    if outputs.shape[1] != len(classes):
+        raise ValueError(
+            "The number of class is not equal to the number of dimension of y."
+        )
+    on = (outputs > threshold).astype(int)
+    return sp.csr_matrix(on) if sparse else on
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Real numbers, one or several per row.
+
+    Parameters
+    ----------
+    pairing : Pairing
+    """
+
+    pairing: Pairing
+
+    @property
+    def levels(self) -> np.ndarray:
+        """The levels of a quantile loss; of any other none."""
+        if self.pairing.loss != "quantile":
+            return np.empty(0)
+        return np.atleast_1d(self.pairing.settings["parameter"])
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """The fitted attributes that describe it."""
+        return {"quantiles_": self.levels} if self.pairing.loss == "quantile" else {}
+
+    def encode(self, y: Any) -> Target:
+        """Return validated y as a `Target`."""
+        if sp.issparse(y):
+            raise TypeError("Sparse y is not supported: pass y.toarray().")
+        if y.dtype.kind not in "fiub":
+            raise TypeError(
+                f"y must hold real numbers, got dtype {y.dtype}: convert it, for "
+                "instance with astype(float)."
+            )
+        values = y[:, np.newaxis] if y.ndim == 1 else y
+        check_domain(values, self.pairing)
+        levels = self.levels
+        if len(levels) > 1:
+            if values.shape[1] > 1:
+                raise ValueError(
+                    f"loss=('quantile', {levels.tolist()}) learns several levels of a "
+                    f"y of one column, got {values.shape[1]} columns: fit one "
+                    "estimator for each, or one level."
+                )
+            values = np.repeat(values, len(levels), axis=1)
+        return Target(values, values.shape[1], self.pairing)
+
+    def encode_validation(self, y: Any) -> Target:
+        """Return validated y of rows to validate on as a `Target`."""
+        return self.encode(y)
+
+    def class_weights(self, y: Any) -> None:
+        """There are no classes."""
+
+    def strata(self, target: Target) -> None:
+        """There are no strata."""
+
+    def judged_by(self, scoring: Scoring) -> Scoring:
+        """Return the `scoring` that early stopping judges by; None: by `score`."""
+        if scoring is not None or len(self.levels) > 1:
+            return scoring
+        return None if self.pairing.judged_by_r2 else "loss"
+
+    def check_scoring(self, scoring: Scoring) -> None:
+        """Refuse scorers of one prediction for each row where there are several."""
+        levels = self.levels
+        if len(levels) > 1 and isinstance(scoring, str) and scoring != "loss":
+            raise ValueError(
+                f"scoring={scoring!r} compares y with one prediction for each row, and "
+                f"loss=('quantile', {levels.tolist()}) makes {len(levels)}: use "
+                "scoring=None, the mean pinball loss, 'loss' or a function "
+                "(estimator, X, y)."
+            )
+
+    def score(
+        self, outputs: np.ndarray, values: np.ndarray, sample_weight: np.ndarray | None
+    ) -> float:
+        """Return R², or minus the pinball loss of several quantiles."""
+        if not np.isfinite(outputs).all():
+            return float("nan")
+        # The rest was checked before training.
+        with config_context(assume_finite=True, skip_parameter_validation=True):
+            if len(self.levels) > 1:
+                y, quantiles = values[:, 0], np.sort(outputs, axis=1)
+                return -mean_pinball(y, quantiles, self.levels, sample_weight)
+            return r2_score(values, outputs, sample_weight=sample_weight)
+
+
+def mean_pinball(
+    y: ArrayLike,
+    quantiles: np.ndarray,
+    levels: np.ndarray,
+    sample_weight: ArrayLike | None,
+) -> float:
+    """Return the pinball loss averaged over rows and levels, a column each."""
+    losses = [
+        mean_pinball_loss(y, column, sample_weight=sample_weight, alpha=level)
+        for column, level in zip(quantiles.T, levels, strict=True)
+    ]
+    return float(np.mean(losses))

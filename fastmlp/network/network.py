@@ -1,0 +1,291 @@
+"""Layer shapes, the flat parameter buffer and its views."""
+
+import math
+import operator
+
+import numpy as np
+
+from fastmlp.kernels import (
+    OVERREAD,
+    NetworkSpec,
+    check_memory,
+    layer_activations,
+    parameters_of,
+)
+from fastmlp.network.initializers import INITIALIZERS
+
+
+class Network:
+    """Parameters of a chain of fully connected layers in one flat buffer.
+
+    The buffer holds the weights of all layers, each (fan_in, columns) in C order, then
+    the biases of all layers, scikit-learn's packing; then the trained slopes of all
+    layers that have any. There is a column per unit, with maxout k of them: piece p of
+    unit j is column ``p * n_units + j``.
+
+    Parameters
+    ----------
+    units : sequence of int
+        Units per layer: features, hidden layers, outputs.
+    parameters : (n_parameters,) float array, C-contiguous and writable
+        The buffer; not copied. OVERREAD more elements follow it in memory.
+    activation : str, (str, number) or sequence, default="identity"
+        Of the hidden layers, see `fastmlp.kernels.layer_activations`.
+
+    Attributes
+    ----------
+    units : tuple of int
+    activations : tuple of (name, parameter)
+        Of the hidden layers.
+    parameters : (n_parameters,) float array
+    coefs : tuple of (fan_in, columns) arrays
+        Writable views of `parameters`.
+    intercepts : tuple of (columns,) arrays
+        Writable views of `parameters`.
+    slopes : tuple of (n_units,) arrays
+        Writable views of `parameters`, one entry per hidden layer; None where the
+        activation has no trained parameter.
+    """
+
+    def __init__(self, units, parameters, activation="identity"):
+        self.spec = make_spec(units, activation)
+        self.parameters = parameters
+        coefs, intercepts, at = [], [], 0
+        slopes = [None] * len(self.activations)
+        for layer, parameter in parameters_of(self.spec):
+            end = at + math.prod(parameter.shape)
+            view, at = parameters[at:end].reshape(parameter.shape), end
+            if parameter.name == "weights":
+                coefs.append(view)
+            elif parameter.name == "biases":
+                intercepts.append(view)
+            else:
+                slopes[layer] = view
+        self.coefs, self.intercepts = tuple(coefs), tuple(intercepts)
+        self.slopes = tuple(slopes)
+
+    @property
+    def units(self):
+        """Units per layer."""
+        return self.spec.units
+
+    @property
+    def activations(self):
+        """(name, parameter) of each hidden layer's activation."""
+        return self.spec.activations
+
+    @classmethod
+    def empty(cls, units, dtype, activation="identity"):
+        """Return a network whose parameters are not yet set.
+
+        Raises
+        ------
+        MemoryError
+            If they take more memory than the machine has.
+        """
+        spec = make_spec(units, activation)
+        n_parameters = sum(math.prod(each.shape) for _, each in parameters_of(spec))
+        check_memory(units, n_parameters * np.dtype(dtype).itemsize)
+        buffer = np.empty(n_parameters + OVERREAD, dtype)
+        return cls(spec.units, buffer[:n_parameters], spec.activations)
+
+    @classmethod
+    def initial(
+        cls,
+        units,
+        activation,
+        random_state,
+        dtype,
+        init="glorot_uniform",
+        init_scale=1.0,
+    ):
+        """Return a network with random weights, drawn layer by layer, piece by piece.
+
+        Slopes start from the activation's parameter.
+
+        Parameters
+        ----------
+        units : sequence of int
+        activation : str, (str, number) or sequence
+            Of the hidden layers, see `fastmlp.kernels.layer_activations`.
+        random_state : numpy.random.RandomState
+        dtype : numpy dtype
+            The drawn float64 numbers are rounded to it.
+        init : str
+            A key of `INITIALIZERS`.
+        init_scale : float
+            Multiplies the drawn weights, not the biases.
+        """
+        network = cls.empty(units, dtype, activation)
+        draw = INITIALIZERS[init]
+        names = [name for name, _ in network.activations]
+        # Without hidden layers scikit-learn goes by the name that nothing else uses.
+        names += names[-1:] or [activation if isinstance(activation, str) else "relu"]
+        for name, fan_out, W, b in zip(
+            names, network.units[1:], network.coefs, network.intercepts, strict=True
+        ):
+            for start in range(0, b.size, fan_out):
+                piece = slice(start, start + fan_out)
+                weights, b[piece] = draw(random_state, len(W), fan_out, name)
+                # What is too large becomes infinite, and shows in the first epoch.
+                with np.errstate(over="ignore"):
+                    W[:, piece] = init_scale * weights
+        network.start_slopes()
+        return network
+
+    @classmethod
+    def from_arrays(cls, coefs, intercepts, activation="identity", slopes=None):
+        """Return a network holding copies of the given weights, biases and slopes.
+
+        Parameters
+        ----------
+        coefs : sequence of (fan_in, columns) array-likes
+        intercepts : sequence of (columns,) array-likes
+            Any layout; the network is float32 if all arrays are, otherwise float64.
+        activation : str, (str, number) or sequence, default="identity"
+            Of the hidden layers, see `fastmlp.kernels.layer_activations`.
+        slopes : sequence of (n_units,) array-likes or None, default=None
+            One entry per hidden layer. Where there is none and the activation has
+            slopes, they start from its parameter.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit together, or the arrays do not hold real numbers.
+        """
+        coefs = [np.asarray(W) for W in coefs]
+        intercepts = [np.asarray(b) for b in intercepts]
+        activations = layer_activations(activation, max(0, len(coefs) - 1))
+        units = chain_units(coefs, intercepts, layer_pieces(activations))
+        dtype = np.result_type(*coefs, *intercepts)
+        dtype = np.float32 if dtype == np.float32 else np.float64
+        network = cls.empty(units, dtype, activations)
+        for view, array in zip(network.coefs, coefs, strict=True):
+            view[...] = array
+        for view, array in zip(network.intercepts, intercepts, strict=True):
+            view[...] = array
+        network.start_slopes(slopes)
+        return network
+
+    def start_slopes(self, slopes=None):
+        """Set the slopes from arrays, or where there are none from the parameter.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many arrays as hidden layers, or one has not as many
+            elements as the layer has units.
+        """
+        if slopes is None:
+            slopes = (None,) * len(self.slopes)
+        if len(slopes) != len(self.slopes):
+            raise ValueError(
+                f"slopes_ has {len(slopes)} entries and there are {len(self.slopes)} "
+                "hidden layers: one per hidden layer is needed, or None."
+            )
+        for i, (view, array) in enumerate(zip(self.slopes, slopes, strict=True)):
+            if view is None:
+                continue
+            if array is None:
+                view[...] = self.activations[i][1]
+                continue
+            array = np.asarray(array)
+            if array.shape != view.shape or array.dtype.kind not in "fiub":
+                raise ValueError(
+                    f"slopes_[{i}] must hold {view.size} real numbers, one per unit, "
+                    f"got shape {array.shape} and dtype {array.dtype}."
+                )
+            view[...] = array
+
+    @property
+    def dtype(self):
+        """Type of the parameters."""
+        return self.parameters.dtype
+
+    def holds(self, coefs, intercepts, slopes=None):
+        """Return whether the arrays are this network's own views: no array is read."""
+        slopes = self.slopes if slopes is None else slopes
+        return (
+            len(coefs) == len(self.coefs)
+            and len(intercepts) == len(self.intercepts)
+            and len(slopes) == len(self.slopes)
+            and all(map(operator.is_, coefs, self.coefs))
+            and all(map(operator.is_, intercepts, self.intercepts))
+            and all(map(operator.is_, slopes, self.slopes))
+        )
+
+    def empty_like(self, dtype=None):
+        """Return a network of this kind, in its own dtype unless another is given.
+
+        Its parameters are not yet set.
+        """
+        return Network.empty(self.units, dtype or self.dtype, self.activations)
+
+    def astype(self, dtype):
+        """Return this network if it has the dtype, otherwise a converted copy.
+
+        What is too large for it becomes infinite.
+        """
+        if self.dtype == dtype:
+            return self
+        converted = self.empty_like(dtype)
+        with np.errstate(over="ignore"):
+            converted.parameters[...] = self.parameters
+        return converted
+
+
+def make_spec(units, activation):
+    """Return the `NetworkSpec` of widths and activations in scikit-learn's form."""
+    units = tuple(int(n) for n in units)
+    return NetworkSpec(units, layer_activations(activation, len(units) - 2))
+
+
+def layer_pieces(activations):
+    """Return the affine pieces per unit of each layer, the output layer included."""
+    spec = NetworkSpec((1,) * (len(activations) + 2), activations)
+    return [each.pieces for _, each in parameters_of(spec) if each.name == "weights"]
+
+
+def chain_units(coefs, intercepts, pieces_of):
+    """Return the units per layer of a chain of weights and biases.
+
+    `pieces_of` says how many columns per unit each layer has.
+
+    Raises
+    ------
+    ValueError
+        Saying which array does not fit.
+    """
+    if len(coefs) == 0 or len(coefs) != len(intercepts):
+        raise ValueError(
+            "coefs_ and intercepts_ must hold one array per layer and at least one: "
+            f"got {len(coefs)} weight matrices and {len(intercepts)} bias vectors."
+        )
+    for name, arrays, ndim in (("coefs_", coefs, 2), ("intercepts_", intercepts, 1)):
+        for i, array in enumerate(arrays):
+            if array.ndim != ndim or array.size == 0 or array.dtype.kind not in "fiub":
+                raise ValueError(
+                    f"{name}[{i}] must be a non-empty {ndim}-D array of real numbers, "
+                    f"got shape {array.shape} and dtype {array.dtype}."
+                )
+    for i, (W, b) in enumerate(zip(coefs, intercepts, strict=True)):
+        if b.shape[0] != W.shape[1]:
+            raise ValueError(
+                f"intercepts_[{i}] has {b.shape[0]} elements but coefs_[{i}] has shape "
+                f"{W.shape}: one bias per column is needed."
+            )
+        pieces = pieces_of[i]
+        if W.shape[1] % pieces:
+            raise ValueError(
+                f"coefs_[{i}] has shape {W.shape}: maxout with {pieces} pieces needs a "
+                "multiple of as many columns."
+            )
+        pieces_before = pieces_of[i - 1] if i > 0 else 1
+        if i > 0 and W.shape[0] * pieces_before != coefs[i - 1].shape[1]:
+            raise ValueError(
+                f"coefs_[{i}] has shape {W.shape} but coefs_[{i - 1}] has shape "
+                f"{coefs[i - 1].shape}: rows must equal the columns before"
+                f"{'' if pieces_before == 1 else f' over {pieces_before} pieces'}."
+            )
+    widths = [W.shape[1] // n for W, n in zip(coefs, pieces_of, strict=True)]
+    return (coefs[0].shape[0], *widths)

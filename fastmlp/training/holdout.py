@@ -1,0 +1,41 @@
+"""Rows that a network is judged by after each epoch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastmlp.kernels import Data, Trainer
+
+# Of the network in an engine, given its loss on the rows.
+Score = Callable[[Trainer, float], float]
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """Rows held out of training.
+
+    Parameters
+    ----------
+    data : Data
+    rows : (n,) int64 array or None
+        The rows of `data`; None: all.
+    score : callable or None
+        ``score(engine, loss)`` of the network in the engine, given its loss on these
+        rows. It then decides when to stop and what to keep. None: the loss is only
+        recorded.
+    """
+
+    data: Data
+    rows: np.ndarray | None
+    score: Score | None
+
+    @property
+    def decides(self) -> bool:
+        """Whether there is a score."""
+        return self.score is not None
+
+    def evaluate(self, engine: Trainer) -> tuple[float, float | None]:
+        """Return the loss without penalty, and the score or None."""
+        loss = engine.loss(self.data, self.rows)
+        return loss, None if self.score is None else self.score(engine, loss)

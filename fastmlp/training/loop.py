@@ -1,0 +1,402 @@
+"""Training a network: epochs of minibatches with their stopping rules.
+
+Nothing here knows an estimator. Parameters travel as flat vectors between the caller
+and a `fastmlp.kernels.Trainer`, which holds them while it trains; what became of a run
+is returned as an `Outcome` for the caller to turn into warnings and errors.
+"""
+
+import enum
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+
+from fastmlp.kernels import Data, Optimizer, Trainer
+from fastmlp.training.holdout import Holdout
+from fastmlp.training.schedules import Constant, make_schedule
+
+
+class Outcome(enum.Enum):
+    """How a training run ended."""
+
+    CONVERGED = enum.auto()  # no improvement for longer than the patience
+    EXHAUSTED = enum.auto()  # all epochs done
+    DIVERGED = enum.auto()  # a parameter is no longer finite, or the loss no number
+    INTERRUPTED = enum.auto()  # KeyboardInterrupt
+    STOPPED = enum.auto()  # whoever watches the steps wants no more
+
+
+class Steps(Protocol):
+    """Sees each epoch or iteration begin and end, and may make one the last."""
+
+    def begin(self) -> None:
+        """Begin a step, unless one has begun that has not ended."""
+
+    def end(self, usable: bool = True) -> bool:
+        """End the step; return whether no other is to follow.
+
+        Parameters
+        ----------
+        usable : bool, default=True
+            Whether the parameters are a model.
+        """
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What governs the epochs of one run.
+
+    Parameters
+    ----------
+    alpha : float
+        Strength of the L2 penalty.
+    max_epochs : int
+    tol : float
+        Smallest change of the loss or score that counts as an improvement.
+    patience : float
+        Epochs without improvement after which one more ends the run; may be inf.
+    shuffle : bool
+    verbose : bool
+        Print the loss, the score and the reason for stopping.
+    ties : {'first', 'last'}
+        Which of several epochs with the best score is kept.
+    """
+
+    alpha: float
+    max_epochs: int
+    tol: float
+    patience: float
+    shuffle: bool
+    verbose: bool
+    ties: str = "first"
+
+
+@dataclass
+class History:
+    """What training has achieved, over all runs that continue each other.
+
+    Parameters
+    ----------
+    t : int
+        Rows trained on, counted with repetition.
+    best_loss : float or None
+        None while a validation score decides.
+    best_validation_score : float or None
+        None while the training loss decides.
+    no_improvement_count : int
+        Epochs since the last improvement.
+
+    Attributes
+    ----------
+    n_iter : int
+        Epochs of this run.
+    loss_curve, lr_curve, validation_losses, validation_scores : list of float
+        Of this run, one per epoch; the last two stay empty where nothing is validated
+        or no score decides. `lr_curve` holds the rate of each epoch's first step.
+    """
+
+    t: int = 0
+    best_loss: float | None = None
+    best_validation_score: float | None = None
+    no_improvement_count: int = 0
+    n_iter: int = 0
+    loss_curve: list[float] = field(default_factory=list)
+    lr_curve: list[float] = field(default_factory=list)
+    validation_losses: list[float] = field(default_factory=list)
+    validation_scores: list[float] = field(default_factory=list)
+
+    def judge_by(self, validation: bool) -> None:
+        """Start counting anew if the earlier runs were judged by the other measure."""
+        if validation:
+            fresh = self.best_validation_score is None
+            self.best_loss = None
+            if fresh:
+                self.best_validation_score = -np.inf
+        else:
+            fresh = self.best_loss is None
+            self.best_validation_score = None
+            if fresh:
+                self.best_loss = np.inf
+        if fresh:
+            self.no_improvement_count = 0
+
+    @property
+    def never_scored(self) -> bool:
+        """Whether there were validation scores, but none to compare others with."""
+        return self.best_validation_score == -np.inf and len(self.validation_scores) > 0
+
+    def record_loss(self, loss: float, n_rows: int, rate: float) -> None:
+        """Enter one epoch."""
+        self.n_iter += 1
+        self.t += n_rows
+        self.loss_curve.append(loss)
+        self.lr_curve.append(rate)
+
+    def judge_loss(self, tol: float) -> None:
+        """Compare the last loss with the best."""
+        loss = self.loss_curve[-1]
+        self._count(loss <= self.best_loss - tol)
+        if loss < self.best_loss:
+            self.best_loss = loss
+
+    def judge_score(self, score: float, tol: float, ties: str) -> bool:
+        """Enter a validation score; return whether it is the best so far.
+
+        One that equals the best is so only if `ties` is 'last'.
+        """
+        self.validation_scores.append(score)
+        self._count(score >= self.best_validation_score + tol)
+        best = score > self.best_validation_score
+        if best:
+            self.best_validation_score = score
+        return best or (ties == "last" and score == self.best_validation_score)
+
+    def _count(self, improved):
+        self.no_improvement_count = 0 if improved else self.no_improvement_count + 1
+
+
+@dataclass
+class OptimizerState:
+    """An optimizer between two runs: settings, current rate, steps and moments.
+
+    Parameters
+    ----------
+    solver : str
+        The name that `Optimizer` takes.
+    settings : dict
+        The keyword arguments of `Optimizer` besides the learning rate.
+    learning_rate : float
+        Rate of the coming epoch, for schedules that carry one on.
+    schedule : str or callable
+    learning_rate_init : float
+    n_epochs : int
+    schedule_settings : dict
+        With the three before the arguments of `make_schedule`.
+    t : int
+        Minibatches trained on.
+    epoch : int
+        Epochs done: the position in the schedule.
+    moments : tuple of (n_parameters,) arrays
+        Empty: all zero.
+    """
+
+    solver: str
+    settings: dict
+    learning_rate: float
+    schedule: str | Callable
+    learning_rate_init: float
+    n_epochs: int
+    schedule_settings: dict
+    t: int = 0
+    epoch: int = 0
+    moments: tuple = ()
+
+    def optimizer(self) -> Optimizer:
+        """Return the optimizer to hand to an engine."""
+        optimizer = Optimizer(
+            self.solver, learning_rate=self.learning_rate, **self.settings
+        )
+        optimizer.t = self.t
+        return optimizer
+
+    def new_schedule(self) -> Constant:
+        """Return the schedule."""
+        return make_schedule(
+            self.schedule,
+            self.learning_rate_init,
+            self.n_epochs,
+            self.schedule_settings,
+        )
+
+    def fits(self, solver: str, n_parameters: int) -> bool:
+        """Return whether this state can go on training such a network."""
+        return self.solver == solver and all(
+            moment.size == n_parameters for moment in self.moments
+        )
+
+    def advanced(
+        self, optimizer: Optimizer, n_epochs: int, moments: tuple
+    ) -> "OptimizerState":
+        """Return the state after a run of so many epochs."""
+        return replace(
+            self,
+            learning_rate=optimizer.learning_rate,
+            t=optimizer.t,
+            epoch=self.epoch + n_epochs,
+            moments=moments,
+        )
+
+
+class Training:
+    """Epochs of minibatches until a stopping rule ends them.
+
+    Parameters
+    ----------
+    engine : Trainer
+        Loaded with `parameters`.
+    parameters : (n_parameters,) array
+        Where to start; not changed.
+    data : Data
+    rows : (n,) int64 array
+        The rows of `data` to train on; not changed.
+    optimizer : Optimizer
+        The engine's.
+    schedule : see `make_schedule`
+    history : History
+        Written to.
+    settings : Settings
+    random_state : numpy.random.RandomState
+        One permutation of n is drawn per epoch if `settings.shuffle`.
+    holdout : Holdout, optional
+        ``holdout.evaluate(engine)`` returns loss and score of the current parameters
+        on rows held out. If ``holdout.decides``, the score decides about stopping and
+        the parameters of the best epoch are kept.
+    epoch : int, default=0
+        Where the schedule starts.
+    """
+
+    def __init__(
+        self,
+        engine: Trainer,
+        parameters: np.ndarray,
+        data: Data,
+        rows: np.ndarray,
+        *,
+        optimizer: Optimizer,
+        schedule: Constant,
+        history: History,
+        settings: Settings,
+        random_state: np.random.RandomState,
+        holdout: Holdout | None = None,
+        epoch: int = 0,
+    ) -> None:
+        self.engine, self.data, self.rows = engine, data, rows.copy()
+        self.optimizer, self.schedule = optimizer, schedule
+        self.history, self.settings = history, settings
+        self.random_state, self.holdout, self.epoch = random_state, holdout, epoch
+        self.scored = holdout is not None and holdout.decides
+        self._interrupted = False
+        history.judge_by(validation=self.scored)
+        self._best = parameters.copy() if self.scored else None
+
+    def run(self, steps: Steps | None = None) -> Outcome:
+        """Train; return the `Outcome`.
+
+        Parameters
+        ----------
+        steps : Steps or None, default=None
+        """
+        step = self._step if steps is None else partial(self._watched_step, steps)
+        try:
+            for _ in range(self.settings.max_epochs):
+                outcome = step()
+                if outcome is not None:
+                    return outcome
+                if self._interrupted:
+                    return Outcome.INTERRUPTED
+        except KeyboardInterrupt:
+            return Outcome.INTERRUPTED if self._is_finite() else Outcome.DIVERGED
+        return Outcome.EXHAUSTED
+
+    def _is_finite(self):
+        """Whether the parameters are finite, and the loss of the last epoch a number.
+
+        Clipped and bounded gradients can be finite where the outputs are not.
+        """
+        losses = self.history.loss_curve
+        return not math.isnan(losses[-1] if losses else 0.0) and self.engine.finite()
+
+    def _step(self):
+        """Train for an epoch; return the `Outcome` if it is the last, else None."""
+        self._epoch()
+        if not self._is_finite():
+            self._record_divergence()
+            return Outcome.DIVERGED
+        self._judge()
+        return Outcome.CONVERGED if self._ends() else None
+
+    def _watched_step(self, steps):
+        steps.begin()
+        outcome = self._step()
+        stops = steps.end(usable=outcome is not Outcome.DIVERGED)
+        return Outcome.STOPPED if stops and outcome is None else outcome
+
+    def store(self, parameters: np.ndarray) -> None:
+        """Write the resulting parameters, those of the best epoch if there is a score.
+
+        Parameters
+        ----------
+        parameters : (n_parameters,) array, overwritten
+        """
+        if self._best is None:
+            self.engine.store(parameters)
+        else:
+            parameters[...] = self._best
+
+    def _epoch(self):
+        if self.settings.shuffle:
+            # The same swaps as of a range, in whose order scikit-learn takes the rows.
+            self.random_state.shuffle(self.rows)
+        carried, t = self.optimizer.learning_rate, self.optimizer.t
+        rates = self.schedule.before_epoch(
+            carried, self.epoch, self.engine.count_steps(len(self.rows))
+        )
+        self.optimizer.learning_rate = rates
+        try:
+            loss = self.engine.train_epoch(self.data, self.rows, self.settings.alpha)
+        except KeyboardInterrupt:
+            if self.optimizer.t == t:
+                raise
+            # It came while the epoch was gone through: that is still entered.
+            loss, self._interrupted = self.engine.last_loss, True
+        finally:
+            self.optimizer.learning_rate = carried
+        self.epoch += 1
+        self.history.record_loss(loss, len(self.rows), float(np.ravel(rates)[0]))
+        self._say(f"Iteration {self.history.n_iter}, loss = {loss:.8f}")
+
+    def _judge(self):
+        score = None
+        if self.holdout is not None:
+            loss, score = self.holdout.evaluate(self.engine)
+            self.history.validation_losses.append(loss)
+        if not self.scored:
+            self.history.judge_loss(self.settings.tol)
+            return
+        self._say(f"Validation score: {score:f}")
+        if self.history.judge_score(score, self.settings.tol, self.settings.ties):
+            self.engine.store(self._best)
+
+    def _record_divergence(self):
+        if self.holdout is not None:
+            self.history.validation_losses.append(float("nan"))
+        if self.scored:
+            self.history.validation_scores.append(float("nan"))
+
+    def _ends(self):
+        """Set the rate of the next epoch; return whether there is to be none."""
+        rate = self.schedule.after_epoch(self.optimizer.learning_rate, self.history.t)
+        # Even where training ends here: partial_fit may go on from this rate.
+        self.optimizer.learning_rate = rate
+        if self.history.no_improvement_count > self.settings.patience:
+            rate, message = self.schedule.on_plateau(rate)
+            self._say(
+                f"{self._measure()} did not improve more than "
+                f"tol={self.settings.tol:f} for {self.settings.patience:d} "
+                f"consecutive epochs. {message}"
+            )
+            if rate is None:
+                return True
+            self.history.no_improvement_count = 0
+        self.optimizer.learning_rate = rate
+        return False
+
+    def _measure(self):
+        return "Validation score" if self.scored else "Training loss"
+
+    def _say(self, message):
+        if self.settings.verbose:
+            print(message)

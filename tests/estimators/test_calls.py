@@ -1,0 +1,403 @@
+"""Calls that go on where others ended, fail, are interrupted, or follow a pickle."""
+
+import copy
+import inspect
+import io
+import itertools
+import pickle
+import warnings
+
+import joblib
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.exceptions import ConvergenceWarning
+
+from fastmlp import MLPClassifier
+from fastmlp.estimators._learning import new_optimizer
+from fastmlp.kernels import Objective, Trainer
+from tests.estimators import X, Y, assert_same_model, both, make, parameters, sklearns
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+# -- sequences of calls ----------------------------------------------------------------
+
+STEPS = {
+    "adam": ("fit", {"solver": "adam"}),
+    "sgd": ("fit", {"solver": "sgd"}),
+    "lbfgs": ("fit", {"solver": "lbfgs"}),
+    "stopped": ("fit", {"solver": "adam", "early_stopping": True}),
+    "partial adam": ("partial_fit", {"solver": "adam"}),
+    "partial sgd": ("partial_fit", {"solver": "sgd"}),
+}
+
+
+@both
+@pytest.mark.parametrize("warm_start", [False, True])
+@pytest.mark.parametrize("steps", list(itertools.permutations(STEPS, 2)), ids="-".join)
+def test_every_transition(Estimator, warm_start, steps):
+    estimator = make(Estimator, warm_start=warm_start)
+    t = 0
+    for step in (*steps, *steps):
+        method, params = STEPS[step]
+        estimator.set_params(**{"early_stopping": False} | params)
+        kwargs = (
+            {"classes": [0, 1]}
+            if "classes" in inspect.signature(getattr(estimator, method)).parameters
+            else {}
+        )
+        getattr(estimator, method)(X, Y, **kwargs)
+        anew = method == "fit" and not warm_start
+        n_iter = 1 if method == "partial_fit" else 3
+        if params["solver"] == "lbfgs":
+            t = 0 if anew else t
+        else:
+            t = (0 if anew else t) + n_iter * (54 if step == "stopped" else 60)
+            assert len(estimator.loss_curve_) >= n_iter
+            assert (estimator.best_loss_ is None) == (step == "stopped")
+            assert (estimator.validation_scores_ is None) == (step != "stopped")
+            assert (estimator.best_validation_score_ is None) == (step != "stopped")
+        assert estimator.t_ == t
+        assert estimator.n_iter_ == n_iter
+        assert np.isfinite(estimator.predict(X)).all()
+
+
+@both
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_partial_fit_goes_on_where_fit_ended(Estimator, solver):
+    # Without shuffling an epoch depends on nothing but parameters and moments.
+    comp = make(Estimator, solver=solver, shuffle=False, max_iter=2).fit(X, Y)
+    comp.partial_fit(X, Y)
+    ref = make(Estimator, solver=solver, shuffle=False, max_iter=3).fit(X, Y)
+    assert_array_equal(parameters(comp), parameters(ref))
+    assert comp.loss_curve_ == ref.loss_curve_
+
+
+@both
+def test_partial_fit_keeps_the_settings_of_its_optimizer(Estimator):
+    pairs = [make(cls) for cls in (Estimator, sklearns(Estimator))]
+    for estimator in pairs:
+        estimator.fit(X, Y).set_params(learning_rate_init=0.5, beta_1=0.1)
+        estimator.partial_fit(X, Y)
+    assert_same_model(*pairs)
+
+
+@both
+def test_early_stopped_fit_may_be_followed_by_partial_fit(Estimator):
+    # scikit-learn 1.9 raises a TypeError: best_loss_ is None.
+    estimator = make(Estimator, early_stopping=True).fit(X, Y)
+    ref = make(Estimator).fit(X, Y)
+    ref.coefs_ = [W.copy() for W in estimator.coefs_]
+    ref.intercepts_ = [b.copy() for b in estimator.intercepts_]
+    ref._optimizer = new_optimizer(make(Estimator))
+    estimator.set_params(early_stopping=False).partial_fit(X, Y)
+    assert_array_equal(parameters(estimator), parameters(ref.partial_fit(X, Y)))
+    assert estimator.best_loss_ == estimator.loss_
+    assert estimator.validation_scores_ is None
+
+
+@both
+def test_warm_start_with_lbfgs_forgets_what_epochs_left(Estimator):
+    """Scores and curves would be those of other weights."""
+    params = {"early_stopping": True, "warm_start": True}
+    estimator = make(Estimator, **params).fit(X, Y)
+    t = estimator.t_
+    estimator.set_params(solver="lbfgs", early_stopping=False).fit(X, Y)
+    for name in ("loss_curve_", "validation_scores_", "best_validation_score_"):
+        assert not hasattr(estimator, name)
+    assert estimator.t_ == t
+    estimator.set_params(solver="adam", early_stopping=True).fit(X, Y)
+    assert len(estimator.loss_curve_) == estimator.n_iter_
+    assert estimator.best_validation_score_ == max(estimator.validation_scores_)
+
+
+@both
+def test_best_weights_survive_a_warm_start_that_finds_none_better(Estimator):
+    # scikit-learn 1.9 trains on the very arrays that it keeps as the best.
+    estimator = make(Estimator, max_iter=50, solver="lbfgs", warm_start=True).fit(X, Y)
+    estimator.set_params(early_stopping=True, validation_fraction=0.3)
+    estimator.set_params(solver="sgd", max_iter=1, learning_rate_init=1e-9).fit(X, Y)
+    best, score = parameters(estimator).copy(), estimator.best_validation_score_
+    estimator.set_params(max_iter=5, learning_rate_init=0.3, alpha=300.0).fit(X, Y)
+    assert len(estimator.validation_scores_) > 1
+    assert np.nanmax(estimator.validation_scores_) <= score
+    assert_array_equal(parameters(estimator), best)
+    assert estimator.best_validation_score_ == score
+
+
+@both
+def test_partial_fit_does_not_exist_for_lbfgs(Estimator):
+    # scikit-learn 1.9's regressor has it and trains with another solver's rule.
+    estimator = Estimator(solver="lbfgs")
+    assert not hasattr(estimator, "partial_fit")
+    with pytest.raises(AttributeError) as error:
+        estimator.partial_fit(X, Y)
+    assert "lbfgs is not stochastic" in str(error.value.__cause__)
+
+
+# -- sample weights --------------------------------------------------------------------
+
+
+@both
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+def test_minibatches_of_weight_zero_are_passed_over(Estimator, solver):
+    # scikit-learn 1.9 raises a ZeroDivisionError.
+    weight = np.ones(60)
+    weight[32:48] = 0
+    estimator = make(Estimator, solver=solver, shuffle=False)
+    estimator.fit(X, Y, sample_weight=weight)
+    assert np.isfinite(parameters(estimator)).all()
+    if solver == "sgd":
+        kept = np.r_[0:32, 48:60]
+        ref = make(Estimator, solver=solver, shuffle=False).fit(X[kept], Y[kept])
+        assert_same_model(estimator, ref)
+
+
+@both
+@pytest.mark.parametrize(
+    "weight, message",
+    [
+        (np.zeros(60), "at least one non-zero"),
+        (np.r_[-1.0, np.ones(59)], "Negative values in `sample_weight`: .*at least 0"),
+        (np.r_[np.nan, np.ones(59)], "sample_weight contains NaN"),
+        (np.r_[np.inf, np.ones(59)], "sample_weight contains infinity"),
+        (np.ones(59), r"sample_weight.shape == \(59,\), expected \(60,\)"),
+        (np.ones((60, 1)), "must be 1D"),
+    ],
+)
+def test_invalid_sample_weights(Estimator, weight, message):
+    with pytest.raises(ValueError, match=message):
+        make(Estimator).fit(X, Y, sample_weight=weight)
+
+
+@both
+def test_weights_that_vanish_in_the_validation_rows(Estimator):
+    weight = np.zeros(60)
+    weight[7] = 1
+    with pytest.raises(ValueError, match="zero in one of the two parts"):
+        make(Estimator, early_stopping=True).fit(X, Y, sample_weight=weight)
+
+
+# -- failures --------------------------------------------------------------------------
+
+FAILING = {
+    "NaN in X": lambda e: e.fit(np.full_like(X, np.nan), Y),
+    "rows": lambda e: e.fit(X, Y[:-1]),
+    "other width": lambda e: e.partial_fit(X[:, :2], Y),
+    "inf in weights": lambda e: e.fit(X, Y, np.full(60, np.inf)),
+    "early stopping": lambda e: e.set_params(early_stopping=True).partial_fit(X, Y),
+    "small split": lambda e: e.set_params(
+        early_stopping=True, validation_fraction=0.01
+    ).fit(X, Y),
+    "divergence": lambda e: e.set_params(learning_rate_init=1e300).fit(X[:, :3], Y),
+    "divergence of partial_fit": lambda e: e.set_params(alpha=np.inf).partial_fit(X, Y),
+    "divergence of lbfgs": lambda e: e.set_params(solver="lbfgs").fit(X * 1e300, Y),
+    "warnings as errors": lambda e: e.set_params(max_iter=1).fit(X[:, :3], Y),
+    "one hidden unit too few": lambda e: e.set_params(hidden_layer_sizes=(0,)).fit(
+        X[:, :3], Y
+    ),
+}
+
+
+@both
+@pytest.mark.parametrize("warm_start", [False, True])
+@pytest.mark.parametrize("failure", list(FAILING))
+def test_a_failed_call_leaves_the_model_as_it_was(Estimator, failure, warm_start):
+    estimator = make(Estimator, warm_start=warm_start).fit(X, Y)
+    params = estimator.get_params()
+    before, predicted = pickle.dumps(estimator), estimator.predict(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        with pytest.raises((ValueError, ConvergenceWarning)):
+            FAILING[failure](estimator)
+    estimator.set_params(**params)
+    assert pickle.dumps(estimator) == before
+    assert_array_equal(estimator.predict(X), predicted)
+
+
+@both
+def test_a_failed_first_call_leaves_the_estimator_unfitted(Estimator):
+    estimator = make(Estimator, learning_rate_init=1e300)
+    before = set(vars(estimator))
+    with pytest.raises(ValueError, match="non-finite"):
+        estimator.fit(X, Y)
+    assert set(vars(estimator)) == before
+
+
+@both
+def test_divergence_names_the_epoch_and_the_remedy(Estimator):
+    message = (
+        "Solver produced non-finite parameter weights. The input data may contain "
+        "large values and need to be preprocessed. Training diverged in epoch 1: .* "
+        "lower learning_rate_init"
+    )
+    with pytest.raises(ValueError, match=message):
+        make(Estimator, learning_rate_init=1e300).fit(X, Y)
+    with pytest.raises(ValueError, match=r"preprocessed\. .* in iteration 0: .*alpha"):
+        make(Estimator, solver="lbfgs").fit(X * 1e300, Y)
+
+
+@both
+def test_divergence_keeps_the_best_validation_score(Estimator):
+    estimator = make(Estimator, early_stopping=True, warm_start=True).fit(X, Y)
+    best = parameters(estimator).copy()
+    n_scores = len(estimator.validation_scores_)
+    estimator.set_params(learning_rate_init=1e300)
+    with pytest.warns(ConvergenceWarning, match=r"epoch 1: .* best validation score"):
+        estimator.fit(X, Y)
+    assert_array_equal(parameters(estimator), best)
+    assert np.isnan(estimator.validation_scores_[-1])
+    assert len(estimator.validation_scores_) == n_scores + 1
+    assert estimator.n_iter_ == 1
+
+
+@both
+def test_first_epoch_may_not_diverge_with_early_stopping(Estimator):
+    with pytest.raises(ValueError, match="diverged in epoch 1"):
+        make(Estimator, early_stopping=True, learning_rate_init=1e300).fit(X, Y)
+
+
+@both
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_keyboard_interrupt_returns_the_model_so_far(
+    Estimator, early_stopping, monkeypatch
+):
+    class Interrupted(Trainer):
+        def train_epoch(self, data, order, alpha):
+            if self._optimizer.t >= 8:
+                raise KeyboardInterrupt
+            return super().train_epoch(data, order, alpha)
+
+    params = {"early_stopping": early_stopping}
+    ref = make(Estimator, max_iter=2, **params).fit(X, Y)
+    monkeypatch.setattr("fastmlp.estimators._learning.Trainer", Interrupted)
+    with pytest.warns(UserWarning, match="Training interrupted by user."):
+        comp = make(Estimator, max_iter=50, **params).fit(X, Y)
+    assert comp.n_iter_ == 2
+    assert_array_equal(parameters(comp), parameters(ref))
+
+
+@both
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("params", [{}, {"early_stopping": True}])
+@pytest.mark.parametrize("when", ["before", "within"])
+def test_keyboard_interrupt_of_an_epoch(
+    Estimator, when, params, n_threads, monkeypatch
+):
+    """Compiled code is not interrupted: Python says so when the epoch has ended."""
+
+    class Interrupted(Trainer):
+        def _train(self, *arguments):
+            last = self._optimizer.t >= 8
+            if last and when == "before":
+                raise KeyboardInterrupt
+            super()._train(*arguments)
+            if last:
+                raise KeyboardInterrupt
+
+    params = {"n_threads": n_threads, **params}
+    n_epochs = 2 if when == "before" else 3
+    ref = make(Estimator, max_iter=n_epochs, **params).fit(X, Y)
+    monkeypatch.setattr("fastmlp.estimators._learning.Trainer", Interrupted)
+    with pytest.warns(UserWarning, match="Training interrupted by user."):
+        comp = make(Estimator, max_iter=50, **params).fit(X, Y)
+    monkeypatch.undo()
+    assert comp.n_iter_ == n_epochs
+    for name in ("loss_curve_", "validation_scores_", "lr_curve_", "t_"):
+        assert getattr(comp, name) == getattr(ref, name)
+    assert_array_equal(parameters(comp), parameters(ref))
+    if not comp.early_stopping:
+        comp.partial_fit(X, Y), ref.partial_fit(X, Y)
+        assert_array_equal(parameters(comp), parameters(ref))
+
+
+@both
+def test_keyboard_interrupt_of_lbfgs(Estimator, monkeypatch):
+    class Interrupted(Objective):
+        n_evaluations = 0
+
+        def loss_gradient(self, data, alpha, gradient):
+            self.n_evaluations += 1
+            if self.n_evaluations > 10:
+                raise KeyboardInterrupt
+            return super().loss_gradient(data, alpha, gradient)
+
+    monkeypatch.setattr("fastmlp.estimators._learning.Objective", Interrupted)
+    with pytest.warns(UserWarning, match="Training interrupted by user."):
+        comp = make(Estimator, solver="lbfgs", max_iter=50).fit(X, Y)
+    monkeypatch.undo()
+    assert 0 < comp.n_iter_ < 10
+    ref = make(Estimator, solver="lbfgs", max_iter=comp.n_iter_).fit(X, Y)
+    assert_array_equal(parameters(comp), parameters(ref))
+    assert comp.loss_ == ref.loss_
+
+
+# -- pickles ---------------------------------------------------------------------------
+
+
+def test_unpicklable_things_are_not_there():
+    estimator = make(MLPClassifier).fit(X, Y)
+    allowed = ("numpy", "sklearn", "fastmlp.estimators.classifier")
+
+    class Checked(pickle.Unpickler):
+        def find_class(self, module, name):
+            assert module.startswith(allowed), f"{module}.{name}"
+            return super().find_class(module, name)
+
+    loaded = Checked(io.BytesIO(pickle.dumps(estimator))).load()
+    assert_array_equal(loaded.predict_proba(X), estimator.predict_proba(X))
+
+
+@both
+@pytest.mark.parametrize(
+    "params, n_vectors",
+    [
+        ({"solver": "adam"}, 3),
+        ({"solver": "sgd"}, 2),
+        ({"solver": "sgd", "momentum": 0}, 1),
+        ({"solver": "lbfgs"}, 1),
+        ({"solver": "adam", "early_stopping": True}, 1),
+    ],
+    ids=str,
+)
+def test_pickle_holds_the_weights_once_and_only_moments_of_use(
+    Estimator, params, n_vectors
+):
+    sizes = {"hidden_layer_sizes": (400,), "max_iter": 1}
+    estimator = make(Estimator, **sizes, **params).fit(X, Y)
+    n_bytes = n_vectors * parameters(estimator).nbytes
+    assert n_bytes < len(pickle.dumps(estimator)) < n_bytes + 6000
+
+
+@both
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+@pytest.mark.parametrize("through", ["pickle", "joblib", "deepcopy"])
+def test_training_goes_on_bit_for_bit_after_loading(
+    Estimator, dtype, solver, through, tmp_path
+):
+    estimator = make(Estimator, solver=solver).fit(X.astype(dtype), Y)
+    if through == "joblib":
+        joblib.dump(estimator, tmp_path / "model")
+        loaded = joblib.load(tmp_path / "model", mmap_mode="r")
+    elif through == "pickle":
+        loaded = pickle.loads(pickle.dumps(estimator))
+    else:
+        loaded = copy.deepcopy(estimator)
+    for _ in range(2):
+        estimator.partial_fit(X.astype(dtype), Y)
+        loaded.partial_fit(X.astype(dtype), Y)
+    assert_array_equal(parameters(loaded), parameters(estimator))
+    assert loaded.loss_curve_ == estimator.loss_curve_
+
+
+@both
+def test_a_copy_is_not_trained_along(Estimator):
+    estimator = make(Estimator).fit(X, Y)
+    other = copy.copy(estimator)
+    before = parameters(other).copy()
+    other_predicted = other.predict(X)
+    other.partial_fit(X, Y)
+    assert_array_equal(parameters(estimator), before)
+    assert_array_equal(estimator.predict(X), other_predicted)

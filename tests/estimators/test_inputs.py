@@ -1,0 +1,370 @@
+"""Every kind of input that scikit-learn takes, and weights that the user sets."""
+
+import re
+
+import joblib
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_array_equal
+
+from tests.comparing import COMPUTED, REFERENCE, assert_close
+
+N_SAMPLES, N_FEATURES = 37, 6
+COLUMNS = [f"x{i}" for i in range(N_FEATURES)]
+
+
+def make_values(dtype="float64"):
+    """Return X with exact small values, half of them zero, and labels."""
+    rng = np.random.default_rng(0)
+    X = rng.integers(-3, 4, size=(N_SAMPLES, N_FEATURES)) * 0.5
+    X *= rng.random(X.shape) < 0.5
+    y = (X.sum(axis=1) + rng.normal(size=N_SAMPLES) > 0).astype(int)
+    return X.astype(dtype), y
+
+
+def strided(X):
+    wide = np.full((2 * N_SAMPLES, 3 * N_FEATURES), np.nan, dtype=X.dtype)
+    wide[::2, ::3] = X
+    return wide[::2, ::3]
+
+
+def reversed_strides(X):
+    return np.ascontiguousarray(X[::-1, ::-1])[::-1, ::-1]
+
+
+def readonly(X):
+    X = X.copy()
+    X.setflags(write=False)
+    return X
+
+
+def memory_mapped(X, folder):
+    joblib.dump(X, folder / "X.joblib")
+    return joblib.load(folder / "X.joblib", mmap_mode="r")
+
+
+def unaligned(X):
+    # One byte off the alignment of its values.
+    buffer = np.zeros(X.nbytes + 1, dtype=np.uint8)[1:]
+    view = np.frombuffer(buffer, dtype=X.dtype).reshape(X.shape)
+    view[...] = X
+    return view
+
+
+DENSE = {
+    "C order": np.ascontiguousarray,
+    "Fortran order": np.asfortranarray,
+    "strided": strided,
+    "negative strides": reversed_strides,
+    "read-only": readonly,
+    "unaligned": unaligned,
+    "big-endian": lambda X: X.astype(X.dtype.newbyteorder(">")),
+    "list": lambda X: X.tolist(),
+    "pandas": lambda X: pd.DataFrame(X, columns=COLUMNS),
+    "polars": lambda X: pl.DataFrame(X, schema=COLUMNS),
+}
+
+
+def with_unsorted_indices(X):
+    matrix = sp.csr_array(X)
+    for row in range(matrix.shape[0]):
+        ends = slice(*matrix.indptr[row : row + 2])
+        matrix.indices[ends] = matrix.indices[ends][::-1].copy()
+        matrix.data[ends] = matrix.data[ends][::-1].copy()
+    matrix.has_sorted_indices = False
+    return matrix
+
+
+def with_duplicates(X):
+    # Every entry stored as two halves, which have to be added up.
+    matrix = sp.csr_array(X)
+    indices, data = np.repeat(matrix.indices, 2), np.repeat(matrix.data / 2, 2)
+    return sp.csr_array((data, indices, matrix.indptr * 2), shape=X.shape)
+
+
+def with_int64_indices(X):
+    matrix = sp.csr_array(X)
+    matrix.indices = matrix.indices.astype(np.int64)
+    matrix.indptr = matrix.indptr.astype(np.int64)
+    return matrix
+
+
+def with_stored_zeros(X):
+    matrix = sp.csr_array(np.ones_like(X))
+    matrix.data[:] = X.ravel()
+    return matrix
+
+
+SPARSE = {
+    "csr_array": sp.csr_array,
+    "csr_matrix": sp.csr_matrix,
+    "csc_array": sp.csc_array,
+    "csc_matrix": sp.csc_matrix,
+    "coo_array": sp.coo_array,
+    "unsorted indices": with_unsorted_indices,
+    "duplicates": with_duplicates,
+    "int64 indices": with_int64_indices,
+    "stored zeros": with_stored_zeros,
+}
+
+
+def outputs(library, X, y, problem="classifier", **params):
+    """Train for five epochs; return the outputs on X and the weights."""
+    params = {"hidden_layer_sizes": (9,), "batch_size": 10, "random_state": 0} | params
+    if problem == "classifier":
+        estimator = library.MLPClassifier(**params)
+        for _ in range(5):
+            estimator.partial_fit(X, y, classes=np.unique(y))
+        return estimator.predict_proba(X), estimator.coefs_
+    estimator = library.MLPRegressor(**params)
+    for _ in range(5):
+        estimator.partial_fit(X, y)
+    return estimator.predict(X), estimator.coefs_
+
+
+def assert_same_outputs(X, y, tolerance, **kwargs):
+    """Assert that the outputs are scikit-learn's on the same input."""
+    ref, ref_coefs = outputs(REFERENCE, X, y, **kwargs)
+    comp, comp_coefs = outputs(COMPUTED, X, y, **kwargs)
+    assert_close(comp, ref, tolerance)
+    assert comp_coefs[0].dtype == ref_coefs[0].dtype
+    return comp, comp_coefs[0].dtype
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("dtype, tolerance", [("float32", 2e-3), ("float64", 1e-6)])
+@pytest.mark.parametrize("make", DENSE.values(), ids=DENSE)
+def test_dense(make, dtype, tolerance, shuffle):
+    X, y = make_values(dtype)
+    comp, comp_dtype = assert_same_outputs(make(X), y, tolerance, shuffle=shuffle)
+    # As in scikit-learn, what is no native float32 array becomes float64.
+    plain, _ = outputs(COMPUTED, X.astype(comp_dtype), y, shuffle=shuffle)
+    assert_array_equal(comp, plain)
+
+
+@pytest.mark.parametrize("dtype, tolerance", [("float32", 2e-3), ("float64", 1e-6)])
+def test_memory_mapped(tmp_path, dtype, tolerance):
+    X, y = make_values(dtype)
+    comp, _ = assert_same_outputs(memory_mapped(X, tmp_path), y, tolerance)
+    assert_array_equal(comp, outputs(COMPUTED, X, y)[0])
+
+
+@pytest.mark.parametrize("dtype, tolerance", [("float32", 2e-3), ("float64", 1e-6)])
+@pytest.mark.parametrize("make", SPARSE.values(), ids=SPARSE)
+def test_sparse(make, dtype, tolerance):
+    X, y = make_values(dtype)
+    comp, _ = assert_same_outputs(make(X), y, tolerance)
+    assert_close(comp, outputs(COMPUTED, X, y)[0], tolerance)
+
+
+@pytest.mark.parametrize("make", [with_unsorted_indices, with_duplicates, readonly])
+def test_input_is_not_changed(make):
+    X, y = make_values()
+    X, before = make(X), make(X)
+    outputs(COMPUTED, X, y)
+    if sp.issparse(X):
+        assert_array_equal(X.indices, before.indices)
+        X, before = X.data, before.data
+    assert_array_equal(X, before)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int8", "uint8", "bool", "float16"])
+def test_other_dtypes_become_float64(dtype):
+    X, y = make_values()
+    assert_same_outputs(np.abs(X).astype(dtype), y, 1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "make", [np.asarray, pd.Series, pl.Series, list, lambda y: y[:, None][::1, :1]]
+)
+def test_targets(make, dtype):
+    X, y = make_values(dtype)
+    y = make((y * 1.5 - 0.25).astype(dtype))
+    if getattr(y, "ndim", 1) == 2:
+        with pytest.warns(Warning, match="column-vector y was passed"):
+            outputs(COMPUTED, X, y, problem="regressor")
+        y = y[:, 0]
+    assert_same_outputs(X, y, 2e-3 if dtype == "float32" else 1e-6, problem="regressor")
+
+
+@pytest.mark.parametrize("x_dtype", ["float32", "float64"])
+@pytest.mark.parametrize("y_dtype", ["int64", "float32", "float64"])
+def test_dtype_follows_x_not_y(x_dtype, y_dtype):
+    X, y = make_values(x_dtype)
+    _, coefs = outputs(COMPUTED, X, y.astype(y_dtype), problem="regressor")
+    assert coefs[0].dtype == x_dtype
+
+
+LABELS = {
+    "str": np.array(["no", "yes"]),
+    "object": np.array(["no", "yes"], dtype=object),
+    "bool": np.array([False, True]),
+    "negative": np.array([-1, 1]),
+    "float": np.array([0.0, 1.0]),
+    "far apart": np.array([3, 10**9]),
+}
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_labels(labels, early_stopping):
+    X, y = make_values()
+    params = {"max_iter": 5, "random_state": 0, "early_stopping": early_stopping}
+    # scikit-learn 1.8 cannot stop early on strings: it is given the numbers.
+    ref = REFERENCE.MLPClassifier((9,), **params).fit(X, y)
+    comp = COMPUTED.MLPClassifier((9,), **params).fit(X, labels[y])
+    assert_array_equal(comp.classes_, labels)
+    assert comp.predict(X).dtype == comp.classes_.dtype
+    assert_array_equal(comp.predict(X), labels[ref.predict(X)])
+    assert comp.score(X, labels[y]) == ref.score(X, y)
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame])
+def test_feature_names_are_remembered_and_checked(make):
+    X, y = make_values()
+    frame = make(dict(zip(COLUMNS, X.T, strict=True)))
+    other = make(dict(zip([*COLUMNS[:-1], "other"], X.T, strict=True)))
+    told = []
+    for library in (REFERENCE, COMPUTED):
+        estimator = library.MLPClassifier((9,), random_state=0)
+        estimator.partial_fit(frame, y, classes=[0, 1])
+        assert_array_equal(estimator.feature_names_in_, COLUMNS)
+        with pytest.warns(UserWarning, match="valid feature names") as nameless:
+            estimator.predict(X)
+        with pytest.raises(ValueError, match="feature names should match") as predict:
+            estimator.predict(other)
+        with pytest.raises(ValueError, match="feature names should match") as train:
+            estimator.partial_fit(other, y)
+        told.append([str(nameless[0].message), str(predict.value), str(train.value)])
+    ref_told, comp_told = told
+    assert comp_told == ref_told
+
+
+def test_names_are_forgotten_by_a_fit_without():
+    X, y = make_values()
+    estimator = COMPUTED.MLPClassifier((9,), solver="lbfgs", alpha=1.0, random_state=0)
+    estimator.fit(pd.DataFrame(X, columns=COLUMNS), y).fit(X, y)
+    assert not hasattr(estimator, "feature_names_in_")
+
+
+@pytest.mark.parametrize("hidden_layer_sizes", [(), [], np.array([], dtype=int)])
+def test_no_hidden_layer_is_a_linear_model(hidden_layer_sizes):
+    X, y = make_values()
+    estimator = COMPUTED.MLPRegressor(
+        hidden_layer_sizes=hidden_layer_sizes,
+        solver="lbfgs",
+        alpha=0.0,
+        tol=1e-9,
+        random_state=0,
+    ).fit(X, y.astype(float))
+    assert [W.shape for W in estimator.coefs_] == [(N_FEATURES, 1)]
+    ref, *_ = np.linalg.lstsq(np.c_[X, np.ones(N_SAMPLES)], y, rcond=None)
+    comp = np.r_[estimator.coefs_[0][:, 0], estimator.intercepts_[0]]
+    assert_close(comp, ref, 1e-4)
+
+
+def fitted_pair(dtype="float64", **params):
+    """Return scikit-learn's estimator and ours, with two epochs behind them."""
+    X, y = make_values(dtype)
+    pair = []
+    for library in (REFERENCE, COMPUTED):
+        estimator = library.MLPClassifier((9,), random_state=0, **params)
+        pair.append(estimator.partial_fit(X, y, classes=[0, 1]).partial_fit(X, y))
+    return pair, X, y
+
+
+def assign_lists(estimator, rng):
+    estimator.coefs_ = [rng.normal(size=W.shape) for W in estimator.coefs_]
+    estimator.intercepts_ = [rng.normal(size=b.shape) for b in estimator.intercepts_]
+
+
+def assign_entries(estimator, rng):
+    estimator.coefs_[0] = rng.normal(size=estimator.coefs_[0].shape)
+    estimator.intercepts_[1] = rng.normal(size=estimator.intercepts_[1].shape)
+
+
+def change_in_place(estimator, rng):
+    estimator.coefs_[0][2] = 0.0
+    estimator.coefs_[1] *= -1.0
+    estimator.intercepts_[0] += rng.normal(size=estimator.intercepts_[0].shape)
+
+
+def assign_fortran_order(estimator, rng):
+    estimator.coefs_ = [
+        np.asfortranarray(rng.normal(size=W.shape)) for W in estimator.coefs_
+    ]
+
+
+CHANGES = [assign_lists, assign_entries, change_in_place, assign_fortran_order]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_weights_set_before_predict(change):
+    (ref, comp), X, _ = fitted_pair()
+    comp_before = comp.predict_proba(X)
+    for estimator in (ref, comp):
+        change(estimator, np.random.default_rng(5))
+    assert_close(comp.predict_proba(X), ref.predict_proba(X), 1e-6)
+    assert np.abs(comp.predict_proba(X) - comp_before).max() > 0.01
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_weights_changed_in_place_before_partial_fit(momentum):
+    # In scikit-learn the optimizer goes on with the velocities it has.
+    (ref, comp), X, y = fitted_pair(
+        solver="sgd", momentum=momentum, learning_rate_init=0.1
+    )
+    for estimator in (ref, comp):
+        change_in_place(estimator, np.random.default_rng(5))
+        estimator.partial_fit(X, y).partial_fit(X, y)
+    for comp_W, ref_W in zip(comp.coefs_, ref.coefs_, strict=True):
+        assert_close(comp_W, ref_W, 1e-6)
+    assert_close(comp.predict_proba(X), ref.predict_proba(X), 1e-6)
+
+
+@pytest.mark.parametrize("change", [assign_lists, assign_entries, assign_fortran_order])
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_weights_assigned_before_partial_fit(change, solver):
+    (ref, comp), X, y = fitted_pair(solver=solver, learning_rate_init=0.01)
+    for estimator in (ref, comp):
+        change(estimator, np.random.default_rng(5))
+        estimator.partial_fit(X, y).partial_fit(X, y)
+    for comp_W, ref_W in zip(comp.coefs_, ref.coefs_, strict=True):
+        assert_close(comp_W, ref_W, 1e-6)
+    assert_close(comp.intercepts_[0], ref.intercepts_[0], 1e-6)
+
+
+def test_weights_set_on_a_fresh_estimator():
+    # scikit-learn's own test_fit does the like; here beside its numbers.
+    X, y = make_values()
+    rng = np.random.default_rng(2)
+    coefs = [rng.normal(size=shape) for shape in [(N_FEATURES, 4), (4, 1)]]
+    intercepts = [rng.normal(size=4), rng.normal(size=1)]
+    results = []
+    for library in (REFERENCE, COMPUTED):
+        estimator = library.MLPRegressor(
+            hidden_layer_sizes=(4,), warm_start=True, solver="lbfgs", random_state=0
+        ).fit(X, y)
+        estimator.coefs_ = [W.copy() for W in coefs]
+        estimator.intercepts_ = [b.copy() for b in intercepts]
+        estimator.set_params(max_iter=1)
+        with pytest.warns(Warning, match=re.escape("lbfgs failed to converge")):
+            results.append(estimator.fit(X, y).predict(X))
+    assert_close(results[1], results[0], 1e-6)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_saved_weights_are_a_copy_in_no_hidden_place(change):
+    # What predict uses is what coefs_ holds, also after more training.
+    (_, comp), X, y = fitted_pair()
+    change(comp, np.random.default_rng(5))
+    comp.partial_fit(X, y)
+    hidden = np.maximum(X @ comp.coefs_[0] + comp.intercepts_[0], 0)
+    scores = hidden @ comp.coefs_[1] + comp.intercepts_[1]
+    ref = 1 / (1 + np.exp(-scores[:, 0]))
+    assert_close(comp.predict_proba(X)[:, 1], ref, 1e-9)

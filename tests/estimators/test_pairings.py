@@ -1,0 +1,656 @@
+"""Losses, output activations and smoothed labels as parameters of the estimators."""
+
+import pickle
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
+from sklearn.metrics import hinge_loss, mean_pinball_loss, r2_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from fastmlp import MLPClassifier, MLPRegressor, inspection
+from fastmlp.estimators._fitted import goal_of
+from fastmlp.estimators._pairings import CLASSIFICATION_LOSSES, paired
+from tests import naive
+from tests.estimators import make, parameters
+from tests.kernels_api import FIXED_SETTINGS, LOSSES, Loss, functions, options
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((60, 4))
+SLOPE = X[:, 0] - X[:, 1] / 2
+CLASSES = {
+    "binary": np.where(SLOPE > 0, "yes", "no"),
+    "multiclass": np.digitize(SLOPE, [-0.5, 0.5]),
+    "multilabel": np.c_[SLOPE > 0, X[:, 2] > 0.3, SLOPE < -0.5].astype(int),
+}
+LEVELS = [0.1, 0.5, 0.9]
+REGRESSIONS = [
+    {"loss": "squared_error"},
+    {"loss": "absolute_error"},
+    {"loss": "huber"},
+    {"loss": ("huber", 0.3)},
+    {"loss": "quantile"},
+    {"loss": ("quantile", 0.4)},
+    {"loss": ("quantile", LEVELS)},
+    {"loss": "poisson"},
+    {"loss": "gamma"},
+    {"loss": "log_loss"},
+    {"loss": "squared_error", "out_activation": "logistic"},
+]
+CLASSIFICATIONS = [
+    *({"loss": loss} for loss in CLASSIFICATION_LOSSES),
+    {"label_smoothing": 0.1},
+]
+QUANTILES = {"loss": ("quantile", LEVELS)}
+
+by_setting = pytest.mark.parametrize("setting", REGRESSIONS, ids=str)
+by_loss = pytest.mark.parametrize("setting", CLASSIFICATIONS, ids=str)
+by_kind = pytest.mark.parametrize("kind", CLASSES)
+
+
+def _targets(setting, y):
+    """Return y, squeezed into [0, 1] where outputs are logistic, otherwise above 0."""
+    y = y - y.min()
+    if "logistic" in (
+        setting.get("out_activation"),
+        *paired("regression")[_name(setting)],
+    ):
+        unit = setting["loss"] == "log_loss" or "out_activation" in setting
+        return y / np.ptp(y) if unit else y + 0.1
+    return y + 0.1
+
+
+def _name(setting):
+    loss = setting.get("loss", "log_loss")
+    return loss if isinstance(loss, str) else loss[0]
+
+
+# -- on real sets ----------------------------------------------------------------------
+
+
+def _search(estimator, X, y):
+    """Return the best cross-validated score over two widths, in a pipeline."""
+    pipeline = make_pipeline(StandardScaler(), estimator)
+    name = f"{type(estimator).__name__.lower()}__hidden_layer_sizes"
+    search = GridSearchCV(pipeline, {name: [(5,), (20,)]}, cv=3).fit(X, y)
+    return search.best_score_
+
+
+@by_loss
+@pytest.mark.parametrize("load", [load_breast_cancer, load_digits])
+def test_classifier_learns_a_real_set(load, setting):
+    X, y = load(return_X_y=True)
+    model = MLPClassifier(
+        **setting, learning_rate_init=0.01, max_iter=40, random_state=0
+    )
+    score = _search(model, X[:1200], y[:1200])
+    assert score > (0.95 if load is load_breast_cancer else 0.85)
+
+
+@by_setting
+def test_regressor_learns_a_real_set(setting):
+    X, y = load_diabetes(return_X_y=True)
+    y = _targets(setting, y / 100)
+    model = MLPRegressor(
+        **setting, learning_rate_init=0.01, max_iter=60, alpha=1.0, random_state=0
+    )
+    score = _search(model, X, y)
+    if setting == QUANTILES:
+        # What the best constants would lose.
+        constant = [
+            mean_pinball_loss(y, np.full(len(y), np.quantile(y, a)), alpha=a)
+            for a in LEVELS
+        ]
+        assert score > -0.85 * np.mean(constant)
+    else:
+        assert score > 0.3
+
+
+# -- whatever trains, trains with every loss -------------------------------------------
+
+
+def stopping(early, solver):
+    """Return the parameters of early stopping, none where they would be ignored."""
+    if not early or solver == "lbfgs":
+        return {}
+    return {"early_stopping": True, "validation_fraction": 0.3}
+
+
+@by_kind
+@by_loss
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_classifier_trains(early_stopping, solver, setting, kind):
+    y = CLASSES[kind]
+    model = make(
+        MLPClassifier, solver=solver, max_iter=80, learning_rate_init=0.05,
+        n_iter_no_change=80, **stopping(early_stopping, solver), **setting,
+    )  # fmt: skip
+    model.fit(X, y, sample_weight=np.linspace(0.5, 1.5, 60))
+    assert model.score(X, y) > (0.6 if kind == "multilabel" else 0.8)
+    assert [model.out_activation_] == list(paired(kind)[_name(setting)])
+    if solver != "lbfgs":
+        assert model.loss_curve_[-1] < model.loss_curve_[0]
+    if early_stopping and solver != "lbfgs":
+        assert 0 <= model.best_validation_score_ <= 1
+    again = pickle.loads(pickle.dumps(model))
+    assert_array_equal(again.predict(X), model.predict(X))
+
+
+@by_setting
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_regressor_trains(n_outputs, early_stopping, solver, setting):
+    if setting == QUANTILES and n_outputs > 1:
+        pytest.skip("several levels are for one column")
+    Y = np.c_[SLOPE, X[:, 2]][:, :n_outputs]
+    y = _targets(setting, Y)
+    model = make(
+        MLPRegressor, solver=solver, max_iter=100, learning_rate_init=0.01,
+        n_iter_no_change=100, hidden_layer_sizes=(10,),
+        **stopping(early_stopping, solver), **setting,
+    )  # fmt: skip
+    y = y.ravel() if n_outputs == 1 else y
+    model.fit(X, y, sample_weight=np.linspace(0.5, 1.5, 60))
+    assert model.score(X, y) > (-0.4 if setting == QUANTILES else 0.2)
+    if solver != "lbfgs":
+        assert model.loss_curve_[-1] < model.loss_curve_[0]
+    shape = (60, 3) if setting == QUANTILES else (60,) if n_outputs == 1 else (60, 2)
+    assert model.predict(X).shape == shape
+    assert model.n_outputs_ == (3 if setting == QUANTILES else n_outputs)
+    again = pickle.loads(pickle.dumps(model))
+    assert_array_equal(again.predict(X), model.predict(X))
+
+
+@pytest.mark.parametrize(
+    "Estimator, setting",
+    [
+        *((MLPClassifier, setting) for setting in CLASSIFICATIONS),
+        *((MLPRegressor, setting) for setting in REGRESSIONS),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_number_of_threads_changes_no_bit(Estimator, setting, dtype):
+    classes = Estimator is MLPClassifier
+    y = CLASSES["multiclass"] if classes else _targets(setting, SLOPE)
+    models = [
+        make(Estimator, dtype=dtype, n_threads=n, **setting).fit(X, y) for n in (1, 3)
+    ]
+    assert parameters(models[0]).tobytes() == parameters(models[1]).tobytes()
+    assert models[0].loss_curve_ == models[1].loss_curve_
+
+
+def test_settings_survive_clone_partial_fit_and_warm_start():
+    model = make(MLPRegressor, **QUANTILES, warm_start=True)
+    assert clone(model).get_params() == model.get_params()
+    y = SLOPE
+    shape = model.fit(X, y).fit(X, y).partial_fit(X, y).predict(X).shape
+    assert shape == (60, 3)
+    assert_array_equal(model.quantiles_, LEVELS)
+    model.set_params(loss="huber", warm_start=False).fit(X, y)
+    assert not hasattr(model, "quantiles_")
+    assert model.predict(X).shape == (60,)
+
+
+# -- what each loss means --------------------------------------------------------------
+
+
+def test_reported_losses_are_the_formulas():
+    """Of the start: one step at a rate that changes nothing."""
+    still = {"learning_rate_init": 1e-30, "solver": "sgd", "max_iter": 1, "alpha": 0.0}
+    y, pick = np.abs(SLOPE) + 0.1, {"batch_size": 60}
+
+    def reported(Estimator, y, **setting):
+        model = make(Estimator, **still, **pick, **setting).fit(X, y)
+        return model.loss_, model
+
+    loss, model = reported(MLPRegressor, y, loss="absolute_error")
+    assert_allclose(loss, np.abs(model.predict(X) - y).mean())
+    loss, model = reported(MLPRegressor, y, loss="gamma")
+    p = model.predict(X)
+    assert_allclose(loss, (np.log(p / y) + y / p - 1).mean())
+    loss, model = reported(MLPRegressor, y, loss=("quantile", 0.8))
+    assert_allclose(loss, mean_pinball_loss(y, model.predict(X), alpha=0.8))
+    share = y / y.max()
+    loss, model = reported(MLPRegressor, share, loss="log_loss")
+    p = model.predict(X)
+    assert_allclose(loss, -(share * np.log(p) + (1 - share) * np.log(1 - p)).mean())
+    for kind in ("binary", "multiclass"):
+        y = CLASSES[kind]
+        loss, model = reported(MLPClassifier, y, loss="hinge")
+        assert_allclose(loss, hinge_loss(y, model.decision_function(X)))
+        loss, model = reported(MLPClassifier, y, loss="squared_error")
+        error = model.predict_proba(X) - (y[:, None] == model.classes_)
+        counted = error[:, 1:] if kind == "binary" else error
+        assert_allclose(loss, (counted**2).sum(axis=1).mean() / 2)
+        loss, model = reported(MLPClassifier, y, label_smoothing=0.2)
+        log_p = np.log(model.predict_proba(X))
+        ref = -0.8 * log_p[y[:, None] == model.classes_] - 0.2 * log_p.mean(axis=1)
+        assert_allclose(loss, ref.mean())
+
+
+def test_smoothing_of_zero_is_no_smoothing():
+    models = [
+        make(MLPClassifier, label_smoothing=s).fit(X, CLASSES["multiclass"])
+        for s in (0.0, 1e-300)
+    ]
+    # The second is not bounded as scikit-learn's is, which here changes no step.
+    assert_allclose(parameters(models[0]), parameters(models[1]), rtol=1e-12)
+
+
+def test_smoothing_keeps_probabilities_from_the_ends():
+    """The best probabilities are the smoothed targets."""
+    y = CLASSES["multiclass"]
+    model = MLPClassifier(
+        (30,), solver="lbfgs", alpha=0, max_iter=2000, label_smoothing=0.3,
+        random_state=0,
+    ).fit(X, y)  # fmt: skip
+    own = model.predict_proba(X)[np.arange(60), y]
+    assert_allclose(own, 0.8, atol=0.01)
+
+
+@by_kind
+def test_hinge_predicts_by_its_scores(kind):
+    y = CLASSES[kind]
+    model = make(MLPClassifier, loss="hinge", max_iter=50).fit(X, y)
+    scores = model.decision_function(X)
+    if kind == "binary":
+        assert scores.shape == (60,)
+        ref = model.classes_[(scores > 0).astype(int)]
+    else:
+        assert scores.shape == (60, 3)
+        by_label = kind == "multilabel"
+        ref = (scores > 0).astype(int) if by_label else scores.argmax(axis=1)
+    assert_array_equal(model.predict(X), ref)
+    assert len(np.unique(ref)) > 1
+
+
+@pytest.mark.parametrize("method", ["predict_proba", "predict_log_proba"])
+def test_hinge_has_no_probabilities(method):
+    model = make(MLPClassifier, loss="hinge")
+    for each in (model, clone(model).fit(X, CLASSES["binary"])):
+        assert not hasattr(each, method)
+        with pytest.raises(AttributeError, match=method) as caught:
+            getattr(each, method)
+        assert "loss='hinge'" in str(caught.value.__cause__)
+
+
+def test_methods_are_those_of_the_loss_that_was_fitted():
+    model = make(MLPClassifier).fit(X, CLASSES["binary"])
+    assert not hasattr(model, "decision_function")
+    model.set_params(loss="hinge")
+    assert model.predict_proba(X).shape == (60, 2)
+    model.fit(X, CLASSES["binary"])
+    assert hasattr(model, "decision_function")
+
+
+def test_quantiles_do_not_cross_and_cover():
+    x = np.random.default_rng(1).uniform(-1, 1, (2000, 1))
+    y = x[:, 0] + (1.2 + x[:, 0]) * np.random.default_rng(2).standard_normal(2000)
+    model = MLPRegressor(
+        ("quantile", LEVELS), (10,), learning_rate_init=0.01, random_state=0
+    ).fit(x, y)
+    predicted = model.predict(x)
+    assert (np.diff(predicted, axis=1) >= 0).all()
+    assert_allclose((y[:, None] <= predicted).mean(axis=0), LEVELS, atol=0.03)
+    # Weights at random cross, predictions do not.
+    rng = np.random.default_rng(3)
+    model.coefs_ = [rng.standard_normal(W.shape) for W in model.coefs_]
+    assert (np.diff(model._outputs(x), axis=1) < 0).any()
+    assert (np.diff(model.predict(x), axis=1) >= 0).all()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_score_of_quantiles(weighted):
+    weight = np.linspace(0, 1, 60) if weighted else None
+    model = make(MLPRegressor, **QUANTILES).fit(X, SLOPE)
+    predicted = model.predict(X)
+    losses = [
+        mean_pinball_loss(SLOPE, column, alpha=level, sample_weight=weight)
+        for level, column in zip(LEVELS, predicted.T, strict=True)
+    ]
+    score = model.score(X, SLOPE, weight)
+    assert_allclose(score, -np.mean(losses), rtol=1e-13)
+    values = np.repeat(SLOPE[:, None], 3, axis=1)
+    comp = goal_of(model).score(model._outputs(X), values, weight)
+    assert_allclose(comp, score, rtol=1e-13)
+    one = make(MLPRegressor, loss=("quantile", [0.3])).fit(X, SLOPE)
+    ref = r2_score(SLOPE, one.predict(X), sample_weight=weight)
+    assert one.score(X, SLOPE, weight) == ref
+
+
+# -- what does not go together ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "setting, message",
+    [
+        ({"loss": "hubert"}, r"'huber'.* Got 'hubert'.* Did you mean 'huber'\?"),
+        ({"loss": ("quantil", 0.5)}, r"Did you mean 'quantile'\?"),
+        ({"loss": (9, 5)}, r"'loss'.*Did you mean hidden_layer_sizes=\(9, 5\)\?"),
+        ({"loss": ("poisson", 2)}, r"which only \['huber', 'quantile'\] take"),
+        ({"loss": ()}, "a name or a pair of a name and a parameter"),
+        ({"loss": ("huber", 0)}, "delta must be a finite number above 0"),
+        ({"loss": ("huber", np.inf)}, "delta must be a finite number above 0"),
+        ({"loss": ("huber", "big")}, "delta must be a finite number above 0"),
+        ({"loss": ("quantile", 1.0)}, "between 0 and 1, both excluded"),
+        ({"loss": ("quantile", [])}, "between 0 and 1, both excluded"),
+        ({"loss": ("quantile", [0.5, 0.1])}, "in increasing order"),
+        ({"loss": ("quantile", [0.5, 0.5])}, "in increasing order"),
+        ({"loss": ("quantile", np.nan)}, "between 0 and 1, both excluded"),
+        ({"out_activation": "softmax"}, "'softmax' does not go with loss='squared_err"),
+        ({"out_activation": "exp"}, "out_activation='exp' does not go with loss='squ"),
+        ({"loss": "gamma", "out_activation": "identity"}, "out_activation='exp'"),
+        ({"out_activation": "sofmax"}, r"Did you mean 'softmax'\?"),
+        ({"loss": "hinge"}, "'loss' parameter of MLPRegressor must be"),
+    ],
+)
+def test_regressor_refuses(setting, message):
+    with pytest.raises(ValueError, match=message):
+        make(MLPRegressor, **setting).fit(X, SLOPE)
+
+
+@pytest.mark.parametrize(
+    "setting, kind, message",
+    [
+        (
+            {"loss": "hing"},
+            "binary",
+            r"'log_loss'.*Got 'hing'.* Did you mean 'hinge'\?",
+        ),
+        ({"loss": "poisson"}, "binary", "'loss' parameter of MLPClassifier must be"),
+        ({"loss": "hinge", "out_activation": "softmax"}, "multiclass", "loss='hinge'"),
+        ({"out_activation": "softmax"}, "binary", "'softmax' does not go with"),
+        ({"out_activation": "logistic"}, "multiclass", "out_activation='softmax'"),
+        ({"out_activation": "identity"}, "binary", "'identity' does not go with"),
+        (
+            {"loss": "hinge", "label_smoothing": 0.1},
+            "binary",
+            "label_smoothing=0.1 needs loss='log_loss', got loss='hinge'",
+        ),
+        ({"label_smoothing": 1.0}, "binary", r"range \[0.0, 1.0\)"),
+        ({"label_smoothing": -0.1}, "binary", r"range \[0.0, 1.0\)"),
+    ],
+)
+def test_classifier_refuses(setting, kind, message):
+    with pytest.raises(ValueError, match=message):
+        make(MLPClassifier, **setting).fit(X, CLASSES[kind])
+
+
+@pytest.mark.parametrize(
+    "setting, kind",
+    [
+        ({"out_activation": "softmax"}, "multiclass"),
+        ({"out_activation": "logistic"}, "multilabel"),
+        ({"out_activation": "identity", "loss": "hinge"}, "binary"),
+    ],
+)
+def test_what_is_paired_anyway_may_be_asked_for(setting, kind):
+    comp = make(MLPClassifier, **setting).fit(X, CLASSES[kind])
+    ref = make(MLPClassifier, loss=setting.get("loss", "log_loss"))
+    ref.fit(X, CLASSES[kind])
+    assert_array_equal(parameters(comp), parameters(ref))
+
+
+@pytest.mark.parametrize(
+    "setting, value, message",
+    [
+        ({"loss": "gamma"}, 0.0, r"not positive: loss='gamma'"),
+        ({"loss": "poisson"}, -0.5, r"negative: loss='poisson'"),
+        ({"loss": "log_loss"}, 1.5, r"outside \[0, 1\]: loss='log_loss'"),
+        ({"out_activation": "logistic"}, -0.25, r"outside \[0, 1\]: loss='squared"),
+    ],
+)
+def test_targets_outside_say_which_and_where(setting, value, message):
+    y = np.full((60, 2), 0.5)
+    y[7, 1] = value
+    place = rf"{message}.* The first is {value} in row 7, column 1\."
+    model = make(MLPRegressor, **setting).fit(X, np.full((60, 2), 0.5))
+    before = parameters(model)
+    with pytest.raises(ValueError, match=place):
+        model.fit(X, y)
+    assert_array_equal(parameters(model), before)
+
+
+UNDERFLOWS = r"not positive: .* is 1e-50, 0\.0 in float32, in row 7, column 0\."
+
+
+def _tiny_target():
+    y = np.full(60, 0.5)
+    y[7] = 1e-50
+    return y
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("dtype", ["X", "parameter"])
+def test_targets_are_judged_in_the_dtype_of_the_network(dtype, solver):
+    y, single = _tiny_target(), X.astype(np.float32)
+    rows, given = (single, None) if dtype == "X" else (X, "float32")
+    model = make(MLPRegressor, loss="gamma", solver=solver, dtype=given)
+    with pytest.raises(ValueError, match=UNDERFLOWS):
+        model.fit(rows, y)
+    assert not hasattr(model, "coefs_")
+    model = make(MLPRegressor, loss="gamma", solver=solver).fit(X, y)
+    assert np.isfinite(parameters(model)).all()
+    smallest = np.maximum(y, np.finfo(np.float32).smallest_normal)
+    model = make(MLPRegressor, loss="gamma", solver=solver, dtype=given)
+    assert np.isfinite(model.fit(rows, smallest).loss_)
+
+
+def test_targets_that_come_later_are_judged_in_that_dtype_too():
+    y, single = _tiny_target(), X.astype(np.float32)
+    model = make(MLPRegressor, loss="gamma").fit(single, y + 1)
+    with pytest.raises(ValueError, match=UNDERFLOWS):
+        model.partial_fit(single, y)
+    # The network goes on in its own dtype, whichever that of X is.
+    with pytest.raises(ValueError, match=UNDERFLOWS):
+        model.partial_fit(X, y)
+    with pytest.raises(ValueError, match=f"^y_val: .*{UNDERFLOWS}"):
+        model.fit(single, y + 1, X_val=single, y_val=y)
+    with pytest.raises(ValueError, match=UNDERFLOWS):
+        inspection.sample_losses(model, single, y)
+
+
+def test_several_levels_of_several_columns_are_refused():
+    with pytest.raises(ValueError, match="of a y of one column, got 2 columns"):
+        make(MLPRegressor, **QUANTILES).fit(X, X[:, :2])
+
+
+# -- one row of the table --------------------------------------------------------------
+
+
+@options.jit
+def _fourth_power(z, y, w, loss_out, scratch, n_outputs, settings):
+    """Sum over outputs of c e^4, c being the loss's parameter."""
+    real = z.dtype.type
+    for i in range(w.size):
+        loss = real(0)
+        for k in range(n_outputs):
+            at = i * n_outputs + k
+            error = z[at] - y[at]
+            cubed = real(settings[FIXED_SETTINGS + k]) * error * error * error
+            loss += cubed * error
+            z[at] = real(4) * cubed * w[i]
+        loss_out[i] = loss * w[i]
+
+
+@options.jit
+def _exponential(z, y, w, loss_out, scratch, n_outputs, settings):
+    """Sum over outputs of exp(-t z), t = 2 y - 1 (Freund and Schapire 1997)."""
+    real = z.dtype.type
+    for i in range(w.size):
+        loss = real(0)
+        for k in range(i * n_outputs, (i + 1) * n_outputs):
+            sign = real(2) * y[k] - real(1)
+            term = functions.exp(-sign * z[k])
+            loss += term
+            z[k] = -sign * term * w[i]
+        loss_out[i] = loss * w[i]
+
+
+@options.jit
+def _twice_log_loss(z, y, w, loss_out, scratch, n_outputs, settings):
+    """Sum over outputs of 2 (log(1 + e^z) - y z)."""
+    real = z.dtype.type
+    for i in range(w.size):
+        loss = real(0)
+        for k in range(i * n_outputs, (i + 1) * n_outputs):
+            loss += real(2) * (functions.softplus(z[k]) - y[k] * z[k])
+            z[k] = real(2) * (functions.sigmoid(z[k]) - y[k]) * w[i]
+        loss_out[i] = loss * w[i]
+
+
+# Each with its row, and its loss and derivative as `naive.LOSSES` has them.
+TOYS = {
+    ("identity", "fourth_power"): (
+        Loss(_fourth_power, parameter=0.25),
+        lambda y, z, c: (c * (z - y) ** 4).sum(axis=1),
+        lambda y, z, c: 4 * c * (z - y) ** 3,
+    ),
+    ("identity", "exponential"): (
+        Loss(_exponential, "binary"),
+        lambda y, z, _: np.exp((1 - 2 * y) * z).sum(axis=1),
+        lambda y, z, _: (1 - 2 * y) * np.exp((1 - 2 * y) * z),
+    ),
+    ("logistic", "twice_log_loss"): (
+        Loss(_twice_log_loss, "share"),
+        lambda y, a, _: -2 * (y * np.log(a) + (1 - y) * np.log(1 - a)).sum(axis=1),
+        lambda y, a, _: 2 * (a - y),
+    ),
+}
+SHARES = 1 / (1 + np.exp(-X[:, :2]))
+TOY_MODELS = [
+    (MLPRegressor, "fourth_power", 0.25, SLOPE),
+    (MLPRegressor, ("fourth_power", 0.5), 0.5, X[:, :2]),
+    (MLPRegressor, "twice_log_loss", 0.0, SHARES),
+    (MLPClassifier, "exponential", 0.0, (SLOPE > 0).astype(int)),
+    (MLPClassifier, "exponential", 0.0, CLASSES["multilabel"]),
+    (MLPClassifier, "twice_log_loss", 0.0, (SLOPE > 0).astype(int)),
+    (MLPClassifier, "twice_log_loss", 0.0, CLASSES["multilabel"]),
+]
+by_toy = pytest.mark.parametrize("Estimator, loss, parameter, y", TOY_MODELS)
+
+
+@pytest.fixture
+def toys(monkeypatch):
+    """Add the toy losses to the table, and nothing anywhere else."""
+    for key, (row, value, derivative) in TOYS.items():
+        monkeypatch.setitem(LOSSES, key, row)
+        monkeypatch.setitem(naive.LOSSES, key, (value, derivative))
+
+
+def _one_step(start, y, key, parameter, rate):
+    """Return the loss before one step of plain descent, and parameters after it."""
+    coefs, intercepts = (
+        [a.astype(np.float64) for a in arrays]
+        for arrays in (start.coefs_, start.intercepts_)
+    )
+    layers = naive.forward(X, coefs, intercepts, "tanh", key[0])
+    y = y.reshape(len(y), -1).astype(np.float64)
+    settings = {"parameter": parameter}
+    losses, deltas = naive.losses_and_deltas(y, layers[-1], *key[::-1], settings)
+    ones = np.ones(len(y))
+    gradients = naive.backward(layers, deltas, coefs, intercepts, 0.1, "tanh", ones)
+    stepped = [a - rate * g for a, g in zip(coefs, gradients[0], strict=True)]
+    stepped += [a - rate * g for a, g in zip(intercepts, gradients[1], strict=True)]
+    after = np.hstack([a.ravel() for a in stepped])
+    return naive.loss(losses, coefs, 0.1, ones), after
+
+
+@by_toy
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_a_loss_is_one_row_of_the_table(
+    toys, n_threads, dtype, Estimator, loss, parameter, y
+):
+    (key,) = (key for key in TOYS if key[1] in (loss, loss[0]))
+    settings = {
+        "loss": loss, "dtype": dtype, "n_threads": n_threads, "activation": "tanh",
+        "solver": "sgd", "momentum": 0.0, "alpha": 0.1, "batch_size": 60,
+    }  # fmt: skip
+    start = make(Estimator, **settings, max_iter=1, learning_rate_init=1e-300)
+    start.fit(X, y)
+    comp = make(Estimator, **settings, max_iter=1, learning_rate_init=0.1).fit(X, y)
+    ref_loss, ref = _one_step(start, y, key, parameter, 0.1)
+    eps = np.finfo(dtype).eps
+    assert_allclose(comp.loss_, ref_loss, rtol=20 * eps)
+    assert_allclose(parameters(comp), ref, rtol=0, atol=20 * eps)
+    assert parameters(comp).dtype == dtype
+
+
+@by_toy
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_loss_of_one_row_is_an_estimators(
+    toys, solver, Estimator, loss, parameter, y
+):
+    model = make(
+        Estimator, loss=loss, solver=solver, max_iter=200, activation="tanh",
+        learning_rate_init=0.02, n_iter_no_change=200, alpha=1e-3,
+    ).fit(X, y)  # fmt: skip
+    assert model.score(X, y) > (0.8 if y.ndim == 1 else 0.5)
+    assert model.predict(X).shape == y.shape
+    check = inspection.check_gradient(model, X, y)
+    assert check.max_relative_error < 1e-5
+    assert abs(check.analytic).max() > 0
+    again = pickle.loads(pickle.dumps(clone(model).fit(X, y)))
+    assert_array_equal(again.predict(X), model.predict(X))
+    if Estimator is MLPClassifier:
+        scores = loss == "exponential"
+        assert hasattr(model, "decision_function") == scores
+        assert hasattr(model, "predict_proba") != scores
+        assert hasattr(clone(model), "decision_function") == scores
+        outputs = model.decision_function(X) if scores else model.predict_proba(X)
+        if scores or y.ndim == 2:
+            assert_array_equal(outputs > (0 if scores else 0.5), model.predict(X))
+
+
+def test_scores_of_a_loss_of_one_row_decide_by_their_sign(toys):
+    """Also what early stopping looks at."""
+    y = (SLOPE > 0).astype(int)
+    model = make(
+        MLPClassifier, loss="exponential", early_stopping=True, max_iter=1,
+        learning_rate_init=0.1, validation_fraction=0.5,
+    ).fit(X, y)  # fmt: skip
+    outputs, values = model._outputs(X), y[:, None]
+    assert 0 < goal_of(model).score(outputs, values, None) < 1
+    assert goal_of(model).score(outputs, values, None) == model.score(X, y)
+    between = np.where(y, 0.2, -0.2)[:, None]
+    assert goal_of(model).score(between, values, None) == 1
+
+
+def test_what_a_loss_of_one_row_is_not_for(toys):
+    y = CLASSES["multiclass"]
+    with pytest.raises(ValueError, match="'exponential' is not for multiclass y: choo"):
+        make(MLPClassifier, loss="exponential").fit(X, y)
+    y = CLASSES["binary"]
+    with pytest.raises(ValueError, match=r"Got 'exponentia'.* mean 'exponential'\?"):
+        make(MLPClassifier, loss="exponentia").fit(X, y)
+    with pytest.raises(ValueError, match=r"smoothing=0\.1 needs loss='log_loss', got"):
+        make(MLPClassifier, loss="exponential", label_smoothing=0.1).fit(X, y)
+    with pytest.raises(ValueError, match="the parameter must be a finite number"):
+        make(MLPRegressor, loss=("fourth_power", np.inf)).fit(X, SLOPE)
+    with pytest.raises(ValueError, match=r"'quantile', 'fourth_power'\] take"):
+        make(MLPRegressor, loss=("poisson", 1.0)).fit(X, SLOPE)
+    with pytest.raises(ValueError, match=r"outside \[0, 1\]: loss='twice_log_loss'"):
+        make(MLPRegressor, loss="twice_log_loss").fit(X, SLOPE)
+    for Estimator, loss in ((MLPRegressor, "exponential"), (MLPClassifier, "fourth_p")):
+        with pytest.raises(ValueError, match=f"parameter of {Estimator.__name__} must"):
+            make(Estimator, loss=loss).fit(X, y == "yes")
+
+
+def test_a_loss_is_gone_with_its_row(monkeypatch):
+    key = "identity", "fourth_power"
+    with monkeypatch.context() as patch:
+        patch.setitem(LOSSES, key, TOYS[key][0])
+        model = make(MLPRegressor, loss="fourth_power").fit(X, SLOPE)
+    with pytest.raises(ValueError, match=r"The 'loss' parameter of MLPRegressor must"):
+        model.fit(X, SLOPE)
+    assert model.predict(X).shape == (60,)
