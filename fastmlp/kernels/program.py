@@ -39,6 +39,9 @@ from .update.groups import GROUP, Group, Groups, find_group
 # No vector that is read or written straddles two lines of the cache.
 LINE_BYTES = 64
 
+# Parameters of a network up to which their places are kept as an array.
+_FEW_PARAMETERS = 1 << 15
+
 # Elements behind a flat vector of parameters that a vector load may touch.
 OVERREAD = VECTOR_BYTES // 4
 
@@ -358,22 +361,63 @@ class Program:
         They lie `behind` elements behind the parameters' place: 0 for these, a moment's
         distance for a moment.
         """
-        for inside, outside in self._pairs(flat, memory, behind):
+        memory = memory[behind : behind + self.n_parameters]
+        if self._index is not None:
+            memory[self._index] = flat
+            return
+        for inside, outside in self._pairs(flat, memory):
             inside[...] = outside
 
     def unpack(self, memory: np.ndarray, flat: np.ndarray, behind: int = 0) -> None:
         """Write panels back into a vector in scikit-learn's packing."""
-        for inside, outside in self._pairs(flat, memory, behind):
+        memory = memory[behind : behind + self.n_parameters]
+        if self._index is not None:
+            flat[...] = memory[self._index]
+            return
+        for inside, outside in self._pairs(flat, memory):
             outside[...] = inside
 
-    def _pairs(self, flat, memory, behind) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Pairs of views of the same numbers, in panels and in that packing."""
+    def pack_transposed(self, flat: np.ndarray, memory: np.ndarray) -> None:
+        """Write the transposed copies of weights that `backward` reads."""
+        if self._transposed_index is not None:
+            places, sources = self._transposed_index
+            memory[places] = flat[sources]
+            return
+        for inside, outside in self._transposed_pairs(flat, memory):
+            inside[...] = outside
+
+    @cached_property
+    def _index(self) -> np.ndarray | None:
+        """Places of a vector's elements in memory, if they are few.
+
+        The views that `_pairs` makes take longer than the copies of a small network.
+        """
+        if self.n_flat > _FEW_PARAMETERS:
+            return None
+        index = np.empty(self.n_flat, np.intp)
+        for inside, outside in self._pairs(index, np.arange(self.n_parameters)):
+            outside[...] = inside
+        return index
+
+    @cached_property
+    def _transposed_index(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Places of the transposed copies, and the elements of a vector there."""
+        if self.n_flat > _FEW_PARAMETERS:
+            return None
+        memory = np.full(self.size // self.numbers.size, -1)
+        for inside, outside in self._transposed_pairs(np.arange(self.n_flat), memory):
+            inside[...] = outside
+        places = np.flatnonzero(memory >= 0)
+        return places, memory[places]
+
+    def _pairs(self, flat, memory) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Pairs of views of the same numbers, in panels and in a vector."""
         width, at = self.numbers.width, 0
         for op, i, parameter in self._order_of_operations():
             size = math.prod(parameter.shape)
             matrix = flat[at : at + size].reshape(parameter.rows, -1)
             at += size
-            start = self._places[op][i].place // self.numbers.size + behind
+            start = self._places[op][i].place // self.numbers.size
             n_panels = -(-parameter.columns // width)
             total = parameter.pieces * n_panels * parameter.rows * width
             panels = memory[start : start + total]
@@ -382,8 +426,10 @@ class Program:
             for inside, piece in zip(panels, pieces, strict=True):
                 yield from _columns(inside, piece)
 
-    def pack_transposed(self, flat: np.ndarray, memory: np.ndarray) -> None:
-        """Write the transposed copies of weights that `backward` reads."""
+    def _transposed_pairs(
+        self, flat, memory
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Pairs of views of the transposed copies and of the weights."""
         width, size = self.numbers.width, self.numbers.size
         for o, parameter, weights in self.split(flat):
             record = self.records[o][0]
@@ -397,8 +443,7 @@ class Program:
             parts = np.split(panels, parameter.pieces, axis=1)
             pieces = np.split(weights, parameter.pieces, axis=1)
             for part, piece in zip(parts, pieces, strict=True):
-                for inside, outside in _columns(part[:, : piece.shape[1]], piece.T):
-                    inside[...] = outside
+                yield from _columns(part[:, : piece.shape[1]], piece.T)
 
     def matrix(
         self, memory: np.ndarray, place: int, columns: int, n: int
