@@ -383,15 +383,12 @@ class Trainer(_Network):
 
         Into the first one of each group, whose update replaces them.
         """
-        program, blocks = self.program, self.program.blocks
         squares: Counter[int] = Counter()
         magnitudes: Counter[int] = Counter()
-        for op, parameter, values in program.split(parameters):
-            group, place = program.group(program.operations[op], parameter.name)
-            first = int(np.argmax(blocks["group"] == place))
-            if group.l2:
-                squares[first] += group.l2 * np.vdot(values, values)
-            if self._l1 and group.l1:
+        for elements, group, first in self.program.penalised:
+            values = parameters[elements]
+            squares[first] += group.l2 * np.vdot(values, values)
+            if self._l1:
                 magnitudes[first] += group.l1 * np.abs(values).sum(dtype=np.float64)
         self._penalty[:] = self._sums[:] = 0
         for first, total in squares.items():

@@ -338,6 +338,8 @@ class Program:
         parameters and moments stay in its core's cache.
         """
         blocks = self.blocks
+        if n_threads == 1:
+            return np.array([0, blocks.size])
         parts = TILE_PARTS - blocks["padding"]
         tiles = -(-blocks["rows"] // TILE_ROWS) * TILE_ROWS
         rows = np.where(blocks["rows"] > 1, tiles, 0)
@@ -354,6 +356,18 @@ class Program:
             views.append((op, parameter, flat[at : at + n].reshape(parameter.shape)))
             at += n
         return views
+
+    @cached_property
+    def penalised(self) -> list[tuple[slice, Group, int]]:
+        """Elements of a vector with a penalty, their group, the group's first block."""
+        found, at = [], 0
+        for op, _, parameter in self._order_of_operations():
+            elements = slice(at, at := at + math.prod(parameter.shape))
+            group, place = self.group(op, parameter.name)
+            if group.l2 or group.l1:
+                first = int(np.argmax(self.blocks["group"] == place))
+                found.append((elements, group, first))
+        return found
 
     def pack(self, flat: np.ndarray, memory: np.ndarray, behind: int = 0) -> None:
         """Write a vector in scikit-learn's packing into panels.
