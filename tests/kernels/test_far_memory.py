@@ -56,6 +56,17 @@ class FarProgram(Program):
         self.n_parameters -= FAR
         super()._wire()
 
+    # Without arrays as long as the memory.
+    _index = _transposed_index = None
+
+    def pack(self, flat, memory, behind=0):
+        for inside, outside in self._pairs(flat, memory[behind:]):
+            inside[...] = outside
+
+    def unpack(self, memory, flat, behind=0):
+        for inside, outside in self._pairs(flat, memory[behind:]):
+            outside[...] = inside
+
 
 class FarArena(Arena):
     """Its memory, mapped."""

@@ -58,6 +58,13 @@ both = pytest.mark.parametrize("dtype", DTYPES)
 NAMES = "identity", "squared_error"
 
 
+@pytest.fixture(params=["an index", "views"])
+def by(request, monkeypatch):
+    """Both ways in which vectors are packed."""
+    if request.param == "views":
+        monkeypatch.setattr("fastmlp.kernels.program._FEW_PARAMETERS", 0)
+
+
 def _spec(units, kind="plain", inputs=()):
     names = list(itertools.islice(itertools.cycle(KINDS[kind]), len(units) - 2))
     return NetworkSpec(units, layer_activations(names, len(names)), inputs)
@@ -213,7 +220,7 @@ def _places(place, parameter, size):
 @both
 @kinds
 @shapes
-def test_program_places_parameters_where_the_docstring_says(units, kind, dtype):
+def test_program_places_parameters_where_the_docstring_says(units, kind, dtype, by):
     program = _program(units, dtype, kind=kind, inputs=(("scale", 1.0),))
     flat = np.arange(1, program.n_flat + 1, dtype=dtype)
     memory = Arena(program, units).allocate()
@@ -237,7 +244,7 @@ def test_program_places_parameters_where_the_docstring_says(units, kind, dtype):
 @both
 @kinds
 @shapes
-def test_program_packs_transposed_copies(units, kind, dtype):
+def test_program_packs_transposed_copies(units, kind, dtype, by):
     program = _program(units, dtype, kind=kind)
     flat = np.arange(1, program.n_flat + 1, dtype=dtype)
     memory = Arena(program, units).allocate()
