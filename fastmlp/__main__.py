@@ -6,6 +6,7 @@ and once with scikit-learn's, nothing else changed.
 """
 
 import argparse
+import io
 import sys
 import time
 import warnings
@@ -144,7 +145,8 @@ def make_parser():
 def main(argv=None):
     """Run the job that the command line names."""
     # Progress is to be seen while it happens, in a pipe or a log file too.
-    sys.stdout.reconfigure(line_buffering=True)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     args = make_parser().parse_args(argv or ["digits"])
     args.run(args)
 

@@ -8,6 +8,7 @@ imported when something is drawn. For regions of decision take scikit-learn's ow
 """
 
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_scalar
@@ -135,7 +136,7 @@ class LossCurveDisplay(_Display):
         """
         ax = self._prepare(ax)
         self.score_ax_ = self.rate_ax_ = None
-        self.lines_ = {}
+        self.lines_: dict[str, Any] = {}
         self._draw(ax, "loss", "training loss", "C0")
         if self.validation_loss is not None:
             self._draw(ax, "validation_loss", "validation loss", "C1")
@@ -162,6 +163,8 @@ class LossCurveDisplay(_Display):
 
 class _HistogramDisplay(_Display):
     """One outline of a histogram per layer."""
+
+    _xlabel: Any
 
     def __init__(self, histograms, names):
         self.histograms = histograms

@@ -70,7 +70,7 @@ def watched(
 
 
 class Watch:
-    """One fit that callbacks watch.
+    """One fit that callbacks watch, and the steps that it is made of: one task each.
 
     Parameters
     ----------
@@ -82,17 +82,17 @@ class Watch:
 
     def __init__(self, context: Any, **arguments: Any) -> None:
         self._context, self._arguments = context, arguments
-        self._steps: Steps | None = None
+        self._task: Any = None
 
     def whole(self, fit: Callable[[MakeSteps], Learned]) -> Learned:
-        """Return ``fit(make_steps)``, the task of the whole fit.
+        """Return ``fit(self.steps)``, the task of the whole fit.
 
         It ends unless `fit` raises.
         """
         self._context.call_on_fit_task_begin(**self._arguments)
         learned = fit(self.steps)
-        if self._steps is not None:
-            self._steps.abandon()
+        if self._task is not None:
+            self.end(usable=False)  # a step that was cut short
         state = vars(self._arguments["estimator"])
         self._context.call_on_fit_task_end(
             **self._arguments,
@@ -100,44 +100,20 @@ class Watch:
         )
         return learned
 
-    def steps(self, name: str, attributes: Callable[[], dict[str, Any]]) -> "Steps":
-        """Return the `Steps` of the fit; see there for the parameters."""
-        self._steps = Steps(self._context, self._arguments, name, _shown(attributes))
-        return self._steps
+    def steps(self, name: str, attributes: Callable[[], dict[str, Any]]) -> "Watch":
+        """Return the `training.loop.Steps` of the fit.
 
-
-def _shown(attributes):
-    """Return a function that returns the attributes of a model that is not fitted."""
-    return lambda: {k: v for k, v in attributes().items() if k not in DURING_FIT}
-
-
-class Steps:
-    """The steps that a fit is made of, one task each.
-
-    Parameters
-    ----------
-    context : sklearn.callback.CallbackContext
-        Of the whole fit.
-    arguments : dict
-        What every hook is called with.
-    name : str
-        What one step is called.
-    attributes : callable
-        Returns the attributes that the estimator would have if the fit ended now, as a
-        dict of objects that later steps do not change. Called only for a callback that
-        asks for a fitted estimator.
-    """
-
-    def __init__(
-        self,
-        context: Any,
-        arguments: dict[str, Any],
-        name: str,
-        attributes: Callable[[], dict[str, Any]],
-    ) -> None:
-        self._context, self._arguments = context, arguments
-        self._name, self._attributes = name, attributes
-        self._task: Any = None
+        Parameters
+        ----------
+        name : str
+            What one step is called.
+        attributes : callable
+            Returns the attributes that the estimator would have if the fit ended now,
+            as a dict of objects that later steps do not change. Called only for a
+            callback that asks for a fitted estimator.
+        """
+        self._name, self._attributes = name, _shown(attributes)
+        return self
 
     def begin(self) -> None:
         """Begin a step, unless one has begun that has not ended."""
@@ -150,10 +126,7 @@ class Steps:
     def end(self, usable: bool = True) -> bool:
         """End the step; return whether a callback wants no other to follow.
 
-        Parameters
-        ----------
-        usable : bool, default=True
-            Whether there is a model to show. If not, there are no attributes.
+        If it is not `usable` there is no model to show: there are no attributes.
         """
         task, self._task = self._task, None
         return task.call_on_fit_task_end(
@@ -161,7 +134,7 @@ class Steps:
             reconstruction_attributes=self._attributes if usable else None,
         )
 
-    def abandon(self) -> None:
-        """End a step that was cut short, if there is one."""
-        if self._task is not None:
-            self.end(usable=False)
+
+def _shown(attributes):
+    """Return a function that returns the attributes of a model that is not fitted."""
+    return lambda: {k: v for k, v in attributes().items() if k not in DURING_FIT}

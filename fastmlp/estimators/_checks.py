@@ -1,6 +1,7 @@
 """Checking and converting what training takes: widths, weights, rows, targets."""
 
 import contextlib
+import math
 import operator
 from collections.abc import Callable, Collection, Iterator, Set
 from numbers import Real
@@ -15,6 +16,9 @@ from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import _check_sample_weight
 
 from fastmlp.kernels import Regularisation, layer_activations
+
+# Up to so many numbers each is looked at, of more their sum.
+FEW_NUMBERS = 4096
 
 
 class Names(Set):
@@ -117,8 +121,10 @@ def dropout_rates(dropout: Any, n_hidden: int) -> tuple[float, ...]:
     ValueError
         If there are not as many rates as layers, or one is not in [0, 1).
     """
-    if dropout is None or isinstance(dropout, Real):
-        rates = (0.0, *[dropout or 0.0] * n_hidden)
+    if dropout is None:
+        return (0.0,) * (n_hidden + 1)
+    if isinstance(dropout, Real):
+        rates = (0.0, *[dropout] * n_hidden)
     else:
         rates = tuple(dropout)
         if len(rates) != n_hidden + 1:
@@ -127,7 +133,7 @@ def dropout_rates(dropout: Any, n_hidden: int) -> tuple[float, ...]:
                 f"hidden layers needs {n_hidden + 1}: of the inputs, then of each "
                 "hidden layer."
             )
-    if not all(isinstance(rate, Real) and 0 <= rate < 1 for rate in rates):
+    if not all(isinstance(rate, Real) and 0 <= float(rate) < 1 for rate in rates):
         raise ValueError(
             f"dropout must hold rates in [0, 1), got {list(rates)}: the probability "
             "with which an output is dropped."
@@ -323,6 +329,18 @@ def check_range(X: Any, dtype: DTypeLike, name: str = "X") -> None:
     if wider and not get_config()["assume_finite"]:
         largest = max(values.max(initial=0), -values.min(initial=0))
         assert_all_finite(as_float([largest], dtype), input_name=name)
+
+
+def surely_finite(X: np.ndarray) -> bool:
+    """Return True if every element is finite.
+
+    May return False for finite data whose sum overflows. A sum needs no second array,
+    but errstate takes longer than to look at a few rows.
+    """
+    if X.size <= FEW_NUMBERS:
+        return bool(np.count_nonzero(np.isfinite(X)) == X.size)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(np.add.reduce(X, axis=None))
 
 
 def as_rows(X: Any, dtype: DTypeLike = np.float64) -> Any:

@@ -3,12 +3,11 @@
 The attributes may have been set since the fit, and so may the parameters.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-from sklearn.base import is_classifier
+from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastmlp.estimators._checks import (
@@ -18,6 +17,7 @@ from fastmlp.estimators._checks import (
     check_sparse,
     float_type,
     is_float_type,
+    surely_finite,
 )
 from fastmlp.estimators._pairings import Pairing
 from fastmlp.estimators._targets import Goal, Labels, Numbers
@@ -30,8 +30,6 @@ from fastmlp.kernels import (
     predict_outputs,
 )
 from fastmlp.network import Network
-
-FEW_NUMBERS = 4096
 
 Engine = TypeVar("Engine", Trainer, Objective, Tracer)
 
@@ -92,8 +90,9 @@ def network_attributes(network: Network, goal: Goal) -> dict[str, Any]:
 def goal_of(estimator: Any) -> Goal:
     """Return how the y of the last call was understood."""
     pairing = Pairing(*estimator._pairing)
-    if is_classifier(estimator):
-        return Labels(estimator.classes_, *estimator._labels, pairing)
+    if isinstance(estimator, ClassifierMixin):
+        kind, sparse = estimator._labels
+        return Labels(pairing, estimator.classes_, kind, sparse)
     return Numbers(pairing)
 
 
@@ -229,19 +228,7 @@ def plain_network(estimator: Any, X: Any) -> Network | None:
         or "feature_names_in_" in state
         or (float_type(estimator.dtype) or X.dtype) != X.dtype
         or not _is_current(estimator, network)
-        or not _surely_finite(X)
+        or not surely_finite(X)
     ):
         return None
     return network
-
-
-def _surely_finite(X):
-    """Return True if every element is finite.
-
-    May return False for finite data whose sum overflows. A sum needs no second array,
-    but errstate takes longer than to look at a few rows.
-    """
-    if X.size <= FEW_NUMBERS:
-        return np.count_nonzero(np.isfinite(X)) == X.size
-    with np.errstate(over="ignore", invalid="ignore"):
-        return math.isfinite(np.add.reduce(X, axis=None))

@@ -97,7 +97,13 @@ def validation_score(
     """Return the score that `scoring` means, of some rows of a sample or of all."""
     goal = problem.goal
     scoring = goal.judged_by(problem.model.scoring)
-    goal.check_scoring(scoring)
+    levels = goal.attributes.get("quantiles_", ())
+    if len(levels) > 1 and isinstance(scoring, str) and scoring != "loss":
+        raise ValueError(
+            f"scoring={scoring!r} compares y with one prediction for each row, and "
+            f"loss={problem.model.loss!r} makes {len(levels)}: use scoring=None, "
+            "the mean pinball loss, 'loss' or a function (estimator, X, y)."
+        )
     if scoring == "loss":
         return lambda engine, loss: -loss
     X, y = sample.X, sample.y

@@ -6,7 +6,7 @@ Nothing is set on the estimator before all is done: what training has come to is
 
 import operator
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,14 +84,14 @@ class Learned:
     ----------
     attributes : dict
         Fitted attributes.
-    curves : dict of list
-        More of them, which go on those of earlier calls.
+    curves : dict of list or None
+        More of them; lists go on those of earlier calls.
     forgotten : set of str
         Attributes of earlier calls that end with this one.
     """
 
     attributes: dict[str, Any]
-    curves: dict[str, list] = field(default_factory=dict)
+    curves: dict[str, list | None] = field(default_factory=dict)
     forgotten: frozenset[str] = frozenset()
 
     def joined(self, state: dict, join: Callable = operator.add) -> dict[str, Any]:
@@ -102,7 +102,8 @@ class Learned:
         joined = {k: v for k, v in state.items() if k not in self.forgotten}
         for name, later in self.curves.items():
             earlier = joined.get(name)
-            joined[name] = join(earlier, later) if earlier is not None else later
+            both = earlier is not None and later is not None
+            joined[name] = join(earlier, later) if both else later
         return joined | self.attributes
 
 
@@ -141,9 +142,7 @@ def learn(
     own = validation_sample(problem, network.dtype)
     if estimator.solver == "lbfgs":
         return minimise(problem, network, sample, watch)
-    rows, holdout = hold_out(problem, sample, own, network, random_state)
-    run = _Run(problem, network, incremental, holdout is not None)
-    return run.train(sample, rows, holdout, random_state, watch)
+    return train(problem, network, sample, own, random_state, incremental, watch)
 
 
 def build(problem: Problem, random_state: np.random.RandomState) -> Network:
@@ -183,148 +182,169 @@ def continued_network(model: Any, units: tuple[int, ...]) -> Network:
     return network.astype(float_type(model.dtype) or network.dtype)
 
 
-def _learned(problem, network, attributes, curves=None, forgotten=()):
+def _learned(
+    problem: Problem,
+    network: Network,
+    attributes: dict[str, Any],
+    curves: dict[str, list | None] | None = None,
+    forgotten: Collection[str] = (),
+) -> Learned:
     """Return the `Learned` of a network and what training says of it."""
-    forgotten = {*forgotten, "quantiles_", *COLUMNS}
+    ended = {*forgotten, "quantiles_", *COLUMNS}
     state = vars(problem.model)
     columns = {name: state[name] for name in COLUMNS if name in state}
     attributes = columns | attributes | network_attributes(network, problem.goal)
-    return Learned(attributes, curves or {}, frozenset(forgotten))
+    return Learned(attributes, curves or {}, frozenset(ended))
 
 
 # -- epochs ----------------------------------------------------------------------------
 
 
-class _Run:
-    """Epochs on minibatches, of one call.
+def train(
+    problem: Problem,
+    network: Network,
+    sample: Sample,
+    own: Sample | None,
+    random_state: np.random.RandomState,
+    incremental: bool,
+    watch: Watch | None,
+) -> Learned:
+    """Train by epochs on minibatches; return the `Learned`.
 
-    Parameters
-    ----------
-    problem : Problem
-    network : Network
-        Where to start.
-    incremental : bool
-    validated : bool
-        Whether there are rows to validate on.
+    `own` are the user's rows to validate on.
     """
-
-    def __init__(self, problem, network, incremental, validated):
-        self.problem, self.network = problem, network
-        self.incremental, self.validated = incremental, validated
-        self.params = params = problem.model
-        earlier = {} if problem.anew else vars(problem.model)
-        scoring = problem.goal.judged_by(params.scoring)
-        self.scored_by = name_of_scoring(scoring)
-        self.history = history_after(earlier, self.scored_by)
-        state = earlier.get("_optimizer") if incremental else None
-        if state is None or not state.fits(params.solver, network.parameters.size):
-            state = new_optimizer(params)
-        self.state = state
-
-    def train(self, sample, rows, holdout, random_state, watch):
-        """Train; return the `Learned`."""
-        params, problem, state = self.params, self.problem, self.state
-        optimizer = state.optimizer()
-        engine = make_engine(
-            Trainer,
-            self.network,
-            problem.goal.pairing,
+    params, goal = problem.model, problem.goal
+    rows, holdout = hold_out(problem, sample, own, network, random_state)
+    earlier = {} if problem.anew else vars(params)
+    state = earlier.get("_optimizer") if incremental else None
+    if state is None or not state.fits(params.solver, network.parameters.size):
+        state = new_optimizer(params)
+    scored_by = name_of_scoring(goal.judged_by(params.scoring))
+    best_score = earlier.get("best_validation_score_")
+    history = History(
+        t=earlier.get("t_", 0),
+        best_loss=earlier.get("best_loss_"),
+        best_validation_score=(
+            best_score if earlier.get("_scored_by") == scored_by else None
+        ),
+        no_improvement_count=earlier.get("_no_improvement_count", 0),
+    )
+    optimizer = state.optimizer()
+    engine = make_engine(
+        Trainer,
+        network,
+        goal.pairing,
+        sample.data,
+        params.n_threads,
+        batch_size=clipped_batch_size(params.batch_size, len(rows)),
+        optimizer=optimizer,
+        regularisation=problem.regularisation.seeded(random_state),
+    )
+    with engine:
+        moments = [as_float(moment, network.dtype) for moment in state.moments]
+        engine.load(network.parameters, moments)
+        training = Training(
+            engine,
+            network.parameters,
             sample.data,
-            params.n_threads,
-            batch_size=clipped_batch_size(params.batch_size, len(rows)),
+            rows,
             optimizer=optimizer,
-            regularisation=problem.regularisation.seeded(random_state),
+            schedule=state.new_schedule(),
+            history=history,
+            settings=Settings(
+                alpha=params.alpha,
+                max_epochs=1 if incremental else params.max_iter,
+                tol=params.tol,
+                patience=params.n_iter_no_change,
+                shuffle=params.shuffle,
+                verbose=bool(params.verbose),
+                ties=params.validation_ties,
+            ),
+            random_state=random_state,
+            holdout=holdout,
+            epoch=state.epoch,
         )
-        with engine:
-            dtype = self.network.dtype
-            moments = [as_float(moment, dtype) for moment in state.moments]
-            engine.load(self.network.parameters, moments)
-            training = Training(
-                engine,
-                self.network.parameters,
-                sample.data,
-                rows,
-                optimizer=optimizer,
-                schedule=state.new_schedule(),
-                history=self.history,
-                settings=settings_of(params, self.incremental),
-                random_state=random_state,
-                holdout=holdout,
-                epoch=state.epoch,
-            )
-            steps = watch and watch(
-                "epoch", lambda: self.learned(training).joined(vars(params))
-            )
-            self.report(training.run(steps))
-            return self.learned(training)
 
-    def learned(self, training):
-        """Return what is learned if the last epoch was the last of all."""
-        history = self.history
-        attributes = {
-            "n_iter_": history.n_iter,
-            "t_": history.t,
-            "best_loss_": history.best_loss,
-            "best_validation_score_": history.best_validation_score,
-            "_scored_by": self.scored_by,
-            "_no_improvement_count": history.no_improvement_count,
-        }
-        if history.loss_curve:
-            attributes["loss_"] = history.loss_curve[-1]
-        curves = {
-            "loss_curve_": history.loss_curve[:],
-            "lr_curve_": history.lr_curve[:],
-        }
-        for name, curve, there in (
-            ("validation_loss_curve_", history.validation_losses, self.validated),
-            ("validation_scores_", history.validation_scores, training.scored),
-        ):
-            if there:
-                curves[name] = curve[:]
-            else:
-                attributes[name] = None
-        # The weights kept by early stopping are not those that the moments belong to.
-        if not training.scored:
-            attributes["_optimizer"] = self.state.advanced(
-                training.optimizer, history.n_iter, training.engine.store_moments()
+        def learned() -> Learned:
+            attributes: dict[str, Any] = {"_scored_by": scored_by}
+            # The weights kept by early stopping are not those of the moments.
+            if not training.scored:
+                attributes["_optimizer"] = state.advanced(
+                    optimizer, history.n_iter, engine.store_moments()
+                )
+            reached = network.empty_like()
+            training.store(reached.parameters)
+            return after_epochs(
+                problem, reached, history, holdout is not None, attributes
             )
-        reached = self.network.empty_like()
-        training.store(reached.parameters)
-        forgotten = TRAINING_ATTRIBUTES if self.problem.anew else ()
-        return _learned(self.problem, reached, attributes, curves, forgotten)
 
-    def report(self, outcome):
-        """Turn the outcome of the epochs into a warning or an error."""
-        history, params = self.history, self.params
-        if outcome is Outcome.DIVERGED:
-            period, remedy = f"epoch {history.n_iter}", "lower learning_rate_init"
-            message = NON_FINITE.format(period=period, remedy=remedy)
-            if history.best_validation_score in (None, -np.inf):
-                raise ValueError(message)
-            warnings.warn(
-                f"{message} The weights of the best validation score are kept.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
-        elif history.never_scored:
-            scoring = self.problem.goal.judged_by(params.scoring)
-            raise ValueError(
-                f"The validation score with scoring={scoring!r} was "
-                f"{history.validation_scores[-1]} in every epoch: early stopping has "
-                "no weights to keep. Choose another scoring, or validation rows that "
-                "it is defined for."
-            )
-        elif outcome is Outcome.INTERRUPTED:
-            warnings.warn("Training interrupted by user.", stacklevel=2)
-        elif outcome is Outcome.EXHAUSTED and not self.incremental:
-            warnings.warn(
-                f"Stochastic Optimizer: Maximum iterations ({params.max_iter}) "
-                "reached and the optimization hasn't converged yet.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
-        if self.incremental:
-            warn_of_ended_schedule(self.state, history)
+        steps = watch and watch("epoch", lambda: learned().joined(vars(params)))
+        outcome = training.run(steps)
+        report(outcome, history, problem, incremental)
+        if incremental:
+            warn_of_ended_schedule(state, history)
+        return learned()
+
+
+def after_epochs(
+    problem: Problem,
+    network: Network,
+    history: History,
+    validated: bool,
+    attributes: dict[str, Any],
+) -> Learned:
+    """Return the `Learned` if the last epoch was the last of all."""
+    attributes |= {
+        "n_iter_": history.n_iter,
+        "t_": history.t,
+        "best_loss_": history.best_loss,
+        "best_validation_score_": history.best_validation_score,
+        "_no_improvement_count": history.no_improvement_count,
+    }
+    if history.loss_curve:
+        attributes["loss_"] = history.loss_curve[-1]
+    scored = history.best_validation_score is not None
+    curves = {
+        "loss_curve_": history.loss_curve[:],
+        "lr_curve_": history.lr_curve[:],
+        "validation_loss_curve_": history.validation_losses[:] if validated else None,
+        "validation_scores_": history.validation_scores[:] if scored else None,
+    }
+    forgotten = TRAINING_ATTRIBUTES if problem.anew else ()
+    return _learned(problem, network, attributes, curves, forgotten)
+
+
+def report(
+    outcome: Outcome, history: History, problem: Problem, incremental: bool
+) -> None:
+    """Turn the outcome of the epochs into a warning or an error."""
+    if outcome is Outcome.DIVERGED:
+        period, remedy = f"epoch {history.n_iter}", "lower learning_rate_init"
+        message = NON_FINITE.format(period=period, remedy=remedy)
+        if history.best_validation_score in (None, -np.inf):
+            raise ValueError(message)
+        warnings.warn(
+            f"{message} The weights of the best validation score are kept.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    elif history.never_scored:
+        scoring = problem.goal.judged_by(problem.model.scoring)
+        raise ValueError(
+            f"The validation score with scoring={scoring!r} was "
+            f"{history.validation_scores[-1]} in every epoch: early stopping has "
+            "no weights to keep. Choose another scoring, or validation rows that "
+            "it is defined for."
+        )
+    elif outcome is Outcome.INTERRUPTED:
+        warnings.warn("Training interrupted by user.", stacklevel=2)
+    elif outcome is Outcome.EXHAUSTED and not incremental:
+        warnings.warn(
+            f"Stochastic Optimizer: Maximum iterations ({problem.model.max_iter}) "
+            "reached and the optimization hasn't converged yet.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
 
 
 def warn_of_ended_schedule(state: OptimizerState, history: History) -> None:
@@ -355,19 +375,6 @@ def new_optimizer(params: Any) -> OptimizerState:
     )
 
 
-def settings_of(params: Any, incremental: bool) -> Settings:
-    """Return the settings of the epochs."""
-    return Settings(
-        alpha=params.alpha,
-        max_epochs=1 if incremental else params.max_iter,
-        tol=params.tol,
-        patience=params.n_iter_no_change,
-        shuffle=params.shuffle,
-        verbose=bool(params.verbose),
-        ties=params.validation_ties,
-    )
-
-
 def clipped_batch_size(batch_size: Any, n_rows: int) -> int:
     """Return the rows of a minibatch, at most all; warn if fewer than asked for."""
     rows = {"auto": AUTO_BATCH_SIZE, "full": n_rows}.get(batch_size, batch_size)
@@ -378,19 +385,6 @@ def clipped_batch_size(batch_size: Any, n_rows: int) -> int:
             stacklevel=2,
         )
     return min(rows, n_rows)
-
-
-def history_after(earlier: dict[str, Any], scored_by: str) -> History:
-    """Return the history that goes on from an estimator's attributes."""
-    comparable = earlier.get("_scored_by") == scored_by
-    return History(
-        t=earlier.get("t_", 0),
-        best_loss=earlier.get("best_loss_"),
-        best_validation_score=(
-            earlier.get("best_validation_score_") if comparable else None
-        ),
-        no_improvement_count=earlier.get("_no_improvement_count", 0),
-    )
 
 
 # -- L-BFGS ----------------------------------------------------------------------------

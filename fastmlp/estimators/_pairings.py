@@ -4,7 +4,7 @@ Nothing of this is kept: a loss joins by its row of that table, at any time.
 """
 
 from numbers import Integral
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils._param_validation import InvalidParameterError
@@ -15,6 +15,9 @@ from fastmlp.kernels import LOSS_ALIASES, LOSSES, did_you_mean
 # The kinds of y that a classifier tells apart.
 CLASSES = ("binary", "multilabel", "multiclass")
 
+# The kinds of y that a loss is for, by its targets; of others numbers.
+KINDS = {"label": ("multiclass",), "binary": ("binary", "multilabel")}
+
 # What y may be, by the kernels' LOSSES: what is outside, and how to say so.
 DOMAINS = {
     "count": (lambda y: y < 0, "negative", "y >= 0, counts and rates"),
@@ -24,13 +27,13 @@ DOMAINS = {
 
 
 class Pairing(NamedTuple):
-    """A row of the kernels' table of losses, and what it is told.
+    """A row of the kernels' table of losses, and its settings.
 
     Parameters
     ----------
     out_activation, loss : str
     settings : dict
-        Keyword arguments of `kernels._losses.make_settings`.
+        Keyword arguments of `kernels.heads.losses.make_settings`.
     """
 
     out_activation: str
@@ -43,7 +46,7 @@ class Pairing(NamedTuple):
         return LOSSES[self.out_activation, self.loss].judged_by_r2
 
 
-def paired(kind):
+def paired(kind: str) -> dict[str, dict]:
     """Return the losses for y of a kind, and the outputs that each goes with.
 
     Parameters
@@ -58,20 +61,12 @@ def paired(kind):
     """
     losses: dict[str, dict] = {}
     for (output, name), row in LOSSES.items():
-        if kind in _kinds(output, row.targets):
+        kinds = KINDS.get(row.targets, ("regression",))
+        if row.targets == "share" and output == "logistic":
+            kinds = ("binary", "multilabel", "regression")
+        if kind in kinds:
             losses.setdefault(row.public_name or name, {})[output] = name
     return losses
-
-
-def _kinds(output, targets):
-    """Return the kinds of y that a row of LOSSES is for."""
-    if targets == "label":
-        return ("multiclass",)
-    if targets == "binary":
-        return ("binary", "multilabel")
-    if targets == "share" and output == "logistic":
-        return ("binary", "multilabel", "regression")
-    return ("regression",)
 
 
 def _classification_losses():
@@ -82,7 +77,9 @@ CLASSIFICATION_LOSSES = Names(_classification_losses)
 REGRESSION_LOSSES = Names(lambda: paired("regression"))
 
 
-def pair_classification(loss, out_activation, label_smoothing, kind):
+def pair_classification(
+    loss: str, out_activation: str | None, label_smoothing: float, kind: str
+) -> Pairing:
     """Return the `Pairing` for y of a kind.
 
     Parameters
@@ -119,7 +116,7 @@ def pair_classification(loss, out_activation, label_smoothing, kind):
     return Pairing(output, name, smoothing)
 
 
-def pair_regression(loss, out_activation):
+def pair_regression(loss: Any, out_activation: str | None) -> Pairing:
     """Return the `Pairing`.
 
     Parameters
@@ -162,7 +159,7 @@ def _choose(loss, out_activation, problem, losses):
     return output, outputs[output]
 
 
-def gives_scores(loss, out_activation):
+def gives_scores(loss: Any, out_activation: str | None) -> bool:
     """Return whether a classifier's outputs are scores and not probabilities.
 
     Parameters
@@ -183,7 +180,7 @@ def gives_scores(loss, out_activation):
     return outputs == {"identity"}
 
 
-def split_loss(loss):
+def split_loss(loss: Any) -> tuple[str, Any]:
     """Return the name of a loss and its parameter.
 
     Parameters
@@ -202,7 +199,7 @@ def split_loss(loss):
     ValueError
         If there is no such loss, or the parameter is not valid.
     """
-    rows = {
+    rows: dict[str, Any] = {
         name: LOSSES[next(iter(outputs.items()))]
         for name, outputs in paired("regression").items()
     }
@@ -228,7 +225,9 @@ def split_loss(loss):
         raise ValueError(f"loss=({name!r}, {parameter!r}): {error}") from None
 
 
-def check_domain(values, pairing, given=None):
+def check_domain(
+    values: np.ndarray, pairing: Pairing, given: np.ndarray | None = None
+) -> None:
     """Refuse targets that a loss or an output activation has no meaning for.
 
     Parameters

@@ -197,7 +197,7 @@ def constraints_of(table: dict[str, Parameter]) -> dict[str, list]:
 
 
 @functools.cache
-def parameter_defaults(cls: type) -> dict[str, Any]:
+def parameter_defaults(cls: Any) -> dict[str, Any]:
     """Return the parameters of an estimator's class, by name, and their defaults."""
     parameters = inspect.signature(cls).parameters.values()
     return {parameter.name: parameter.default for parameter in parameters}
@@ -217,7 +217,8 @@ def _checked(cls: Any) -> list[tuple[str, Any, list]]:
 
 def check_parameters(estimator: Any) -> None:
     """Raise scikit-learn's InvalidParameterError, with a hint if there is one."""
-    for name, default, constraints in _checked(type(estimator)):
+    cls: Any = type(estimator)
+    for name, default, constraints in _checked(cls):
         value = getattr(estimator, name)
         if value is default:
             continue
@@ -327,7 +328,7 @@ def _reason(name, params, own_validation):
 
 def warn_of_ignored(estimator: Any, own_validation: bool) -> None:
     """Warn of parameters that are set but not used, once for each set of them."""
-    cls = type(estimator)
+    cls: Any = type(estimator)
     # A subclass may take fewer parameters and set the others itself.
     ignored = ignored_parameters(
         vars(estimator), parameter_defaults(cls), own_validation

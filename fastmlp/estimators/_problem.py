@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
-from sklearn.base import is_regressor
+from sklearn.base import RegressorMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import validate_data
 
@@ -23,6 +23,7 @@ from fastmlp.estimators._checks import (
     errors_name,
     float_type,
     hidden_units,
+    surely_finite,
 )
 from fastmlp.estimators._parameters import warn_of_ignored
 from fastmlp.estimators._targets import Goal, Target
@@ -167,6 +168,17 @@ def check_rows(model: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
     With `reset` the model takes over the number and names of the features, which
     otherwise have to be its own.
     """
+    if _are_plain(X, y):
+        state, n_features = vars(model), X.shape[1]
+        if reset:
+            state.pop("feature_names_in_", None)
+            state["n_features_in_"] = n_features
+            return X, y
+        if (
+            "feature_names_in_" not in state
+            and state.get("n_features_in_") == n_features
+        ):
+            return X, y
     check_sparse(X)
     check_sparse(y, "y")
     # The first dtype is what integers are converted to.
@@ -179,13 +191,30 @@ def check_rows(model: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
         y,
         accept_sparse=["csr", "csc"],
         multi_output=True,
-        y_numeric=is_regressor(model),
+        y_numeric=isinstance(model, RegressorMixin),
         dtype=dtypes,
         reset=reset,
     )
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
     return as_rows(X), y
+
+
+def _are_plain(X, y):
+    """Return whether scikit-learn's validation would return these arrays as they are.
+
+    It takes as long as a small network's epoch.
+    """
+    return (
+        type(X) is type(y) is np.ndarray
+        and X.ndim == 2
+        and y.shape == X.shape[:1]
+        and X.size > 0
+        and X.dtype in (np.float32, np.float64)
+        and (y.dtype.kind in "biu" or y.dtype in (np.float32, np.float64))
+        and surely_finite(X)
+        and surely_finite(y)
+    )
 
 
 def training_sample(problem: Problem, dtype: DTypeLike) -> Sample:

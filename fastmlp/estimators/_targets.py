@@ -1,9 +1,10 @@
 """What a network learns of y: labels, or numbers."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -54,35 +55,43 @@ class Target(NamedTuple):
         return values
 
 
-class Goal(Protocol):
-    """How an estimator understands y: `Labels` or `Numbers`."""
+@dataclass(frozen=True)
+class Goal(ABC):
+    """How an estimator understands y: `Labels` or `Numbers`.
+
+    Parameters
+    ----------
+    pairing : Pairing
+    """
+
+    pairing: Pairing
 
     @property
-    def pairing(self) -> Pairing:
-        """Output activation and loss."""
-
-    @property
+    @abstractmethod
     def attributes(self) -> dict[str, Any]:
         """The fitted attributes that describe it."""
 
+    @abstractmethod
     def encode(self, y: Any) -> Target:
         """Return validated y as a `Target`."""
 
     def encode_validation(self, y: Any) -> Target:
         """Return validated y of rows to validate on as a `Target`."""
+        return self.encode(y)
 
     def class_weights(self, y: Any) -> np.ndarray | None:
         """Return the weight of each class, None if all are 1."""
+        return None
 
     def strata(self, target: Target) -> np.ndarray | None:
         """Return the labels by which the validation rows are drawn, or None."""
+        return None
 
     def judged_by(self, scoring: Scoring) -> Scoring:
         """Return the `scoring` that early stopping judges by; None: by `score`."""
+        return scoring
 
-    def check_scoring(self, scoring: Scoring) -> None:
-        """Refuse a scorer that cannot judge the outputs."""
-
+    @abstractmethod
     def score(
         self, outputs: np.ndarray, values: np.ndarray, sample_weight: np.ndarray | None
     ) -> float:
@@ -113,7 +122,7 @@ def labels_of(y: ArrayLike) -> tuple[np.ndarray, str]:
 
 
 def first_labels(
-    known: np.ndarray | None, y: ArrayLike, classes: ArrayLike | None
+    known: np.ndarray | None, y: Any, classes: Any
 ) -> tuple[np.ndarray, str, bool] | None:
     """Return classes, kind and `sparse` of `Labels` in the first call of `partial_fit`.
 
@@ -159,17 +168,17 @@ def check_known(classes: np.ndarray, y: Any, warm_start: bool) -> None:
 
 
 @dataclass(frozen=True)
-class Labels:
+class Labels(Goal):
     """Class labels, one per row or, in a 0/1 matrix, several.
 
     Parameters
     ----------
+    pairing : Pairing
     classes : (n_classes,) array
         Sorted.
     kind : {'binary', 'multiclass', 'multilabel'}
     sparse : bool
         Whether a 0/1 matrix is sparse.
-    pairing : Pairing
     class_weight : dict, 'balanced' or None, default=None
     incremental : bool, default=False
         Whether there are more rows than y has.
@@ -178,7 +187,6 @@ class Labels:
     classes: np.ndarray
     kind: str
     sparse: bool
-    pairing: Pairing
     class_weight: dict | str | None = None
     incremental: bool = False
 
@@ -222,7 +230,8 @@ class Labels:
     def encode_validation(self, y: Any) -> Target:
         """Return validated y of rows to validate on as a `Target`."""
         if y.ndim == 1:
-            known, unseen = set(self.classes.tolist()), {}
+            known = set(self.classes.tolist())
+            unseen: dict[Any, int] = {}
             for row, label in enumerate(y.tolist()):
                 if label not in known:
                     unseen.setdefault(label, row)
@@ -268,13 +277,6 @@ class Labels:
             return labels.astype(str)
         return labels
 
-    def judged_by(self, scoring: Scoring) -> Scoring:
-        """Return the `scoring` that early stopping judges by; None: by `score`."""
-        return scoring
-
-    def check_scoring(self, scoring: Scoring) -> None:
-        """Every scorer can judge labels."""
-
     def score(
         self, outputs: np.ndarray, values: np.ndarray, sample_weight: np.ndarray | None
     ) -> float:
@@ -317,16 +319,8 @@ def decode(
     return sp.csr_matrix(on) if sparse else on
 
 
-@dataclass(frozen=True)
-class Numbers:
-    """Real numbers, one or several per row.
-
-    Parameters
-    ----------
-    pairing : Pairing
-    """
-
-    pairing: Pairing
+class Numbers(Goal):
+    """Real numbers, one or several per row."""
 
     @property
     def levels(self) -> np.ndarray:
@@ -362,32 +356,11 @@ class Numbers:
             values = np.repeat(values, len(levels), axis=1)
         return Target(values, values.shape[1], self.pairing)
 
-    def encode_validation(self, y: Any) -> Target:
-        """Return validated y of rows to validate on as a `Target`."""
-        return self.encode(y)
-
-    def class_weights(self, y: Any) -> None:
-        """There are no classes."""
-
-    def strata(self, target: Target) -> None:
-        """There are no strata."""
-
     def judged_by(self, scoring: Scoring) -> Scoring:
         """Return the `scoring` that early stopping judges by; None: by `score`."""
         if scoring is not None or len(self.levels) > 1:
             return scoring
         return None if self.pairing.judged_by_r2 else "loss"
-
-    def check_scoring(self, scoring: Scoring) -> None:
-        """Refuse scorers of one prediction for each row where there are several."""
-        levels = self.levels
-        if len(levels) > 1 and isinstance(scoring, str) and scoring != "loss":
-            raise ValueError(
-                f"scoring={scoring!r} compares y with one prediction for each row, and "
-                f"loss=('quantile', {levels.tolist()}) makes {len(levels)}: use "
-                "scoring=None, the mean pinball loss, 'loss' or a function "
-                "(estimator, X, y)."
-            )
 
     def score(
         self, outputs: np.ndarray, values: np.ndarray, sample_weight: np.ndarray | None

@@ -601,7 +601,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         pairing = pair_classification(
             self.loss, self.out_activation, self.label_smoothing, kind
         )
-        return Labels(classes, kind, sparse, pairing, self.class_weight, incremental)
+        return Labels(pairing, classes, kind, sparse, self.class_weight, incremental)
 
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags: multilabel y is accepted."""

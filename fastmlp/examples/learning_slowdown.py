@@ -43,7 +43,7 @@ def learn(loss, w, b):
 
 def run():
     """Train each of `CASES`; print and return the outputs."""
-    found = [Found(*case, learn(*case)) for case in CASES]
+    found = [Found(loss, w, b, learn(loss, w, b)) for loss, w, b in CASES]
     print("loss           w    b    output after 0, 50, 100, 200, 300 steps")
     for each in found:
         numbers = "  ".join(f"{each.outputs[n]:.3f}" for n in (0, 50, 100, 200, 300))

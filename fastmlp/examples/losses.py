@@ -61,8 +61,8 @@ def run():
     """Compute all of it by the kernels; print and return the costs."""
     cross_entropy, log_likelihood = {}, {}
     print("outputs      C_CE    C_LL")
-    for name, a in OUTPUTS.items():
-        a = np.array(a)
+    for name, outputs in OUTPUTS.items():
+        a = np.array(outputs)
         z = np.log(a / (1 - a))[None]
         cross_entropy[name] = float(
             scored(z, np.eye(10)[0], "logistic", "log_loss")[0][0]

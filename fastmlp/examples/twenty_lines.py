@@ -8,7 +8,7 @@ gradient, that of S / (2 * 64), takes 2 * 64 times the step for the same weights
 """
 
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -79,12 +79,13 @@ def run(steps=STEPS):
 
     On one thread each: those of a BLAS wait for each other longer than they work.
     """
-    start, results = problem(), []
-    kernels(*start, 1)  # compiled, or read from the disk
+    x, y, w1, w2 = problem()
+    results: list[Any] = []
+    kernels(x, y, w1, w2, 1)  # compiled, or read from the disk
     for train in (twenty_lines, kernels):
         began = time.perf_counter()
         with threadpool_limits(1):
-            losses = train(*start, steps)
+            losses = train(x, y, w1, w2, steps)
         results += [losses, time.perf_counter() - began]
     found = Found(*results)
     print("step       NumPy's loop            kernels")

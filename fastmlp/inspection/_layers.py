@@ -232,7 +232,7 @@ def gradient_statistics(model, X, y, *, bins=50):
     """
     check_scalar(bins, "bins", Integral, min_val=1)
     with open_model(model, X, y) as opened:
-        n, counts = len(opened.layers), []
+        n = len(opened.layers)
         largest, squares = np.zeros((2, n))
         for block in opened.tracer.trace(opened.data):
             for i in opened.layers:

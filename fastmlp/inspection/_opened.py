@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -31,9 +31,9 @@ class Opened(NamedTuple):
     tracer: Tracer
     objective: Objective
     data: Data
-    X: object
+    X: Any
 
-    def inputs(self, block, i):
+    def inputs(self, block: Any, i: int) -> np.ndarray:
         """Return what layer i got, (n, fan_in): of layer 0 the rows of X, dense."""
         if i > 0:
             return block.inputs(i)
@@ -42,13 +42,13 @@ class Opened(NamedTuple):
         return rows.astype(self.network.dtype, copy=False)
 
     @property
-    def layers(self):
+    def layers(self) -> range:
         """Numbers of the layers, from the first hidden one to the outputs."""
         return range(len(self.network.coefs))
 
-    def like_network(self, flat):
+    def like_network(self, flat: np.ndarray) -> Network:
         """Return views of a vector in the network's packing, as a Network."""
-        return Network(self.network.units, flat, self.network.activations)
+        return Network(self.network.spec, flat)
 
 
 @contextmanager
@@ -82,7 +82,7 @@ def open_model(
         yield Opened(network, tracer, objective, data, X)
 
 
-def check_model(model):
+def check_model(model: Any) -> None:
     """Refuse what is not a fitted estimator of fastmlp."""
     if not isinstance(model, BaseMLP):
         raise TypeError(

@@ -450,6 +450,7 @@ class Trainer(_Network):
         n_steps = self.count_steps(len(order))
         steps = self._optimizer.steps(n_steps)
         self._begin(data, order, alpha, dropout)
+        self._run["visited"] = -1
         try:
             self._train(steps, self._optimizer.t)
         finally:

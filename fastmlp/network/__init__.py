@@ -4,6 +4,6 @@ In reading order: `network`, `initializers`.
 """
 
 from fastmlp.network.initializers import INIT_ALIASES, INITIALIZERS
-from fastmlp.network.network import Network
+from fastmlp.network.network import Network, make_spec
 
-__all__ = ["INITIALIZERS", "INIT_ALIASES", "Network"]
+__all__ = ["INITIALIZERS", "INIT_ALIASES", "Network", "make_spec"]

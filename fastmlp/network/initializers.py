@@ -1,9 +1,17 @@
 """How the weights of a layer are drawn; the table INITIALIZERS."""
 
+from collections.abc import Callable
+
 import numpy as np
 
+Variance = Callable[[int, int], float]
+# Of random state, fan_in, fan_out and activation; see `glorot_uniform`.
+Draw = Callable[[np.random.RandomState, int, int, str], tuple[np.ndarray, np.ndarray]]
 
-def glorot_uniform(random_state, fan_in, fan_out, activation):
+
+def glorot_uniform(
+    random_state: np.random.RandomState, fan_in: int, fan_out: int, activation: str
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw the weights, then the biases, of one layer, uniform in [-bound, bound].
 
     bound = sqrt(6 / (fan_in + fan_out)), for the logistic activation
@@ -34,7 +42,7 @@ def glorot_uniform(random_state, fan_in, fan_out, activation):
     return weights, biases
 
 
-def normal(variance):
+def normal(variance: Variance) -> Draw:
     """Return a rule that draws weights from N(0, variance); biases are 0.
 
     Parameters
@@ -50,7 +58,7 @@ def normal(variance):
     return draw
 
 
-def uniform(variance):
+def uniform(variance: Variance) -> Draw:
     """Return a rule that draws weights from [-b, b], b² = 3 variance; biases are 0.
 
     Parameters
@@ -67,33 +75,33 @@ def uniform(variance):
     return draw
 
 
-def lecun(fan_in, fan_out):
+def lecun(fan_in: int, fan_out: int) -> float:
     """Keep the variance forward through linear units (LeCun et al. 1998)."""
     return 1.0 / fan_in
 
 
-def glorot(fan_in, fan_out):
+def glorot(fan_in: int, fan_out: int) -> float:
     """Compromise between both directions for tanh (Glorot & Bengio 2010, eq. 12)."""
     return 2.0 / (fan_in + fan_out)
 
 
-def glorot_sigmoid(fan_in, fan_out):
+def glorot_sigmoid(fan_in: int, fan_out: int) -> float:
     """Spread 4 times Glorot's, against the slope of at most 1/4 of the sigmoid."""
     return 32.0 / (fan_in + fan_out)
 
 
-def he(fan_in, fan_out):
+def he(fan_in: int, fan_out: int) -> float:
     """Keep the second moment forward through ReLU (He et al. 2015, equation 10)."""
     return 2.0 / fan_in
 
 
-def he_average(fan_in, fan_out):
+def he_average(fan_in: int, fan_out: int) -> float:
     """Twice Glorot's: He's rule for the average of both directions."""
     return 4.0 / (fan_in + fan_out)
 
 
 # How the weights of one layer are drawn, by name; then they are scaled by init_scale.
-INITIALIZERS = {
+INITIALIZERS: dict[str, Draw] = {
     "glorot_uniform": glorot_uniform,
     "glorot_normal": normal(glorot),
     "glorot_sigmoid_uniform": uniform(glorot_sigmoid),

@@ -2,8 +2,12 @@
 
 import math
 import operator
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from fastmlp.kernels import (
     OVERREAD,
@@ -13,6 +17,35 @@ from fastmlp.kernels import (
     parameters_of,
 )
 from fastmlp.network.initializers import INITIALIZERS
+
+
+class Block(NamedTuple):
+    """Where the parameters of one kind of one layer lie in the buffer.
+
+    Parameters
+    ----------
+    kind : str
+        'weights', 'biases', or of a layer's own operation.
+    layer : int or None
+    place : slice
+    shape : tuple of int
+    """
+
+    kind: str
+    layer: int | None
+    place: slice
+    shape: tuple[int, ...]
+
+
+@lru_cache(maxsize=256)
+def blocks_of(spec: NetworkSpec) -> tuple[tuple[Block, ...], int]:
+    """Return all blocks of a network's parameters, and the elements of the buffer."""
+    blocks, at = [], 0
+    for layer, parameter in parameters_of(spec):
+        end = at + math.prod(parameter.shape)
+        blocks.append(Block(parameter.name, layer, slice(at, end), parameter.shape))
+        at = end
+    return tuple(blocks), at
 
 
 class Network:
@@ -25,19 +58,20 @@ class Network:
 
     Parameters
     ----------
-    units : sequence of int
-        Units per layer: features, hidden layers, outputs.
+    spec : NetworkSpec
     parameters : (n_parameters,) float array, C-contiguous and writable
         The buffer; not copied. OVERREAD more elements follow it in memory.
-    activation : str, (str, number) or sequence, default="identity"
-        Of the hidden layers, see `fastmlp.kernels.layer_activations`.
 
     Attributes
     ----------
+    spec : NetworkSpec
     units : tuple of int
+        Units per layer: features, hidden layers, outputs.
     activations : tuple of (name, parameter)
         Of the hidden layers.
     parameters : (n_parameters,) float array
+    dtype : numpy dtype
+        Of the parameters.
     coefs : tuple of (fan_in, columns) arrays
         Writable views of `parameters`.
     intercepts : tuple of (columns,) arrays
@@ -47,35 +81,25 @@ class Network:
         activation has no trained parameter.
     """
 
-    def __init__(self, units, parameters, activation="identity"):
-        self.spec = make_spec(units, activation)
-        self.parameters = parameters
-        coefs, intercepts, at = [], [], 0
-        slopes = [None] * len(self.activations)
-        for layer, parameter in parameters_of(self.spec):
-            end = at + math.prod(parameter.shape)
-            view, at = parameters[at:end].reshape(parameter.shape), end
-            if parameter.name == "weights":
+    def __init__(self, spec: NetworkSpec, parameters: np.ndarray) -> None:
+        self.spec, self.parameters = spec, parameters
+        self.units, self.activations = spec.units, spec.activations
+        self.dtype = parameters.dtype
+        coefs, intercepts = [], []
+        slopes: list[np.ndarray | None] = [None] * len(spec.activations)
+        for kind, layer, place, shape in blocks_of(spec)[0]:
+            view = parameters[place].reshape(shape)
+            if kind == "weights":
                 coefs.append(view)
-            elif parameter.name == "biases":
+            elif kind == "biases":
                 intercepts.append(view)
-            else:
+            elif layer is not None:
                 slopes[layer] = view
         self.coefs, self.intercepts = tuple(coefs), tuple(intercepts)
         self.slopes = tuple(slopes)
 
-    @property
-    def units(self):
-        """Units per layer."""
-        return self.spec.units
-
-    @property
-    def activations(self):
-        """(name, parameter) of each hidden layer's activation."""
-        return self.spec.activations
-
     @classmethod
-    def empty(cls, units, dtype, activation="identity"):
+    def empty(cls, spec: NetworkSpec, dtype: DTypeLike) -> "Network":
         """Return a network whose parameters are not yet set.
 
         Raises
@@ -83,22 +107,21 @@ class Network:
         MemoryError
             If they take more memory than the machine has.
         """
-        spec = make_spec(units, activation)
-        n_parameters = sum(math.prod(each.shape) for _, each in parameters_of(spec))
-        check_memory(units, n_parameters * np.dtype(dtype).itemsize)
+        _, n_parameters = blocks_of(spec)
+        check_memory(spec.units, n_parameters * np.dtype(dtype).itemsize)
         buffer = np.empty(n_parameters + OVERREAD, dtype)
-        return cls(spec.units, buffer[:n_parameters], spec.activations)
+        return cls(spec, buffer[:n_parameters])
 
     @classmethod
     def initial(
         cls,
-        units,
-        activation,
-        random_state,
-        dtype,
-        init="glorot_uniform",
-        init_scale=1.0,
-    ):
+        units: Sequence[int],
+        activation: Any,
+        random_state: np.random.RandomState,
+        dtype: DTypeLike,
+        init: str = "glorot_uniform",
+        init_scale: float = 1.0,
+    ) -> "Network":
         """Return a network with random weights, drawn layer by layer, piece by piece.
 
         Slopes start from the activation's parameter.
@@ -116,7 +139,7 @@ class Network:
         init_scale : float
             Multiplies the drawn weights, not the biases.
         """
-        network = cls.empty(units, dtype, activation)
+        network = cls.empty(make_spec(units, activation), dtype)
         draw = INITIALIZERS[init]
         names = [name for name, _ in network.activations]
         # Without hidden layers scikit-learn goes by the name that nothing else uses.
@@ -134,7 +157,13 @@ class Network:
         return network
 
     @classmethod
-    def from_arrays(cls, coefs, intercepts, activation="identity", slopes=None):
+    def from_arrays(
+        cls,
+        coefs: Sequence[Any],
+        intercepts: Sequence[Any],
+        activation: Any = "identity",
+        slopes: Sequence[Any] | None = None,
+    ) -> "Network":
         """Return a network holding copies of the given weights, biases and slopes.
 
         Parameters
@@ -157,9 +186,9 @@ class Network:
         intercepts = [np.asarray(b) for b in intercepts]
         activations = layer_activations(activation, max(0, len(coefs) - 1))
         units = chain_units(coefs, intercepts, layer_pieces(activations))
-        dtype = np.result_type(*coefs, *intercepts)
-        dtype = np.float32 if dtype == np.float32 else np.float64
-        network = cls.empty(units, dtype, activations)
+        single = np.result_type(*coefs, *intercepts) == np.float32
+        spec = NetworkSpec(units, activations)
+        network = cls.empty(spec, np.float32 if single else np.float64)
         for view, array in zip(network.coefs, coefs, strict=True):
             view[...] = array
         for view, array in zip(network.intercepts, intercepts, strict=True):
@@ -167,7 +196,7 @@ class Network:
         network.start_slopes(slopes)
         return network
 
-    def start_slopes(self, slopes=None):
+    def start_slopes(self, slopes: Sequence[Any] | None = None) -> None:
         """Set the slopes from arrays, or where there are none from the parameter.
 
         Raises
@@ -197,12 +226,12 @@ class Network:
                 )
             view[...] = array
 
-    @property
-    def dtype(self):
-        """Type of the parameters."""
-        return self.parameters.dtype
-
-    def holds(self, coefs, intercepts, slopes=None):
+    def holds(
+        self,
+        coefs: Sequence[Any],
+        intercepts: Sequence[Any],
+        slopes: Sequence[Any] | None = None,
+    ) -> bool:
         """Return whether the arrays are this network's own views: no array is read."""
         slopes = self.slopes if slopes is None else slopes
         return (
@@ -214,14 +243,14 @@ class Network:
             and all(map(operator.is_, slopes, self.slopes))
         )
 
-    def empty_like(self, dtype=None):
+    def empty_like(self, dtype: DTypeLike | None = None) -> "Network":
         """Return a network of this kind, in its own dtype unless another is given.
 
         Its parameters are not yet set.
         """
-        return Network.empty(self.units, dtype or self.dtype, self.activations)
+        return Network.empty(self.spec, dtype or self.dtype)
 
-    def astype(self, dtype):
+    def astype(self, dtype: DTypeLike) -> "Network":
         """Return this network if it has the dtype, otherwise a converted copy.
 
         What is too large for it becomes infinite.
@@ -234,19 +263,23 @@ class Network:
         return converted
 
 
-def make_spec(units, activation):
+def make_spec(units: Sequence[int], activation: Any) -> NetworkSpec:
     """Return the `NetworkSpec` of widths and activations in scikit-learn's form."""
-    units = tuple(int(n) for n in units)
+    units = tuple(map(int, units))
     return NetworkSpec(units, layer_activations(activation, len(units) - 2))
 
 
-def layer_pieces(activations):
+def layer_pieces(activations: tuple[tuple[str, Any], ...]) -> list[int]:
     """Return the affine pieces per unit of each layer, the output layer included."""
     spec = NetworkSpec((1,) * (len(activations) + 2), activations)
     return [each.pieces for _, each in parameters_of(spec) if each.name == "weights"]
 
 
-def chain_units(coefs, intercepts, pieces_of):
+def chain_units(
+    coefs: Sequence[np.ndarray],
+    intercepts: Sequence[np.ndarray],
+    pieces_of: Sequence[int],
+) -> tuple[int, ...]:
     """Return the units per layer of a chain of weights and biases.
 
     `pieces_of` says how many columns per unit each layer has.

@@ -137,6 +137,7 @@ class History:
 
     def judge_loss(self, tol: float) -> None:
         """Compare the last loss with the best."""
+        assert self.best_loss is not None  # by `judge_by`
         loss = self.loss_curve[-1]
         self._count(loss <= self.best_loss - tol)
         if loss < self.best_loss:
@@ -147,6 +148,7 @@ class History:
 
         One that equals the best is so only if `ties` is 'last'.
         """
+        assert self.best_validation_score is not None  # by `judge_by`
         self.validation_scores.append(score)
         self._count(score >= self.best_validation_score + tol)
         best = score > self.best_validation_score
@@ -363,7 +365,7 @@ class Training:
         if self.holdout is not None:
             loss, score = self.holdout.evaluate(self.engine)
             self.history.validation_losses.append(loss)
-        if not self.scored:
+        if score is None or self._best is None:
             self.history.judge_loss(self.settings.tol)
             return
         self._say(f"Validation score: {score:f}")
@@ -382,16 +384,16 @@ class Training:
         # Even where training ends here: partial_fit may go on from this rate.
         self.optimizer.learning_rate = rate
         if self.history.no_improvement_count > self.settings.patience:
-            rate, message = self.schedule.on_plateau(rate)
+            lowered, message = self.schedule.on_plateau(rate)
             self._say(
                 f"{self._measure()} did not improve more than "
                 f"tol={self.settings.tol:f} for {self.settings.patience:d} "
                 f"consecutive epochs. {message}"
             )
-            if rate is None:
+            if lowered is None:
                 return True
             self.history.no_improvement_count = 0
-        self.optimizer.learning_rate = rate
+            self.optimizer.learning_rate = lowered
         return False
 
     def _measure(self):

@@ -2,7 +2,7 @@
 
 A schedule says what the rate is in the coming epoch and after it, and what happens when
 training has not improved for longer than the user's patience. It holds settings only;
-the current rate lives in the optimizer and is handed in.
+the current rate lives in the optimizer.
 
 The fields of a class besides the first two are the parameters of the estimators that it
 reads.
@@ -10,12 +10,15 @@ reads.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fastmlp.kernels import RULES
+
+# The rate of an epoch, or those of its steps.
+Rates = float | np.ndarray
 
 ADAPTIVE_DIVISOR = 5.0
 ADAPTIVE_MINIMUM = 1e-6
@@ -44,7 +47,7 @@ class Constant:
     # Whether solvers leave it aside whose rule does not follow all schedules.
     sgd_only: ClassVar[bool] = True
 
-    def before_epoch(self, rate, epoch, n_steps):
+    def before_epoch(self, rate: float, epoch: int, n_steps: int) -> Rates:
         """Return the rate of the coming epoch, or those of its steps.
 
         Parameters
@@ -62,7 +65,7 @@ class Constant:
         """
         return rate
 
-    def after_epoch(self, rate, t):
+    def after_epoch(self, rate: float, t: int) -> float:
         """Return the rate of the next epoch, for schedules that carry one on.
 
         Parameters
@@ -74,7 +77,7 @@ class Constant:
         """
         return rate
 
-    def on_plateau(self, rate):
+    def on_plateau(self, rate: float) -> tuple[float | None, str]:
         """Return the next rate, or None to stop, and the message that says so."""
         return None, "Stopping."
 
@@ -85,7 +88,7 @@ class InvScaling(Constant):
 
     power_t: float = 0.5
 
-    def after_epoch(self, rate, t):
+    def after_epoch(self, rate: float, t: int) -> float:
         """Return the rate after t rows."""
         return self.learning_rate_init / power(t + 1, self.power_t)
 
@@ -94,7 +97,7 @@ class InvScaling(Constant):
 class Adaptive(Constant):
     """Divide the rate by 5 on each plateau; stop once it is 1e-6 or less."""
 
-    def on_plateau(self, rate):
+    def on_plateau(self, rate: float) -> tuple[float | None, str]:
         """Return the next rate, or None to stop, and the message that says so."""
         if rate <= ADAPTIVE_MINIMUM:
             return None, "Learning rate too small. Stopping."
@@ -111,7 +114,7 @@ class Step(Constant):
 
     sgd_only: ClassVar[bool] = False
 
-    def before_epoch(self, rate, epoch, n_steps):
+    def before_epoch(self, rate: float, epoch: int, n_steps: int) -> Rates:
         """Return the rate of the coming epoch."""
         return self.learning_rate_init * power(self.gamma, epoch // self.step_size)
 
@@ -124,7 +127,7 @@ class Exponential(Constant):
 
     sgd_only: ClassVar[bool] = False
 
-    def before_epoch(self, rate, epoch, n_steps):
+    def before_epoch(self, rate: float, epoch: int, n_steps: int) -> Rates:
         """Return the rate of the coming epoch."""
         return self.learning_rate_init * power(self.gamma, epoch)
 
@@ -156,7 +159,7 @@ class Annealing(Constant):
 class Cosine(Annealing):
     """Half a cosine over all epochs; eta_min from then on."""
 
-    def before_epoch(self, rate, epoch, n_steps):
+    def before_epoch(self, rate: float, epoch: int, n_steps: int) -> Rates:
         """Return the rate of each step."""
         return self._annealed(progress(epoch, n_steps, self.n_epochs))
 
@@ -174,7 +177,7 @@ class CosineRestarts(Annealing):
     T_0: int = 10
     T_mult: int = 1
 
-    def before_epoch(self, rate, epoch, n_steps):
+    def before_epoch(self, rate: float, epoch: int, n_steps: int) -> Rates:
         """Return the rate of each step."""
         length = self.T_0
         # Whole epochs: no rounding decides in which of two cycles a step lies.
@@ -201,7 +204,7 @@ class OneCycle(Constant):
 
     sgd_only: ClassVar[bool] = False
 
-    def before_epoch(self, rate, epoch, n_steps):
+    def before_epoch(self, rate: float, epoch: int, n_steps: int) -> Rates:
         """Return the rate of each step."""
         step = epoch * n_steps + np.arange(n_steps)
         last = self.n_epochs * n_steps - 1
@@ -222,7 +225,7 @@ class Factor(Constant):
 
     sgd_only: ClassVar[bool] = False
 
-    def before_epoch(self, rate, epoch, n_steps):
+    def before_epoch(self, rate: float, epoch: int, n_steps: int) -> Rates:
         """Return the rate of each step.
 
         Raises
@@ -248,7 +251,7 @@ class Factor(Constant):
         return number
 
 
-SCHEDULES = {
+SCHEDULES: dict[str, type[Constant]] = {
     "constant": Constant,
     "invscaling": InvScaling,
     "adaptive": Adaptive,
@@ -260,7 +263,7 @@ SCHEDULES = {
 }
 
 
-def power(base, exponent):
+def power(base: float, exponent: float) -> float:
     """Return base ** exponent, infinity where that is too large."""
     try:
         return float(base) ** exponent
@@ -268,12 +271,12 @@ def power(base, exponent):
         return math.inf
 
 
-def progress(epoch, n_steps, n_epochs):
+def progress(epoch: int, n_steps: int, n_epochs: int) -> np.ndarray:
     """Return the share of n_epochs that is over before each step, at most 1."""
     return np.minimum((epoch + np.arange(n_steps) / n_steps) / n_epochs, 1.0)
 
 
-def schedule_of(solver, learning_rate):
+def schedule_of(solver: str, learning_rate: str | Callable) -> str | Callable:
     """Return the schedule that a solver follows: scikit-learn's are for "sgd" only."""
     if callable(learning_rate) or not SCHEDULES[learning_rate].sgd_only:
         return learning_rate
@@ -281,7 +284,7 @@ def schedule_of(solver, learning_rate):
     return learning_rate if follows else "constant"
 
 
-def schedule_settings(learning_rate):
+def schedule_settings(learning_rate: str | Callable) -> tuple[str, ...]:
     """Return the names of the parameters that a schedule reads besides the first two.
 
     Parameters
@@ -291,10 +294,15 @@ def schedule_settings(learning_rate):
     """
     if callable(learning_rate):
         return ()
-    return tuple(field.name for field in fields(SCHEDULES[learning_rate])[2:])
+    return SCHEDULES[learning_rate].__match_args__[2:]
 
 
-def make_schedule(learning_rate, learning_rate_init, n_epochs, settings):
+def make_schedule(
+    learning_rate: str | Callable,
+    learning_rate_init: float,
+    n_epochs: int,
+    settings: dict[str, Any],
+) -> Constant:
     """Return the schedule.
 
     Parameters

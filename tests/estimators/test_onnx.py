@@ -71,7 +71,7 @@ def test_every_activation_and_output_of_the_kernels_has_a_form():
 
 
 @both_dtypes
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("name", _onnx.FORMS)
 def test_activations_are_relatively_accurate_wherever_they_are_not_zero(name, dtype):
     z = scalars(dtype)
     model = of_one_unit(name, dtype, z)
@@ -83,7 +83,7 @@ def test_activations_are_relatively_accurate_wherever_they_are_not_zero(name, dt
 
 
 @both_dtypes
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("name", _onnx.FORMS)
 def test_hidden_layers(name, dtype):
     x = X.astype(dtype)
     model = fitted(MLPClassifier, x, CLASS, activation=[name, "tanh"])

@@ -14,6 +14,14 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 from fastmlp import MLPClassifier, MLPRegressor
 from fastmlp.estimators._fitted import plain_network
+from fastmlp.estimators._parameters import (
+    OF_CLASSIFIERS,
+    OF_REGRESSORS,
+    PARAMETERS,
+    parameter_defaults,
+)
+from fastmlp.kernels import RULES
+from fastmlp.training.schedules import SCHEDULES, schedule_settings
 from tests.estimators import X, Y, both, make, parameters
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -367,3 +375,21 @@ def test_subclass_with_fewer_parameters():
     Quiet().fit(X, Y)
     with pytest.warns(UserWarning, match=r"^momentum=0\.5 is not used by solver='adam"):
         Quiet(momentum=0.5).fit(X, Y)
+
+
+@both
+def test_the_table_and_the_signature_agree(Estimator):
+    table = OF_CLASSIFIERS if Estimator is MLPClassifier else OF_REGRESSORS
+    assert {name: row.default for name, row in table.items()} == parameter_defaults(
+        Estimator
+    )
+
+
+def test_the_table_and_those_who_read_agree():
+    read = {row.read: set() for row in PARAMETERS.values()}
+    for name, row in PARAMETERS.items():
+        read[row.read].add(name)
+    assert read["rule"] == {name for row in RULES.values() for name in row.parameters}
+    assert read["schedule"] == {
+        name for each in SCHEDULES for name in schedule_settings(each)
+    }

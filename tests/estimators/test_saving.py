@@ -89,7 +89,7 @@ def test_predicts_and_trains_on_bit_for_bit(through, target, settings, dtype):
 @pytest.mark.parametrize("target", TARGETS)
 def test_skops_is_asked_to_trust_the_estimator_and_nothing_else(target):
     Estimator, y = TARGETS[target]
-    name = f"fastmlp.{Estimator.__module__.split('.')[1]}.{Estimator.__name__}"
+    name = f"{Estimator.__module__}.{Estimator.__name__}"
     for params in SETTINGS.values():
         model = make(Estimator, **params).fit(X, y)
         assert skops.io.get_untrusted_types(data=skops.io.dumps(model)) == [name]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastmlp.network import INITIALIZERS, Network
+from fastmlp.network import INITIALIZERS, Network, make_spec
 from tests.kernels_api import OVERREAD
 
 UNITS = (3, 5, 2)
@@ -19,7 +19,7 @@ def arrays(units=UNITS, dtype=np.float64):
 
 
 def test_views_are_scikit_learns_packing_of_the_buffer():
-    network = Network(UNITS, np.arange(32.0))
+    network = Network(make_spec(UNITS, "identity"), np.arange(32.0))
     assert [W.shape for W in network.coefs] == [(3, 5), (5, 2)]
     assert [b.shape for b in network.intercepts] == [(5,), (2,)]
     packed = [a.ravel() for a in (*network.coefs, *network.intercepts)]
@@ -203,5 +203,5 @@ def test_sizes_beyond_32_bits_are_counted_exactly(monkeypatch):
     monkeypatch.setattr(np, "empty", empty)
     units = np.array([70_000, 70_000, 1], dtype=np.int32)
     with pytest.raises(MemoryError):
-        Network.empty(units, np.float32)
+        Network.empty(make_spec(units, "identity"), np.float32)
     assert asked == [70_001 * 70_000 + 70_001 + OVERREAD]
