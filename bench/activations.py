@@ -8,23 +8,22 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench.profile import make_engine
+from bench.profile import make_trainer
 from bench.report import Row
 from bench.timing import interleave
 from bench.workloads import WORKLOADS
-from fastmlp.kernels import ACTIVATIONS
+from fastmlp.kernels import ACTIVATIONS, OPERATIONS
 
 
 def measure(settings):
     """Return the section's rows."""
     base = WORKLOADS["digits"]
     order = np.random.default_rng(0).permutation(base.rows)
-    jobs, engines = {}, []
-    for name in ACTIVATIONS:
+    jobs = {}
+    for name in (*ACTIVATIONS, *OPERATIONS):
         settings.progress(f"activations: {name}")
-        engine, data = make_engine(replace(base, activation=name), np.float32, 1)
-        engines.append(engine)
-        jobs[name] = lambda engine=engine, data=data: engine.train_epoch(
+        trainer, data = make_trainer(replace(base, activation=name), np.float32, 1)
+        jobs[name] = lambda trainer=trainer, data=data: trainer.train_epoch(
             data, order, 1e-4
         )
         jobs[name]()

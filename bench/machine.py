@@ -12,18 +12,18 @@ import joblib
 import llvmlite.binding
 import numba
 import numpy as np
-from fastmlp.kernels._jit import OPTIONS
-from fastmlp.kernels._simd import (
+from threadpoolctl import threadpool_info
+
+import fastmlp
+from fastmlp.kernels.compile.options import OPTIONS
+from fastmlp.kernels.simd.microkernel import panel_product
+from fastmlp.kernels.simd.tiles import (
     TILE_PARTS,
     TILE_ROWS,
     TILE_VECTORS,
     VECTOR_BYTES,
-    panel_product,
     panel_width,
 )
-from threadpoolctl import threadpool_info
-
-import fastmlp
 
 PACKAGES = (
     "numpy", "scipy", "scikit-learn", "numba", "torch", "jax", "optax", "skorch",

@@ -10,7 +10,13 @@ import joblib
 import numpy as np
 
 from bench.workloads import MAIN, initial_parameters, make_data
-from fastmlp.kernels import Data, Engine, Optimizer
+from fastmlp.kernels import (
+    Data,
+    NetworkSpec,
+    Optimizer,
+    Trainer,
+    layer_activations,
+)
 
 _ROUNDS = 9
 
@@ -18,8 +24,8 @@ _ROUNDS = 9
 _WARM_UP_SECONDS = 0.1
 
 
-def make_engine(workload, dtype, n_threads):
-    """Return an engine with the workload's network, and its data."""
+def make_trainer(workload, dtype, n_threads):
+    """Return a trainer with the workload's network, and its data."""
     X, y = make_data(workload, dtype)
     if workload.outputs == 2:
         out_activation, loss = "logistic", "log_loss"
@@ -27,38 +33,39 @@ def make_engine(workload, dtype, n_threads):
         out_activation, loss = "identity", "squared_error"
     else:
         out_activation, loss = "softmax", "log_loss"
-    engine = Engine(
-        workload.units,
-        workload.activation,
+    activations = layer_activations(workload.activation, len(workload.hidden))
+    spec = NetworkSpec(tuple(workload.units), activations)
+    data = Data(X, y.reshape(len(X), -1).astype(dtype))
+    trainer = Trainer(
+        spec,
         out_activation,
         loss,
         dtype,
+        data.form,
         batch_size=workload.batch,
         optimizer=Optimizer("adam", learning_rate=workload.rate),
         n_threads=n_threads,
     )
     weights, biases = zip(*initial_parameters(workload, dtype), strict=True)
     parameters = np.concatenate([*map(np.ravel, weights), *biases])
-    if engine.n_parameters == parameters.size:
-        engine.load(parameters)
-    else:
-        # Slopes, or several pieces per unit.
+    if trainer.n_parameters != parameters.size:
+        # Parameters beside the weights and biases, or several pieces per unit.
         rng = np.random.default_rng(0)
-        engine.load(rng.uniform(-0.1, 0.1, engine.n_parameters).astype(dtype))
-    targets = y.reshape(len(X), -1).astype(dtype)
-    return engine, Data(X, targets)
+        parameters = rng.uniform(-0.1, 0.1, trainer.n_parameters).astype(dtype)
+    trainer.load(parameters)
+    return trainer, data
 
 
 def measure(workload, dtype, n_threads):
     """Return the seconds per step of each phase, medians over the epochs timed."""
-    engine, data = make_engine(workload, dtype, n_threads)
+    trainer, data = make_trainer(workload, dtype, n_threads)
     order = np.random.default_rng(0).permutation(workload.rows)
     n_steps = -(-workload.rows // workload.batch)
-    with engine:
+    with trainer:
         end = perf_counter() + _WARM_UP_SECONDS
         while perf_counter() < end:
-            engine.train_epoch(data, order, 1e-4)
-        epochs = [engine.profile(data, order, 1e-4) for _ in range(_ROUNDS)]
+            trainer.train_epoch(data, order, 1e-4)
+        epochs = [trainer.profile(data, order, 1e-4) for _ in range(_ROUNDS)]
     return {
         phase: float(np.median([epoch[phase] for epoch in epochs])) / n_steps
         for phase in epochs[0]

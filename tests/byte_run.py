@@ -11,25 +11,39 @@ the process. Two passes, both over the tables, so that a new row is covered by i
   row every EVERY-th, beginning with another one for each row of the tables.
 """
 
+import functools
 import itertools
 import sys
 
 import numpy as np
-from fastmlp.kernels._activations import (
-    ACTIVATIONS,
-    OUTPUTS,
-    backward_loop,
-    forward_loop,
-    output_loop,
-)
-from fastmlp.kernels._losses import LOSSES, loss_loop, make_settings
-from fastmlp.kernels._noise import multiply_loop
-from fastmlp.kernels._optimizers import N_SETTINGS, N_STEP, RULES, update_loop
-from fastmlp.kernels._regularisation import N_SUMS, collect_loop, restrained_loop
-from fastmlp.kernels._simd import TILE_ROWS, lanes, panel_width
 
 from tests.guarded import SIDES, guarded
 from tests.kernel_run import fence_all, train
+from tests.kernels.ops.alone import Alone
+from tests.kernels_api import (
+    FUSED,
+    GROUP,
+    LOSSES,
+    N_SETTINGS,
+    N_STEP,
+    N_SUMS,
+    OPERATIONS,
+    OUTPUTS,
+    RULES,
+    TILE_ROWS,
+    WEIGHTS,
+    compile_collect,
+    compile_derivative,
+    compile_loss,
+    compile_output,
+    compile_restrained,
+    compile_update,
+    compile_value,
+    dropout,
+    lanes,
+    make_settings,
+    panel_width,
+)
 from tests.networks import BASE, make_targets, variations
 
 
@@ -55,43 +69,51 @@ def sizes(dtype):
 
 
 def run_activation(name, n, dtype, side):
-    row, width = ACTIVATIONS[name], panel_width(dtype)
-    if row is None:
-        return
-    forward, backward = (
-        loop(name, dtype).ctypes for loop in (forward_loop, backward_loop)
-    )
-    ones = Arrays(dtype, side).ones
-    if row.pieces:
-        for pieces, jump in ((2, max(n, 1)), (3, n + 5)):
-            whole = (pieces - 1) * jump + n
-            forward(*ones(whole, n), n, pieces, jump)
-            backward(*ones(whole, n, n, whole), n, pieces, jump)
-    elif row.parameter_derivative is not None:
-        columns = min(n, width)
-        forward(*ones(n * width, columns), n, columns, width)
-        backward(*ones(*[n * width] * 4, columns), n, columns, width)
-    else:
-        forward(*ones(n), n, 0.5)
-        backward(*ones(n, n, n), n, 0.5)
+    if FUSED[name] is not None:
+        ones = Arrays(dtype, side).ones
+        compile_value(name, dtype).ctypes(*ones(n), n, 0.5)
+        compile_derivative(name, dtype).ctypes(*ones(n, n, n), n, 0.5)
+
+
+def run_operation(make, n, dtype, side):
+    """Take some rows of n columns through an operation and back, all of them at once.
+
+    Its matrices have as many rows, and no more.
+    """
+    own = functools.partial(guarded, side=side)
+    for rows in (1, TILE_ROWS, TILE_ROWS + 1):
+        alone = Alone(functools.partial(make, n), dtype, rows, own)
+        alone.call("forward", 0, rows)
+        alone.call("backward", 0, rows)
+        alone.gradients(rows)
+
+
+def operations():
+    """Return functions ``make(columns, numbers)`` of each operation's loops."""
+    for kind in OPERATIONS.values():
+        # The default, and another number of pieces.
+        for setting in {kind.setting, kind.least + 1}:
+            yield lambda n, numbers, kind=kind, setting=setting: kind(
+                n, setting, numbers
+            )
+    yield lambda n, numbers: dropout.Dropout(n, 0.5, 1, 2)
 
 
 def run_rule(name, n, dtype, side):
     """Update `n` parameters, and `n` rows of them by what may take its place."""
     width, moments = panel_width(dtype), RULES[name].n_moments
-    loops = [(update_loop(name, dtype), n, 0)]
-    for penalised in (0, 1) if n <= width else ():
-        loops += [
-            (restrained_loop(name, dtype), n * width, penalised),
-            (collect_loop(dtype), n * width, penalised),
-        ]
-    for loop, size, penalised in loops:
+    loops = [(compile_update(name, dtype), n)]
+    if n <= width:
+        loops.append((compile_restrained(name, dtype), n * width))
+        loops.append((compile_collect(dtype), n * width))
+    for (loop, size), bounded in itertools.product(loops, (0, 1)):
         arrays = Arrays(dtype, side)
         kept = [size if i < moments else 0 for i in range(2)]
         places = arrays.ones(size, size, *kept)
         step, settings = arrays.ones(N_STEP, N_SETTINGS, dtype=np.float64)
+        group = arrays.address(np.array([(*WEIGHTS, bounded)], GROUP))
         rest = [*arrays.ones(size), *arrays.ones(N_SUMS * width, dtype=np.float64)]
-        loop.ctypes(*places, size, step, 0.5, 0.1, settings, penalised, *rest)
+        loop.ctypes(*places, size, step, 0.5, 0.1, settings, group, *rest)
 
 
 def run_loss(key, rows, n_outputs, dtype, side):
@@ -104,7 +126,7 @@ def run_loss(key, rows, n_outputs, dtype, side):
     for smoothing in (0.0, 0.1) if row.logarithmic else (0.0,):
         arrays = Arrays(dtype, side)
         settings = make_settings(*key, dtype, n_outputs, smoothing=smoothing)
-        loss_loop(*key, dtype).ctypes(
+        compile_loss(*key, dtype).ctypes(
             arrays.address(z.astype(dtype)), arrays.address(y),
             *arrays.ones(rows), arrays.address(np.ones(rows)), *arrays.ones(rows),
             rows, n_outputs, width, arrays.address(settings),
@@ -118,18 +140,18 @@ def run_output(name, rows, n_outputs, dtype, side):
     lane = lanes(dtype) if output.by_rows else 1
     width = -(-n_outputs // lane) * lane
     ones = Arrays(dtype, side).ones
-    output_loop(name, dtype).ctypes(*ones(rows * width, rows, rows), rows, width)
+    compile_output(name, dtype).ctypes(*ones(rows * width, rows, rows), rows, width)
 
 
 def run_loops(dtype, side):
     """Every loop alone."""
     for n in sizes(dtype):
-        for name in ACTIVATIONS:
+        for name in FUSED:
             run_activation(name, n, dtype, side)
         for name in RULES:
             run_rule(name, n, dtype, side)
-        ones = Arrays(dtype, side).ones
-        multiply_loop(dtype).ctypes(*ones(n, n), n)
+        for make in operations() if n else ():
+            run_operation(make, n, dtype, side)
     few_rows, few_outputs = (0, 1, TILE_ROWS + 1), (1, 3, lanes(dtype) + 1)
     shapes = {*itertools.product(few_rows, sizes(dtype)[1:])}
     shapes |= {*itertools.product(range(2 * TILE_ROWS + 2), few_outputs)}

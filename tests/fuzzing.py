@@ -27,9 +27,9 @@ from sklearn.exceptions import NotFittedError
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor
 from fastmlp.estimators._pairings import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
-from fastmlp.kernels import ACTIVATIONS, LOSSES, solvers
 from fastmlp.network.initializers import INITIALIZERS
 from fastmlp.training.schedules import SCHEDULES
+from tests.kernels_api import ACTIVATIONS, LOSSES, rules
 
 DOCUMENTED = (ValueError, TypeError, NotFittedError, AttributeError, MemoryError)
 KINDS = [MLPClassifier, MLPRegressor]
@@ -69,7 +69,7 @@ PARAMETERS = {
         [("elu", 2.0), "maxout"],
         ("maxout", ("maxout", 3), "relu"),
     ],
-    "solver": ["lbfgs", *solvers()],
+    "solver": ["lbfgs", *rules.solvers()],
     "alpha": [0, 1e-4, 10.0, 1e300],
     "batch_size": ["auto", "full", 1, 3, 1000],
     "learning_rate": [*SCHEDULES, falling_rate, wrong_rate],

@@ -5,27 +5,40 @@ array ends the process; what the kernels returned is written to the file for com
 between instruction sets.
 """
 
-import ctypes
 import functools
 import itertools
 import mmap
 import sys
 
 import numpy as np
-from fastmlp.kernels._activations import OUTPUTS
-from fastmlp.kernels._layout import OVERREAD
-from fastmlp.kernels._losses import make_settings
-from fastmlp.kernels._optimizers import N_SETTINGS
-from fastmlp.kernels._simd import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES, panel_width
-from fastmlp.kernels._step import predict
-from fastmlp.kernels._team import Team
-from fastmlp.kernels.prediction import FLAT_ROWS
 
-from fastmlp.kernels import Engine, engine, prediction
 from tests.guarded import SIDES, guarded
+from tests.kernels.simd.test_panels import LAYOUTS, Operands, cases
+from tests.kernels_api import (
+    FLAT_ROWS,
+    OUTPUTS,
+    OVERREAD,
+    TILE_ROWS,
+    TILE_VECTORS,
+    VECTOR_BYTES,
+    Arena,
+    Engine,
+    NetworkSpec,
+    Optimizer,
+    Pool,
+    engine,
+    layer_activations,
+    make_settings,
+    panel_width,
+    predict,
+    program,
+    rows,
+    trace,
+)
 from tests.networks import (
     BASE,
     KERNELS,
+    LOSS_OF,
     MIXED,
     REGULARISED,
     loss_and_gradient,
@@ -35,7 +48,6 @@ from tests.networks import (
     run_epochs,
     variations,
 )
-from tests.test_gemm import LAYOUTS, Operands, cases
 
 # From X to an array of the same numbers that lies otherwise.
 FORMS = {
@@ -64,17 +76,12 @@ class Fence:
             return value
         copy = guarded(value, self.side)
         self._copies.append((value, copy))
-        if "settings" in (value.dtype.names or ()) and value["settings"][0]:
-            place = int(value["settings"][0])
-            settings = (ctypes.c_double * N_SETTINGS).from_address(place)
-            self._settings = guarded(np.array(settings), self.side)
-            copy["settings"] = self._settings.ctypes.data
         return copy
 
     def copy_back(self):
         """Bring back what the kernels wrote."""
         for value, copy in self._copies:
-            if value.flags.writeable and "settings" not in (value.dtype.names or ()):
+            if value.flags.writeable:
                 value[...] = copy
 
 
@@ -85,20 +92,19 @@ def _memory(array):
     return array
 
 
-def _fenced_team(side):
-    class FencedTeam(Team):
-        def run(self, function, *arguments, **settings):
+def _fenced_pool(side):
+    class FencedPool(Pool):
+        def run(self, function, *arguments):
             fence = Fence(side)
             function = getattr(function, "compiled", function)
-            result = super().run(function, *fence.inside(arguments), **settings)
+            super().run(function, *fence.inside(arguments))
             fence.copy_back()
-            return result
 
-    return FencedTeam
+    return FencedPool
 
 
 def _fenced(compiled, side):
-    """Return a kernel for one thread, called without a team."""
+    """Return a kernel for one thread, called without a pool."""
 
     def fenced(*arguments):
         fence = Fence(side)
@@ -109,11 +115,31 @@ def _fenced(compiled, side):
     return fenced
 
 
-def _guarded_settings(side):
-    def fenced(*arguments, **settings):
-        return guarded(make_settings(*arguments, **settings), side)
+class GuardedNumpy:
+    """NumPy whose new arrays are guarded."""
 
-    return fenced
+    def __init__(self, side):
+        self._side = side
+
+    def __getattr__(self, name):
+        found = getattr(np, name)
+        if name not in MAKERS:
+            return found
+        return _guarded(found, self._side)
+
+
+# All that modules make arrays with whose addresses kernels get.
+MAKERS = {"zeros", "empty", "array", "arange", "concatenate"}
+MAKERS |= {"ascontiguousarray", "frombuffer"}
+
+
+def _guarded(function, side):
+    """Return a function whose result is guarded, each array of it."""
+
+    def call(*arguments, **settings):
+        return Fence(side).inside(function(*arguments, **settings))
+
+    return call
 
 
 def _predict_outputs(network, n, dtype, side):
@@ -124,8 +150,8 @@ def _predict_outputs(network, n, dtype, side):
     parameters = make_parameters(units, dtype, activation=activation)
     parameters = np.concatenate([parameters, beyond])
     parameters = guarded(parameters, side)[:-OVERREAD]
-    names = activation, network["out_activation"]
-    return prediction.predict_outputs(units, parameters, *names, X)
+    spec = NetworkSpec(units, layer_activations(activation, len(units) - 2))
+    return predict.predict_outputs(spec, parameters, network["out_activation"], X)
 
 
 def _predict(network, n, batch, dtype, form="C", n_threads=1):
@@ -173,7 +199,8 @@ def _run_tables(dtype, side):
             )
     for name, n in itertools.product(OUTPUTS, (0, 1, 2 * tile + 3)):
         for n_outputs in (1, 3, panel_width(dtype) + 1):
-            network = BASE | {"out_activation": name, "units": (5, 9, n_outputs)}
+            network = BASE | {"out_activation": name, "loss": LOSS_OF[name]}
+            network["units"] = (5, 9, n_outputs)
             yield (_predict(network, n, tile, dtype),)
             yield (_predict_outputs(network, n, dtype, side),)
 
@@ -203,8 +230,8 @@ def _run_sizes(dtype, side):
         for rule, n_threads in (("adam", 1), ("gradient", 1), ("sgd", 3)):
             yield train(network, rule, n, batch, dtype, n_threads=n_threads)
         yield (_predict(network, n, 3 * tile, dtype, n_threads=3),)
-        for rows in (n, FLAT_ROWS + n):
-            yield (_predict_outputs(network, rows, dtype, side),)
+        for n_rows in (n, FLAT_ROWS + n):
+            yield (_predict_outputs(network, n_rows, dtype, side),)
     wide = BASE | {"units": (panel_width(dtype) + 3, 5, 3)}
     for form, n in itertools.product(FORMS, (1, tile + 3)):
         yield train(wide, "sgd", n, 5, dtype, form)
@@ -239,11 +266,33 @@ def _run_products(dtype, side):
             Operands(*case, layout, start, dtype, make).check()
 
 
+# Functions as they are without a fence.
+_PREDICT, _DESCRIBE, _STEPS = predict.predict, rows.describe, Optimizer.steps
+
+
+def _allocate(side):
+    def allocate(self):
+        elements = self._size // self._numbers.size
+        return guarded(np.zeros(elements, self._numbers.storage), side)
+
+    return allocate
+
+
 def fence_all(side):
-    """Have all engines from now on hand their kernels guarded arrays."""
-    engine.Team = prediction.Team = _fenced_team(side)
-    prediction.predict = _fenced(predict, side)
-    engine.make_settings = _guarded_settings(side)
+    """Have all networks from now on hand their kernels guarded arrays.
+
+    Arrays that records name by address are made guarded; those that are arguments of
+    kernels are copied into guarded ones for each call.
+    """
+    engine.np = program.np = rows.np = GuardedNumpy(side)
+    Arena.allocate = _allocate(side)
+    Optimizer.steps = _guarded(_STEPS, side)
+    engine.make_settings = _guarded(make_settings, side)
+    rows.describe = _guarded(_DESCRIBE, side)
+    predict.Pool = trace.Pool = _fenced_pool(side)
+    predict.predict = _fenced(_PREDICT, side)
+    engine._program.cache_clear()
+    predict._program.cache_clear()
 
 
 def main(path, *names):

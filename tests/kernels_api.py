@@ -3,15 +3,17 @@
 `Engine` joins trainer, objective, tracer and predictor behind the interface that
 `naive.NaiveEngine` has, so that each property of the numbers is written once.
 """
+# ruff: noqa: F401, F811
 
 import numpy as np
 
-from fastmlp.kernels import (
-    ACTIVATIONS as FUSED,
-)
+from fastmlp.kernels import ACTIVATIONS as FUSED
 from fastmlp.kernels import (
     LOSSES,
     OPERATIONS,
+    OUTPUTS,
+    OVERREAD,
+    RULES,
     Data,
     Group,
     NetworkSpec,
@@ -20,9 +22,94 @@ from fastmlp.kernels import (
     Regularisation,
     Tracer,
     Trainer,
+    engine,
     layer_activations,
+    parameters_of,
+    predict,
+    predict_outputs,
+    program,
+    rows,
+    spec,
+    trace,
 )
-from fastmlp.kernels.rows import form_of
+from fastmlp.kernels.compile import options
+from fastmlp.kernels.engine import GRADIENT_ROWS
+from fastmlp.kernels.heads import losses, outputs
+from fastmlp.kernels.heads.head import HEAD
+from fastmlp.kernels.heads.losses import (
+    FIXED_SETTINGS,
+    Loss,
+    compile_loss,
+    make_settings,
+)
+from fastmlp.kernels.heads.outputs import compile_output
+from fastmlp.kernels.math import functions, random
+from fastmlp.kernels.ops import (
+    activations,
+    base,
+    csr,
+    dense,
+    dropout,
+    input_noise,
+    inputs,
+    maxout,
+    prelu,
+    scale,
+)
+from fastmlp.kernels.ops.activations import (
+    Activation,
+    compile_derivative,
+    compile_value,
+)
+from fastmlp.kernels.ops.base import (
+    BLOCK,
+    CHUNK_DEPTH,
+    CONTEXT,
+    HEADER,
+    Operation,
+    Parameter,
+    numbers_of,
+    round_up,
+)
+from fastmlp.kernels.ops.inputs import INPUTS
+from fastmlp.kernels.predict import FLAT_ROWS
+from fastmlp.kernels.program import (
+    LINE_BYTES,
+    Arena,
+    Head,
+    Place,
+    PlacedGroup,
+    Program,
+)
+from fastmlp.kernels.rows import describe, form_of
+from fastmlp.kernels.runtime.pool import Pool
+from fastmlp.kernels.simd import llvm, panels, tiles, vectors
+from fastmlp.kernels.simd.panels import product_loop, transpose_loop
+from fastmlp.kernels.simd.tiles import (
+    TILE_PARTS,
+    TILE_ROWS,
+    TILE_VECTORS,
+    VECTOR_BYTES,
+    lanes,
+    panel_width,
+)
+from fastmlp.kernels.spec import make_operations
+from fastmlp.kernels.step import CHUNK_ROWS, PHASES
+from fastmlp.kernels.update import regularisation, rules
+from fastmlp.kernels.update.groups import GROUP, WEIGHTS
+from fastmlp.kernels.update.regularisation import (
+    N_SUMS,
+    compile_collect,
+    compile_restrained,
+)
+from fastmlp.kernels.update.rules import (
+    DECAY,
+    N_SETTINGS,
+    N_STEP,
+    Rule,
+    compile_update,
+)
+from fastmlp.kernels.update.training import TRAINING
 
 # Everything that a hidden layer can be.
 ACTIVATIONS = {**FUSED, **OPERATIONS}
@@ -45,16 +132,16 @@ class Engine:
         batch_size=1024,
         optimizer=None,
         n_threads=None,
-        sparse=False,
         loss_settings=None,
         fixed_biases=False,
         regularisation=None,
+        inputs=(),
         **settings,
     ):
         activations = layer_activations(activation, len(units) - 2)
-        spec = NetworkSpec(tuple(map(int, units)), activations)
+        made = NetworkSpec(tuple(map(int, units)), activations, tuple(inputs))
         self.dtype = np.dtype(dtype)
-        self._arguments = spec, out_activation, loss, dtype
+        self._arguments = made, out_activation, loss, dtype
         self._keywords = {
             "batch_size": batch_size,
             "n_threads": n_threads,
@@ -67,7 +154,7 @@ class Engine:
             **settings,
         }
         self._optimizer, self.batch_size = optimizer, batch_size
-        self._made, self._moments = {}, ()
+        self._made, self._moments, self._last = {}, (), None
         self._parameters = None
 
     def __enter__(self):
@@ -79,9 +166,6 @@ class Engine:
 
     def network(self, kind, form):
         """Return the network of a kind that is made for such an X."""
-        trainer = self._made.get((Trainer, form))
-        if kind is not Tracer and trainer is not None:
-            return trainer
         if (kind, form) not in self._made:
             keywords = dict(self._keywords)
             if kind is Trainer:
@@ -92,14 +176,15 @@ class Engine:
             moments = (self._moments,) if kind is Trainer else ()
             if self._parameters is not None:
                 made.load(self._parameters, *moments)
-        return self._made[kind, form]
+        self._last = self._made[kind, form]
+        return self._last
 
     def _any(self):
-        form = form_of(np.zeros((1, 1), self.dtype))
-        kind = Objective if self._optimizer is None else Trainer
-        for made in self._made.values():
-            return made
-        return self.network(kind, form)
+        """Return the network that was used last."""
+        if self._last is None:
+            kind = Objective if self._optimizer is None else Trainer
+            self.network(kind, form_of(np.zeros((1, 1), self.dtype)))
+        return self._last
 
     @property
     def n_parameters(self):
@@ -122,7 +207,7 @@ class Engine:
         self._any().store(parameters)
 
     def store_moments(self):
-        return self._any().store_moments()
+        return () if self._optimizer is None else self._any().store_moments()
 
     def finite(self):
         return self._any().finite()
@@ -155,13 +240,3 @@ class Engine:
 
     def layer_outputs(self, data, layers):
         return self.network(Tracer, data.form).layer_outputs(data, layers)
-
-
-__all__ = [
-    "ACTIVATIONS",
-    "LOSSES",
-    "Data",
-    "Engine",
-    "Optimizer",
-    "Regularisation",
-]

@@ -68,6 +68,7 @@ ACTIVATIONS = {
     "relu": lambda z: np.maximum(z, 0),
     "leaky_relu": _leaky_relu,
     "prelu": lambda z, alpha=0.25: _leaky_relu(z, alpha),
+    "scale": lambda z, factor=1.0: z * factor,
     "elu": _elu,
     "selu": lambda z: _SELU_LAMBDA * _elu(z, _SELU_ALPHA),
     "silu": lambda z: np.maximum(z, -1e3) * expit(z),
@@ -90,6 +91,7 @@ DERIVATIVES = {
     "relu": lambda z, a: (a > 0).astype(a.dtype),
     "leaky_relu": lambda z, a, alpha=0.01: np.where(z > 0, 1, alpha),
     "prelu": lambda z, a, alpha=0.25: np.where(z > 0, 1, alpha),
+    "scale": lambda z, a, factor=1.0: factor + 0 * z,
     "elu": lambda z, a, alpha=1.0: np.where(z > 0, 1, alpha * np.exp(np.minimum(z, 0))),
     "selu": lambda z, a: (
         _SELU_LAMBDA * np.where(z > 0, 1, _SELU_ALPHA * np.exp(np.minimum(z, 0)))
@@ -103,6 +105,9 @@ DERIVATIVES = {
     "softplus": lambda z, a: expit(z),
     "hard_swish": lambda z, a: np.where(z <= -3, 0, np.where(z >= 3, 1, z / 3 + 0.5)),
 }
+
+# The derivative of each activation in its trained parameter, one per unit, at z.
+SLOPE_DERIVATIVES = {"prelu": lambda z: np.minimum(z, 0), "scale": lambda z: z}
 
 
 def per_layer(activation, n_hidden):
@@ -134,7 +139,7 @@ def forward(
     layers, entering = [X], X
     settings = [*per_layer(activation, len(coefs) - 1), (out_activation, ())]
     for i, (name, parameters) in enumerate(settings):
-        if name == "prelu" and slopes is not None:
+        if name in SLOPE_DERIVATIVES and slopes is not None:
             parameters = (slopes[i],)
         z = entering @ coefs[i] + intercepts[i]
         layers.append(ACTIVATIONS[name](z, *parameters))
@@ -154,7 +159,7 @@ def activation_backward(delta, z, a, name, parameters, slope=None):
         return routed.reshape(z.shape), None
     if slope is None:
         return delta * DERIVATIVES[name](z, a, *parameters), None
-    slope_gradient = (delta * np.minimum(z, 0)).sum(axis=0)
+    slope_gradient = (delta * SLOPE_DERIVATIVES[name](z)).sum(axis=0)
     return delta * DERIVATIVES[name](z, a, slope), slope_gradient
 
 
@@ -357,7 +362,7 @@ def shapes(units, activation="relu"):
     coefs = [(n, m * k) for (n, m), k in zip(pairs, counts, strict=True)]
     settings = per_layer(activation, len(units) - 2)
     slopes = [
-        (m,) if name == "prelu" else None
+        (m,) if name in SLOPE_DERIVATIVES else None
         for m, (name, _) in zip(units[1:-1], settings, strict=True)
     ]
     return coefs, [(columns,) for _, columns in coefs], slopes
@@ -450,25 +455,20 @@ class NaiveOptimizer:
             return int(self.settings["momentum"] > 0)
         return 1 if self.name == "rmsprop" else 2
 
-    def step(self, p, gradient, moments):
-        """Return (parameters, moments) after one step."""
+    def step(self, p, gradient, moments, factor=1.0):
+        """Return (parameters, moments) after one step, with a factor of the rate."""
         self.t += 1
+        rate = self.learning_rate * factor
         if self.name == "rmsprop":
-            p, *moments = rmsprop_step(
-                p, gradient, *moments, self.learning_rate, **self.settings
-            )
-            return p, moments
-        if self.name != "sgd":
+            p, *moments = rmsprop_step(p, gradient, *moments, rate, **self.settings)
+        elif self.name != "sgd":
             step = nadam_step if self.name == "nadam" else adam_step
-            p, *moments = step(
-                p, gradient, *moments, self.t, self.learning_rate, **self.settings
-            )
-            return p, moments
-        velocity = moments[0] if moments else np.zeros_like(p)
-        p, velocity = sgd_step(
-            p, gradient, velocity, self.learning_rate, **self.settings
-        )
-        return p, [velocity][: len(moments)]
+            p, *moments = step(p, gradient, *moments, self.t, rate, **self.settings)
+        else:
+            velocity = moments[0] if moments else np.zeros_like(p)
+            p, velocity = sgd_step(p, gradient, velocity, rate, **self.settings)
+            moments = [velocity][: len(moments)]
+        return p, moments
 
 
 class NaiveEngine:
@@ -487,6 +487,7 @@ class NaiveEngine:
         n_threads=None,
         loss_settings=None,
         regularisation=None,
+        group=None,
     ):
         self.loss_settings = loss_settings
         self.l1 = self.clip_norm = self.max_norm = self.input_noise = 0.0
@@ -495,8 +496,16 @@ class NaiveEngine:
         self.units, self.dtype = tuple(units), np.dtype(dtype)
         self.activation, self.out_activation = activation, out_activation
         self.loss_name, self.batch_size, self.optimizer = loss, batch_size, optimizer
-        all_shapes = itertools.chain(*shapes(units, activation))
-        self.n_parameters = sum(int(np.prod(s)) for s in all_shapes if s is not None)
+        sizes = [
+            sum(int(np.prod(s)) for s in each if s is not None)
+            for each in shapes(units, activation)
+        ]
+        self.n_parameters = sum(sizes)
+        # Of each parameter the factors of rate, alpha, l1 and decay.
+        self.group = {"rate": np.ones(self.n_parameters, self.dtype)}
+        for name in ("l2", "l1", "decay"):
+            self.group[name] = np.repeat(np.array([1, 0, 0], self.dtype), sizes)
+        self.group |= group or {}
 
     def __enter__(self):
         """Return the engine."""
@@ -575,14 +584,14 @@ class NaiveEngine:
             y, layers[-1], self.loss_name, self.out_activation, self.loss_settings
         )
         gradients = backward(
-            layers, deltas, coefs, intercepts, alpha, self.activation, weight, slopes,
+            layers, deltas, coefs, intercepts, 0.0, self.activation, weight, slopes,
             factors,
         )  # fmt: skip
-        value, total = loss(losses, coefs, alpha, weight), weight.sum()
-        value += self.l1 * sum(np.abs(W).sum() for W in coefs) / total
-        for W, gradient in zip(coefs, gradients[0], strict=True):
-            gradient += self.l1 * np.sign(W) / total
-        return float(value), pack(*gradients)
+        w, total = self.parameters, weight.sum()
+        l2, l1 = alpha * self.group["l2"], self.l1 * self.group["l1"]
+        penalty = (0.5 * l2 * w**2).sum() + (l1 * np.abs(w)).sum()
+        value = loss(losses, coefs, 0.0, weight) + penalty / total
+        return float(value), pack(*gradients) + (l2 * w + l1 * np.sign(w)) / total
 
     def loss(self, data, rows=slice(None)):
         """Return the weighted mean of the losses, without penalty."""
@@ -614,10 +623,11 @@ class NaiveEngine:
             if self.clip_norm and norm > self.clip_norm:
                 gradient = gradient * (self.clip_norm / norm)
             decay = self.optimizer.learning_rate * self.optimizer.weight_decay
-            coefs, *rest = unpack(self.parameters, self.units, self.activation)
-            decayed = pack([(1 - decay) * W for W in coefs], *rest)
             self.parameters, self.moments = self.optimizer.step(
-                decayed, gradient, self.moments
+                (1 - decay * self.group["decay"]) * self.parameters,
+                gradient,
+                self.moments,
+                self.group["rate"],
             )
             if self.max_norm:
                 self.parameters = self._bounded()

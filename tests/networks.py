@@ -7,15 +7,17 @@ fails by name where a reference for it is missing.
 import numpy as np
 from scipy import sparse
 
-from fastmlp.kernels.simd.tiles import TILE_ROWS, lanes, panel_width
-from fastmlp.kernels.update.rules import RULES
 from tests.kernels_api import (
     ACTIVATIONS,
     LOSSES,
+    RULES,
+    TILE_ROWS,
     Data,
     Engine,
     Optimizer,
     Regularisation,
+    lanes,
+    panel_width,
 )
 from tests.naive import NaiveData, NaiveEngine, NaiveOptimizer, shapes
 
@@ -67,7 +69,11 @@ MIXED = [
     ("prelu", "maxout"),
     ("maxout", ("maxout", 4)),
     ("identity", "softplus"),
+    (("scale", 0.5), "maxout"),
 ]
+
+# A loss of each output activation.
+LOSS_OF = dict(reversed(LOSSES))
 
 # What every comparison starts from; tests vary one or two of them at a time.
 BASE = {
@@ -147,11 +153,6 @@ def make_parameters(units, dtype, seed=1, activation="relu"):
     return drawn.astype(np.float32).astype(dtype)
 
 
-def _sparse(data):
-    """Return what an engine has to be told of its data."""
-    return {"sparse": True} if getattr(data, "sparse", False) else {}
-
-
 def make_csr(X, share):
     """Return X with about that share of its elements stored, the others zero."""
     return sparse.csr_array(np.where(np.quantile(X, 1 - share) < X, X, 0))
@@ -173,7 +174,6 @@ def run_epochs(
             data = Data(X, y, weight, copied=settings.changes_inputs)
         network = network | {"regularisation": settings}
     with make_engine(
-        **_sparse(data),
         **network,
         dtype=dtype,
         batch_size=batch_size,
@@ -196,7 +196,7 @@ def loss_and_gradient(kinds, network, dtype, problem, alpha, **settings):
     """Return loss and gradient over all rows."""
     make_engine, make_data, _ = kinds
     data = make_data(*problem)
-    with make_engine(**network, **_sparse(data), dtype=dtype, **settings) as engine:
+    with make_engine(**network, dtype=dtype, **settings) as engine:
         engine.load(
             make_parameters(network["units"], dtype, activation=network["activation"])
         )

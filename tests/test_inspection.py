@@ -16,12 +16,12 @@ from sklearn.preprocessing import StandardScaler
 
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor, inspection
-from fastmlp.kernels import ACTIVATIONS, Objective
 from tests import naive
 from tests.comparing import PROBLEMS, Case, assert_close, make_data, make_estimator
 from tests.estimators import X as SMALL_X
 from tests.estimators import Y as SMALL_Y
 from tests.estimators import both, make
+from tests.kernels_api import ACTIVATIONS, Objective
 
 REAL = SMALL_X @ np.arange(1.0, 5.0)
 
@@ -35,6 +35,7 @@ SLOPED = {
     "maxout, prelu": [("maxout", 3), "prelu"],
     "prelu, maxout": [("prelu", 0.5), "maxout"],
     "prelu, tanh": ["prelu", "tanh"],
+    "scale, prelu": ["scale", "prelu"],
 }
 with_slopes = pytest.mark.parametrize("activation", SLOPED)
 
@@ -190,7 +191,7 @@ def test_gradient_check_of_every_activation_and_loss(problem, activation):
     assert check.max_relative_error < 1e-5
     assert len(check.places) == len(check.analytic) == len(check.numeric) == 12
     places = {f"{kind}_[{i}]" for kind in ("coefs", "intercepts") for i in range(3)}
-    if activation == "prelu":
+    if activation in naive.SLOPE_DERIVATIVES:
         places |= {"slopes_[0]", "slopes_[1]"}
     assert {name for name, _ in check.places} == places
     name, index = check.places[0]

@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 from fastmlp import MLPClassifier, MLPRegressor
-from fastmlp.kernels import _layout
+from fastmlp.kernels import program as _layout
 from tests.estimators import X as SMALL_X
 from tests.estimators import Y as SMALL_Y
 from tests.estimators import both, make

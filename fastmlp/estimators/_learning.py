@@ -376,7 +376,7 @@ def new_optimizer(params: Any) -> OptimizerState:
 
 
 def clipped_batch_size(batch_size: Any, n_rows: int) -> int:
-    """Return the rows of a minibatch, at most all."""
+    """Return the rows of a minibatch, at most all; warn if fewer than asked for."""
     rows = {"auto": AUTO_BATCH_SIZE, "full": n_rows}.get(batch_size, batch_size)
     if rows > n_rows and batch_size != "auto":
         warnings.warn(

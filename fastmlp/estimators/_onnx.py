@@ -208,7 +208,7 @@ def _hard_swish(g, z, parameter):
 
 
 # Of each activation: a function of the graph, the names of a layer's scores (one, with
-# maxout one per piece) and the parameter (of "prelu" an array, one per unit).
+# maxout one per piece) and the parameter (trained, an array with one per unit).
 FORMS = {
     "identity": _identity,
     "logistic": _sigmoid,
@@ -216,6 +216,7 @@ FORMS = {
     "relu": lambda g, z, parameter: g("Relu", z),
     "leaky_relu": _leaky_relu,
     "prelu": _leaky_relu,
+    "scale": lambda g, z, factors: g("Mul", z, factors),
     "elu": _elu,
     "selu": _selu,
     "silu": _silu,

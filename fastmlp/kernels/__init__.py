@@ -1,4 +1,10 @@
-"""Arrays in, arrays out: everything that is compiled."""
+"""Arrays in, arrays out: everything that is compiled.
+
+`README.md` in this folder draws one training step, the memory and the records, and says
+how an operation is added. In reading order: `spec` (a network as a list of operations),
+`ops` (one file an operation), `program` (where everything lies), `step`, `predict` and
+`trace` (how it runs), `engine` (the classes that the rest of the package calls).
+"""
 
 from .compile.cache import watch_compilation
 from .compile.options import cache_folder

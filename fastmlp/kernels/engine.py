@@ -5,6 +5,7 @@ All hold one `Program`, the memory that it describes, and parameters in it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from time import perf_counter
@@ -210,7 +211,7 @@ class _Network:
             )
         return predict.run(
             self.program,
-            self.program.entries_with(out_activation),
+            self.program.prediction_entries(out_activation),
             self.memory,
             self.memory,
             describe(X),
@@ -378,19 +379,22 @@ class Trainer(_Network):
             program.pack(parameters, memory, self._average)
 
     def _load_sums(self, parameters):
-        """Put the sums for the penalties of the first step into the first block."""
-        program, squares, magnitudes = self.program, 0.0, 0.0
-        for op, parameter, values in program.split(parameters):
-            group = program.group(program.operations[op], parameter.name).settings
-            if group.l2:
-                squares += group.l2 * np.vdot(values, values)
-            if self._l1 and group.l1:
-                magnitudes += group.l1 * np.abs(values).sum(dtype=np.float64)
-        self._penalty[:] = 0
-        self._penalty[0] = squares
-        self._sums[:] = 0
-        if self._l1:
-            self._sums[0, 0] = magnitudes
+        """Put the sums for the penalties of the first step into blocks.
+
+        Into the first one of each group, whose update replaces them.
+        """
+        squares: Counter[int] = Counter()
+        magnitudes: Counter[int] = Counter()
+        for elements, group, first in self.program.penalised:
+            values = parameters[elements]
+            squares[first] += group.l2 * np.vdot(values, values)
+            if self._l1:
+                magnitudes[first] += group.l1 * np.abs(values).sum(dtype=np.float64)
+        self._penalty[:] = self._sums[:] = 0
+        for first, total in squares.items():
+            self._penalty[first] = total
+        for first, total in magnitudes.items():
+            self._sums[first, 0] = total
 
     def store_moments(self) -> tuple[np.ndarray, ...]:
         """Return the optimizer's moments, each a vector in scikit-learn's packing."""
@@ -497,12 +501,12 @@ class Trainer(_Network):
             self._visit(rows)
             step, t = steps[i : i + 1], self._optimizer.t
             self._train(step, t, sweeps=(0, 0))
-            if int(self._run["visited"][0]) == 0:
-                continue
-            weight = float(len(rows))
-            if data.sample_weight.size:
-                weight = float(data.wide_weights[rows].sum())
-            yield Step(self, step, weight, (1, final))
+            # A minibatch without weight takes no step, and counts.
+            if int(self._run["visited"][0]) > 0:
+                weight = float(len(rows))
+                if data.sample_weight.size:
+                    weight = float(data.wide_weights[rows].sum())
+                yield Step(self, step, weight, (1, final))
             self._optimizer.t = t + 1
 
     def _begin(self, data, order, alpha, dropout):
@@ -514,7 +518,7 @@ class Trainer(_Network):
             if self.form.multiplied:
                 self._contexts["inputs"] = self._sorted_inputs(data)
         self._contexts["dropout"] = dropout
-        self._run["alpha"], self._run["mean"] = alpha, 1
+        self._run["alpha"], self._run["mean"], self._run["visited"] = alpha, 1, -1
         self._visit(order)
 
     def _visit(self, order):

@@ -70,7 +70,7 @@ def predict(thread, bounds, share, records, parameters, memory, rows, order, out
         Thread t takes the rows ``order[bounds[t]:bounds[t + 1]]``.
     share : int
         Rows of the minibatch's memory that belong to each thread, in whole tiles.
-    records : (4,) int64 array, `Program.entries`
+    records : (4,) int64 array, `Program.prediction_entries`
     parameters : array
         `memory` itself, or a flat vector, see `Program`.
     memory : array, overwritten
@@ -132,7 +132,7 @@ def predict_outputs(
         memory[: program.n_parameters] = 0
         program.pack(parameters, memory)
         parameters = memory
-    entries, rows = program.entries, describe(X)
+    entries, rows = program.prediction_entries(out_activation), describe(X)
     return run(program, entries, parameters, memory, rows, ALL_ROWS, n, threads)
 
 
@@ -151,7 +151,7 @@ def run(
     Parameters
     ----------
     program : Program
-    entries : its `entries`, or `entries_with`
+    entries : its `prediction_entries`
     parameters, memory, order : arrays, see `predict`
     rows : tuple, see `rows.describe`
     n : int

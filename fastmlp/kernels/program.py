@@ -39,6 +39,9 @@ from .update.groups import GROUP, Group, Groups, find_group
 # No vector that is read or written straddles two lines of the cache.
 LINE_BYTES = 64
 
+# Parameters of a network up to which their places are kept as an array.
+_FEW_PARAMETERS = 1 << 15
+
 # Elements behind a flat vector of parameters that a vector load may touch.
 OVERREAD = VECTOR_BYTES // 4
 
@@ -180,19 +183,25 @@ class Program:
         self.addresses = np.array([record.ctypes.data for record in self.records])
         self._fill_head(head)
         self._fill_context()
-        self._heads = {head.out_activation: self.head}
+        self._writing: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     @cached_property
     def entries(self) -> np.ndarray:
         """Address and number of `addresses`, addresses of `context` and `head`."""
-        return self.entries_with(next(iter(self._heads)))
+        return self._entries(self.head)
 
-    def entries_with(self, out_activation: str) -> np.ndarray:
-        """Return the same as `entries` for another output activation."""
-        if out_activation not in self._heads:
-            head = self._heads[out_activation] = self.head.copy()
-            head["output"] = _output_address(out_activation, self.numbers)
-        head = self._heads[out_activation]
+    def prediction_entries(self, out_activation: str) -> np.ndarray:
+        """Return `entries` with a head that writes predictions."""
+        if out_activation not in self._writing:
+            head = self.head.copy()
+            head["write"] = compile_write(self.numbers).address
+            if OUTPUTS[out_activation] is not None:
+                compiled = compile_output(out_activation, self.numbers.storage)
+                head["output"] = compiled.address
+            self._writing[out_activation] = head, self._entries(head)
+        return self._writing[out_activation][1]
+
+    def _entries(self, head):
         places = self.context.ctypes.data, head.ctypes.data
         return np.array([self.addresses.ctypes.data, self.addresses.size, *places])
 
@@ -286,8 +295,6 @@ class Program:
         record["z_width"], record["z"] = width, self.reserve(self.capacity * width)
         record["weights"] = self.reserve(self.capacity)
         record["scratch"] = self.reserve(self.capacity)
-        record["write"] = compile_write(self.numbers).address
-        record["output"] = _output_address(head.out_activation, self.numbers)
         if not self.training or head.loss is None:
             return
         names = head.out_activation, head.loss
@@ -331,6 +338,8 @@ class Program:
         parameters and moments stay in its core's cache.
         """
         blocks = self.blocks
+        if n_threads == 1:
+            return np.array([0, blocks.size])
         parts = TILE_PARTS - blocks["padding"]
         tiles = -(-blocks["rows"] // TILE_ROWS) * TILE_ROWS
         rows = np.where(blocks["rows"] > 1, tiles, 0)
@@ -348,28 +357,81 @@ class Program:
             at += n
         return views
 
+    @cached_property
+    def penalised(self) -> list[tuple[slice, Group, int]]:
+        """Elements of a vector with a penalty, their group, the group's first block."""
+        found, at = [], 0
+        for op, _, parameter in self._order_of_operations():
+            elements = slice(at, at := at + math.prod(parameter.shape))
+            group, place = self.group(op, parameter.name)
+            if group.l2 or group.l1:
+                first = int(np.argmax(self.blocks["group"] == place))
+                found.append((elements, group, first))
+        return found
+
     def pack(self, flat: np.ndarray, memory: np.ndarray, behind: int = 0) -> None:
         """Write a vector in scikit-learn's packing into panels.
 
         They lie `behind` elements behind the parameters' place: 0 for these, a moment's
         distance for a moment.
         """
-        for inside, outside in self._pairs(flat, memory, behind):
+        memory = memory[behind : behind + self.n_parameters]
+        if self._index is not None:
+            memory[self._index] = flat
+            return
+        for inside, outside in self._pairs(flat, memory):
             inside[...] = outside
 
     def unpack(self, memory: np.ndarray, flat: np.ndarray, behind: int = 0) -> None:
         """Write panels back into a vector in scikit-learn's packing."""
-        for inside, outside in self._pairs(flat, memory, behind):
+        memory = memory[behind : behind + self.n_parameters]
+        if self._index is not None:
+            flat[...] = memory[self._index]
+            return
+        for inside, outside in self._pairs(flat, memory):
             outside[...] = inside
 
-    def _pairs(self, flat, memory, behind) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Pairs of views of the same numbers, in panels and in that packing."""
+    def pack_transposed(self, flat: np.ndarray, memory: np.ndarray) -> None:
+        """Write the transposed copies of weights that `backward` reads."""
+        if self._transposed_index is not None:
+            places, sources = self._transposed_index
+            memory[places] = flat[sources]
+            return
+        for inside, outside in self._transposed_pairs(flat, memory):
+            inside[...] = outside
+
+    @cached_property
+    def _index(self) -> np.ndarray | None:
+        """Places of a vector's elements in memory, if they are few.
+
+        The views that `_pairs` makes take longer than the copies of a small network.
+        """
+        if self.n_flat > _FEW_PARAMETERS:
+            return None
+        index = np.empty(self.n_flat, np.intp)
+        for inside, outside in self._pairs(index, np.arange(self.n_parameters)):
+            outside[...] = inside
+        return index
+
+    @cached_property
+    def _transposed_index(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Places of the transposed copies, and the elements of a vector there."""
+        if self.n_flat > _FEW_PARAMETERS:
+            return None
+        memory = np.full(self.size // self.numbers.size, -1)
+        for inside, outside in self._transposed_pairs(np.arange(self.n_flat), memory):
+            inside[...] = outside
+        places = np.flatnonzero(memory >= 0)
+        return places, memory[places]
+
+    def _pairs(self, flat, memory) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Pairs of views of the same numbers, in panels and in a vector."""
         width, at = self.numbers.width, 0
         for op, i, parameter in self._order_of_operations():
             size = math.prod(parameter.shape)
             matrix = flat[at : at + size].reshape(parameter.rows, -1)
             at += size
-            start = self._places[op][i].place // self.numbers.size + behind
+            start = self._places[op][i].place // self.numbers.size
             n_panels = -(-parameter.columns // width)
             total = parameter.pieces * n_panels * parameter.rows * width
             panels = memory[start : start + total]
@@ -378,8 +440,10 @@ class Program:
             for inside, piece in zip(panels, pieces, strict=True):
                 yield from _columns(inside, piece)
 
-    def pack_transposed(self, flat: np.ndarray, memory: np.ndarray) -> None:
-        """Write the transposed copies of weights that `backward` reads."""
+    def _transposed_pairs(
+        self, flat, memory
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Pairs of views of the transposed copies and of the weights."""
         width, size = self.numbers.width, self.numbers.size
         for o, parameter, weights in self.split(flat):
             record = self.records[o][0]
@@ -393,8 +457,7 @@ class Program:
             parts = np.split(panels, parameter.pieces, axis=1)
             pieces = np.split(weights, parameter.pieces, axis=1)
             for part, piece in zip(parts, pieces, strict=True):
-                for inside, outside in _columns(part[:, : piece.shape[1]], piece.T):
-                    inside[...] = outside
+                yield from _columns(part[:, : piece.shape[1]], piece.T)
 
     def matrix(
         self, memory: np.ndarray, place: int, columns: int, n: int
@@ -406,13 +469,6 @@ class Program:
         by_row = region.reshape(panels, capacity, width)[:, :n].transpose(1, 0, 2)
         # Of one panel the reshaped array is still the memory.
         return by_row.reshape(n, panels * width)[:, :columns].copy()
-
-
-def _output_address(out_activation, numbers):
-    """Return the address of a compiled output activation; 0 for the identity."""
-    if OUTPUTS[out_activation] is None:
-        return 0
-    return compile_output(out_activation, numbers.storage).address
 
 
 def _columns(panels, matrix):

@@ -70,7 +70,7 @@ class Data:
     @cached_property
     def wide_weights(self) -> np.ndarray:
         """The sample weights as float64."""
-        return self.sample_weight.astype(np.float64)
+        return np.ascontiguousarray(self.sample_weight, np.float64)
 
 
 def describe(X: Any) -> tuple:

@@ -273,7 +273,7 @@ def train(thread, n_threads, words, trainings):
     those from `first_sweep` to `last_sweep`; the rows phase belongs to the first.
     A minibatch whose weights sum to zero is passed over.
     """
-    command = 0
+    command = np.int64(0)  # a literal would have `next_command` compiled twice
     while True:
         command = next_command(words, thread, n_threads, command)
         n_running = command % MOST_THREADS

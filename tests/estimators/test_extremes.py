@@ -18,11 +18,11 @@ from sklearn.exceptions import ConvergenceWarning
 from fastmlp import MLPClassifier, MLPRegressor, inspection
 from fastmlp.estimators._learning import NON_FINITE
 from fastmlp.estimators._pairings import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
-from fastmlp.kernels import ACTIVATIONS, solvers
 from tests.estimators import parameters
 from tests.fresh import run_python
+from tests.kernels_api import ACTIVATIONS, rules
 
-SOLVERS = ("lbfgs", *solvers())
+SOLVERS = ("lbfgs", *rules.solvers())
 N, N_FEATURES = 24, 3
 
 RNG = np.random.default_rng(0)
@@ -293,7 +293,7 @@ def test_a_loss_that_is_no_number_is_divergence(monkeypatch):
     """Though every parameter is finite."""
     estimator = learn(MLPRegressor, NORMAL, np.ones(N))
     before = estimator.predict(NORMAL)
-    engine = "fastmlp.kernels.Trainer.train_epoch"
+    engine = "fastmlp.kernels.engine.Trainer.train_epoch"
     monkeypatch.setattr(engine, lambda *arguments: float("nan"))
     with pytest.raises(ValueError, match="Training diverged in epoch 1") as info:
         estimator.fit(NORMAL, np.ones(N))

@@ -257,7 +257,7 @@ def own_scorer(estimator, X, y):
         make_scorer(mean_absolute_error, greater_is_better=False),
         own_scorer,
     ],
-    ids=str,
+    ids=lambda scoring: getattr(scoring, "__name__", str(scoring)),
 )
 @pytest.mark.parametrize("own", [False, True])
 def test_any_scorer_judges_the_current_weights(Estimator, scoring, own):

@@ -12,9 +12,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fastmlp import MLPClassifier, MLPRegressor
-from fastmlp.kernels import ACTIVATIONS, layer_activations
 from fastmlp.network.network import Network
 from tests import naive
+from tests.kernels_api import ACTIVATIONS, OPERATIONS
 from tests.networks import MIXED
 
 X_CANCER, Y_CANCER = load_breast_cancer(return_X_y=True)
@@ -45,29 +45,6 @@ def outputs(estimator, activation):
     return naive.forward(X, *arrays, activation, "identity", estimator.slopes_)[-1]
 
 
-@pytest.mark.parametrize(
-    "activation, n_hidden, expected",
-    [
-        ("relu", 2, (("relu", None), ("relu", None))),
-        ("elu", 1, (("elu", 1.0),)),
-        ("tanh", 0, ()),
-        (("elu", 2), 2, (("elu", 2.0), ("elu", 2.0))),
-        (("maxout", np.int64(3)), 1, (("maxout", 3),)),
-        (("tanh", "relu"), 2, (("tanh", None), ("relu", None))),
-        (["tanh", ("elu", 0.5)], 2, (("tanh", None), ("elu", 0.5))),
-        ((("leaky_relu", 0.1),), 1, (("leaky_relu", 0.1),)),
-        (np.array(["tanh", "prelu"]), 2, (("tanh", None), ("prelu", 0.25))),
-        ([], 0, ()),
-    ],
-    ids=str,
-)
-def test_one_per_layer(activation, n_hidden, expected):
-    comp = layer_activations(activation, n_hidden)
-    assert comp == expected
-    assert [type(p) for _, p in comp] == [type(p) for _, p in expected]
-    assert layer_activations(comp, n_hidden) == comp
-
-
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_every_activation_learns_in_a_pipeline_under_a_search(name):
     mlp = MLPClassifier(
@@ -95,10 +72,10 @@ def test_fitted_attributes_are_the_network(activation, solver, dtype):
     assert [b.shape for b in estimator.intercepts_] == shapes[1]
     assert [s if s is None else s.shape for s in estimator.slopes_] == shapes[2]
     for slopes, (name, _) in zip(estimator.slopes_, settings, strict=True):
-        assert (slopes is None) == (name != "prelu")
+        assert (slopes is None) == (name not in naive.SLOPE_DERIVATIVES)
         if slopes is not None:
             assert slopes.dtype == dtype
-            assert (slopes != 0.25).any()
+            assert (slopes != OPERATIONS[name].setting).any()
     # A few rows are predicted from the flat vector, many from panels.
     ref = outputs(estimator, activation)[:, 0]
     tolerance = 100 * np.finfo(dtype).eps
@@ -112,7 +89,8 @@ def test_fitted_attributes_are_the_network(activation, solver, dtype):
 
 def test_one_name_is_that_name_for_each_layer():
     for name in ("logistic", "elu", "prelu", "maxout"):
-        [(_, parameter)] = layer_activations(name, 1)
+        row = ACTIVATIONS[name]
+        parameter = row.setting if name in OPERATIONS else row.parameter
         ref = make(name).fit(X, Y).predict(X)
         for activation in ([name, name], (name, (name, parameter))):
             assert_array_equal(make(activation).fit(X, Y).predict(X), ref)

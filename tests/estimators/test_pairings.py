@@ -15,12 +15,9 @@ from sklearn.preprocessing import StandardScaler
 from fastmlp import MLPClassifier, MLPRegressor, inspection
 from fastmlp.estimators._fitted import goal_of
 from fastmlp.estimators._pairings import CLASSIFICATION_LOSSES, paired
-from fastmlp.kernels import LOSSES
-from fastmlp.kernels.compile import options
-from fastmlp.kernels.heads.losses import FIXED_SETTINGS, Loss
-from fastmlp.kernels.math import functions
 from tests import naive
 from tests.estimators import make, parameters
+from tests.kernels_api import FIXED_SETTINGS, LOSSES, Loss, functions, options
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

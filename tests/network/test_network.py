@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastmlp.kernels import OVERREAD
 from fastmlp.network import INITIALIZERS, Network, make_spec
+from tests.kernels_api import OVERREAD
 
 UNITS = (3, 5, 2)
 

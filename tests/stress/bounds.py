@@ -1,7 +1,8 @@
 """The tests of the kernels pass while every index of their Python loops is checked.
 
 Under NUMBA_BOUNDSCHECK, with a cache folder of their own: all is compiled anew. The
-suite runs all kernels on edge sizes in this way, see `tests.test_instruction_sets`.
+suite runs all kernels on edge sizes in this way, see
+`tests.kernels.test_instruction_sets`.
 """
 
 import os
@@ -11,30 +12,27 @@ import tempfile
 
 from tests.fresh import ROOT
 
+# In ``tests/kernels``: folders and files.
 MODULES = (
-    "activations",
-    "engine",
-    "gemm",
-    "layer_activations",
-    "losses",
+    "heads",
     "math",
-    "noise",
-    "optimizers",
-    "regularisation",
-    "rows",
+    "ops",
     "simd",
-    "step",
-    "tracing",
+    "update",
+    "test_engine.py",
+    "test_rows.py",
+    "test_step.py",
+    "test_trace.py",
 )
 
 
 def run(names):
-    """Run the tests of some modules, raise if one fails and return the last line."""
+    """Run the tests of some of MODULES, raise if one fails and return the last line."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-s"),
-                *(f"tests/test_{name}.py" for name in names),
+                *(f"tests/kernels/{name}" for name in names),
             ],
             cwd=ROOT,
             env=os.environ

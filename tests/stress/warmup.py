@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from fastmlp import _warmup, inspection
-from fastmlp.kernels import _cache
+from fastmlp.kernels.compile import cache
 from tests import fuzzing
 from tests.fresh import ROOT
 from tests.stress import fuzz
@@ -56,14 +56,14 @@ def kernels_of(function, types, **environment):
 
 def report(function, types):
     """Call a function of this module, print each kernel that it loads or compiles."""
-    load, output = _cache.KernelCache.load_overload, sys.stdout
+    load, output = cache.KernelCache.load_overload, sys.stdout
 
     def reported(self, sig, target_context):
         found = load(self, sig, target_context)
         print("compiled" if found is None else "loaded", self._name, sig, file=output)
         return found
 
-    _cache.KernelCache.load_overload = reported
+    cache.KernelCache.load_overload = reported
     warnings.simplefilter("ignore")
     with contextlib.redirect_stdout(io.StringIO()):
         globals()[function](types)

@@ -13,6 +13,7 @@ to `count` rounded up to whole tiles, but no rows of other threads.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -217,6 +218,9 @@ class Operation:
     ----------
     record_fields : list
         Of the kind: fields of its record behind those of `HEADER`.
+    builders : dict
+        Of the kind: by the header's field, a function of `Numbers` that compiles its
+        callback.
     in_place : bool
         Of the kind: whether dx is dy, and y may be x where nothing needs x later.
     setting : float, int or None
@@ -233,6 +237,7 @@ class Operation:
     """
 
     record_fields: ClassVar[list[tuple[str, Any]]] = []
+    builders: ClassVar[dict[str, Callable[[Numbers], Any]]] = {}
     in_place = False
     setting: float | int | None = None
     least = 0
@@ -255,7 +260,11 @@ class Operation:
 
     def callbacks(self, numbers: Numbers, training: bool) -> dict[str, Any]:
         """Return the compiled callbacks of the header's fields that it has."""
-        raise NotImplementedError
+        return {
+            name: build(numbers)
+            for name, build in self.builders.items()
+            if training or name == "forward"
+        }
 
     def fill(self, record: np.ndarray, program: Program) -> None:
         """Write its own fields; reserve the memory that it needs."""

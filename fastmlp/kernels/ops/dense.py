@@ -6,7 +6,7 @@ the first-level cache. It is a callback itself, a row of `activations.ACTIVATION
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numba import carray
@@ -207,6 +207,7 @@ class Dense(Operation):
     """
 
     record_fields = FIELDS
+    builders: ClassVar = {"forward": compile_forward, "backward": compile_backward}
 
     def __init__(
         self,
@@ -224,13 +225,6 @@ class Dense(Operation):
             Parameter("weights", (self.n_in, columns), None, pieces),
             Parameter("biases", (columns,), None, pieces),
         )
-
-    def callbacks(self, numbers: Numbers, training: bool) -> dict[str, Any]:
-        """See `Operation`."""
-        compiled = {"forward": compile_forward(numbers)}
-        if training:
-            compiled["backward"] = compile_backward(numbers)
-        return compiled
 
     def fill(self, record: np.ndarray, program: Program) -> None:
         """See `Operation`."""
@@ -280,9 +274,20 @@ class Dense(Operation):
         group = program.group(self, "biases")
         deltas = int(record["dy"])
         behind = vector_blocks(biases.place, self.n_out, deltas, group, program)
-        behind["panel"] = np.arange(n_out) * (n_in + 1)
+        behind["panel"] = np.arange(n_out) * (n_in + 1) + 1
         return np.insert(blocks, np.arange(n_out) * n_in + 1, behind)
 
     def compile_gradient(self, program: Program) -> Any:
         """Return the compiled gradient of a block of weights."""
         return compile_weight_gradient(program.numbers)
+
+    @staticmethod
+    def reference(x, weights, biases):
+        """y, and (dx, parameter deltas) as a function of dy, in NumPy.
+
+        Without the activation.
+        """
+        return x @ weights + biases, lambda dy: (
+            dy @ weights.T,
+            [x.T @ dy, dy.sum(axis=0)],
+        )

@@ -9,7 +9,7 @@ training rather than in prediction, as in section 10.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numba import carray
@@ -108,21 +108,20 @@ class Dropout(Operation):
     """
 
     record_fields = FIELDS
+    builders: ClassVar = {"forward": compile_forward, "backward": compile_backward}
     in_place = True
 
     def __init__(self, n: int, rate: float, stream: int, seed: int):
         super().__init__(n, n)
         self.rate, self.stream, self.seed = rate, stream, seed
 
-    def callbacks(self, numbers: Numbers, training: bool) -> dict[str, Any]:
-        """See `Operation`."""
-        return {
-            "forward": compile_forward(numbers),
-            "backward": compile_backward(numbers),
-        }
-
     def fill(self, record: np.ndarray, program: Program) -> None:
         """See `Operation`."""
         record["factors"] = program.panels(self.n_out)
         record["rate"] = self.rate
         record["stream"], record["seed"] = self.stream, self.seed
+
+    @staticmethod
+    def reference(x, factors):
+        """y, and (dx, parameter deltas) as a function of dy, in NumPy."""
+        return x * factors, lambda dy: (dy * factors, [])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numba import carray
@@ -70,15 +70,12 @@ class InputNoise(Operation):
     """
 
     record_fields = FIELDS
+    builders: ClassVar = {"forward": compile_forward}
     in_place = True
 
     def __init__(self, n: int, deviation: float, stream: int, seed: int):
         super().__init__(n, n)
         self.deviation, self.stream, self.seed = deviation, stream, seed
-
-    def callbacks(self, numbers: Numbers, training: bool) -> dict[str, Any]:
-        """See `Operation`."""
-        return {"forward": compile_forward(numbers)}
 
     def fill(self, record: np.ndarray, program: Program) -> None:
         """See `Operation`."""

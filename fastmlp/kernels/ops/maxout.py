@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numba import carray
@@ -84,6 +84,7 @@ class Maxout(Operation):
     """
 
     record_fields = FIELDS
+    builders: ClassVar = {"forward": compile_forward, "backward": compile_backward}
     setting = 2
     least = 2
 
@@ -96,13 +97,19 @@ class Maxout(Operation):
         super().__init__(pieces * round_up(n, numbers.width), n)
         self.n_pieces = pieces
 
-    def callbacks(self, numbers: Numbers, training: bool) -> dict[str, Any]:
-        """See `Operation`."""
-        compiled = {"forward": compile_forward(numbers)}
-        if training:
-            compiled["backward"] = compile_backward(numbers)
-        return compiled
-
     def fill(self, record: np.ndarray, program: Program) -> None:
         """See `Operation`."""
         record["pieces"] = self.n_pieces
+
+    @staticmethod
+    def reference(x, pieces):
+        """y, and (dx, parameter deltas) as a function of dy, in NumPy.
+
+        x has the columns of one piece after the other.
+        """
+        z = x.reshape(len(x), pieces, -1)
+        winner = z.argmax(axis=1)[:, np.newaxis] == np.arange(pieces)[:, np.newaxis]
+        return z.max(axis=1), lambda dy: (
+            (winner * dy[:, np.newaxis]).reshape(x.shape),
+            [],
+        )

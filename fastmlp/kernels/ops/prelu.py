@@ -6,7 +6,7 @@ two sides apart.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numba import carray
@@ -99,6 +99,7 @@ class Prelu(Operation):
     """
 
     record_fields = FIELDS
+    builders: ClassVar = {"forward": compile_forward, "backward": compile_backward}
     row_deltas = "slope_deltas"
     in_place = True
     setting = 0.25
@@ -106,13 +107,6 @@ class Prelu(Operation):
     def __init__(self, n: int, start: float, numbers: Numbers):
         super().__init__(n, n)
         self.parameters = (Parameter("slopes", (n,), start),)
-
-    def callbacks(self, numbers: Numbers, training: bool) -> dict[str, Any]:
-        """See `Operation`."""
-        compiled = {"forward": compile_forward(numbers)}
-        if training:
-            compiled["backward"] = compile_backward(numbers)
-        return compiled
 
     def fill(self, record: np.ndarray, program: Program) -> None:
         """See `Operation`."""
@@ -125,3 +119,12 @@ class Prelu(Operation):
         place, deltas = int(record["slopes"]), int(record["slope_deltas"])
         group = program.group(self, "slopes")
         return vector_blocks(place, self.n_out, deltas, group, program)
+
+    @staticmethod
+    def reference(x, slopes):
+        """y, and (dx, parameter deltas) as a function of dy, in NumPy."""
+        below = np.minimum(x, 0)
+        return np.maximum(x, 0) + slopes * below, lambda dy: (
+            dy * np.where(x > 0, 1, slopes),
+            [(below * dy).sum(axis=0)],
+        )

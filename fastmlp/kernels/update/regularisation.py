@@ -167,10 +167,15 @@ def _sum_magnitudes(w, width, sums, factor):
 
 
 @jit
-def _sum_weights(w, width, sums, factor):
-    """Column sums of the weights' magnitudes and squares."""
-    _sum_magnitudes(w, width, sums, factor)
-    _sum_squares(w, width, sums, _WEIGHTS)
+def _sum_weights(w, width, sums, group):
+    """Column sums of magnitudes, and of squares where their norm may be bounded.
+
+    The norm of a column of weights runs over all blocks between its first and its
+    last, the biases' too.
+    """
+    _sum_magnitudes(w, width, sums, group.l1)
+    if group.bounded != 0:
+        _sum_squares(w, width, sums, _WEIGHTS)
 
 
 @jit
@@ -200,7 +205,7 @@ def compile_restrained(name: str, dtype: type) -> Any:
         apply(w, g, m, v, n, step, scale, 0.0, settings, group)
         if this.bounded != 0 or this.l1 != 0:
             totals = carray(pointer(sums), (N_SUMS * width,), np.float64)
-            _sum_weights(weights, width, totals, this.l1)
+            _sum_weights(weights, width, totals, this)
 
     key = own_name(RULES[name].update, "restrained", dtype)
     return callback(restrained, UPDATE, key)
@@ -309,7 +314,7 @@ def compile_constrain(name: str, dtype: type) -> Any:
                     n, step, scale, 0.0, run.settings, block.group,
                 )  # fmt: skip
                 if group.bounded != 0 or group.l1 != 0:
-                    _sum_weights(weights, width, own, group.l1)
+                    _sum_weights(weights, width, own, group)
             elif group.bounded != 0:
                 panel = block.panel, block.n_panel
                 _bound_columns(weights, width, totals, *panel, run.max_norm)

@@ -5,56 +5,26 @@ import itertools
 import numba
 import numpy as np
 import pytest
-from fastmlp.kernels._simd import VECTOR_BYTES, lanes, panel_width
 
-from fastmlp.kernels import _simd
+from tests.kernels_api import lanes, vectors
 from tests.networks import DTYPES
-
-AVX512 = {"avx512f", "avx2", "fma", "avx"}
-AVX2 = {"avx2", "fma", "avx"}
 
 
 @numba.njit
 def _sum_squares(x, offset, count):
-    return _simd.sum_squares(x, offset, count)
+    return vectors.sum_squares(x, offset, count)
 
 
 @numba.njit
 def _copy_rows(rows, columns, source, source_at, target, target_at, filled, fill):
-    _simd.copy_rows(rows, columns, source, source_at, target, target_at, filled, fill)
+    vectors.copy_rows(rows, columns, source, source_at, target, target_at, filled, fill)
 
 
 @numba.njit
 def _softmax(x, rows, width, weights, totals):
-    _simd.shift_rows(x, rows, width)
+    vectors.shift_rows(x, rows, width)
     x[:] = np.exp(x)
-    _simd.normalize_rows(x, rows, width, weights, totals)
-
-
-@pytest.mark.parametrize(
-    "features, tile",
-    [
-        (AVX512, (64, 8, 2)),
-        (AVX2, (32, 4, 3)),
-        (AVX2 - {"fma"}, (16, 4, 2)),
-        ({"neon"}, (16, 4, 2)),
-        (set(), (16, 4, 2)),
-    ],
-)
-def test_tile_fits_the_registers(features, tile):
-    size, rows, vectors = _simd._choose_tile(features)
-    assert (size, rows, vectors) == tile
-    registers = 32 if features >= AVX512 else 16
-    # Accumulators, one row of B and one broadcast element of A.
-    assert rows * vectors + vectors + 1 <= registers
-    for dtype in DTYPES:
-        assert vectors * size // np.dtype(dtype).itemsize % rows == 0
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_lanes_and_width_are_in_elements(dtype):
-    assert lanes(dtype) * np.dtype(dtype).itemsize == VECTOR_BYTES
-    assert panel_width(dtype) == lanes(dtype) * _simd.TILE_VECTORS
+    vectors.normalize_rows(x, rows, width, weights, totals)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -92,8 +62,8 @@ def test_copy_rows(dtype, to):
 def test_rows_become_probabilities(dtype):
     rng = np.random.default_rng(0)
     eps = np.finfo(dtype).eps
-    for rows, vectors in itertools.product((1, 2, 5), (1, 2, 3)):
-        width = vectors * lanes(dtype)
+    for rows, per_row in itertools.product((1, 2, 5), (1, 2, 3)):
+        width = per_row * lanes(dtype)
         scores = 20 * rng.standard_normal((rows, width)).astype(dtype)
         scores[:, -1] = -np.inf
         x, totals = scores.ravel().copy(), np.empty(rows, dtype)

@@ -4,32 +4,36 @@ import pickle
 
 import numpy as np
 import pytest
-from fastmlp.kernels._jit import jit
-from fastmlp.kernels._optimizers import (
-    DECAY,
-    N_SETTINGS,
-    N_STEP,
-    RULES,
-    Rule,
-    update_loop,
-)
-from fastmlp.kernels._simd import lanes
 from sklearn.base import clone
 
 from fastmlp import MLPClassifier
-from fastmlp.kernels import Optimizer
 from tests import naive
 from tests.estimators import make, parameters
 from tests.fresh import run_python
+from tests.kernels_api import (
+    DECAY,
+    GROUP,
+    N_SETTINGS,
+    N_STEP,
+    RULES,
+    WEIGHTS,
+    Optimizer,
+    Rule,
+    compile_update,
+    lanes,
+    options,
+)
 from tests.networks import DTYPES, TRAINING_RULES, make_optimizer
 
 SCALE, ALPHA = 0.25, 0.5
 
 
 def _update(rule, dtype, places, n, step, scale, alpha, settings):
+    group = np.array([(*WEIGHTS, True)], GROUP)
     step, settings = (np.ascontiguousarray(a) for a in (step, settings))
-    update_loop(rule, dtype).ctypes(
-        *places, n, step.ctypes.data, scale, alpha, settings.ctypes.data, 1, 0, 0
+    pointers = settings.ctypes.data, group.ctypes.data, 0, 0
+    compile_update(rule, dtype).ctypes(
+        *places, n, step.ctypes.data, scale, alpha, *pointers
     )
 
 
@@ -183,7 +187,7 @@ def test_nadams_factors_go_on_from_step_t():
 # -- one row of the table --------------------------------------------------------------
 
 
-@jit
+@options.jit
 def _signum(w, g, m, v, step, scale, alpha, settings):
     """Take steps of one size along the sign of the momentum (Bernstein et al. 2018)."""
     rate, momentum = step[0], settings[0]
@@ -327,7 +331,7 @@ def test_settings_are_what_the_row_names(monkeypatch):
 _SCRIPT = """
 import sys
 import numpy as np
-from tests.test_optimizers import _steps
+from tests.kernels.update.test_rules import _steps
 for rule in sys.argv[1:]:
     for comp, ref in zip(*_steps(rule, np.float64, 3), strict=True):
         np.testing.assert_allclose(comp, ref, rtol=1e-12)

@@ -8,9 +8,8 @@ import sys
 
 import numpy as np
 import pytest
-from fastmlp.kernels._layout import Layout
 
-from fastmlp.kernels import Engine, engine
+from tests.kernels_api import Arena, Engine, Program, engine
 from tests.networks import (
     BASE,
     DTYPES,
@@ -42,33 +41,53 @@ def mapped(size, dtype):
     return np.frombuffer(memory, dtype, size)
 
 
-class FarLayout(Layout):
-    """A layout in which the first thing begins at FAR.
+class FarProgram(Program):
+    """A program in which the first thing begins at element FAR.
 
     Moments and a kept gradient lie as far behind the parameters as these are from the
     start: up to four times as far in all.
     """
 
-    def _describe_layers(self):
-        super()._describe_layers()
-        self.size = FAR
-
     def _place_parameters(self):
-        super()._place_parameters()
+        self.size = FAR * self.numbers.size
+        return super()._place_parameters()
+
+    def _wire(self):
         self.n_parameters -= FAR
+        super()._wire()
+
+    # Without arrays as long as the memory.
+    _index = _transposed_index = None
+
+    def pack(self, flat, memory, behind=0):
+        for inside, outside in self._pairs(flat, memory[behind:]):
+            inside[...] = outside
+
+    def unpack(self, memory, flat, behind=0):
+        for inside, outside in self._pairs(flat, memory[behind:]):
+            outside[...] = inside
+
+
+class FarArena(Arena):
+    """Its memory, mapped."""
 
     def allocate(self):
-        return mapped(self.size + 4 * FAR, self.dtype)
+        elements = self._size // self._numbers.size
+        return mapped(elements + 4 * FAR, self._numbers.storage)
 
 
 @pytest.fixture
 def far(monkeypatch):
-    """Return a function that calls another one with engines laid out far away."""
+    """Return a function that calls another one with networks laid out far away."""
 
     def call(function, *arguments, **options):
         with monkeypatch.context() as patch:
-            patch.setattr(engine, "Layout", FarLayout)
-            return function(*arguments, **options)
+            patch.setattr(engine, "Program", FarProgram)
+            patch.setattr(engine, "Arena", FarArena)
+            engine._program.cache_clear()
+            result = function(*arguments, **options)
+        engine._program.cache_clear()
+        return result
 
     return call
 
@@ -81,7 +100,7 @@ def assert_same(comp, ref):
 @pytest.mark.parametrize("form", [np.asarray, lambda X: make_csr(X, 0.1)])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("rule", TRAINING_RULES)
-def test_every_rule(rule, dtype, form, far):
+def test_far_memory_of_every_rule(rule, dtype, form, far):
     X, y, weight = make_problem(BASE, 19, dtype, weighted=True)
     arguments = KERNELS, BASE, dtype, rule, (form(X), y, weight)
     assert_same(
@@ -91,7 +110,7 @@ def test_every_rule(rule, dtype, form, far):
 
 
 @pytest.mark.parametrize("activation", MIXED, ids=str)
-def test_activations(activation, far):
+def test_far_memory_of_activations(activation, far):
     network = BASE | {"activation": activation, "units": (5, 9, 70, 3)}
     problem = make_problem(network, 19, np.float32)
     arguments = KERNELS, network, np.float32, "adam", problem
@@ -99,7 +118,7 @@ def test_activations(activation, far):
 
 
 @pytest.mark.parametrize("name", REGULARISED)
-def test_regularisation(name, far):
+def test_far_memory_of_regularisation(name, far):
     network = BASE | {"units": (9, 5, 70, 3)}
     problem = make_problem(network, 19, np.float32)
     arguments = KERNELS, network, np.float32, "nadam", problem
@@ -110,7 +129,7 @@ def test_regularisation(name, far):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_gradient(dtype, far):
+def test_far_memory_of_the_gradient(dtype, far):
     arguments = KERNELS, BASE, dtype, make_problem(BASE, 40, dtype), 0.1
     comp = far(loss_and_gradient, *arguments, batch_size=9)
     assert_same(comp, loss_and_gradient(*arguments, batch_size=9))
@@ -118,7 +137,7 @@ def test_gradient(dtype, far):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("by_columns", [False, True])
-def test_rows_far_apart(by_columns, dtype):
+def test_predict_of_rows_far_apart(by_columns, dtype):
     """More than 2**32 elements from the first row of X, or column, to the last."""
     X, _, _ = make_problem(BASE, 9, dtype)
     shape = X.T.shape if by_columns else X.shape

@@ -86,19 +86,19 @@ def _load(runs, name, key):
 
 
 @pytest.mark.parametrize("name", [*SETS, "checked"])
-def test_no_access_beyond_any_array(name, runs):
+def test_kernel_run_accesses_nothing_beyond_any_array(name, runs):
     _, output, codes = runs
     # An error inside a callback is only printed.
     assert (codes[name], output[name]) == (0, "")
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_tile_is_the_instruction_sets(name, runs):
+def test_tile_is_that_of_the_instruction_set(name, runs):
     assert tuple(_load(runs, name, "tile")) == SETS[name][1]
 
 
 @pytest.mark.parametrize("name, dtype", RUNS + CHECKED)
-def test_place_in_memory_changes_nothing(name, dtype, runs):
+def test_results_do_not_depend_on_the_place_in_memory(name, dtype, runs):
     end, start = (_load(runs, name, f"{dtype}-{side}") for side in SIDES)
     assert np.isfinite(end).all()
     assert end.size > 5_000
@@ -116,7 +116,7 @@ def test_results_agree_with_the_narrowest(name, dtype, runs):
 
 
 @pytest.mark.parametrize("side", SIDES)
-def test_guard_ends_the_process(side):
+def test_guarded_page_ends_the_process(side):
     """What the tests above rest on."""
     beyond = "array.nbytes" if side == "end" else "-1"
     code = (

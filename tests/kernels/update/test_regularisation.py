@@ -3,9 +3,16 @@
 import numpy as np
 import pytest
 
-from fastmlp.kernels.simd.tiles import panel_width
 from tests import naive
-from tests.kernels_api import Data, Engine, Optimizer, Regularisation
+from tests.kernels_api import (
+    Data,
+    Engine,
+    Optimizer,
+    Regularisation,
+    Trainer,
+    form_of,
+    panel_width,
+)
 from tests.networks import (
     BASE,
     DTYPES,
@@ -130,7 +137,8 @@ def test_padding_stays_zero():
         engine.load(parameters)
         engine.train_epoch(Data(X, y), np.arange(30), 0.1)
         engine.store(parameters)
-        memory = engine._memory[: engine._layout.n_parameters]
+        trainer = engine.network(Trainer, form_of(X))
+        memory = trainer.memory[: trainer.program.n_parameters]
         assert np.count_nonzero(memory) <= parameters.size
 
 

@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from fastmlp.kernels._rows import Data, describe
 from scipy import sparse
 
-from fastmlp.kernels import Engine
+from tests.kernels_api import Data, Engine, Objective, describe, form_of
 from tests.networks import DTYPES, edge_sizes, make_csr
 
 N_ROWS = 21
@@ -75,15 +74,12 @@ def test_few_stored_elements(dtype):
         np.testing.assert_array_equal(_through_identity(X, dtype), X.toarray())
 
 
-def test_engine_for_sparse_rows_learns_from_no_dense_ones():
+def test_network_for_sparse_rows_learns_from_no_dense_ones():
     X = _example(5, np.float64)
-    with (
-        Engine(
-            (5, 1), "relu", "identity", "squared_error", np.float64, sparse=True
-        ) as engine,
-        pytest.raises(ValueError, match="sparse"),
-    ):
-        engine.loss_gradient(Data(X, np.zeros((N_ROWS, 1))), 0.0, np.empty(6))
+    with Engine((5, 1), "relu", "identity", "squared_error", np.float64) as engine:
+        objective = engine.network(Objective, form_of(make_csr(X, 0.1)))
+        with pytest.raises(ValueError, match="Made for X stored as"):
+            objective.loss_gradient(Data(X, np.zeros((N_ROWS, 1))), 0.0, np.empty(6))
 
 
 @pytest.mark.parametrize("form", ["C", "F", "csr"])

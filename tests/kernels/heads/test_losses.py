@@ -2,14 +2,19 @@
 
 import numpy as np
 import pytest
-from fastmlp.kernels._activations import OUTPUTS
-from fastmlp.kernels._losses import FIXED_SETTINGS, LOSSES, loss_loop, make_settings
-from fastmlp.kernels._simd import lanes
 from scipy.special import expit, log_softmax, softmax
 from sklearn.metrics import hinge_loss
 from sklearn.neural_network._base import LOSS_FUNCTIONS
 
 from tests import naive
+from tests.kernels_api import (
+    FIXED_SETTINGS,
+    LOSSES,
+    OUTPUTS,
+    compile_loss,
+    lanes,
+    make_settings,
+)
 from tests.networks import DTYPES, make_targets
 
 N_OUTPUTS = [1, 2, 3, 16, 17, 33]
@@ -40,7 +45,7 @@ def _evaluate(key, z, y, weight=None, **told):
     arrays = (padded, y, weight, losses, scratch)
     places = [array.ctypes.data for array in arrays]
     shape = rows, n_outputs, width
-    loss_loop(*key, dtype).ctypes(*places, *shape, settings.ctypes.data)
+    compile_loss(*key, dtype).ctypes(*places, *shape, settings.ctypes.data)
     return losses, padded[:, :n_outputs]
 
 

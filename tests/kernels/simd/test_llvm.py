@@ -1,32 +1,30 @@
 """Bits, addresses and atomics."""
 
-import threading
-
 import numba
 import numpy as np
 import pytest
 from numba import types
 
-from fastmlp.kernels import _jit, _llvm
+from tests.kernels_api import llvm, options
 
 
 @numba.njit
 def _count(words, value):
-    before = _llvm.atomic_add(words, 1, value)
-    _llvm.atomic_store(words, 2, before)
-    return before, _llvm.atomic_load(words, 1)
+    before = llvm.atomic_add(words, 1, value)
+    llvm.atomic_store(words, 2, before)
+    return before, llvm.atomic_load(words, 1)
 
 
 @numba.njit
 def _bits(x, out):
     for i in range(x.size):
-        out[i] = _llvm.float_bits(x[i])
-        x[i] = _llvm.bits_float(out[i])
+        out[i] = llvm.float_bits(x[i])
+        x[i] = llvm.bits_float(out[i])
 
 
 @numba.njit
 def _address(x, offset):
-    return _llvm.address(x, offset)
+    return llvm.address(x, offset)
 
 
 def test_atomic_words():
@@ -52,16 +50,16 @@ def test_address_is_where_the_element_lies():
 
 
 SIGNATURE = types.void(types.intp, types.intp, types.float64)
-call_add = _llvm.caller(SIGNATURE)
+call_add = llvm.caller(SIGNATURE)
 
 
 def adder():
     def add(place, n, x):
-        values = numba.carray(_llvm.pointer(place), (n,), np.float64)
+        values = numba.carray(llvm.pointer(place), (n,), np.float64)
         for i in range(n):
             values[i] += x
 
-    return _jit.callback(add, SIGNATURE, None)
+    return options.callback(add, SIGNATURE, None)
 
 
 def test_call_passes_its_arguments_by_address():
@@ -69,7 +67,7 @@ def test_call_passes_its_arguments_by_address():
 
     @numba.njit
     def run(function, values):
-        call_add(function, (_llvm.address(values, 0), values.size, 0.5))
+        call_add(function, (llvm.address(values, 0), values.size, 0.5))
 
     run(add.address, values)
     np.testing.assert_array_equal(values, [0.5, 1.5, 2.5])
@@ -85,25 +83,3 @@ def test_call_with_arguments_of_other_types_does_not_compile(arguments):
 
     with pytest.raises(numba.TypingError, match=r"a callback of .* is called with"):
         run.compile((types.intp, numba.typeof(arguments)))
-
-
-def test_callbacks_have_symbols_of_their_own():
-    ref, comp = adder(), adder()
-    assert ref._wrapper_name != comp._wrapper_name
-
-
-def test_compiled_once_in_threads_that_ask_at_once():
-    build = _jit.compiled_once(lambda key: object())
-    start, found = threading.Barrier(4), []
-
-    def ask():
-        start.wait()
-        found.append(build("key"))
-
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 4
-    assert len(set(map(id, found))) == 1

@@ -5,19 +5,18 @@ import re
 import numba
 import numpy as np
 import pytest
-from fastmlp.kernels._jit import OPTIONS
 
-from fastmlp.kernels import _math
+from tests.kernels_api import functions, options
+from tests.networks import DTYPES
 
 NAMES = ["exp", "expm1", "log", "log1p", "sigmoid", "softplus", "tanh"]
 # The normal distribution's; a bound of its own, and NumPy has no reference.
 NORMAL = ["normal_cdf", "normal_density"]
-DTYPES = [np.float32, np.float64]
 N_RANDOM = 300_000
 
 
 def _loop_over(function):
-    @numba.njit(**OPTIONS)
+    @numba.njit(**options.OPTIONS)
     def loop(x, out):
         for i in range(x.size):
             out[i] = function(x[i])
@@ -25,8 +24,8 @@ def _loop_over(function):
     return loop
 
 
-SQUARES = _loop_over(numba.njit(lambda x: x * x, **OPTIONS))
-LOOPS = {name: _loop_over(getattr(_math, name)) for name in NAMES + NORMAL}
+SQUARES = _loop_over(numba.njit(lambda x: x * x, **options.OPTIONS))
+LOOPS = {name: _loop_over(getattr(functions, name)) for name in NAMES + NORMAL}
 
 
 def _apply(name, x):

@@ -1,7 +1,7 @@
 """The cache of machine code: found again, never stale, never in the way.
 
 Each test runs small kernels in processes of their own, from a package of copies of
-`_jit` and `_cache` and two files more.
+`kernels.compile` and two files more.
 """
 
 import json
@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastmlp.kernels import _cache, _jit
+from fastmlp.kernels.compile import cache, options
 from tests.fresh import run_python
 
 NAMES = ("FASTMLP_CACHE_DIR", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "NUMBA_BOUNDSCHECK")
 
 CALLEE = """
-from ._jit import jit
+from .compile.options import jit
 
 @jit
 def add(x):
@@ -30,7 +30,7 @@ def add(x):
 CALLER = """
 from numba import types
 from ._callee import add
-from ._jit import callback, entry, own_name
+from .compile.options import callback, entry, own_name
 
 @entry
 def total(x):
@@ -58,7 +58,8 @@ logging.getLogger("fastmlp").setLevel("INFO")
 logging.getLogger("fastmlp").addHandler(Handler())
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    from copied import _cache, _caller
+    from copied import _caller
+    from copied.compile import cache
     result = float(_caller.total(np.ones(3, {dtype!r})))
     scaled = _caller.loop()
     answer = scaled.ctypes(1.0)
@@ -66,7 +67,7 @@ print(json.dumps({{
     "result": result,
     "scaled": answer,
     "hits": sum(_caller.total.stats.cache_hits.values()) + scaled.cache_hits,
-    "folder": str(_cache.FOLDER),
+    "folder": str(cache.FOLDER),
     "log": lines,
     "warnings": [str(w.message) for w in caught],
     "kinds": sorted({{w.category.__name__ for w in caught}}),
@@ -101,10 +102,11 @@ def folder(package, filled):
 
 def _write_package(place):
     copied = place / "copied"
-    copied.mkdir()
-    for module in (_jit, _cache):
-        shutil.copy(module.__file__, copied)
-    (copied / "__init__.py").write_text("")
+    (copied / "compile").mkdir(parents=True)
+    for module in (options, cache):
+        shutil.copy(module.__file__, copied / "compile")
+    for package in (copied, copied / "compile"):
+        (package / "__init__.py").write_text("")
     (copied / "_callee.py").write_text(CALLEE.format(number=1.0))
     (copied / "_caller.py").write_text(CALLER)
     return place
@@ -195,7 +197,9 @@ def test_first_compilation_is_printed_by_verbose(tmp_path):
 
 def test_default_place_is_beside_the_package(package):
     found = _run(package)
-    assert Path(found["folder"]).parent == package / "copied" / "__pycache__"
+    assert (
+        Path(found["folder"]).parent == package / "copied" / "compile" / "__pycache__"
+    )
     assert _run(package)["hits"] == ALL
 
 
@@ -207,7 +211,7 @@ def test_numbas_own_setting_is_followed(package):
 
 def test_unwritable_package_falls_back_to_the_home(package):
     # A regular file stands in the way: even root cannot write below it.
-    (package / "copied" / "__pycache__").write_text("")
+    (package / "copied" / "compile" / "__pycache__").write_text("")
     found = _run(package)
     _assert_right(found)
     assert found["warnings"] == []
@@ -217,7 +221,7 @@ def test_unwritable_package_falls_back_to_the_home(package):
 
 
 def test_no_writable_place_is_one_warning(package):
-    (package / "copied" / "__pycache__").write_text("")
+    (package / "copied" / "compile" / "__pycache__").write_text("")
     (package / "home").write_text("")
     _assert_not_kept(_run(package))
 
@@ -231,7 +235,7 @@ def test_chosen_place_that_cannot_be_written_to_is_one_warning(package):
 
 
 def test_user_without_a_home(package):
-    (package / "copied" / "__pycache__").write_text("")
+    (package / "copied" / "compile" / "__pycache__").write_text("")
     before = """
 import pathlib
 def refuse(path):
@@ -321,7 +325,9 @@ def test_processes_that_fill_an_empty_cache_at_once(types, package):
 
 
 def test_folder_deleted_while_in_use(package):
-    before = "import shutil\nfrom copied import _cache\nshutil.rmtree(_cache.FOLDER)\n"
+    before = (
+        "import shutil\nfrom copied.compile import cache\nshutil.rmtree(cache.FOLDER)\n"
+    )
     found = _run(package, before, FASTMLP_CACHE_DIR=package / "cache")
     _assert_right(found)
     assert len(set(found["warnings"])) == 1
@@ -376,7 +382,7 @@ def test_what_the_options_keep():
         x[3] = -0.0 * y[4]
         x[4] = y[5] / y[6]
 
-    compiled = _jit.numba.njit(run, **_jit.OPTIONS)
+    compiled = options.numba.njit(run, **options.OPTIONS)
     x = np.empty(5)
     compiled(x, np.array([np.nan, np.inf, 1e20, 1.0, 1.0, 1.0, 0.0]))
     np.testing.assert_array_equal(x, [1, 1, 0, 0, np.inf])

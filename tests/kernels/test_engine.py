@@ -5,24 +5,29 @@ import threading
 import numpy as np
 import pytest
 
-from fastmlp.kernels.predict import FLAT_ROWS
-from fastmlp.kernels.program import OVERREAD
-from fastmlp.kernels.simd.tiles import TILE_ROWS
-from fastmlp.kernels.step import CHUNK_ROWS, PHASES
 from tests import naive
 from tests.kernels_api import (
     ACTIVATIONS,
+    CHUNK_ROWS,
+    FLAT_ROWS,
     LOSSES,
+    OVERREAD,
+    PHASES,
+    TILE_ROWS,
     Data,
     Engine,
+    NetworkSpec,
     Optimizer,
-    engine,
+    Trainer,
+    form_of,
+    layer_activations,
     predict_outputs,
 )
 from tests.networks import (
     BASE,
     DTYPES,
     KERNELS,
+    LOSS_OF,
     NAIVE,
     TRAINING_RULES,
     make_csr,
@@ -53,7 +58,7 @@ def _train_and_store(kinds, dtype, alphas, parameters, moments=(), rule="momentu
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("rule", [None, *TRAINING_RULES])
 @pytest.mark.parametrize("units", UNITS)
-def test_what_is_loaded_is_stored(units, rule, dtype):
+def test_store_gives_what_was_loaded(units, rule, dtype):
     optimizer = None if rule is None else make_optimizer(rule)
     network = BASE | {"units": units}
     with Engine(**network, dtype=dtype, optimizer=optimizer) as comp:
@@ -120,19 +125,7 @@ def test_learning_rate_may_change_between_epochs():
         assert (stored != parameters).all()
 
 
-def test_an_engine_that_trains_refuses_to_give_the_gradient():
-    X, y, _ = make_problem(BASE, 30, np.float64)
-    parameters = make_parameters(BASE["units"], np.float64)
-    with Engine(**BASE, dtype=np.float64, optimizer=make_optimizer("sgd")) as comp:
-        comp.load(parameters)
-        with pytest.raises(ValueError, match="make another one without an optimizer"):
-            comp.loss_gradient(Data(X, y), 0.1, np.empty_like(parameters))
-        stored = np.empty_like(parameters)
-        comp.store(stored)
-    np.testing.assert_array_equal(stored, parameters)
-
-
-def test_part_of_the_rows():
+def test_rows_outside_the_order_have_no_influence():
     """Rows that are not in `order` have no influence, whatever they hold."""
     X, y, weight = make_problem(BASE, 30, np.float64, weighted=True)
     order = np.array([7, 7, 3, 20, 11, 0, 29, 1, 2])
@@ -191,16 +184,19 @@ def test_predict_in_pieces(n_threads, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("out_activation", ["identity", "logistic", "softmax", "exp"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_any_number_of_rows_is_the_same_bits(activation, out_activation, dtype):
+def test_predict_outputs_of_any_rows_is_the_same_bits(
+    activation, out_activation, dtype
+):
     """With a copy in panels or without, whatever stands behind the parameters."""
     for units in UNITS:
         network = {
             "units": units,
             "activation": activation,
             "out_activation": out_activation,
-            "loss": "unused",
+            "loss": LOSS_OF[out_activation],
         }
         X, _, _ = make_problem(network, FLAT_ROWS + 3, dtype)
+        spec = NetworkSpec(units, layer_activations(activation, len(units) - 2))
         beyond = np.full(OVERREAD, np.nan, dtype)
         parameters = make_parameters(units, dtype, activation=activation)
         parameters = np.append(parameters, beyond)[:-OVERREAD]
@@ -208,16 +204,16 @@ def test_any_number_of_rows_is_the_same_bits(activation, out_activation, dtype):
             comp.load(parameters)
             ref = comp.predict(X)
         for n in (1, 2, TILE_ROWS + 1, CHUNK_ROWS, CHUNK_ROWS + 1, FLAT_ROWS, len(X)):
-            out = predict_outputs(units, parameters, activation, out_activation, X[:n])
+            out = predict_outputs(spec, parameters, out_activation, X[:n])
             assert out.tobytes() == ref[:n].tobytes()
             assert np.isfinite(out).all()
 
 
-def test_no_hidden_layer_uses_the_output_activation_alone():
+def test_network_without_hidden_layers_uses_the_output_activation_alone():
     rng = np.random.default_rng(0)
     W, b, X = rng.standard_normal((5, 3)), rng.standard_normal(3), np.eye(4, 5)
     for name in ("identity", "logistic", "softmax", "exp"):
-        with Engine((5, 3), "relu", name, "unused", np.float64) as comp:
+        with Engine((5, 3), "relu", name, LOSS_OF[name], np.float64) as comp:
             comp.load(np.concatenate([W.ravel(), b]))
             ref = naive.ACTIVATIONS[name](X @ W + b)
             np.testing.assert_allclose(comp.predict(X), ref, rtol=1e-13)
@@ -236,31 +232,6 @@ def test_threads_end_with_the_engine():
         comp.predict(X)
         assert threading.active_count() == before + 2
     assert threading.active_count() == before
-
-
-def test_epoch_that_fails_in_one_thread_leaves_an_engine_that_works(monkeypatch):
-    X, y, _ = make_problem(BASE, 64, np.float64)
-    parameters = make_parameters(BASE["units"], np.float64)
-    compiled, results = engine.train, []
-
-    def failing(thread, *arguments):
-        if thread == 1:
-            raise MemoryError("on purpose")
-        return compiled(thread, *arguments)
-
-    with Engine(
-        **BASE, dtype=np.float64, batch_size=32, optimizer=make_optimizer("sgd"),
-        n_threads=2,
-    ) as comp:  # fmt: skip
-        for fails in (False, True, False):
-            monkeypatch.setattr(engine, "train", failing if fails else compiled)
-            comp.load(parameters)
-            if fails:
-                with pytest.raises(MemoryError, match="on purpose"):
-                    comp.train_epoch(Data(X, y), np.arange(64), 0.1)
-            else:
-                results.append(comp.train_epoch(Data(X, y), np.arange(64), 0.1))
-    assert results[0] == results[1]
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
@@ -288,7 +259,7 @@ def test_profile_trains_as_an_epoch_does(n_threads):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("rule", TRAINING_RULES)
-def test_every_step_may_have_a_rate_of_its_own(rule, dtype):
+def test_rate_may_differ_from_step_to_step(rule, dtype):
     """An epoch of four steps, and four epochs of one step, are the same bits."""
     X, y, _ = make_problem(BASE, 30, dtype)
     rates, stored = np.array([0.1, 0.02, 0.0, 0.3]), []
@@ -333,15 +304,16 @@ def test_loss_is_the_mean_without_penalty(names, dtype, weighted):
 @pytest.mark.parametrize("share", [0.1, 0.9, None])
 @pytest.mark.parametrize("sparse", [False, True])
 def test_loss_and_outputs_of_any_form_of_rows_while_training(sparse, share):
-    """Dense rows in an engine for sparse ones, the other way round, and neither."""
+    """Dense rows in a trainer for sparse ones, the other way round, and neither."""
     X, y, _ = make_problem(BASE, 30, np.float64)
     X = X if share is None else make_csr(X, share)
     dense = X if share is None else X.toarray()
     parameters = make_parameters(BASE["units"], np.float64)
-    with Engine(
-        **BASE, dtype=np.float64, optimizer=make_optimizer("adam"), sparse=sparse
-    ) as comp:
-        comp.load(parameters)
+    form = form_of(make_csr(dense, 0.1) if sparse else dense)
+    assert form.multiplied == sparse
+    with Engine(**BASE, dtype=np.float64, optimizer=make_optimizer("adam")) as engine:
+        engine.load(parameters)
+        comp = engine.network(Trainer, form)
         rows = np.array([3, 29, 0, 7, 8])
         loss, outputs = comp.loss(Data(X, y), rows), comp.predict(X, rows)
     with Engine(**BASE, dtype=np.float64) as ref:
@@ -373,7 +345,7 @@ def test_fixed_biases_stay_and_weights_go_as_before(dtype):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_the_loss_of_all_rows_is_finer_than_float32(weighted):
+def test_loss_of_all_rows_is_finer_than_float32(weighted):
     # scikit-learn's is too: L-BFGS has little else to go by where it changes slowly.
     rng = np.random.default_rng(0)
     X = rng.normal(size=(50, 4)).astype(np.float32)

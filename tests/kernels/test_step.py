@@ -3,10 +3,16 @@
 import numpy as np
 import pytest
 
-from fastmlp.kernels.ops.base import CHUNK_DEPTH
-from fastmlp.kernels.simd.tiles import TILE_ROWS
-from fastmlp.kernels.step import CHUNK_ROWS
-from tests.kernels_api import ACTIVATIONS, LOSSES, Data, Engine, Optimizer
+from tests.kernels_api import (
+    ACTIVATIONS,
+    CHUNK_DEPTH,
+    CHUNK_ROWS,
+    LOSSES,
+    TILE_ROWS,
+    Data,
+    Engine,
+    Optimizer,
+)
 from tests.networks import (
     BASE,
     DTYPES,

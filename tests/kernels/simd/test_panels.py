@@ -4,9 +4,14 @@ import itertools
 
 import numpy as np
 import pytest
-from fastmlp.kernels._gemm import product_loop, transpose_loop
-from fastmlp.kernels._simd import TILE_PARTS, TILE_ROWS, panel_width
 
+from tests.kernels_api import (
+    TILE_PARTS,
+    TILE_ROWS,
+    panel_width,
+    product_loop,
+    transpose_loop,
+)
 from tests.networks import DTYPES, edge_rows, edge_sizes
 
 # A in panels and B too; A in panels and B with no padding between its rows; A a strided
