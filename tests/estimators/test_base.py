@@ -1,7 +1,10 @@
 """What both estimators share, on each of them: one call of fit and what it leaves."""
 
+import collections
 import inspect
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -404,3 +407,22 @@ def test_other_number_of_layers_is_refused(Estimator):
 
 def test_version_is_public():
     assert fastmlp.__version__.count(".") == 2
+
+
+@both
+def test_a_small_fit_is_few_calls_of_python(Estimator):
+    """Its own work must not be what a small network waits for."""
+    own = str(Path(fastmlp.__file__).parent)
+    estimator = make(Estimator, max_iter=1)
+    calls = collections.Counter()
+
+    def count(frame, event, argument):
+        calls[event] += frame.f_code.co_filename.startswith(own)
+
+    estimator.fit(X, Y)
+    sys.setprofile(count)
+    try:
+        estimator.fit(X, Y)
+    finally:
+        sys.setprofile(None)
+    assert calls["call"] <= 250
