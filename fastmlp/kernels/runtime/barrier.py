@@ -37,16 +37,16 @@ LINE = 16
 _ARRIVED, _GENERATION = 0, LINE
 BARRIER_WORDS = 2 * LINE
 
-# Polls before a thread yields. A pause takes some 40 (AMD) to 140 (Intel) cycles, so
-# this is 3 to 10 us: longer than the threads of one minibatch are apart, shorter than a
-# time slice lost to a thread that waits for this core.
-_SPINS = 200
+# Polls before a thread yields. A pause takes 10 ns (a virtual Sapphire Rapids) to 50
+# ns, so this is 3 to 15 us. Where another thread needs this core every poll is lost:
+# behind a PCA, whose BLAS threads spin on, 2000 polls made a fit 1.5 times as slow.
+_SPINS = 300
 
-# Yields before a thread sleeps, some 100 us. A thread that only yields keeps its core
-# for milliseconds where the scheduler prefers it, and the thread that it waits for may
-# need this core: OpenBLAS's threads, for instance, spin on the other ones for a tenth
-# of a second after their work.
-YIELDS = 300
+# Yields before a thread sleeps, some 300 us: with a third of it two threads were 1.5
+# times as slow on a small data set, since a thread that sleeps wakes late. One that
+# only yields keeps its core for milliseconds where the scheduler prefers it, and the
+# thread that it waits for may need this core.
+YIELDS = 1000
 
 # Sleeps grow from 50 us to 1 ms over 200 ms: a thread wakes late by at most a fraction
 # of the time that it has waited, and costs next to nothing in a long wait.

@@ -36,9 +36,9 @@ _COMMAND = BARRIER_WORDS
 # More threads than any machine has.
 MOST_THREADS = 1 << 20
 
-# Yields before a helper sleeps between two epochs, some 200 us: sleeping, it takes
-# 100 us to wake, a quarter of an epoch on a small data set.
-_YIELDS = 600
+# Yields before a helper sleeps between two epochs, some 1 ms: sleeping, it takes 100 us
+# to wake, a quarter of an epoch on a small data set.
+_YIELDS = 3000
 
 
 def make_words() -> np.ndarray:
