@@ -30,7 +30,9 @@ def test_readme_examples():
     assert failed == 0
 
 
-@pytest.mark.parametrize("ending", ["python -m fastmlp", "python -m pytest"])
+@pytest.mark.parametrize(
+    "ending", ["python -m fastmlp", "python -m pytest -n auto --dist loadfile"]
+)
 def test_readme_commands_are_single_lines_for_a_fresh_machine(ending):
     lines = re.findall(rf"^python3 -m venv .*{ending}$", README, re.MULTILINE)
     assert len(lines) == 1

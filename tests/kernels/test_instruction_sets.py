@@ -49,8 +49,8 @@ def _sets():
 FULL = "FASTMLP_ALL_INSTRUCTION_SETS" in os.environ
 SETS = _sets()
 if not FULL:
-    first, *_, last = SETS
-    SETS = {name: SETS[name] for name in (first, last)}
+    names = [*SETS]
+    SETS = {name: SETS[name] for name in (names[0], names[-1])}
 DTYPES = ("float32", "float64") if FULL else ("float32",)
 RUNS = [(name, dtype) for name in SETS for dtype in DTYPES]
 # Indices of the loops that are written in Python, checked too; compiling with checks
