@@ -1,11 +1,18 @@
 """The cores of this process, and the number of threads for a job."""
 
+import functools
 import os
 import threading
 
 import joblib
 
 from ..simd.tiles import TILE_ROWS
+
+
+@functools.cache
+def _machine_cores() -> int:
+    """Return joblib's count, which reads files of the cgroup: once per process."""
+    return joblib.cpu_count()
 
 
 def available_cores() -> int:
@@ -15,7 +22,9 @@ def available_cores() -> int:
     NUMBA_NUM_THREADS. Hardware threads of one core count each: to count physical cores
     joblib starts another process, and warns where that fails.
     """
-    cores = joblib.cpu_count()
+    cores = _machine_cores()
+    if hasattr(os, "sched_getaffinity"):
+        cores = min(cores, len(os.sched_getaffinity(0)))
     limit = os.environ.get("NUMBA_NUM_THREADS", "")
     return max(1, min(cores, int(limit)) if limit.isdigit() else cores)
 

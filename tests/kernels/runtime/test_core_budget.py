@@ -25,8 +25,15 @@ from tests.stress import threads
 @pytest.mark.parametrize("limit, cores", [("1", 1), ("", 5), ("x", 5)])
 def test_available_cores_are_limited_by_the_environment(limit, cores, monkeypatch):
     monkeypatch.setenv("NUMBA_NUM_THREADS", limit)
-    monkeypatch.setattr(core_budget.joblib, "cpu_count", lambda: 5)
+    monkeypatch.setattr(core_budget, "_machine_cores", lambda: 5)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(6), raising=False)
     assert available_cores() == cores
+
+
+def test_available_cores_read_files_once_per_process(monkeypatch):
+    available_cores()
+    monkeypatch.setattr(core_budget.joblib, "cpu_count", lambda: 1 / 0)
+    assert available_cores() >= 1
 
 
 @pytest.mark.skipif(
