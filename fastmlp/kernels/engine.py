@@ -303,7 +303,9 @@ class Trainer(_Network):
         self._gradient = arena.reserve(n) if collects else 0
         self._average = arena.reserve(n) if averaging else 0
         tiles = arena.reserve(self._most_threads * (TILE_PARTS + 1) * width * width)
-        self.memory, blocks = arena.allocate(), program.blocks
+        self.memory = arena.allocate()
+        # Held here too: another thread may be the first to ask the program for them.
+        self._blocks = blocks = program.blocks
         self._run = np.zeros(1, TRAINING)
         run, base = self._run[0], self.memory.ctypes.data
         self._rule_settings = np.zeros(N_SETTINGS)

@@ -115,7 +115,8 @@ class Head(NamedTuple):
 class Program:
     """Records of a network's operations, blocks and head, for one format of numbers.
 
-    Written once; kernels read it from any number of threads.
+    Written once; kernels read it from any number of threads. Records hold addresses of
+    arrays that live as long as the program.
 
     Parameters
     ----------
@@ -198,7 +199,8 @@ class Program:
             if OUTPUTS[out_activation] is not None:
                 compiled = compile_output(out_activation, self.numbers.storage)
                 head["output"] = compiled.address
-            self._writing[out_activation] = head, self._entries(head)
+            # The first one stays: its address may be in use in another thread.
+            self._writing.setdefault(out_activation, (head, self._entries(head)))
         return self._writing[out_activation][1]
 
     def _entries(self, head):
@@ -229,10 +231,10 @@ class Program:
         """Return the group of a kind of parameter of an operation."""
         settings = find_group(self._groups, operation.layer, kind)
         bounded = kind == "weights"
-        if (settings, bounded) not in self._placed:
-            record = np.array([(*settings, bounded)], GROUP)
-            self._placed[settings, bounded] = record
-        return PlacedGroup(settings, self._placed[settings, bounded].ctypes.data)
+        record = np.array([(*settings, bounded)], GROUP)
+        # The first one stays: its address may be in use in another thread.
+        record = self._placed.setdefault((settings, bounded), record)
+        return PlacedGroup(settings, record.ctypes.data)
 
     def _place_parameters(self):
         places, at, size = {}, 0, self.numbers.size
