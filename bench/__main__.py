@@ -68,7 +68,8 @@ CHOICES = tuple(CONTESTANTS) + tuple(
     name for name in prediction.PREDICTORS if name not in CONTESTANTS
 )
 
-# What --quick leaves out takes the most time to compile or to train.
+# --quick keeps these contestants and shapes and skips these sections: the rest takes
+# the most time to compile or to train.
 QUICK_CONTESTANTS = ("fastmlp", "sklearn", "torch", "jax", "onnxruntime")
 SLOW_SECTIONS = ("activations", "avx2")
 QUICK_SHAPES = ("odd", "regression", "sparse")

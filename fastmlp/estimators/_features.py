@@ -76,7 +76,7 @@ def _check_hidden_layers(estimator):
     return True
 
 
-# After the class statement: for `set_output` scikit-learn wraps the methods in its body.
+# After the class: for `set_output` scikit-learn wraps the methods of its body.
 _if_hidden = available_if(_check_hidden_layers)
 HiddenFeatures.transform = _if_hidden(  # type: ignore[method-assign]
     HiddenFeatures.transform
