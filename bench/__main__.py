@@ -165,7 +165,7 @@ def draw(settings, rows):
     except ImportError as error:
         settings.progress(f"no charts: {error}")
         return
-    # Its font lookup reports what this machine's fonts lack.
+    # Its font lookup logs every font that is missing.
     logging.getLogger(matplotlib.__name__).setLevel(logging.ERROR)
     bars = [row for row in rows if row.section in ("training", "prediction")]
     if any(row.ratio is not None for row in bars):

@@ -114,7 +114,7 @@ def format_table(rows):
 
 
 def format_machine(machine, limits):
-    """Return a few lines on where this ran and what the limits are."""
+    """Return a few lines on the machine, the versions and the limits."""
     versions = (f"{k} {v}" for k, v in machine["versions"].items() if v)
     lines = [
         f"{machine['date']}, {machine['cpu']} ({machine['cpu_llvm']}), "

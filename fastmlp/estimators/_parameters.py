@@ -26,6 +26,7 @@ from fastmlp.kernels import (
     ACTIVATION_ALIASES,
     ACTIVATIONS,
     LOSS_ALIASES,
+    OPERATIONS,
     RULES,
     did_you_mean,
     solvers,
@@ -247,7 +248,8 @@ def _hint(name, value, constraints):
     known = [each.options for each in constraints if isinstance(each, StrOptions)]
     listed = ""
     if name == "activation":
-        known, listed = [ACTIVATIONS], ", ".join(map(repr, ACTIVATIONS))
+        names = [*ACTIVATIONS, *OPERATIONS]
+        known, listed = [names], ", ".join(map(repr, names))
     hint = did_you_mean(word, known[0], ALIASES.get(name)) if known else ""
     return f"{hint} There are {listed}." if listed else hint
 
