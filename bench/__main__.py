@@ -68,7 +68,8 @@ CHOICES = tuple(CONTESTANTS) + tuple(
     name for name in prediction.PREDICTORS if name not in CONTESTANTS
 )
 
-# What --quick leaves out takes the most time to compile or to train.
+# --quick keeps these contestants and shapes and skips these sections: the rest takes
+# the most time to compile or to train.
 QUICK_CONTESTANTS = ("fastmlp", "sklearn", "torch", "jax", "onnxruntime")
 SLOW_SECTIONS = ("activations", "avx2")
 QUICK_SHAPES = ("odd", "regression", "sparse")
@@ -164,7 +165,7 @@ def draw(settings, rows):
     except ImportError as error:
         settings.progress(f"no charts: {error}")
         return
-    # Its font lookup reports what this machine's fonts lack.
+    # Its font lookup logs every font that is missing.
     logging.getLogger(matplotlib.__name__).setLevel(logging.ERROR)
     bars = [row for row in rows if row.section in ("training", "prediction")]
     if any(row.ratio is not None for row in bars):

@@ -1,7 +1,6 @@
 """Training where only AVX2 is at hand: fastmlp compiled for Haswell, the peers as ever.
 
-``python -m bench.avx2 ROUNDS CONTESTANT ...`` is what a fresh process runs; it prints
-JSON.
+A fresh process runs ``python -m bench.avx2 ROUNDS CONTESTANT ...``, which prints JSON.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""A fit with scikit-learn's callbacks beside one without: what being watched costs.
+"""A fit with scikit-learn's callbacks beside one without: the cost of callbacks.
 
 The ratio is a time divided by that without callbacks on as many threads. The progress
-bar is drawn as in a terminal, though nobody sees it.
+bar is drawn as in a terminal, into a file that is thrown away.
 """
 
 import contextlib
@@ -96,7 +96,7 @@ def measure(settings):
 
 
 def check(trainers, rows):
-    """Note where callbacks changed what is learned, or were not told of each epoch."""
+    """Note where callbacks changed the result, or a callback missed an epoch."""
     for (name, n_threads), trainer in trainers.items():
         estimator = trainer.estimator
         if estimator.loss_curve_ != trainers["none", 1].estimator.loss_curve_:

@@ -1,4 +1,4 @@
-"""Fresh processes, for what depends on what a process has done before."""
+"""Fresh processes, for measurements that depend on a process's past."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def run(module, *arguments, **environment):
-    """Run ``python -m bench.<module>`` in a new process and return what it prints.
+    """Run ``python -m bench.<module>`` in a new process and return its output.
 
     Parameters
     ----------

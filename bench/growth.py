@@ -9,7 +9,7 @@ from bench.workloads import Workload
 
 BASE = Workload("growth", 10_000, 64, (100,), 10, 200, 1)
 
-# Epochs of a round, so that what a fit costs once is a small share of it.
+# Epochs of a round: so many that the fixed cost of a fit is a small share.
 ROWS = {1_000: 100, 10_000: 10, 100_000: 1, 1_000_000: 1}
 WIDTHS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
 DEPTHS = (1, 2, 4, 8, 16, 32)
@@ -63,7 +63,7 @@ def measure(settings):
 
 
 def draw(path, quick, rows, peak):
-    """Draw the three series as a PNG, beside what the operations take at the peak.
+    """Draw the three series as a PNG, beside the time of the products at the peak.
 
     Parameters
     ----------

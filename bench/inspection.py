@@ -1,7 +1,7 @@
 """Norms of each row's gradient beside the gradient of them all, on the same rows.
 
 The ratio is a time divided by that of `loss_gradient`, which takes the rows forward and
-back once and sums the products of inputs and deltas that norms do without.
+back once and sums the products of inputs and deltas, which norms do not need.
 """
 
 import warnings

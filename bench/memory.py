@@ -1,7 +1,7 @@
 """Memory: the peak above X while 1,000,000 x 100 float32 are trained on.
 
-``python -m bench.memory CONTESTANT ROWS`` is what a fresh process runs; it prints JSON.
-It needs Linux, where a process may ask for its peak and reset it.
+A fresh process runs ``python -m bench.memory CONTESTANT ROWS``, which prints JSON.
+It needs Linux, where a process can read and reset its peak.
 """
 
 import json
@@ -29,7 +29,7 @@ def _read(name):
 
 
 def run_here(name, n_rows):
-    """Return the bytes of X and of the peak above what was there before `fit`."""
+    """Return the bytes of X and of the peak above the memory in use before `fit`."""
     from sklearn.exceptions import ConvergenceWarning
 
     from bench.contestants import CONTESTANTS

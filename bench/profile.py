@@ -1,7 +1,7 @@
 """Where the time of a training step goes: ``python -m bench --profile``.
 
 The phases are timed inside the compiled step. "update" is the gradient of the
-parameters with the optimizer's update, "wait" what a thread waits for the others.
+parameters with the optimizer's update, "wait" the time that a thread waits for others.
 """
 
 from time import perf_counter

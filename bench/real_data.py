@@ -1,4 +1,4 @@
-"""Real data through a pipeline, beside scikit-learn: what a user gets, and how soon.
+"""Real data through a pipeline, beside scikit-learn: scores and times.
 
 adult (https://archive.ics.uci.edu/dataset/2/adult) and california_housing as CSV files
 from the folder given; the digits ship with scikit-learn.
@@ -46,7 +46,7 @@ class Problem(NamedTuple):
     wrap : callable
         ``wrap(network)`` returns the estimator to fit.
     score : str
-        What `score` is.
+        Name of the estimator's `score`.
     seeds : int
     """
 
@@ -155,7 +155,7 @@ def fit_and_score(problem, package, seed):
     )
     estimator = problem.wrap(network)
     with warnings.catch_warnings():
-        # The number of epochs is fixed: that it has not converged is meant.
+        # The number of epochs is fixed: that it has not converged is intended.
         warnings.simplefilter("ignore", ConvergenceWarning)
         start = time.perf_counter()
         estimator.fit(X_train, y_train)

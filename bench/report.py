@@ -14,13 +14,13 @@ class Row:
     ----------
     section, job, contestant : str
     detail : str
-        What one of the times is the time of.
+        The work that one of the times measures.
     times : Times or None
         None: not timed; `note` says why.
     ratio : float or None
-        Its time divided by fastmlp's, or what the section's docstring says.
+        Its time divided by fastmlp's, or the ratio in the section's docstring.
     goal : float or None
-        What the ratio should be at least.
+        The smallest ratio aimed at.
     flops : float or None
         Floating-point operations a second.
     share : float or None
@@ -42,7 +42,7 @@ class Row:
 
     @property
     def failed(self):
-        """Whether the contestant gave a wrong answer."""
+        """True if the contestant gave a wrong answer."""
         return self.note.startswith("WRONG")
 
     def to_dict(self):
@@ -114,7 +114,7 @@ def format_table(rows):
 
 
 def format_machine(machine, limits):
-    """Return a few lines on where this ran and what the limits are."""
+    """Return a few lines on the machine, the versions and the limits."""
     versions = (f"{k} {v}" for k, v in machine["versions"].items() if v)
     lines = [
         f"{machine['date']}, {machine['cpu']} ({machine['cpu_llvm']}), "

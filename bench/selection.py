@@ -1,7 +1,7 @@
 """Model selection: GridSearchCV of 12 settings by 5 folds on the real digits.
 
-Worker processes are started anew for every search, as in a fresh session; what fastmlp
-has compiled is on disk by then.
+Worker processes are started anew for every search, as in a fresh session; fastmlp's
+compiled kernels are on disk by then.
 """
 
 import warnings
@@ -41,7 +41,7 @@ def make_search(package, epochs):
     def search():
         get_reusable_executor().shutdown(wait=True)
         with warnings.catch_warnings():
-            # The number of epochs is fixed: that it has not converged is meant.
+            # The number of epochs is fixed: that it has not converged is intended.
             warnings.simplefilter("ignore", ConvergenceWarning)
             return GridSearchCV(network, GRID, cv=FOLDS, n_jobs=N_JOBS).fit(X, y)
 

@@ -1,4 +1,4 @@
-"""What a run of the suite was asked for."""
+"""Settings of a run of the suite."""
 
 import sys
 import time
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass
 class Settings:
-    """Choices of the command line, and what was measured once for all sections.
+    """Options of the command line, and limits measured once for all sections.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class Settings:
     output : Path
         Folder for JSON and charts.
     limits : dict or None
-        What `machine.measure_limits` returned.
+        The result of `machine.measure_limits`.
     """
 
     quick: bool
@@ -38,6 +38,6 @@ class Settings:
     started: float = field(default_factory=time.perf_counter)
 
     def progress(self, message):
-        """Say what is being measured, and when, on stderr."""
+        """Print the current measurement and the time to stderr."""
         seconds = time.perf_counter() - self.started
         print(f"{seconds:6.0f} s  {message}", file=sys.stderr, flush=True)

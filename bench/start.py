@@ -1,8 +1,8 @@
 """Starting: import, first and second fit in fresh processes.
 
-fastmlp once with an empty cache folder (cold) and once with what that left there
-(warm). ``python -m bench.start CONTESTANT`` is what a fresh process runs; it prints
-JSON.
+fastmlp once with an empty cache folder (cold) and once with the folder that the first
+run filled (warm). A fresh process runs ``python -m bench.start CONTESTANT``, which
+prints JSON.
 """
 
 import importlib
@@ -15,7 +15,7 @@ from bench import fresh
 from bench.report import Row
 from bench.timing import Times
 
-# What a user's program imports, by contestant.
+# The imports of a user's program, by contestant.
 IMPORTS = {
     "fastmlp": "fastmlp",
     "sklearn": "sklearn.neural_network",

@@ -14,7 +14,7 @@ def model():
 
 @pytest.mark.parametrize("job", make_jobs(), ids=lambda job: job[0])
 @pytest.mark.parametrize("name", PREDICTORS)
-# What a peer warns of is not ours to mend; a wrong answer is found all the same.
+# Warnings of a peer are not errors here; its answer is checked.
 @pytest.mark.filterwarnings("ignore")
 def test_prediction(model, name, job):
     kind = PREDICTORS[name]

@@ -1,4 +1,4 @@
-"""Every contestant trains the network that is asked for, on fewer rows than timed."""
+"""Every contestant trains the network of the workload, on fewer rows than timed."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from bench.workloads import WORKLOADS, initial_parameters, make_data, mean_loss
 
 @pytest.mark.parametrize("contestant", CONTESTANTS)
 @pytest.mark.parametrize("name", WORKLOADS)
-# What a peer warns of is not ours to mend; a wrong answer is found all the same.
+# Warnings of a peer are not errors here; its answer is checked.
 @pytest.mark.filterwarnings("ignore")
 def test_training(name, contestant):
     workload = WORKLOADS[name].smaller(rows=2_000, epochs=3)
@@ -62,7 +62,7 @@ def test_mean_loss_is_that_of_scikit_learn():
     for name in ("digits", "regression", "adult"):
         workload = WORKLOADS[name].smaller(rows=500)
         trainer = make_trainer("sklearn64", workload)
-        # One minibatch and no step to speak of: the loss of the epoch is the network's.
+        # One minibatch and a tiny step: the loss of the epoch is the network's.
         trainer.estimator.set_params(
             learning_rate_init=1e-30, batch_size=500, alpha=0.0
         )

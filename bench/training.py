@@ -9,13 +9,13 @@ from bench.timing import interleave
 from bench.workloads import initial_parameters, make_data, mean_loss
 
 # How far a contestant's loss may be from scikit-learn's after the same epochs from the
-# same parameters, as a share of what scikit-learn's loss fell by: other orders of the
+# same parameters, as a share of the fall of scikit-learn's loss: other orders of the
 # rows and other roundings stay below half of it, a missing epoch or minibatch does not.
 TOLERANCE = 0.1
 
 
 class WrongAnswer(Exception):
-    """A contestant that has not computed what it was asked for."""
+    """The answer of a contestant is wrong."""
 
 
 def make_trainer(name, workload, **extra):

@@ -30,7 +30,7 @@ class Workload:
     batch : int
         Rows of a minibatch.
     epochs : int
-        Epochs of one round: enough for what a fit costs once to be a small share.
+        Epochs of one round: so many that the fixed cost of a fit is a small share.
     activation : {'relu', 'tanh', 'logistic'}
     regression : bool
         Squared error instead of the log-loss.

@@ -1,7 +1,7 @@
-"""Who trains: one module for each peer, loaded when it is asked for.
+"""The contestants: one module for each peer, imported when it is first used.
 
-A contestant is a class made with ``(workload, X, y)``. Its ``train()`` is what is
-timed: `workload.epochs` epochs from `workloads.initial_parameters`, anything that is
+A contestant is a class made with ``(workload, X, y)``. Its ``train()`` is timed:
+`workload.epochs` epochs from `workloads.initial_parameters`, anything that is
 prepared once (conversion, compilation) excluded. ``parameters()`` are those that the
 last ``train()`` ended with: a list of (W, b).
 """
@@ -30,7 +30,7 @@ class Contestant(NamedTuple):
             If the peer is not installed, or does not work here.
         """
         with warnings.catch_warnings():
-            # What a peer warns of while it is imported is not ours to mend.
+            # Warnings of a peer's own import are not errors here.
             warnings.simplefilter("ignore")
             module = importlib.import_module(f"bench.contestants.{self.module}")
         return getattr(module, self.factory)
@@ -47,7 +47,7 @@ CONTESTANTS = {
     "sklearn64": Contestant("scikit-learn f64", "estimators", "Sklearn", np.float64),
 }
 
-# Whose time is divided by whose: by fastmlp's in the same dtype.
+# A contestant's time is divided by fastmlp's in the same dtype.
 BASELINE = {
     name: "fastmlp64" if contestant.dtype == np.float64 else "fastmlp"
     for name, contestant in CONTESTANTS.items()

@@ -43,7 +43,7 @@ class Estimator:
 
     def train(self):
         with warnings.catch_warnings():
-            # The number of epochs is fixed: that it has not converged is meant.
+            # The number of epochs is fixed: that it has not converged is intended.
             warnings.simplefilter("ignore", ConvergenceWarning)
             self.estimator.fit(self._X, self._y)
 

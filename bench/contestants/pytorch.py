@@ -66,7 +66,7 @@ def make_tensors(workload, X, y):
 
 
 class Torch:
-    """The loop that PyTorch's tutorials teach, less what costs time."""
+    """The loop of PyTorch's tutorials, without its slow parts."""
 
     def __init__(self, workload, X, y):
         torch.manual_seed(SEED)

@@ -1,7 +1,7 @@
-"""scikit-learn's estimators over the network: the only place that knows scikit-learn.
+"""scikit-learn's estimators over the network: the only part that knows scikit-learn.
 
 In reading order: `classifier`, `regressor`, `_base` (a fit in one screen), `_learning`
-(check, build, train, publish), `_problem` (everything that was given, checked),
+(check, build, train, publish), `_problem` (the arguments of a call, checked),
 `_targets` (labels and numbers), `_pairings` (losses and outputs), `_parameters` (their
 table), `_checks`, `_holdout` (rows to validate on), `_fitted` (predicting), `_features`
 (transformers), `_callbacks`, `_saving`, `_onnx`.

@@ -1,8 +1,8 @@
-"""What the classifier and the regressor share: a fit, and the way to the outputs.
+"""The base class of classifier and regressor: a fit, and the network's outputs.
 
 A call of `fit` or `partial_fit` computes everything into new objects and sets the
-fitted attributes last, all at once, so that one that raises leaves the estimator as it
-was.
+fitted attributes last, all at once, so that a call that raises leaves the estimator as
+it was.
 """
 
 from abc import ABC, abstractmethod
@@ -82,11 +82,10 @@ class BaseMLP(HiddenFeatures, CallbackSupportMixin, BaseEstimator, ABC):
         ------
         ValueError
             If X, y, the weights or the validation set are not valid, or the parameters
-            of the network become infinite or NaN. What was fitted before stays as it
-            was.
+            of the network become infinite or NaN. An earlier fit stays as it was.
         MemoryError
-            If the network takes more memory than the machine has, before training.
-            What was fitted before stays as it was.
+            If the network takes more memory than the machine has, before training. An
+            earlier fit stays as it was.
 
         Warns
         -----
@@ -95,7 +94,7 @@ class BaseMLP(HiddenFeatures, CallbackSupportMixin, BaseEstimator, ABC):
         UserWarning
             If parameters are set that others leave unused; once in a process for the
             same ones. On KeyboardInterrupt, which ends training after the current
-            epoch; the estimator is fitted with what training has reached.
+            epoch; the estimator then has the weights of that epoch.
 
         Notes
         -----
@@ -175,7 +174,7 @@ class BaseMLP(HiddenFeatures, CallbackSupportMixin, BaseEstimator, ABC):
         return saved_state(super().__getstate__())
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take in what `__getstate__` returned.
+        """Set the attributes that `__getstate__` returned.
 
         Warns
         -----

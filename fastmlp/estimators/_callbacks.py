@@ -1,7 +1,7 @@
 """scikit-learn's callbacks (1.9 and newer): each epoch or iteration of a fit is a task.
 
-`CallbackSupportMixin` gives an estimator `set_callbacks`. Training knows but `Steps`:
-one begins, one ends, and whether a callback wants it to be the last.
+`CallbackSupportMixin` gives an estimator `set_callbacks`. Training only calls `begin`
+and `end` of `Steps`; `end` returns whether a callback wants the step to be the last.
 """
 
 from collections.abc import Callable
@@ -18,8 +18,8 @@ class NoCallbacks:
     """Takes the place of scikit-learn's mixin where there is none, below 1.9."""
 
     @property
-    def set_callbacks(self):
-        """Absent, and the error says why."""
+    def set_callbacks(self) -> Any:
+        """Raise an AttributeError that names the version needed."""
         raise AttributeError(
             f"{type(self).__name__}.set_callbacks needs scikit-learn >= 1.9, which "
             f"has callbacks; this is {sklearn.__version__}."
@@ -31,8 +31,8 @@ try:
 except ModuleNotFoundError:
     CallbackSupportMixin, with_callbacks = NoCallbacks, None
 
-# What scikit-learn sets on an estimator while it is being fitted. Copies and pickles
-# are made meanwhile too, and are not being fitted.
+# Attributes that scikit-learn sets on an estimator during a fit. They are left out of
+# copies and pickles that are made meanwhile.
 DURING_FIT = (
     "_callback_fit_ctx",
     "_parent_callback_ctx",
@@ -70,14 +70,14 @@ def watched(
 
 
 class Watch:
-    """One fit that callbacks watch, and the steps that it is made of: one task each.
+    """A fit that callbacks watch: one task, and one task for each of its steps.
 
     Parameters
     ----------
     context : sklearn.callback.CallbackContext
         Of the whole fit.
     **arguments
-        What every hook is called with.
+        Keyword arguments of every call of a hook.
     """
 
     def __init__(self, context: Any, **arguments: Any) -> None:
@@ -85,9 +85,9 @@ class Watch:
         self._task: Any = None
 
     def whole(self, fit: Callable[[MakeSteps], Learned]) -> Learned:
-        """Return ``fit(self.steps)``, the task of the whole fit.
+        """Return ``fit(self.steps)``, run as the task of the whole fit.
 
-        It ends unless `fit` raises.
+        If `fit` raises, the task does not end.
         """
         self._context.call_on_fit_task_begin(**self._arguments)
         learned = fit(self.steps)
@@ -106,11 +106,11 @@ class Watch:
         Parameters
         ----------
         name : str
-            What one step is called.
+            Name of a step's task.
         attributes : callable
             Returns the attributes that the estimator would have if the fit ended now,
             as a dict of objects that later steps do not change. Called only for a
-            callback that asks for a fitted estimator.
+            callback that needs a fitted estimator.
         """
         self._name, self._attributes = name, _shown(attributes)
         return self
@@ -124,9 +124,9 @@ class Watch:
             )
 
     def end(self, usable: bool = True) -> bool:
-        """End the step; return whether a callback wants no other to follow.
+        """End the step; return True if a callback wants it to be the last.
 
-        If it is not `usable` there is no model to show: there are no attributes.
+        Callbacks get no attributes of a step that is not `usable`.
         """
         task, self._task = self._task, None
         return task.call_on_fit_task_end(
@@ -136,5 +136,5 @@ class Watch:
 
 
 def _shown(attributes):
-    """Return a function that returns the attributes of a model that is not fitted."""
+    """Return a function that returns the attributes without those of `DURING_FIT`."""
     return lambda: {k: v for k, v in attributes().items() if k not in DURING_FIT}

@@ -1,4 +1,4 @@
-"""Checking and converting what training takes: widths, weights, rows, targets."""
+"""Checking and converting the inputs of training: widths, weights, rows, targets."""
 
 import contextlib
 import math
@@ -17,19 +17,19 @@ from sklearn.utils.validation import _check_sample_weight
 
 from fastmlp.kernels import Regularisation, layer_activations
 
-# Up to so many numbers each is looked at, of more their sum.
+# Up to this many numbers are checked one by one, more by their sum.
 FEW_NUMBERS = 4096
 
 
 class Names(Set):
-    """The names that a table has at the time when they are asked for.
+    """The names in a table, read anew each time: rows may be added later.
 
     For scikit-learn's `StrOptions`, which lists and compares them.
 
     Parameters
     ----------
     ask : function
-        Returns them, without arguments.
+        Takes no arguments and returns the names.
     """
 
     _from_iterable = frozenset
@@ -95,8 +95,8 @@ def check_activation(
     Raises
     ------
     InvalidParameterError
-        Which is a ValueError and a TypeError, in scikit-learn's words for the parameter
-        of an estimator of this name.
+        If the activation is not valid; in scikit-learn's words for a parameter of an
+        estimator of this name.
     """
     try:
         return layer_activations(activation, n_hidden)
@@ -142,7 +142,7 @@ def dropout_rates(dropout: Any, n_hidden: int) -> tuple[float, ...]:
 
 
 def check_regularisation(estimator: Any, n_hidden: int) -> Regularisation:
-    """Return the `Regularisation` that an estimator asks for, its seed not yet drawn.
+    """Return the `Regularisation` of an estimator, its seed not yet drawn.
 
     Raises
     ------
@@ -244,8 +244,8 @@ def errors_name(where: str) -> Iterator[None]:
         raise kind(where + rest) from error
 
 
-# Formats that list, for each row or column, the indices of what it stores: the names
-# of the former and of the latter.
+# Formats that list, for each row (or column), the indices of its stored values: the
+# names of the former and of the latter.
 COMPRESSED = {
     "csr": ("row", "column"),
     "csc": ("column", "row"),
@@ -256,13 +256,13 @@ COMPRESSED = {
 def check_sparse(X: Any, name: str = "X") -> None:
     """Refuse a compressed sparse matrix whose arrays do not fit its shape.
 
-    SciPy's conversions and the kernels read and write wherever its indices point. To be
-    called before scikit-learn's validation, which converts.
+    SciPy's conversions and the kernels read and write wherever its indices point. Call
+    it before scikit-learn's validation, which converts.
 
     Parameters
     ----------
     X : object
-        What is no CSR, CSC or BSR matrix is not looked at.
+        Anything but a CSR, CSC or BSR matrix is not checked.
     name : str, default="X"
         Of the argument.
 
@@ -350,7 +350,7 @@ def as_rows(X: Any, dtype: DTypeLike = np.float64) -> Any:
     ----------
     X : ndarray or sparse matrix
     dtype : numpy dtype
-        What other types are converted to.
+        Other types are converted to it.
     """
     if sp.issparse(X) and X.format != "csr":
         X = X.tocsr()
@@ -375,7 +375,7 @@ def as_held(
     array : array
     dtype : numpy dtype
     may_vanish : bool, default=True
-        Whether all of them may become 0.
+        If False, refuse an array whose numbers all become 0.
 
     Raises
     ------

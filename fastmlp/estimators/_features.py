@@ -12,7 +12,7 @@ from fastmlp.kernels import Data, Tracer
 
 
 class HiddenFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
-    """What makes a network a transformer; a base of `BaseMLP`."""
+    """The methods of a transformer; a base of `BaseMLP`."""
 
     def transform(self, X: Any) -> np.ndarray:
         """Return the outputs of the last hidden layer: learned features of the rows.
@@ -47,9 +47,9 @@ class HiddenFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """Return scikit-learn's tags: a transformer that keeps float types."""
         tags = super().__sklearn_tags__()
         if _has_hidden_layers(self):
-            # What 'lbfgs' finds stays in SciPy's float64.
+            # The weights that 'lbfgs' finds stay in SciPy's float64.
             followed = ["float64"] if self.solver == "lbfgs" else ["float64", "float32"]
-            # Tags are read of parameters that are not valid, too.
+            # scikit-learn reads tags also where parameters are not valid.
             own = float_type(self.dtype) if is_float_type(self.dtype) else None
             kept = followed if own is None else [own.name]
             tags.transformer_tags.preserves_dtype = kept
@@ -59,7 +59,7 @@ class HiddenFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
 
 def _has_hidden_layers(estimator):
-    """Whether the network has, or will have, a hidden layer."""
+    """Return whether the network has, or will have, a hidden layer."""
     coefs = getattr(estimator, "coefs_", None)
     if coefs is not None:
         return len(coefs) > 1
@@ -76,7 +76,7 @@ def _check_hidden_layers(estimator):
     return True
 
 
-# Only now: for `set_output` scikit-learn wraps the method that the class was made with.
+# After the class: for `set_output` scikit-learn wraps the methods of its body.
 _if_hidden = available_if(_check_hidden_layers)
 HiddenFeatures.transform = _if_hidden(  # type: ignore[method-assign]
     HiddenFeatures.transform

@@ -36,7 +36,7 @@ Engine = TypeVar("Engine", Trainer, Objective, Tracer)
 
 @dataclass(frozen=True)
 class Fitted:
-    """A network and what becomes of its scores.
+    """A network and the activation of its outputs.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def network_attributes(network: Network, goal: Goal) -> dict[str, Any]:
 
 
 def goal_of(estimator: Any) -> Goal:
-    """Return how the y of the last call was understood."""
+    """Return the `Goal` of the last call: how y was understood."""
     pairing = Pairing(*estimator._pairing)
     if isinstance(estimator, ClassifierMixin):
         kind, sparse = estimator._labels
@@ -97,21 +97,21 @@ def goal_of(estimator: Any) -> Goal:
 
 
 def current_network(estimator: Any) -> Network:
-    """Return the network of `coefs_` and so on, which may have been set."""
+    """Return the network of `coefs_`, `intercepts_` and `slopes_`, as last set."""
     network = getattr(estimator, "_network", None)
     if network is None or not _is_current(estimator, network):
         network = Network.from_arrays(
             estimator.coefs_,
             estimator.intercepts_,
             _activations(estimator, max(0, len(estimator.coefs_) - 1)),
-            # Weights may be set of an estimator that was not fitted, slopes not.
+            # An estimator that was not fitted may have weights set, and no slopes.
             getattr(estimator, "slopes_", None),
         )
     return network
 
 
 def _is_current(estimator, network):
-    """Return whether the fitted attributes and `activation` are the network's."""
+    """Return True if the fitted attributes and `activation` are the network's."""
     slopes = getattr(estimator, "slopes_", None)
     return network.holds(
         estimator.coefs_, estimator.intercepts_, slopes
@@ -212,7 +212,7 @@ def plain_network(estimator: Any, X: Any) -> Network | None:
     """Return the network for a plain array that needs no conversion, else None.
 
     For a few rows scikit-learn's validation takes several times as long as the
-    network. What it would refuse, warn about or convert is left to it.
+    network. Arrays that it would refuse, warn about or convert are left to it.
     """
     state = vars(estimator)
     network = state.get("_network")

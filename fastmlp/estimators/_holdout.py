@@ -1,4 +1,4 @@
-"""Rows to validate on, and how an epoch is judged by them."""
+"""Rows to validate on, and the score of an epoch on them."""
 
 import inspect
 from collections.abc import Callable
@@ -60,7 +60,7 @@ def split_rows(
     fraction : float
         Share of the rows to hold out.
     labels : (n_rows,) array or None
-        By which the split is stratified.
+        Strata of the split; None: no strata.
     sample_weight : (n_rows,) array or None
     random_state : numpy.random.RandomState
 
@@ -94,7 +94,7 @@ def split_rows(
 def validation_score(
     problem: Problem, sample: Sample, rows: np.ndarray | None, network: Network
 ) -> Score:
-    """Return the score that `scoring` means, of some rows of a sample or of all."""
+    """Return the score named by `scoring`, on some rows of a sample or on all."""
     goal = problem.goal
     scoring = goal.judged_by(problem.model.scoring)
     levels = goal.attributes.get("quantiles_", ())
@@ -116,7 +116,7 @@ def validation_score(
         )
     current = network.empty_like()
     estimator = stand_in(problem.model)
-    # The scorer is given arrays.
+    # The scorer predicts from arrays, which have no names of columns.
     for name in ("feature_names_in_", "quantiles_"):
         vars(estimator).pop(name, None)
     vars(estimator).update(network_attributes(current, goal))
@@ -133,7 +133,7 @@ def scorer_score(
     y: Any,
     sample_weight: np.ndarray | None,
 ) -> Score:
-    """Return the score of a scorer as `Holdout` takes it.
+    """Return a scorer as a score for `Holdout`.
 
     Parameters
     ----------
@@ -147,7 +147,8 @@ def scorer_score(
         The weights, None: all 1, are left out where the scorer takes none.
     """
     scorer = check_scoring(estimator, scoring)
-    # That of a scikit-learn scorer says nothing: its metric decides.
+    # The signature of a scikit-learn scorer does not say whether its metric takes
+    # weights.
     metric = getattr(scorer, "_score_func", scorer)
     options = {}
     if sample_weight is not None and "sample_weight" in _parameters(metric):
@@ -167,7 +168,7 @@ def scorer_score(
 
 
 def _parameters(function):
-    """Return the names of a function's parameters; none for what has no signature."""
+    """Return the names of a function's parameters; none if it has no signature."""
     try:
         return inspect.signature(function).parameters
     except ValueError:
@@ -177,6 +178,6 @@ def _parameters(function):
 def name_of_scoring(scoring: Scoring) -> str:
     """Return a name that tells one `scoring` from another, also in a pickle.
 
-    Functions of one name, as lambdas are, are taken for the same.
+    Functions of the same name, for example two lambdas, count as the same.
     """
     return getattr(scoring, "__qualname__", None) or str(scoring)

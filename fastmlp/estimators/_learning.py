@@ -1,7 +1,7 @@
-"""A call of `fit` or `partial_fit`: check, build, train; then it may be published.
+"""A call of `fit` or `partial_fit`: check, build, train, publish.
 
-Nothing is set on the estimator before all is done: what training has come to is a
-`Learned`, of which `publish` makes attributes.
+The estimator does not change before training has ended: `learn` returns a `Learned`,
+and `publish` makes attributes of it.
 """
 
 import operator
@@ -49,7 +49,7 @@ from fastmlp.training.schedules import schedule_of, schedule_settings
 
 AUTO_BATCH_SIZE = 200
 
-# What training leaves behind besides the network; forgotten when it starts anew.
+# Attributes that training sets besides the network's; forgotten when it starts anew.
 TRAINING_ATTRIBUTES = (
     "n_iter_",
     "t_",
@@ -72,20 +72,20 @@ NON_FINITE = (
     "or {remedy}."
 )
 
-# Makes `Steps` of the name of a step and a function that returns attributes.
+# Takes the name of a step and a function that returns attributes; returns `Steps`.
 Watch = Callable[[str, Callable[[], dict[str, Any]]], Steps]
 
 
 @dataclass(frozen=True)
 class Learned:
-    """What a call leaves.
+    """The attributes that a call of `fit` or `partial_fit` sets and removes.
 
     Parameters
     ----------
     attributes : dict
         Fitted attributes.
     curves : dict of list or None
-        More of them; lists go on those of earlier calls.
+        More of them; lists are appended to those of earlier calls.
     forgotten : set of str
         Attributes of earlier calls that end with this one.
     """
@@ -108,7 +108,7 @@ class Learned:
 
 
 def publish(estimator: Any, learned: Learned) -> None:
-    """Give an estimator the attributes that a call leaves, all at once."""
+    """Set the attributes of a `Learned` on an estimator, all at once."""
     # Curves grow in place: copying would make a million calls of partial_fit take
     # quadratic time.
     estimator.__dict__ = learned.joined(vars(estimator), operator.iadd)
@@ -132,7 +132,7 @@ def learn(
     goal_of : callable
         Returns the `Goal` of validated y.
     incremental : bool, default=False
-        Whether it is `partial_fit` that was called.
+        True in `partial_fit`.
     watch : Watch or None, default=None
     """
     problem = check(estimator, given, goal_of, incremental)
@@ -189,7 +189,7 @@ def _learned(
     curves: dict[str, list | None] | None = None,
     forgotten: Collection[str] = (),
 ) -> Learned:
-    """Return the `Learned` of a network and what training says of it."""
+    """Return the `Learned` of a network and the attributes of its training."""
     ended = {*forgotten, "quantiles_", *COLUMNS}
     state = vars(problem.model)
     columns = {name: state[name] for name in COLUMNS if name in state}
@@ -215,20 +215,8 @@ def train(
     """
     params, goal = problem.model, problem.goal
     rows, holdout = hold_out(problem, sample, own, network, random_state)
-    earlier = {} if problem.anew else vars(params)
-    state = earlier.get("_optimizer") if incremental else None
-    if state is None or not state.fits(params.solver, network.parameters.size):
-        state = new_optimizer(params)
     scored_by = name_of_scoring(goal.judged_by(params.scoring))
-    best_score = earlier.get("best_validation_score_")
-    history = History(
-        t=earlier.get("t_", 0),
-        best_loss=earlier.get("best_loss_"),
-        best_validation_score=(
-            best_score if earlier.get("_scored_by") == scored_by else None
-        ),
-        no_improvement_count=earlier.get("_no_improvement_count", 0),
-    )
+    state, history = earlier_training(problem, network, scored_by, incremental)
     optimizer = state.optimizer()
     engine = make_engine(
         Trainer,
@@ -286,6 +274,32 @@ def train(
         return learned()
 
 
+def earlier_training(
+    problem: Problem, network: Network, scored_by: str, incremental: bool
+) -> tuple[OptimizerState, History]:
+    """Return the optimizer's state and the history that training continues.
+
+    Both are new where training starts anew. Only `partial_fit` continues an optimizer,
+    if it is the solver's and has the network's size; a best score is continued if it is
+    of the same scoring.
+    """
+    params = problem.model
+    earlier = {} if problem.anew else vars(params)
+    state = earlier.get("_optimizer") if incremental else None
+    if state is None or not state.fits(params.solver, network.parameters.size):
+        state = new_optimizer(params)
+    best_score = earlier.get("best_validation_score_")
+    history = History(
+        t=earlier.get("t_", 0),
+        best_loss=earlier.get("best_loss_"),
+        best_validation_score=(
+            best_score if earlier.get("_scored_by") == scored_by else None
+        ),
+        no_improvement_count=earlier.get("_no_improvement_count", 0),
+    )
+    return state, history
+
+
 def after_epochs(
     problem: Problem,
     network: Network,
@@ -293,7 +307,7 @@ def after_epochs(
     validated: bool,
     attributes: dict[str, Any],
 ) -> Learned:
-    """Return the `Learned` if the last epoch was the last of all."""
+    """Return the `Learned` of training that ends with the last epoch."""
     attributes |= {
         "n_iter_": history.n_iter,
         "t_": history.t,
@@ -376,7 +390,7 @@ def new_optimizer(params: Any) -> OptimizerState:
 
 
 def clipped_batch_size(batch_size: Any, n_rows: int) -> int:
-    """Return the rows of a minibatch, at most all; warn if fewer than asked for."""
+    """Return the rows of a minibatch, at most all; warn if `batch_size` is larger."""
     rows = {"auto": AUTO_BATCH_SIZE, "full": n_rows}.get(batch_size, batch_size)
     if rows > n_rows and batch_size != "auto":
         warnings.warn(
@@ -453,7 +467,7 @@ def minimum(
     result: scipy.optimize.OptimizeResult,
     n_iter: int,
 ) -> Learned:
-    """Return the `Learned` of what L-BFGS found; what epochs left is forgotten."""
+    """Return the `Learned` of a minimum; attributes set by epochs are forgotten."""
     t = 0 if problem.anew else getattr(problem.model, "t_", 0)
     attributes = {"n_iter_": n_iter, "loss_": result.fun, "t_": t}
     return _learned(problem, network, attributes, forgotten=TRAINING_ATTRIBUTES)

@@ -16,7 +16,7 @@ from fastmlp.estimators._fitted import check_features, current_network
 from fastmlp.kernels.math.functions import _FLOAT32, _FLOAT64
 from fastmlp.kernels.ops.activations import _SELU_ALPHA, _SELU_LAMBDA
 
-# onnx.TensorProto.INT64, which is not imported before it is asked for.
+# onnx.TensorProto.INT64; importing fastmlp does not import onnx.
 INT64 = 7
 
 MISSING = (
@@ -50,7 +50,7 @@ def export(model: Any, X: Any, name: str | None, target_opset: Any) -> Any:
 
 
 def register(*classes: type) -> None:
-    """Tell skl2onnx how to convert estimators of these classes.
+    """Register converters for estimators of these classes with skl2onnx.
 
     Raises
     ------
@@ -81,8 +81,8 @@ def register(*classes: type) -> None:
 class Graph:
     """Nodes added one after the other to a container of skl2onnx.
 
-    ``graph("Mul", x, 0.5)`` adds one and returns the name of its output. What is not
-    such a name becomes a constant, floats in the type of the computation.
+    ``graph("Mul", x, 0.5)`` adds one and returns the name of its output. Other inputs
+    than such names become constants, floats in the type of the computation.
     """
 
     def __init__(self, scope, container, dtype):
@@ -90,7 +90,7 @@ class Graph:
         self._constants = {}
 
     def __call__(self, operator, *inputs, out=None, more=0, **attributes):
-        """Add a node; its output is to be called `out`, and `more` are not used."""
+        """Add a node whose first output is `out`; `more` outputs stay unused."""
         names = [x if isinstance(x, str) else self.constant(x) for x in inputs]
         unique = self._scope.get_unique_variable_name
         out = out or unique(operator.lower())
@@ -164,7 +164,7 @@ def _polynomial(g, x, coefficients):
 
 
 def _gelu(g, z, parameter):
-    """Return z Phi(z), Phi from the kernels' own polynomials, `_math.normal_cdf`."""
+    """Return z Phi(z), Phi from the kernels' own polynomials, `math.functions`."""
     c = _FLOAT32 if g.dtype == np.float32 else _FLOAT64
     y = g("Min", g("Abs", z), 40.0)
     scale = g("Reciprocal", g("Add", y, 4.0))
@@ -207,8 +207,8 @@ def _hard_swish(g, z, parameter):
     return g("Mul", z, share)
 
 
-# Of each activation: a function of the graph, the names of a layer's scores (one, with
-# maxout one per piece) and the parameter (trained, an array with one per unit).
+# By activation, a function of the graph, the names of a layer's scores (one, or one per
+# piece of maxout) and the parameter (if trained, an array with one per unit).
 FORMS = {
     "identity": _identity,
     "logistic": _sigmoid,
@@ -246,7 +246,7 @@ def _form(table, name, role):
 
 
 def _outputs(graph, x, model, network):
-    """Add the whole network; return the name of what it gives for the rows of `x`."""
+    """Add the whole network; return the name of its outputs for the rows of `x`."""
     parameters = [parameter for _, parameter in network.activations]
     for i, slopes in enumerate(network.slopes):
         parameters[i] = parameters[i] if slopes is None else slopes
@@ -284,7 +284,7 @@ def _begin(scope, operator, container):
     return graph, model, _outputs(graph, x, model, network)
 
 
-# What skl2onnx puts behind an estimator to hand its predictions out.
+# Operators that skl2onnx appends to an estimator to return its predictions.
 _HANDS_OUT = {
     "SklearnCast",
     "SklearnIdentity",
@@ -294,7 +294,7 @@ _HANDS_OUT = {
 
 
 def _refuse_transform(scope, operator):
-    """Refuse to go on from predictions where scikit-learn goes on from `transform`."""
+    """Refuse a pipeline whose next step reads `transform`, not the predictions."""
     for other in _readers(scope, operator.outputs):
         raise ValueError(
             f"transform of {type(operator.raw_operator).__name__} has no form in "
@@ -304,7 +304,7 @@ def _refuse_transform(scope, operator):
 
 
 def _readers(scope, outputs):
-    """Yield the operators that go on from some outputs, behind conversions or not."""
+    """Yield the operators that read some outputs, directly or behind conversions."""
     for other in scope.operators.values():
         if any(x is y for x in other.inputs for y in outputs):
             if other.type in _HANDS_OUT:

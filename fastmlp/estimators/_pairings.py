@@ -1,6 +1,6 @@
-"""Which outputs a loss goes with, and the row of the kernels' table that they mean.
+"""Pairs of a loss and an output activation, read from the kernels' table LOSSES.
 
-Nothing of this is kept: a loss joins by its row of that table, at any time.
+They are read anew each time, so that a row may be added to the table at any time.
 """
 
 from numbers import Integral
@@ -12,13 +12,13 @@ from sklearn.utils._param_validation import InvalidParameterError
 from fastmlp.estimators._checks import Names
 from fastmlp.kernels import LOSS_ALIASES, LOSSES, did_you_mean
 
-# The kinds of y that a classifier tells apart.
+# The kinds of y of a classifier.
 CLASSES = ("binary", "multilabel", "multiclass")
 
-# The kinds of y that a loss is for, by its targets; of others numbers.
+# The kinds of y of a loss, by its `targets` in LOSSES; the others are for numbers.
 KINDS = {"label": ("multiclass",), "binary": ("binary", "multilabel")}
 
-# What y may be, by the kernels' LOSSES: what is outside, and how to say so.
+# By `targets` in LOSSES: a test for values outside, a word for them, and the domain.
 DOMAINS = {
     "count": (lambda y: y < 0, "negative", "y >= 0, counts and rates"),
     "positive": (lambda y: y <= 0, "not positive", "y > 0"),
@@ -42,12 +42,12 @@ class Pairing(NamedTuple):
 
     @property
     def judged_by_r2(self) -> bool:
-        """Whether R² suits the loss, see `Loss`."""
+        """True if R² suits the loss, see `Loss`."""
         return LOSSES[self.out_activation, self.loss].judged_by_r2
 
 
 def paired(kind: str) -> dict[str, dict]:
-    """Return the losses for y of a kind, and the outputs that each goes with.
+    """Return the losses for y of a kind, and the outputs that each may have.
 
     Parameters
     ----------
@@ -56,8 +56,8 @@ def paired(kind: str) -> dict[str, dict]:
     Returns
     -------
     losses : dict of dict
-        By public name, then by output activation, that which is taken by itself first:
-        the loss's name in LOSSES.
+        By public name, then by output activation (the default first), the loss's name
+        in LOSSES.
     """
     losses: dict[str, dict] = {}
     for (output, name), row in LOSSES.items():
@@ -94,7 +94,7 @@ def pair_classification(
     Raises
     ------
     ValueError
-        If these do not go together.
+        If there is no such pair.
     """
     losses = paired(kind)
     if loss not in losses:
@@ -129,7 +129,7 @@ def pair_regression(loss: Any, out_activation: str | None) -> Pairing:
     Raises
     ------
     ValueError
-        If the two do not go together, or the loss's parameter is not valid.
+        If there is no such pair, or the loss's parameter is not valid.
     """
     public_name, parameter = split_loss(loss)
     output, name = _choose(
@@ -142,7 +142,7 @@ def pair_regression(loss: Any, out_activation: str | None) -> Pairing:
 
 
 def _choose(loss, out_activation, problem, losses):
-    """Return the key of LOSSES for a loss of a dict of `paired`."""
+    """Return the key in LOSSES of a loss in `losses`, which `paired` returned."""
     outputs = losses[loss]
     output = next(iter(outputs)) if out_activation is None else out_activation
     if output not in outputs:
@@ -165,7 +165,7 @@ def gives_scores(loss: Any, out_activation: str | None) -> bool:
     Parameters
     ----------
     loss : object
-        What is not a loss gives none.
+        Anything but a loss gives False.
     out_activation : str or None
     """
     outputs = {
@@ -228,14 +228,14 @@ def split_loss(loss: Any) -> tuple[str, Any]:
 def check_domain(
     values: np.ndarray, pairing: Pairing, given: np.ndarray | None = None
 ) -> None:
-    """Refuse targets that a loss or an output activation has no meaning for.
+    """Refuse targets outside the domain of a loss or an output activation.
 
     Parameters
     ----------
     values : (n, k) array
     pairing : Pairing
     given : (n, k) array, default=None
-        What was converted to `values`; None: nothing was.
+        The targets before conversion to `values`; None: `values` themselves.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The estimators' parameters, one table; hints, and which another leaves unused."""
+"""The estimators' parameters in one table; their checks, hints and warnings."""
 
 import functools
 import inspect
@@ -26,6 +26,7 @@ from fastmlp.kernels import (
     ACTIVATION_ALIASES,
     ACTIVATIONS,
     LOSS_ALIASES,
+    OPERATIONS,
     RULES,
     did_you_mean,
     solvers,
@@ -35,7 +36,7 @@ from fastmlp.training.schedules import SCHEDULES, schedule_of, schedule_settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# What other libraries call the names that a parameter takes, see `did_you_mean`.
+# Other libraries' names for values of a parameter, see `did_you_mean`.
 ALIASES = {
     "activation": ACTIVATION_ALIASES,
     "dtype": {"float16": "float32", "bfloat16": "float32", "half": "float32"},
@@ -44,8 +45,8 @@ ALIASES = {
     "out_activation": ACTIVATION_ALIASES,
 }
 
-# The estimators' classes and the unused parameters that were warned of: a search fits
-# many that are alike.
+# Pairs of an estimator's class and the unused parameters that a warning has named: a
+# search fits many estimators that are alike.
 WARNED: set[tuple[type, tuple[str, ...]]] = set()
 
 
@@ -68,7 +69,7 @@ class FloatType(Described):
             {"float32", "float64"}, "'float32', 'float64', a numpy.dtype of these"
         )
 
-    def is_satisfied_by(self, val):
+    def is_satisfied_by(self, val: Any) -> bool:
         """Return whether the value is valid."""
         return is_float_type(val)
 
@@ -79,8 +80,8 @@ def hints(**meant: str) -> Callable[[F], F]:
     Parameters
     ----------
     **meant
-        By the keyword of another library, what to pass instead. It is a TypeError, as
-        every keyword is that a method does not have.
+        By another library's keyword, the argument to pass instead, for the message of
+        the TypeError that an unknown keyword raises.
     """
 
     def decorate(method: F) -> F:
@@ -105,11 +106,11 @@ class Parameter(NamedTuple):
     ----------
     default : object
     constraints : list
-        scikit-learn's, of which the value satisfies one.
+        scikit-learn's; the value must satisfy one of them.
     read : str
         When it is used: 'always'; by 'minibatches', all solvers but 'lbfgs'; by
-        'lbfgs'; by a 'rule', as RULES says of each solver; by a 'schedule', as
-        SCHEDULES says; for a 'score', by early stopping.
+        'lbfgs'; by a 'rule', the solvers whose row in RULES lists it; by a 'schedule',
+        those in SCHEDULES that have it as a field; for a 'score', by early stopping.
     """
 
     default: Any
@@ -130,7 +131,7 @@ _scorers = Described(
     "'loss', a name of sklearn.metrics.get_scorer_names()",
 )
 
-# Those of both estimators; by name.
+# The parameters of both estimators, by name.
 PARAMETERS = {
     "hidden_layer_sizes": Parameter((100,), ["array-like", _count]),
     "activation": Parameter("relu", [str, "array-like"]),
@@ -239,15 +240,16 @@ def _refuse(estimator, name, value):
 
 
 def _hint(name, value, constraints):
-    """Return what may have been meant by a parameter that is not valid, or ""."""
+    """Return a suggestion for a value that is not valid, or ""."""
     if name == "batch_size" and isinstance(value, Integral):
         return " For all rows in one step use batch_size='full'."
-    # None is the name of nothing, a function or a type that of itself.
+    # None is compared as 'None', a type such as np.float16 by its name.
     word = str(value) if value is None else getattr(value, "__name__", value)
     known = [each.options for each in constraints if isinstance(each, StrOptions)]
     listed = ""
     if name == "activation":
-        known, listed = [ACTIVATIONS], ", ".join(map(repr, ACTIVATIONS))
+        names = [*ACTIVATIONS, *OPERATIONS]
+        known, listed = [names], ", ".join(map(repr, names))
     hint = did_you_mean(word, known[0], ALIASES.get(name)) if known else ""
     return f"{hint} There are {listed}." if listed else hint
 
@@ -282,9 +284,10 @@ def ignored_parameters(
     params : dict
         All parameters, maybe among others.
     defaults : dict
-        Of those that the user can set; one that has its default is not reported.
+        Defaults of those that the user can set; a parameter at its default is not
+        reported.
     own_validation : bool
-        Whether the rows to validate on are given to `fit`.
+        True if `fit` got `X_val`.
 
     Returns
     -------
@@ -302,7 +305,7 @@ def ignored_parameters(
 
 
 def _reason(name, params, own_validation):
-    """Return why a parameter is not used, None if it is."""
+    """Return the reason why a parameter is not used, None if it is used."""
     solver, learning_rate = params["solver"], params["learning_rate"]
     minibatches, by_solver = solver in solvers(), f"by solver={solver!r}"
     followed = minibatches and schedule_of(solver, learning_rate) == learning_rate

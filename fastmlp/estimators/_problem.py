@@ -1,4 +1,4 @@
-"""What a call of `fit` or `partial_fit` is given, checked."""
+"""The arguments of a call of `fit` or `partial_fit`, checked."""
 
 import re
 import warnings
@@ -29,7 +29,7 @@ from fastmlp.estimators._parameters import warn_of_ignored
 from fastmlp.estimators._targets import Goal, Target
 from fastmlp.kernels import Data, Regularisation
 
-# What scikit-learn's validation sets.
+# Attributes that scikit-learn's validation sets.
 COLUMNS = ("n_features_in_", "feature_names_in_")
 
 
@@ -46,18 +46,18 @@ class Given(NamedTuple):
 
 @dataclass(frozen=True)
 class Problem:
-    """Everything to learn from, checked.
+    """Data, targets, weights and settings of a fit, checked.
 
     Parameters
     ----------
     given : Given
     anew : bool
-        Whether training starts from new weights.
+        True if training starts from new weights.
     units : tuple of int
         Features, hidden layers, outputs.
     regularisation : Regularisation
     model : estimator
-        The one to fit or, if training starts anew, a copy with the names of the
+        The estimator to fit or, if training starts anew, a copy with the names of the
         features in X.
     X : ndarray or CSR matrix of shape (n, n_features)
     y : array
@@ -66,7 +66,7 @@ class Problem:
         Of y.
     class_weights : (n_classes,) float array or None
     sample_weight : (n,) float array or None
-        Those of the classes included.
+        The weights of the classes included.
     """
 
     given: Given
@@ -94,10 +94,9 @@ class Sample(NamedTuple):
         Those of a `Target`.
     sample_weight : (n,) float array or None
     data : Data
-        The same for the kernels.
+        X, values and weights for the kernels.
     scorer_weight : (n,) float array or None, default=None
-        The weights that a scorer is given: those that the user gave of rows to validate
-        on.
+        Weights for a scorer: `sample_weight_val` as the user gave it.
     """
 
     X: Any
@@ -119,7 +118,7 @@ def stand_in(estimator: Any) -> Any:
 def check(
     estimator: Any, given: Given, goal_of: Callable[[Any], Goal], incremental: bool
 ) -> Problem:
-    """Return the `Problem` that an estimator is given.
+    """Return the `Problem` of an estimator and the arguments of a call.
 
     Parameters
     ----------
@@ -129,7 +128,7 @@ def check(
     goal_of : callable
         Returns the `Goal` of validated y.
     incremental : bool
-        Whether it is `partial_fit` that was called.
+        True in `partial_fit`.
     """
     hidden = hidden_units(estimator.hidden_layer_sizes)
     check_activation(estimator.activation, len(hidden), type(estimator).__name__)
@@ -165,8 +164,8 @@ def check(
 def check_rows(model: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
     """Return the validated X as kernels take it, and the validated y.
 
-    With `reset` the model takes over the number and names of the features, which
-    otherwise have to be its own.
+    With `reset` the model gets the number and names of the features of X; otherwise
+    they must be equal to its own.
     """
     if _are_plain(X, y):
         state, n_features = vars(model), X.shape[1]
@@ -181,7 +180,7 @@ def check_rows(model: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
             return X, y
     check_sparse(X)
     check_sparse(y, "y")
-    # The first dtype is what integers are converted to.
+    # Integers are converted to the first dtype.
     dtypes = [np.float64, np.float32]
     if float_type(model.dtype) == np.float32:
         dtypes.reverse()
@@ -201,9 +200,9 @@ def check_rows(model: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
 
 
 def _are_plain(X, y):
-    """Return whether scikit-learn's validation would return these arrays as they are.
+    """Return True if scikit-learn's validation would return these arrays unchanged.
 
-    It takes as long as a small network's epoch.
+    That validation takes as long as a small network's epoch.
     """
     return (
         type(X) is type(y) is np.ndarray

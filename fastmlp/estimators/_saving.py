@@ -1,4 +1,4 @@
-"""The state that is saved of an estimator, and the version that saved it."""
+"""The saved state of an estimator, with the version that saved it."""
 
 import contextlib
 import warnings
@@ -7,20 +7,20 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import InconsistentVersionWarning
 
-import fastmlp  # for its version, when it is asked for
+import fastmlp  # for its version, which is set after this import
 from fastmlp.estimators._callbacks import DURING_FIT
 from fastmlp.estimators._fitted import current_network, weight_attributes
 from fastmlp.training.loop import OptimizerState
 
 VERSION = "_fastmlp_version"
 
-# Made from the other attributes. Never taken from a file: kernels trust a network's
-# sizes, and `partial_fit` that what was validated is valid.
+# Made from the other attributes. Never read from a file: kernels trust a network's
+# sizes, and `partial_fit` trusts that the parameters in `_validated` are valid.
 DERIVED = ("_network", "_validated")
 
 
 class VersionWarning(InconsistentVersionWarning):
-    """scikit-learn's warning, of versions of fastmlp."""
+    """scikit-learn's warning about another version, here of fastmlp."""
 
     def __str__(self):
         return (
@@ -32,9 +32,9 @@ class VersionWarning(InconsistentVersionWarning):
 
 
 def saved_state(state: dict[str, Any]) -> dict[str, Any]:
-    """Return the attributes to save, of all, and the version; the weights once.
+    """Return the attributes to save and the version; the weights once.
 
-    skops would ask whether to trust an `OptimizerState`: its fields are returned.
+    An `OptimizerState` becomes a dict of its fields: skops does not trust its class.
     """
     state = {k: v for k, v in state.items() if k not in (*DERIVED, *DURING_FIT)}
     if "_optimizer" in state:
@@ -43,7 +43,7 @@ def saved_state(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def loaded_state(state: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return the attributes that were saved of an estimator of this name.
+    """Return the attributes in the saved state of an estimator of this name.
 
     Warns
     -----
@@ -67,7 +67,7 @@ def loaded_state(state: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def restore_network(estimator: Any) -> None:
-    """Make the network of the weights that were loaded, and them its views."""
+    """Make a network of the loaded weights; the attributes become its views."""
     weights = vars(estimator).get("coefs_", ())
     # Weights that joblib maps from a file stay there.
     if weights and not any(isinstance(W, np.memmap) for W in weights):

@@ -1,4 +1,4 @@
-"""What a network learns of y: labels, or numbers."""
+"""Targets of a network, made from y: labels or numbers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -25,7 +25,7 @@ Scoring = str | Callable | None
 
 
 class Target(NamedTuple):
-    """Targets as a network learns them.
+    """The targets of a network.
 
     Parameters
     ----------
@@ -46,8 +46,7 @@ class Target(NamedTuple):
         Raises
         ------
         ValueError
-            If the dtype cannot hold one, or rounds it to what the loss has no meaning
-            for.
+            If the dtype cannot hold one, or rounds it out of the loss's domain.
         """
         values = as_held("y", self.values, dtype)
         if values is not self.values:
@@ -88,21 +87,21 @@ class Goal(ABC):
         return None
 
     def judged_by(self, scoring: Scoring) -> Scoring:
-        """Return the `scoring` that early stopping judges by; None: by `score`."""
+        """Return the `scoring` of early stopping; None stands for `score`."""
         return scoring
 
     @abstractmethod
     def score(
         self, outputs: np.ndarray, values: np.ndarray, sample_weight: np.ndarray | None
     ) -> float:
-        """Return what `score` would for these outputs and values of a `Target`."""
+        """Return the estimator's `score` for these outputs and values of a `Target`."""
 
 
 def _plain_labels(y):
     """Return the classes of an array of integers without scikit-learn, else None."""
     if type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "bi":
         classes = np.unique(y)
-        # Of more classes some versions of scikit-learn warn.
+        # Some versions of scikit-learn warn of more classes.
         if 0 < 2 * classes.size <= y.size:
             return classes
     return None
@@ -137,7 +136,7 @@ def first_labels(
     Parameters
     ----------
     known : (n_classes,) array or None
-        `classes_` of the calls before; None: there was none.
+        `classes_` of the earlier calls; None in the first call.
     y : as users give it
     classes : array-like or None
 
@@ -148,7 +147,7 @@ def first_labels(
     Raises
     ------
     ValueError
-        If `classes` is missing, or not what it was.
+        If `classes` is missing, or differs from the earlier calls.
     """
     holder = SimpleNamespace(classes_=known)
     if not _check_partial_fit_first_call(holder, classes):
@@ -188,10 +187,10 @@ class Labels(Goal):
         Sorted.
     kind : {'binary', 'multiclass', 'multilabel'}
     sparse : bool
-        Whether a 0/1 matrix is sparse.
+        True if y is a sparse 0/1 matrix.
     class_weight : dict, 'balanced' or None, default=None
     incremental : bool, default=False
-        Whether there are more rows than y has.
+        True in `partial_fit`, which gets the rows in parts.
     """
 
     classes: np.ndarray
@@ -231,7 +230,7 @@ class Labels(Goal):
             on = y[:, np.newaxis] == classes
             return Target(on, len(classes), self.pairing)
         indices = np.searchsorted(classes, y)[:, np.newaxis]
-        # The kernels find scores by it: an attribute that was set may not be sorted.
+        # Kernels read a score at each index; `classes_` that was set may not be sorted.
         if indices.max(initial=0) >= len(classes):
             raise ValueError(f"classes_ must be sorted, got {classes}.")
         n_outputs = len(classes) if self.kind == "multiclass" else 1
@@ -278,12 +277,12 @@ class Labels(Goal):
         return weights
 
     def strata(self, target: Target) -> np.ndarray | None:
-        """Return the labels by which the validation rows are drawn: of two classes."""
+        """Return the labels of two classes, to stratify the validation split by."""
         if target.n_outputs > 1:
             return None
         labels = target.values[:, 0] != 0
         if np.bincount(labels, minlength=2).min() == 1:
-            # Only to be refused by scikit-learn in its own words, which name strings.
+            # scikit-learn refuses these, in a message that shows labels as strings.
             return labels.astype(str)
         return labels
 
@@ -307,7 +306,7 @@ def threshold_of(out_activation: str) -> float:
 def choose(
     outputs: np.ndarray, n_classes: int, kind: str, threshold: float
 ) -> np.ndarray:
-    """Return the class index per row; for multilabel y whether each label is on."""
+    """Return the class index per row; for multilabel y a bool per label."""
     if outputs.shape[1] > 1:
         return outputs.argmax(axis=1) if kind == "multiclass" else outputs > threshold
     if n_classes == 1:
@@ -318,7 +317,7 @@ def choose(
 def decode(
     outputs: np.ndarray, classes: np.ndarray, kind: str, sparse: bool, threshold: float
 ) -> Any:
-    """Return the labels that outputs mean, in the form of y; see `Labels`."""
+    """Return the labels for some outputs, in the form of y; see `Labels`."""
     if kind != "multilabel":
         return classes[choose(outputs, len(classes), kind, threshold)]
     if outputs.shape[1] != len(classes):
@@ -334,7 +333,7 @@ class Numbers(Goal):
 
     @property
     def levels(self) -> np.ndarray:
-        """The levels of a quantile loss; of any other none."""
+        """The levels of a quantile loss; empty for other losses."""
         if self.pairing.loss != "quantile":
             return np.empty(0)
         return np.atleast_1d(self.pairing.settings["parameter"])
@@ -367,7 +366,7 @@ class Numbers(Goal):
         return Target(values, values.shape[1], self.pairing)
 
     def judged_by(self, scoring: Scoring) -> Scoring:
-        """Return the `scoring` that early stopping judges by; None: by `score`."""
+        """Return the `scoring` of early stopping; None stands for `score`."""
         if scoring is not None or len(self.levels) > 1:
             return scoring
         return None if self.pairing.judged_by_r2 else "loss"

@@ -27,9 +27,10 @@ from fastmlp.estimators._targets import (
 
 
 def _has_scores(estimator):
-    """Whether outputs are no probabilities: as fitted, or as they will be.
+    """Return whether the outputs are scores and not probabilities.
 
-    `loss` may have been changed since the fit.
+    Those of the fitted network, whose `loss` may have been changed since; before a fit,
+    those that `loss` will give.
     """
     fitted = getattr(estimator, "out_activation_", None)
     if fitted is None:
@@ -86,6 +87,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         - 'leaky_relu': f(x) = x for x > 0, otherwise c x; parameter c, 0.01;
         - 'prelu': the same with a trained c per unit, see `slopes_`; the parameter is
           where it starts, 0.25 [6]_;
+        - 'scale': f(x) = s x with a trained s per unit, see `slopes_`; the parameter is
+          where it starts, 1.0;
         - 'elu': f(x) = x for x > 0, otherwise c (exp(x) - 1); parameter c, 1.0 [7]_;
         - 'selu': s times 'elu', s = 1.0507 and c = 1.6733 [8]_;
         - 'silu' or 'swish': f(x) = x sigmoid(x);
@@ -136,8 +139,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
           ``learning_rate_init / 250000``, both along half a cosine [12]_;
         - 'step': times `gamma` after every `step_size` epochs;
         - 'exponential': times `gamma` after every epoch;
-        - a callable: `learning_rate_init` times what it returns for the share of a
-          whole training that is over, a float in [0, 1], before each step.
+        - a callable: before each step it gets the share of a whole training that is
+          over, a float in [0, 1], and returns a factor of `learning_rate_init`.
     learning_rate_init : float, default=0.001
         Initial learning rate of 'sgd', step size of the other solvers on minibatches;
         the highest one of 'one_cycle'.
@@ -146,29 +149,28 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     max_iter : int, default=200
         Most epochs (passes over the data), or most iterations of 'lbfgs'.
     shuffle : bool, default=True
-        Whether rows are shuffled before each epoch. Not used by 'lbfgs'.
+        Shuffle the rows before each epoch. Not used by 'lbfgs'.
     random_state : int, RandomState instance or None, default=None
         Decides the initial weights, the rows held out by `early_stopping`, the order of
-        rows, and what `dropout` and `input_noise` draw. The same integer gives the same
-        model whatever `n_threads`.
+        rows, and the random numbers of `dropout` and `input_noise`. The same integer
+        gives the same model for any `n_threads`.
     tol : float, default=1e-4
         Training has improved if the loss falls, or with `early_stopping` the
         validation score rises, by at least `tol`. For 'lbfgs', the largest element of
         the gradient at which it stops.
     verbose : bool or int, default=False
-        Whether progress is printed.
+        Print progress.
     warm_start : bool, default=False
-        Whether `fit` starts from the weights of the previous call, with the same
-        classes. The optimizer starts anew.
+        Let `fit` start from the weights of the previous call, with the same classes.
+        The optimizer starts anew.
     momentum : float, default=0.9
         Momentum of 'sgd', in [0, 1].
     nesterovs_momentum : bool, default=True
-        Whether the momentum is Nesterov's.
+        Use Nesterov's momentum.
     early_stopping : bool, default=False
-        Whether a share of the rows is held out and the accuracy on it, or `scoring`,
-        decides when to stop and which epoch's weights are kept. The split is stratified
-        if there are two classes; with `X_val` in `fit` there is none. Not used by
-        'lbfgs'.
+        Hold out a share of the rows and let the accuracy on it, or `scoring`, decide
+        when to stop and which epoch's weights are kept. The split is stratified if
+        there are two classes; with `X_val` in `fit` there is none. Not used by 'lbfgs'.
     validation_fraction : float, default=0.1
         Share of the rows that `early_stopping` holds out, in [0, 1).
     beta_1, beta_2 : float, default=0.9, 0.999
@@ -238,11 +240,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     gamma : float or None, default=None
         Factor of 'step' and 'exponential'. None: 0.1 and 0.95.
     scoring : str, callable or None, default=None
-        What `early_stopping` judges an epoch by. None: the accuracy; 'loss': minus the
-        loss on the validation rows; otherwise the name of a scorer of scikit-learn or
-        ``scoring(estimator, X, y)``, which returns a number, the larger the better.
-        A scorer that takes weights is given `sample_weight_val` and no others, the
-        accuracy and the loss also those of `class_weight` and `sample_weight`.
+        The score by which `early_stopping` judges an epoch. None: the accuracy; 'loss':
+        minus the loss on the validation rows; otherwise the name of a scorer of
+        scikit-learn or ``scoring(estimator, X, y)``, which returns a number, the larger
+        the better. A scorer that takes weights gets `sample_weight_val` and no others;
+        the accuracy and the loss also count `class_weight` and `sample_weight`.
     validation_ties : {'first', 'last'}, default='first'
         Which of several epochs with the best validation score leaves its weights.
     class_weight : dict, 'balanced' or None, default=None
@@ -260,7 +262,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         0 for the others. Not for 'lbfgs'.
     dropout : float, array-like of shape (n_hidden_layers + 1,) or None, default=None
         Probability in [0, 1) with which each output of a hidden layer is set to 0 in
-        training [16]_, a new choice for each row of each minibatch; what is kept is
+        training [16]_, a new choice for each row of each minibatch; the others are
         divided by ``1 - dropout``. An array has the rate of the inputs, then that of
         each hidden layer. Prediction and validation drop nothing. Not for 'lbfgs'.
     max_norm : float or None, default=None
@@ -304,8 +306,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     intercepts_ : list of (fan_out,) ndarrays
         Biases of each layer.
     slopes_ : list of (n_units,) ndarrays or None
-        Of each hidden layer the trained slopes of 'prelu', one per unit, which are not
-        penalised; None for other activations. May be changed or set.
+        The trained slopes of 'prelu', or factors of 'scale', of each hidden layer, one
+        per unit; None for other activations. They are not penalised, and may be
+        changed or set.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -327,9 +330,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     Notes
     -----
     If parameters become infinite or NaN in some epoch, or the loss NaN, training ends
-    there: with
-    `early_stopping` the weights of the best epoch so far are kept and a
-    ConvergenceWarning is given, otherwise `fit` raises a ValueError.
+    there. With `early_stopping` the weights of the best epoch so far are kept and a
+    ConvergenceWarning is given; otherwise `fit` raises a ValueError.
 
     References
     ----------
@@ -437,7 +439,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self._set_parameters(locals())
 
     @available_if(check_solver)
-    # Not preferred: `check_changed` validates what was set between two calls.
+    # Not preferred: `check_changed` validates parameters set between two calls.
     @_fit_context(prefer_skip_nested_validation=False)
     def partial_fit(
         self,
@@ -472,7 +474,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ValueError
             If the input is not valid, y has labels not in `classes_`,
             `early_stopping` is set, `class_weight` is 'balanced', or the parameters of
-            the network become infinite or NaN. What was fitted before stays as it was.
+            the network become infinite or NaN. An earlier fit stays as it was.
 
         Warns
         -----
@@ -528,8 +530,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ------
         AttributeError
             If `loss` is not 'hinge'. As in scikit-learn the other losses have
-            probabilities only, so that what prefers a decision function, such as
-            calibration, treats both classes alike.
+            probabilities only, so that methods that prefer a decision function, such as
+            calibration, treat both classes alike.
         """
         scores = self._outputs(X)
         return scores.ravel() if scores.shape[1] == 1 else scores

@@ -56,6 +56,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         - 'leaky_relu': f(x) = x for x > 0, otherwise c x; parameter c, 0.01;
         - 'prelu': the same with a trained c per unit, see `slopes_`; the parameter is
           where it starts, 0.25 [6]_;
+        - 'scale': f(x) = s x with a trained s per unit, see `slopes_`; the parameter is
+          where it starts, 1.0;
         - 'elu': f(x) = x for x > 0, otherwise c (exp(x) - 1); parameter c, 1.0 [7]_;
         - 'selu': s times 'elu', s = 1.0507 and c = 1.6733 [8]_;
         - 'silu' or 'swish': f(x) = x sigmoid(x);
@@ -106,8 +108,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
           ``learning_rate_init / 250000``, both along half a cosine [12]_;
         - 'step': times `gamma` after every `step_size` epochs;
         - 'exponential': times `gamma` after every epoch;
-        - a callable: `learning_rate_init` times what it returns for the share of a
-          whole training that is over, a float in [0, 1], before each step.
+        - a callable: before each step it gets the share of a whole training that is
+          over, a float in [0, 1], and returns a factor of `learning_rate_init`.
     learning_rate_init : float, default=0.001
         Initial learning rate of 'sgd', step size of the other solvers on minibatches;
         the highest one of 'one_cycle'.
@@ -116,28 +118,28 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     max_iter : int, default=200
         Most epochs (passes over the data), or most iterations of 'lbfgs'.
     shuffle : bool, default=True
-        Whether rows are shuffled before each epoch. Not used by 'lbfgs'.
+        Shuffle the rows before each epoch. Not used by 'lbfgs'.
     random_state : int, RandomState instance or None, default=None
         Decides the initial weights, the rows held out by `early_stopping`, the order of
-        rows, and what `dropout` and `input_noise` draw. The same integer gives the same
-        model whatever `n_threads`.
+        rows, and the random numbers of `dropout` and `input_noise`. The same integer
+        gives the same model for any `n_threads`.
     tol : float, default=1e-4
         Training has improved if the loss falls, or with `early_stopping` the
         validation score rises, by at least `tol`. For 'lbfgs', the largest element of
         the gradient at which it stops.
     verbose : bool or int, default=False
-        Whether progress is printed.
+        Print progress.
     warm_start : bool, default=False
-        Whether `fit` starts from the weights of the previous call. The optimizer
-        starts anew.
+        Let `fit` start from the weights of the previous call. The optimizer starts
+        anew.
     momentum : float, default=0.9
         Momentum of 'sgd', in [0, 1].
     nesterovs_momentum : bool, default=True
-        Whether the momentum is Nesterov's.
+        Use Nesterov's momentum.
     early_stopping : bool, default=False
-        Whether a share of the rows is held out, and what `scoring` says of it decides
-        when to stop and which epoch's weights are kept. With `X_val` in `fit` nothing
-        is held out. Not used by 'lbfgs'.
+        Hold out a share of the rows and let the score on it, see `scoring`, decide when
+        to stop and which epoch's weights are kept. With `X_val` in `fit` no rows are
+        held out. Not used by 'lbfgs'.
     validation_fraction : float, default=0.1
         Share of the rows that `early_stopping` holds out, in [0, 1).
     beta_1, beta_2 : float, default=0.9, 0.999
@@ -162,7 +164,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Activation of the output layer. None takes the one that belongs to `loss`.
         'logistic' with `loss` 'squared_error' keeps predictions of y in [0, 1] there;
         the loss is then half the sum of squares over the outputs, with its own
-        derivative. What does not go together raises a ValueError.
+        derivative. Other pairs raise a ValueError.
     init : str, default='glorot_uniform'
         How the weights of a layer from n to m units are drawn: uniform in [-b, b] or
         normal with mean 0 and standard deviation s. Biases are zero except for the
@@ -194,13 +196,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     gamma : float or None, default=None
         Factor of 'step' and 'exponential'. None: 0.1 and 0.95.
     scoring : str, callable or None, default=None
-        What `early_stopping` judges an epoch by. 'loss': minus the loss on the
-        validation rows. None: `score`; but where `loss` is 'absolute_error', 'huber',
-        'gamma' or 'quantile' with one level, whose best epoch R² does not find, as
-        'loss'. Otherwise the name of a scorer of scikit-learn or
+        The score by which `early_stopping` judges an epoch. 'loss': minus the loss on
+        the validation rows. None: the estimator's `score`; but the same as 'loss' where
+        `loss` is 'absolute_error', 'huber', 'gamma' or 'quantile' with one level, whose
+        best epoch R² does not find. Otherwise the name of a scorer of scikit-learn or
         ``scoring(estimator, X, y)``, which returns a number, the larger the better.
-        A scorer that takes weights is given `sample_weight_val` and no others, R² and
-        the loss also `sample_weight`.
+        A scorer that takes weights gets `sample_weight_val` and no others; R² and the
+        loss also count `sample_weight`.
     validation_ties : {'first', 'last'}, default='first'
         Which of several epochs with the best validation score leaves its weights.
     l1 : float, default=0.0
@@ -213,7 +215,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         0 for the others. Not for 'lbfgs'.
     dropout : float, array-like of shape (n_hidden_layers + 1,) or None, default=None
         Probability in [0, 1) with which each output of a hidden layer is set to 0 in
-        training [16]_, a new choice for each row of each minibatch; what is kept is
+        training [16]_, a new choice for each row of each minibatch; the others are
         divided by ``1 - dropout``. An array has the rate of the inputs, then that of
         each hidden layer. Prediction and validation drop nothing. Not for 'lbfgs'.
     max_norm : float or None, default=None
@@ -244,7 +246,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         The loss on the validation rows after each epoch, without penalty; None without
         any.
     validation_scores_ : list of float or None
-        What `scoring` says of the validation rows after each epoch; None without
+        The score on the validation rows after each epoch, see `scoring`; None without
         `early_stopping`.
     best_validation_score_ : float or None
         The best of them.
@@ -255,8 +257,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     intercepts_ : list of (fan_out,) ndarrays
         Biases of each layer.
     slopes_ : list of (n_units,) ndarrays or None
-        Of each hidden layer the trained slopes of 'prelu', one per unit, which are not
-        penalised; None for other activations. May be changed or set.
+        The trained slopes of 'prelu', or factors of 'scale', of each hidden layer, one
+        per unit; None for other activations. They are not penalised, and may be
+        changed or set.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -269,9 +272,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Number of outputs of the network.
     out_activation_ : str
         Activation of the output layer: 'identity', 'exp' for `loss` 'poisson' and
-        'gamma', 'logistic' for 'log_loss' or if asked for.
+        'gamma', 'logistic' for 'log_loss' or if `out_activation` says so.
     quantiles_ : ndarray of shape (n_levels,)
-        The levels of `loss` 'quantile'; only set by that.
+        The levels of `loss` 'quantile'; not set by other losses.
 
     See Also
     --------
@@ -287,9 +290,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     that a higher level never has the lower value.
 
     If parameters become infinite or NaN in some epoch, or the loss NaN, training ends
-    there: with
-    `early_stopping` the weights of the best epoch so far are kept and a
-    ConvergenceWarning is given, otherwise `fit` raises a ValueError.
+    there. With `early_stopping` the weights of the best epoch so far are kept and a
+    ConvergenceWarning is given; otherwise `fit` raises a ValueError.
 
     References
     ----------
@@ -392,7 +394,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self._set_parameters(locals())
 
     @available_if(check_solver)
-    # Not preferred: `check_changed` validates what was set between two calls.
+    # Not preferred: `check_changed` validates parameters set between two calls.
     @_fit_context(prefer_skip_nested_validation=False)
     def partial_fit(
         self, X: Any, y: Any, sample_weight: ArrayLike | None = None
@@ -419,8 +421,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             If `solver` is 'lbfgs'.
         ValueError
             If the input is not valid, `early_stopping` is set, or the
-            parameters of the network become infinite or NaN. What was fitted before
-            stays as it was.
+            parameters of the network become infinite or NaN. An earlier fit stays as
+            it was.
 
         Warns
         -----

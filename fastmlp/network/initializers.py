@@ -1,11 +1,11 @@
-"""How the weights of a layer are drawn; the table INITIALIZERS."""
+"""Random initial weights of a layer; the table INITIALIZERS."""
 
 from collections.abc import Callable
 
 import numpy as np
 
 Variance = Callable[[int, int], float]
-# Of random state, fan_in, fan_out and activation; see `glorot_uniform`.
+# Takes random state, fan_in, fan_out and activation; see `glorot_uniform`.
 Draw = Callable[[np.random.RandomState, int, int, str], tuple[np.ndarray, np.ndarray]]
 
 
@@ -100,7 +100,7 @@ def he_average(fan_in: int, fan_out: int) -> float:
     return 4.0 / (fan_in + fan_out)
 
 
-# How the weights of one layer are drawn, by name; then they are scaled by init_scale.
+# By name, functions that draw the weights of a layer; `init_scale` multiplies these.
 INITIALIZERS: dict[str, Draw] = {
     "glorot_uniform": glorot_uniform,
     "glorot_normal": normal(glorot),
@@ -115,7 +115,7 @@ INITIALIZERS: dict[str, Draw] = {
     "normal": normal(lambda fan_in, fan_out: 1.0),
 }
 
-# What other libraries call them, see `did_you_mean`.
+# Other libraries' names, see `did_you_mean`.
 INIT_ALIASES = {
     "he": "he_uniform",
     "kaiming": "he_uniform",

@@ -25,7 +25,7 @@ class Block(NamedTuple):
     Parameters
     ----------
     kind : str
-        'weights', 'biases', or of a layer's own operation.
+        'weights', 'biases', or the name of another parameter of the layer's operations.
     layer : int or None
     place : slice
     shape : tuple of int
@@ -52,9 +52,9 @@ class Network:
     """Parameters of a chain of fully connected layers in one flat buffer.
 
     The buffer holds the weights of all layers, each (fan_in, columns) in C order, then
-    the biases of all layers, scikit-learn's packing; then the trained slopes of all
-    layers that have any. There is a column per unit, with maxout k of them: piece p of
-    unit j is column ``p * n_units + j``.
+    the biases of all layers, scikit-learn's packing; then the trained parameters of all
+    activations that have any, here called slopes. There is a column per unit, with
+    maxout k of them: piece p of unit j is column ``p * n_units + j``.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ class Network:
         network = cls.empty(make_spec(units, activation), dtype)
         draw = INITIALIZERS[init]
         names = [name for name, _ in network.activations]
-        # Without hidden layers scikit-learn goes by the name that nothing else uses.
+        # Without hidden layers scikit-learn uses the name of `activation` here, too.
         names += names[-1:] or [activation if isinstance(activation, str) else "relu"]
         for name, fan_out, W, b in zip(
             names, network.units[1:], network.coefs, network.intercepts, strict=True
@@ -150,7 +150,7 @@ class Network:
             for start in range(0, b.size, fan_out):
                 piece = slice(start, start + fan_out)
                 weights, b[piece] = draw(random_state, len(W), fan_out, name)
-                # What is too large becomes infinite, and shows in the first epoch.
+                # Weights too large for the type become infinite: an error in epoch 1.
                 with np.errstate(over="ignore"):
                     W[:, piece] = init_scale * weights
         network.start_slopes()
@@ -174,8 +174,8 @@ class Network:
         activation : str, (str, number) or sequence, default="identity"
             Of the hidden layers, see `fastmlp.kernels.layer_activations`.
         slopes : sequence of (n_units,) array-likes or None, default=None
-            One entry per hidden layer. Where there is none and the activation has
-            slopes, they start from its parameter.
+            One entry per hidden layer. Slopes without an entry start from the
+            activation's parameter.
 
         Raises
         ------
@@ -197,7 +197,7 @@ class Network:
         return network
 
     def start_slopes(self, slopes: Sequence[Any] | None = None) -> None:
-        """Set the slopes from arrays, or where there are none from the parameter.
+        """Set the slopes from arrays, or from the activation's parameter.
 
         Raises
         ------
@@ -232,7 +232,7 @@ class Network:
         intercepts: Sequence[Any],
         slopes: Sequence[Any] | None = None,
     ) -> bool:
-        """Return whether the arrays are this network's own views: no array is read."""
+        """Return True if the arrays are this network's own views, by identity."""
         slopes = self.slopes if slopes is None else slopes
         return (
             len(coefs) == len(self.coefs)
@@ -244,7 +244,7 @@ class Network:
         )
 
     def empty_like(self, dtype: DTypeLike | None = None) -> "Network":
-        """Return a network of this kind, in its own dtype unless another is given.
+        """Return a network of the same spec, in the same dtype unless one is given.
 
         Its parameters are not yet set.
         """
@@ -253,7 +253,7 @@ class Network:
     def astype(self, dtype: DTypeLike) -> "Network":
         """Return this network if it has the dtype, otherwise a converted copy.
 
-        What is too large for it becomes infinite.
+        Numbers too large for the dtype become infinite.
         """
         if self.dtype == dtype:
             return self
@@ -282,7 +282,7 @@ def chain_units(
 ) -> tuple[int, ...]:
     """Return the units per layer of a chain of weights and biases.
 
-    `pieces_of` says how many columns per unit each layer has.
+    `pieces_of` holds the number of columns per unit of each layer.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Rows that a network is judged by after each epoch."""
+"""Rows on which a network is evaluated after each epoch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 
 from fastmlp.kernels import Data, Trainer
 
-# Of the network in an engine, given its loss on the rows.
+# Takes an engine with the network and its loss on the rows; returns the score.
 Score = Callable[[Trainer, float], float]
 
 
@@ -21,9 +21,9 @@ class Holdout:
     rows : (n,) int64 array or None
         The rows of `data`; None: all.
     score : callable or None
-        ``score(engine, loss)`` of the network in the engine, given its loss on these
-        rows. It then decides when to stop and what to keep. None: the loss is only
-        recorded.
+        ``score(engine, loss)`` returns the score of the network in the engine, `loss`
+        being its loss on these rows. The score decides when to stop and which epoch's
+        parameters are kept. None: the loss is only recorded.
     """
 
     data: Data
@@ -32,7 +32,7 @@ class Holdout:
 
     @property
     def decides(self) -> bool:
-        """Whether there is a score."""
+        """True if there is a score."""
         return self.score is not None
 
     def evaluate(self, engine: Trainer) -> tuple[float, float | None]:

@@ -72,7 +72,7 @@ class LBFGS:
     ) -> tuple[scipy.optimize.OptimizeResult, Outcome]:
         """Minimise; return SciPy's result and the `Outcome`.
 
-        The result of an interrupted or stopped run is what was `reached`.
+        The result of an interrupted or stopped run is `reached`.
 
         Parameters
         ----------
@@ -98,10 +98,10 @@ class LBFGS:
         return result, Outcome.CONVERGED if result.success else Outcome.EXHAUSTED
 
     def _loss_gradient(self, x):
-        # An iteration begins with its first evaluation: there is none after the last.
+        # An iteration begins with its first evaluation: none follows the last one.
         if self._steps is not None:
             self._steps.begin()
-        # SciPy may try what is too large for float32.
+        # SciPy may try numbers too large for float32.
         with np.errstate(over="ignore"):
             self.engine.load(x.astype(self._dtype))
         gradient = np.empty(x.size, self._dtype)

@@ -1,8 +1,8 @@
 """Training a network: epochs of minibatches with their stopping rules.
 
 Nothing here knows an estimator. Parameters travel as flat vectors between the caller
-and a `fastmlp.kernels.Trainer`, which holds them while it trains; what became of a run
-is returned as an `Outcome` for the caller to turn into warnings and errors.
+and a `fastmlp.kernels.Trainer`, which holds them while it trains. A run returns an
+`Outcome`, which the caller turns into warnings and errors.
 """
 
 import enum
@@ -26,7 +26,7 @@ class Outcome(enum.Enum):
     EXHAUSTED = enum.auto()  # all epochs done
     DIVERGED = enum.auto()  # a parameter is no longer finite, or the loss no number
     INTERRUPTED = enum.auto()  # KeyboardInterrupt
-    STOPPED = enum.auto()  # `Steps.end` asked for it
+    STOPPED = enum.auto()  # `Steps.end` returned True
 
 
 class Steps(Protocol):
@@ -36,18 +36,18 @@ class Steps(Protocol):
         """Begin a step, unless one has begun that has not ended."""
 
     def end(self, usable: bool = True) -> bool:
-        """End the step; return whether no other is to follow.
+        """End the step; return True if it is to be the last.
 
         Parameters
         ----------
         usable : bool, default=True
-            Whether the parameters are a model.
+            False if training diverged: the parameters are no model.
         """
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What governs the epochs of one run.
+    """Settings of the epochs of one run.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class Settings:
 
 @dataclass
 class History:
-    """What training has achieved, over all runs that continue each other.
+    """Losses, scores and counters, over all runs that continue each other.
 
     Parameters
     ----------
@@ -94,8 +94,8 @@ class History:
     n_iter : int
         Epochs of this run.
     loss_curve, lr_curve, validation_losses, validation_scores : list of float
-        Of this run, one per epoch; the last two stay empty where nothing is validated
-        or no score decides. `lr_curve` holds the rate of each epoch's first step.
+        Of this run, one per epoch; the last two stay empty without rows to validate on
+        or a score. `lr_curve` holds the rate of each epoch's first step.
     """
 
     t: int = 0
@@ -125,7 +125,7 @@ class History:
 
     @property
     def never_scored(self) -> bool:
-        """Whether there were validation scores, but none to compare others with."""
+        """True if there were validation scores, but all were NaN or -inf."""
         return self.best_validation_score == -np.inf and len(self.validation_scores) > 0
 
     def record_loss(self, loss: float, n_rows: int, rate: float) -> None:
@@ -197,7 +197,7 @@ class OptimizerState:
     moments: tuple = ()
 
     def optimizer(self) -> Optimizer:
-        """Return the optimizer to hand to an engine."""
+        """Return the optimizer for an engine."""
         optimizer = Optimizer(
             self.solver, learning_rate=self.learning_rate, **self.settings
         )
@@ -304,7 +304,7 @@ class Training:
         return Outcome.EXHAUSTED
 
     def _is_finite(self):
-        """Whether the parameters are finite, and the loss of the last epoch a number.
+        """Return True if the parameters are finite and the last loss is not NaN.
 
         Clipped and bounded gradients can be finite where the outputs are not.
         """
@@ -340,7 +340,7 @@ class Training:
 
     def _epoch(self):
         if self.settings.shuffle:
-            # The same swaps as of a range, in whose order scikit-learn takes the rows.
+            # Swaps do not depend on the elements: scikit-learn shuffles a range.
             self.random_state.shuffle(self.rows)
         carried, t = self.optimizer.learning_rate, self.optimizer.t
         rates = self.schedule.before_epoch(
@@ -352,7 +352,7 @@ class Training:
         except KeyboardInterrupt:
             if self.optimizer.t == t:
                 raise
-            # It came while the epoch was gone through: that is still entered.
+            # The epoch is complete and counts; training ends after it.
             loss, self._interrupted = self.engine.last_loss, True
         finally:
             self.optimizer.learning_rate = carried
@@ -379,7 +379,7 @@ class Training:
             self.history.validation_scores.append(float("nan"))
 
     def _ends(self):
-        """Set the rate of the next epoch; return whether there is to be none."""
+        """Set the rate of the next epoch; return True if this epoch is the last."""
         rate = self.schedule.after_epoch(self.optimizer.learning_rate, self.history.t)
         # Even where training ends here: partial_fit may go on from this rate.
         self.optimizer.learning_rate = rate

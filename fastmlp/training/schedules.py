@@ -1,11 +1,10 @@
 """Learning rate per step or per epoch; the table SCHEDULES.
 
-A schedule says what the rate is in the coming epoch and after it, and what happens when
-training has not improved for longer than the user's patience. It holds settings only;
-the current rate lives in the optimizer.
+A schedule returns the rate of the coming epoch and the rate after it. On a plateau,
+when training has not improved for longer than the user's patience, it lowers the rate
+or ends training. It holds settings only; the optimizer holds the current rate.
 
-The fields of a class besides the first two are the parameters of the estimators that it
-reads.
+Fields of a class after the first two are named as the estimators' parameters.
 """
 
 import math
@@ -44,7 +43,7 @@ class Constant:
     learning_rate_init: float
     n_epochs: int
 
-    # Whether solvers leave it aside whose rule does not follow all schedules.
+    # True: solvers whose rule has `all_schedules` False train at a constant rate.
     sgd_only: ClassVar[bool] = True
 
     def before_epoch(self, rate: float, epoch: int, n_steps: int) -> Rates:
@@ -53,7 +52,7 @@ class Constant:
         Parameters
         ----------
         rate : float
-            What `after_epoch` or `on_plateau` returned last.
+            The rate that `after_epoch` or `on_plateau` returned last.
         epoch : int
             Epochs done.
         n_steps : int
@@ -78,7 +77,7 @@ class Constant:
         return rate
 
     def on_plateau(self, rate: float) -> tuple[float | None, str]:
-        """Return the next rate, or None to stop, and the message that says so."""
+        """Return the next rate, or None to stop, and a message for the user."""
         return None, "Stopping."
 
 
@@ -98,7 +97,7 @@ class Adaptive(Constant):
     """Divide the rate by 5 on each plateau; stop once it is 1e-6 or less."""
 
     def on_plateau(self, rate: float) -> tuple[float | None, str]:
-        """Return the next rate, or None to stop, and the message that says so."""
+        """Return the next rate, or None to stop, and a message for the user."""
         if rate <= ADAPTIVE_MINIMUM:
             return None, "Learning rate too small. Stopping."
         rate /= ADAPTIVE_DIVISOR
@@ -134,7 +133,7 @@ class Exponential(Constant):
 
 @dataclass(frozen=True)
 class Annealing(Constant):
-    """Base of those that lower the rate from step to step along half a cosine.
+    """Base of the schedules that lower the rate step by step along half a cosine.
 
     eta_min + (learning_rate_init - eta_min) (1 + cos(pi x)) / 2, x from 0 to 1.
     """
@@ -285,7 +284,7 @@ def schedule_of(solver: str, learning_rate: str | Callable) -> str | Callable:
 
 
 def schedule_settings(learning_rate: str | Callable) -> tuple[str, ...]:
-    """Return the names of the parameters that a schedule reads besides the first two.
+    """Return the names of the fields of a schedule after the first two.
 
     Parameters
     ----------
@@ -312,7 +311,7 @@ def make_schedule(
     learning_rate_init : float
     n_epochs : int
     settings : dict
-        Of `schedule_settings`; None stands for the default.
+        By the names of `schedule_settings`; None stands for the default.
     """
     if callable(learning_rate):
         return Factor(learning_rate_init, n_epochs, learning_rate)

@@ -81,6 +81,14 @@ def test_scorers_are_not_listed(Estimator):
 
 
 @both
+def test_all_activations_are_listed(Estimator):
+    with pytest.raises(InvalidParameterError) as error:
+        make(Estimator, activation=5).fit(X, Y)
+    for name in ("relu", "prelu", "maxout", "scale"):
+        assert repr(name) in str(error.value)
+
+
+@both
 def test_a_dict_is_no_sequence_of_activations(Estimator):
     with pytest.raises(
         InvalidParameterError, match=r"{'name': 'relu'} is neither a name, nor"
