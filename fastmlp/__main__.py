@@ -29,7 +29,7 @@ GRID = {
 
 
 class Result(NamedTuple):
-    """What one grid search gave."""
+    """Result of one grid search."""
 
     seconds: float
     best_params: dict

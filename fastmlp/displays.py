@@ -1,4 +1,4 @@
-"""Pictures of training and of what is inside a network, by matplotlib.
+"""Pictures of training and of the inside of a network, by matplotlib.
 
 They follow scikit-learn's conventions: ``from_estimator`` computes what is drawn,
 ``plot`` draws it into `ax` or a new figure and returns the display, whose attributes
@@ -28,7 +28,7 @@ __all__ = [
 
 
 class _Display:
-    """What all displays share: the axes to draw into."""
+    """Base of all displays: the axes to draw into."""
 
     def _prepare(self, ax):
         """Set `ax_` and `figure_` and return the axes, new ones if `ax` is None."""
@@ -215,7 +215,7 @@ class GradientFlowDisplay(_HistogramDisplay):
     names : list of str
         Of the layers.
     kind : {'deltas', 'weights'}, default='deltas'
-        What the derivatives are taken in: the units' scores, or the weights.
+        Derivatives in the units' scores, or in the weights.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What the pictures of all examples share."""
+"""Figures for the pictures of all examples."""
 
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 

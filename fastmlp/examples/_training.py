@@ -1,4 +1,4 @@
-"""What the trainings of several examples share."""
+"""Training in ways that several examples need."""
 
 import warnings
 from contextlib import contextmanager

@@ -1,7 +1,7 @@
 """A deep network of sigmoids learns nothing: its gradient vanishes on the way back.
 
-The sigmoid's derivative is at most 1/4, so that each layer takes a factor off what it
-passes down; ReLU passes 0 or 1. Handwritten digits, eight hidden layers of 30 units.
+The sigmoid's derivative is at most 1/4, so that the deltas shrink by a factor in each
+layer; ReLU's is 0 or 1. Handwritten digits, eight hidden layers of 30 units.
 """
 
 from typing import NamedTuple
@@ -24,7 +24,7 @@ CHOSEN = [name for name in ("logistic", "relu", "selu") if name in ACTIVATIONS]
 
 
 class Found(NamedTuple):
-    """One activation: deltas per hidden layer at the start, and what training gave."""
+    """One activation: deltas per hidden layer at the start, and its networks."""
 
     activation: str
     std: np.ndarray

@@ -23,7 +23,7 @@ CASES = (
 
 
 class Found(NamedTuple):
-    """One network: what it learned, how it is built, itself, rows it gets right."""
+    """One network: its target, its layers, the model, and the rows it gets right."""
 
     target: str
     network: str

@@ -98,11 +98,11 @@ def sample_gradients(model, X, y, *, wrt="scores", norms_only=False):
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
     wrt : {'scores', 'parameters'}, default='scores'
-        What the derivative is taken in.
+        Take derivatives in the raw scores, or in all parameters.
     norms_only : bool, default=False
-        Whether only the Euclidean norm of each row's gradient is returned. Gradients
-        in all parameters are then never formed, which would take `n_parameters`
-        numbers a row.
+        True: return only the Euclidean norm of each row's gradient. Gradients in all
+        parameters are then never formed, which would take `n_parameters` numbers a
+        row.
 
     Returns
     -------
@@ -200,7 +200,7 @@ def loss_gradient(model, X, y, sample_weight=None):
     ``0.5 * alpha * (sum of squares) + l1 * (sum of magnitudes)``, divided by the sum of
     the sample weights. A weight of 0 has derivative 0 in its magnitude. `weight_decay`,
     which solvers apply beside the gradient, dropout, noise and bounds on norms are left
-    out, and so is `class_weight`: pass what it means for each row,
+    out, and so is `class_weight`: pass the weight that it gives each row,
     ``sklearn.utils.class_weight.compute_sample_weight``, as `sample_weight`.
 
     Parameters
@@ -243,7 +243,7 @@ def loss_gradient(model, X, y, sample_weight=None):
 
 
 class GradientCheck(NamedTuple):
-    """What `check_gradient` found.
+    """Result of `check_gradient`.
 
     Attributes
     ----------
@@ -251,7 +251,7 @@ class GradientCheck(NamedTuple):
         Largest of ``abs(analytic - numeric)``, relative to the largest element of the
         array that it belongs to.
     places : list of (str, tuple)
-        What was checked: "coefs_[0]" or the like, and the index into it.
+        Parameters that were checked: "coefs_[0]" or the like, and the index into it.
     analytic, numeric : (n_checks,) float64 arrays
         Back-propagated derivatives, and central differences.
     """

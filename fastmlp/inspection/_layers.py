@@ -1,4 +1,4 @@
-"""What the layers give and are told: outputs, their statistics, the gradients'."""
+"""Outputs of the layers, with statistics of outputs and of gradients."""
 
 import operator
 from numbers import Integral
@@ -12,7 +12,7 @@ from fastmlp.inspection._opened import check_model, open_model
 
 
 def layer_outputs(model, X, layer=None):
-    """Return what the layers give for each row.
+    """Return the outputs of the layers for each row.
 
     Parameters
     ----------
@@ -24,8 +24,8 @@ def layer_outputs(model, X, layer=None):
     Returns
     -------
     outputs : ndarray of shape (n_samples, n_units), or list of them
-        After the activation; of the output layer, what `predict_proba` and `predict`
-        are made of.
+        After the activation; those of the output layer are the numbers from which
+        `predict_proba` and `predict` are computed.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def layer_outputs(model, X, layer=None):
 
 
 class ActivationStatistics(NamedTuple):
-    """What `activation_statistics` found, one element per hidden layer.
+    """Result of `activation_statistics`, one element per hidden layer.
 
     Attributes
     ----------
@@ -89,8 +89,8 @@ def activation_statistics(model, X, *, threshold=0.01):
     """Return mean, spread and saturation of each hidden layer.
 
     A unit passes the gradient back times the derivative of its activation: where that
-    is next to 0 it learns nothing from the row, and one for which it is so on every
-    row is dead.
+    is next to 0 the unit learns nothing from the row. A unit that learns nothing from
+    any row is dead.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ class Histograms(NamedTuple):
 
 
 class GradientStatistics(NamedTuple):
-    """What `gradient_statistics` found; the first layer first, the output last.
+    """Result of `gradient_statistics`; the first layer first, the output last.
 
     Attributes
     ----------
@@ -191,8 +191,8 @@ class GradientStatistics(NamedTuple):
 def gradient_statistics(model, X, y, *, bins=50):
     """Return histograms, layer by layer, of the gradients that are passed back.
 
-    Deltas that shrink from layer to layer towards the input are what stops a deep
-    network from learning; initial weights are scaled so that they do not [1]_.
+    A deep network stops learning where deltas shrink from layer to layer towards the
+    input; initial weights are scaled so that they do not [1]_.
 
     Parameters
     ----------

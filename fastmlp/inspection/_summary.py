@@ -1,4 +1,4 @@
-"""A network's layers and what they cost, as a table."""
+"""A network's layers and their cost, as a table."""
 
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ class Layer(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """What `summary` found; ``str`` of it is a table.
+    """Result of `summary`; ``str`` of it is a table.
 
     Attributes
     ----------

@@ -125,11 +125,11 @@ class Program:
     rows : int
         The most rows that pass through the network at once.
     flat : bool, default=False
-        Whether the parameters stay in scikit-learn's packing, outside the block: for
-        few rows, which are not worth a copy into panels. Kernels may read up to
-        `OVERREAD` elements beyond the last.
+        True: the parameters stay in scikit-learn's packing, outside this memory. For
+        few rows, since a copy into panels would take longer than it saves. Kernels may
+        read up to `OVERREAD` elements beyond the last.
     training : bool, default=False
-        Whether deltas, gradients and what they need have a place.
+        True: reserve memory for deltas, gradients and the buffers of both.
     groups : Groups, default={}
         How kinds of parameters are trained.
 
@@ -495,7 +495,7 @@ def _packing(
 
 
 class Arena:
-    """Memory behind a program's own, for whoever runs it.
+    """Memory behind a program's own, for the buffers of an engine.
 
     Parameters
     ----------

@@ -3,8 +3,8 @@
 In the rows phase each thread takes some of the minibatch's rows through the operations
 and back; in the parameters phase it takes some of the blocks of parameters, sums their
 gradient over all rows and updates them at once. No sum depends on how many threads
-there are. Nothing here knows a kind of operation or a format of numbers: all of it is
-called by address.
+there are. Operations, loss and update are called by address, so that no line here
+depends on a kind of operation or a format of numbers.
 """
 
 import numpy as np
@@ -35,8 +35,8 @@ CHUNK_ROWS = 128
 
 _CONTEXT_BYTES, _BLOCK_BYTES = CONTEXT.itemsize, BLOCK.itemsize
 
-# The phases that `train` tells apart when it is timed, and where it counts them: for
-# each thread a row of words, the first the time of its last mark.
+# The phases that `train` counts apart when it is timed. The clock has a row of words
+# for each thread: the time of its last mark, then the ticks of each phase.
 PHASES = ("forward", "loss", "backward", "update", "wait")
 CLOCK_WORDS = 8
 _START = np.int64(-1)

@@ -188,7 +188,7 @@ def watch_compilation(listener: Callable[[str], object]) -> Iterator[None]:
 
 @functools.cache
 def _announce():
-    """Say, once per process, that kernels are compiled: to the log and who listens."""
+    """Say once per process that kernels are compiled: log, listener or terminal."""
     message = (
         "compiling kernels for this CPU, once (about 6 s); "
         "`python -m fastmlp warmup` compiles all of them"

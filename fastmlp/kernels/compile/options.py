@@ -19,8 +19,8 @@ if numba.config.DISABLE_JIT:
     )
 
 if hasattr(os, "register_at_fork"):
-    # A child forked while another thread compiles, or loads what is compiled, would
-    # wait for ever for that thread's lock.
+    # A child forked while another thread compiles or loads kernels would wait for
+    # ever for that thread's lock.
     os.register_at_fork(
         before=global_compiler_lock.acquire,
         after_in_parent=global_compiler_lock.release,
@@ -60,7 +60,7 @@ def inlined(function):
 def entry(function):
     """Compile a function that Python calls; its machine code is kept on disk.
 
-    What it calls is linked into it, so that entries alone fill the cache.
+    The functions that it calls are linked into it: entries alone fill the cache.
     """
     dispatcher = numba.njit(function, **OPTIONS)
     if FOLDER is not None:
@@ -74,8 +74,8 @@ _unnamed = itertools.count()
 def callback(function, signature, name):
     """Compile a function that kernels call through its address, kept on disk too.
 
-    Kernels that are handed an address need not be compiled anew for another
-    activation, loss or optimizer, and what nobody uses is never compiled.
+    Kernels that take an address need not be compiled anew for another activation,
+    loss or optimizer, and callbacks that no network uses are never compiled.
 
     Parameters
     ----------
@@ -117,9 +117,9 @@ _compiling = threading.RLock()
 
 
 def compiled_once(build):
-    """Cache what `build` compiles for its arguments, also if threads ask at once.
+    """Cache the results of `build`; threads that call it at once compile only once.
 
-    What has been compiled stays: engines hold addresses.
+    Nothing leaves this cache: engines hold addresses of compiled code.
     """
     kept = functools.cache(build)
 

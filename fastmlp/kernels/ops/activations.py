@@ -23,8 +23,8 @@ class Activation(NamedTuple):
         ``value(z, parameter)`` and ``derivative(z, a, parameter)`` take and return
         scalars of one dtype, a being the value at z.
     keeps_scores : bool
-        Whether the derivative needs z. Otherwise z is not kept, and the derivative
-        gets a in its place.
+        True: the derivative needs z. False: z is not kept, and the derivative gets a
+        in its place.
     parameter : float or None
         Default of the parameter. None: there is none.
     """

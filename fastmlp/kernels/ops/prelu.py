@@ -1,7 +1,7 @@
 """y = max(z, 0) + a min(z, 0) with a trained slope a per unit (He et al. 2015).
 
-Written as `activations.leaky_relu`: slopes may turn negative, so that only z tells the
-two sides apart.
+Written as `activations.leaky_relu`: slopes may turn negative, so that the sign of
+y does not give that of z.
 """
 
 from __future__ import annotations

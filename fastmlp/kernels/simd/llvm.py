@@ -108,7 +108,7 @@ def caller(callback_signature):
 
 @intrinsic
 def atomic_add(typingctx, array, offset, value):
-    """Add to ``array[offset]`` (int64) in one step and return what was there before."""
+    """Add to ``array[offset]`` (int64) in one step and return its value before."""
 
     def codegen(context, builder, signature, args):
         place = _place(context, builder, signature.args[0], *args[:2])
@@ -142,7 +142,7 @@ def atomic_store(typingctx, array, offset, value):
 
 @intrinsic
 def prefetch(typingctx, array, offset):
-    """Ask for the cache line of ``array[offset]``, which may lie outside the array."""
+    """Fetch the cache line of ``array[offset]``, which may lie outside the array."""
 
     def codegen(context, builder, signature, args):
         place = _place(context, builder, signature.args[0], *args)
@@ -176,8 +176,8 @@ def ticks(typingctx):
     return types.int64(), codegen
 
 
-# Tells the core that a loop only waits: it then takes less of what the other thread of
-# this core needs, and leaves the loop without a mispredicted load.
+# Marks a loop that only waits: the core then gives more resources to its other hardware
+# thread, and leaves the loop without a mispredicted load.
 _PAUSES = {
     "x86_64": ("llvm.x86.sse2.pause", ()),
     "amd64": ("llvm.x86.sse2.pause", ()),

@@ -71,7 +71,7 @@ def panel_product(typingctx, shape, a, a_at, b, b_at, start, start_at, c, c_at):
 
 
 def _emit_rows(builder, pieces, rows, depth, operands):
-    """All rows of a panel: full tiles, then what is left."""
+    """All rows of a panel: full tiles, then the one or two rows left."""
     tile_rows = index_constant(TILE_ROWS)
     left = builder.srem(rows, tile_rows)
     few = builder.icmp_signed("<=", left, index_constant(2))
