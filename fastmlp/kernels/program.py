@@ -256,15 +256,21 @@ class Program:
         return [(self.operations[o], i, parameter) for o, i, parameter in self._order]
 
     def _wire(self):
-        """Give x, y, dx and dy of each operation their places."""
+        """Give x, y, dx and dy of each operation their places.
+
+        x of an operation is y of the one before it, dy is dx of the one behind it; an
+        operation that works in place writes y over x, and dx over dy.
+        """
         ops, records = self.operations, self.records
         trained = [bool(op.parameters) for op in ops]
         first = trained.index(True)
         # Operations below the first one with parameters need no deltas.
         self._learning = set(ops[first:]) if self.training else set()
-        place = -1
+        place = -1  # of x: the first operation reads the rows of X from elsewhere
         for i, (op, record) in enumerate(zip(ops, records, strict=True)):
             record["n_in"], record["n_out"], record["x"] = op.n_in, op.n_out, place
+            # Operations that learn read their own y on the way back: a derivative of an
+            # activation is a function of it. Others may lose theirs.
             below_needs_y = i > 0 and ops[i - 1] in self._learning
             if not (op.in_place and place >= 0 and not below_needs_y):
                 place = self.panels(op.n_out)

@@ -167,6 +167,11 @@ def _finish_block(run, context, block, place):
 @jit
 def _sweep(run, training, sweep, context, begin, end, n, tiles, step, scale):
     """One sweep of an update over the blocks `begin` to `end`, a thread's."""
+    # Without bounds on norms one sweep is enough: the gradient of a block is in the
+    # cache when its parameters are updated. A bound on the gradient's norm needs the
+    # gradient of all blocks before the first update. A bound on a unit's weights needs
+    # the updated weights of all blocks in its column, which other threads may own.
+    # Each of the two is a sweep more, since sweeps end at a barrier.
     if sweep > 0:
         call_constrain(
             run.constrain, (sweep, begin, end, training, run.memory, step, scale)
@@ -191,6 +196,8 @@ def _run(thread, n_threads, words, trainings):
     """Run one epoch as thread number `thread` of `n_threads`; all of them must come."""
     run, training = trainings[0], address(trainings, 0)
     operations = carray(pointer(run.operations), (run.n_operations,), np.int64)
+    # Each thread has its own context and advances it by itself: threads are not at the
+    # same minibatch where one has already passed over rows without weight.
     place = run.contexts + thread * _CONTEXT_BYTES
     context = carray(pointer(place), (1,), CONTEXT)[0]
     lose = head_at(run.head).lose
@@ -221,6 +228,8 @@ def _run(thread, n_threads, words, trainings):
                 backward(place, operations, first, count)
                 _mark(run, thread, _BACKWARD)
             share = n / weight if run.mean != 0 else 1.0
+            # Before the barrier, behind which the threads overwrite the sums that are
+            # the penalties. `collect` reads X alone, whose rows need no barrier.
             if thread == 0:
                 for i in range(run.n_operations):
                     collect = header_at(operations[i]).collect
@@ -229,6 +238,8 @@ def _run(thread, n_threads, words, trainings):
                 total = _add_penalties(run, share, total)
             wait(words, n_threads)
             _mark(run, thread, _WAIT)
+            # Behind the barrier, since all threads write losses; one by one, in the
+            # order of the rows, while the others begin to update.
             if thread == 0:
                 losses = carray(pointer(run.losses), (n,), np.float64)
                 loss = 0.0

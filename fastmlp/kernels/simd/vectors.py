@@ -23,6 +23,8 @@ class _Vectors:
     def __init__(self, context, builder, dtype, count=None):
         self.builder = builder
         self.lanes = count or lanes(as_dtype(dtype))
+        # An element's: rows begin anywhere in arrays. Where data are aligned, loads of
+        # this kind are as fast.
         self.align = dtype.bitwidth // 8
         self.element = context.get_value_type(dtype)
         self.type = ir.VectorType(self.element, self.lanes)
@@ -35,6 +37,7 @@ class _Vectors:
         return self.builder.call(function, arguments, fastmath=fastmath)
 
     def constant(self, value):
+        """Vector of one number that is known when the code is emitted."""
         return ir.Constant(self.type, [ir.Constant(self.element, value)] * self.lanes)
 
     def place(self, base, offset):
@@ -42,12 +45,15 @@ class _Vectors:
         return place_of(self.builder, self.element, base, index_constant(offset))
 
     def load_one(self, base, offset=0):
+        """Load one element."""
         return self.builder.load(self.place(base, offset), typ=self.element)
 
     def load(self, base, offset=0):
+        """Load a vector that begins at any element."""
         return self.builder.load(self.place(base, offset), "", self.align, self.type)
 
     def store(self, value, base, offset=0):
+        """Store a vector that begins at any element."""
         place = self.place(base, offset)
         place = self.builder.bitcast(place, self.type.as_pointer())
         self.builder.store(value, place, align=self.align)
@@ -66,13 +72,19 @@ class _Vectors:
         self._call("masked.store", ir.VoidType(), arguments, ".p0")
 
     def mask(self, count):
-        """Lanes below `count`."""
+        """One bit per lane: True in the first `count` of them.
+
+        Masked loads and stores touch nothing behind the end of an array, where a whole
+        vector might reach into a page that does not exist.
+        """
+        # In 32 bits the lane numbers of either float type fit one register.
         narrow = self.builder.trunc(count, ir.IntType(32))
         counts = self._spread(narrow, ir.VectorType(ir.IntType(32), self.lanes))
         numbers = ir.Constant(counts.type, list(range(self.lanes)))
         return self.builder.icmp_signed("<", numbers, counts)
 
     def _spread(self, scalar, kind):
+        # Lane 0 shuffled into all lanes: LLVM makes one broadcast of the two.
         undefined = ir.Constant(kind, ir.Undefined)
         zero = ir.Constant(ir.IntType(32), 0)
         first = self.builder.insert_element(undefined, scalar, zero)
@@ -80,6 +92,7 @@ class _Vectors:
         return self.builder.shuffle_vector(first, undefined, zeros)
 
     def broadcast(self, scalar):
+        """Vector with the scalar in every lane."""
         return self._spread(scalar, self.type)
 
     def convert(self, vector):
@@ -91,6 +104,7 @@ class _Vectors:
         return cast(vector, self.type)
 
     def fma(self, a, b, c):
+        """Return a * b + c."""
         # fmuladd is one rounding where the CPU has it and two operations elsewhere;
         # llvm.fma would call the C library there, hundreds of times slower.
         return self._call("fmuladd", self.type, [a, b, c])
@@ -111,6 +125,7 @@ class _Vectors:
         return vector
 
     def sum(self, vector):
+        """Return the sum of all lanes, a scalar."""
         zero = ir.Constant(self.element, 0.0)
         # The lanes are added as a tree, the same one for every vector.
         return self._call(
@@ -121,7 +136,9 @@ class _Vectors:
 def pieces_of(context, builder, dtype, parts):
     """Vectors that `parts` parts of a vector make up, each with its first element.
 
-    Whole ones, and one of a single part behind them where there is a rest.
+    Whole ones, and one of a single part behind them where there is a rest. With
+    512-bit vectors a part is half of one: a matrix of 8 columns in float32 would
+    otherwise multiply as much padding as numbers. Elsewhere both widths are the same.
     """
     whole = _Vectors(context, builder, dtype)
     each = VECTOR_BYTES // PART_BYTES
@@ -354,6 +371,8 @@ def transpose_square(typingctx, source, source_at, target, target_at):
 
 def _exchange(builder, rows, distance):
     """Swap the off-diagonal blocks of size `distance` within blocks of twice that."""
+    # Rows i and i + distance exchange halves of their blocks. In a shuffle of two
+    # vectors numbers below n choose lanes of the first, the others of the second.
     n = len(rows)
     numbers = ir.VectorType(ir.IntType(32), n)
     upper = [k if not k & distance else n + k - distance for k in range(n)]
@@ -440,7 +459,8 @@ def sum_scaled_rows(typingctx, count, factors, members, at, b, b_at, start, c, c
     return signature, codegen
 
 
-# Partial sums that hide the latency of an addition.
+# Partial sums, each over every fourth row. An addition takes about four cycles, and the
+# next one to the same sum has to wait for it; additions to other sums need not.
 _CHAINS = 4
 
 
