@@ -5,7 +5,7 @@ from fastmlp.estimators import MLPClassifier, MLPRegressor, _onnx
 __all__ = ["register"]
 
 
-def register():
+def register() -> None:
     """Register converters of `MLPClassifier` and `MLPRegressor` with skl2onnx.
 
     Afterwards ``skl2onnx.to_onnx`` exports pipelines and ensembles that contain them,

@@ -1,11 +1,11 @@
 """Losses and gradients: of each row, of all rows, and checked."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils import check_random_state
 
-from fastmlp.inspection._opened import open_model
+from fastmlp.inspection._opened import Opened, open_model
 
 
 class Gradients(NamedTuple):
@@ -27,7 +27,7 @@ class Gradients(NamedTuple):
     slopes: list
 
 
-def whole_gradient(opened, alpha):
+def whole_gradient(opened: Opened, alpha: float) -> Gradients:
     """Return the `Gradients` of the loss over all rows and its penalties."""
     flat = np.empty_like(opened.network.parameters)
     opened.objective.loss_gradient(opened.data, alpha, flat)
@@ -39,7 +39,7 @@ def _arrays_of(network):
     return Gradients(*map(list, (network.coefs, network.intercepts, network.slopes)))
 
 
-def sample_losses(model, X, y, sample_weight=None):
+def sample_losses(model: Any, X: Any, y: Any, sample_weight: Any = None) -> np.ndarray:
     """Return the loss of each row, without the penalties.
 
     Parameters
@@ -83,7 +83,9 @@ def sample_losses(model, X, y, sample_weight=None):
     return np.concatenate(losses)
 
 
-def sample_gradients(model, X, y, *, wrt="scores", norms_only=False):
+def sample_gradients(
+    model: Any, X: Any, y: Any, *, wrt: str = "scores", norms_only: bool = False
+) -> np.ndarray | Gradients:
     """Return the gradient of each row's loss, without the penalties.
 
     In the raw score it is delta of the last layer; in the weights of layer i the outer
@@ -193,7 +195,7 @@ def _parameter_gradients(opened):
     return gradients
 
 
-def loss_gradient(model, X, y, sample_weight=None):
+def loss_gradient(model: Any, X: Any, y: Any, sample_weight: Any = None) -> Gradients:
     """Return the gradient of the loss over all rows, as a step on them would see it.
 
     The loss is the weighted mean of `sample_losses` plus both penalties on the weights,
@@ -262,7 +264,15 @@ class GradientCheck(NamedTuple):
     numeric: np.ndarray
 
 
-def check_gradient(model, X, y, *, eps=1e-5, n_checks=30, random_state=0):
+def check_gradient(
+    model: Any,
+    X: Any,
+    y: Any,
+    *,
+    eps: float = 1e-5,
+    n_checks: int = 30,
+    random_state: Any = 0,
+) -> GradientCheck:
     """Compare the back-propagated gradient with central differences, in float64.
 
     The numeric derivative in a parameter p is ``(L(p + eps) - L(p - eps)) / (2 eps)``

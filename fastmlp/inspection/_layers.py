@@ -2,7 +2,7 @@
 
 import operator
 from numbers import Integral
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils import check_scalar
@@ -11,7 +11,7 @@ from fastmlp.inspection._gradients import whole_gradient
 from fastmlp.inspection._opened import check_model, open_model
 
 
-def layer_outputs(model, X, layer=None):
+def layer_outputs(model: Any, X: Any, layer: int | None = None) -> Any:
     """Return the outputs of the layers for each row.
 
     Parameters
@@ -85,7 +85,9 @@ class ActivationStatistics(NamedTuple):
     dead: np.ndarray
 
 
-def activation_statistics(model, X, *, threshold=0.01):
+def activation_statistics(
+    model: Any, X: Any, *, threshold: float = 0.01
+) -> ActivationStatistics:
     """Return mean, spread and saturation of each hidden layer.
 
     A unit passes the gradient back times the derivative of its activation: where that
@@ -167,7 +169,7 @@ class Histograms(NamedTuple):
     std: np.ndarray
 
     @property
-    def density(self):
+    def density(self) -> np.ndarray:
         """Counts divided by their sum and the width of their bin."""
         widths = np.diff(self.edges, axis=1)
         return self.counts / (widths * self.counts.sum(axis=1, keepdims=True))
@@ -188,7 +190,9 @@ class GradientStatistics(NamedTuple):
     weights: Histograms
 
 
-def gradient_statistics(model, X, y, *, bins=50):
+def gradient_statistics(
+    model: Any, X: Any, y: Any, *, bins: int = 50
+) -> GradientStatistics:
     """Return histograms, layer by layer, of the gradients that are passed back.
 
     A deep network stops learning where deltas shrink from layer to layer towards the

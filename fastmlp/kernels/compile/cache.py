@@ -24,6 +24,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import llvmlite
 import numba
@@ -138,7 +139,7 @@ class KernelCache(NullCache):
     def __init__(self, name: str):
         self._name = name
 
-    def load_overload(self, sig, target_context):
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the compiled function for a signature, or None."""
         target_context.refresh()
         # There is no file, or it is damaged: Numba compiles, and saves it anew.
@@ -148,7 +149,7 @@ class KernelCache(NullCache):
         _announce()
         return None
 
-    def save_overload(self, sig, data):
+    def save_overload(self, sig: Any, data: Any) -> None:
         """Save a compiled function; other processes read all of it or nothing."""
         path = self._path(sig)
         written = path.with_suffix(f".{uuid.uuid4().hex}")

@@ -2,8 +2,8 @@
 
 Losses and output activations work on rows: softmax needs all outputs of a row, which
 lie apart in panels. The outputs are copied from their panels to rows and the deltas
-back into the same panels. Where a function takes whole vectors, rows are padded with -inf,
-which changes neither the largest score nor the sum of exponentials.
+back into the same panels. Where a function takes whole vectors, rows are padded with
+-inf, which changes neither the largest score nor the sum of exponentials.
 """
 
 from __future__ import annotations

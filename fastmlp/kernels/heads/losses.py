@@ -33,7 +33,7 @@ is ``MLPRegressor(loss="fourth_power")``, with `targets` "label" or "binary" a l
 
 import math
 from numbers import Real
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import carray, types
@@ -442,8 +442,15 @@ LOSS_ALIASES = {
 
 
 def make_settings(
-    out_activation, name, dtype, n_outputs, *, parameter=None, smoothing=0.0, soft=False
-):
+    out_activation: str,
+    name: str,
+    dtype: Any,
+    n_outputs: int,
+    *,
+    parameter: Any = None,
+    smoothing: float = 0.0,
+    soft: bool = False,
+) -> np.ndarray:
     """Return the settings of a loss, (FIXED_SETTINGS + n_outputs,) float64.
 
     Parameters
@@ -484,7 +491,7 @@ call_loss = caller(LOSS)
 
 
 @compiled_once
-def compile_loss(out_activation, name, dtype):
+def compile_loss(out_activation: str, name: str, dtype: type) -> Any:
     """Compile ``loss(z, y, w, loss_out, scratch, rows, n_outputs, width, settings)``.
 
     All but rows, n_outputs and width are addresses.
@@ -508,7 +515,14 @@ def compile_loss(out_activation, name, dtype):
     return callback(loss, LOSS, key)
 
 
-def mean_loss(names, scores, y, settings, padded, weight=None):
+def mean_loss(
+    names: tuple[str, str],
+    scores: np.ndarray,
+    y: np.ndarray,
+    settings: np.ndarray,
+    padded: bool,
+    weight: np.ndarray | None = None,
+) -> float:
     """Return the weighted mean of the losses of raw scores, summed in float64.
 
     Parameters

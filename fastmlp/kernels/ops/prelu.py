@@ -121,7 +121,7 @@ class Prelu(Operation):
         return vector_blocks(place, self.n_out, deltas, group, program)
 
     @staticmethod
-    def reference(x, slopes):
+    def reference(x: np.ndarray, slopes: np.ndarray) -> tuple[np.ndarray, Any]:
         """y, and (dx, parameter deltas) as a function of dy, in NumPy."""
         below = np.minimum(x, 0)
         return np.maximum(x, 0) + slopes * below, lambda dy: (

@@ -5,6 +5,7 @@ offsets; nothing is bounds-checked.
 """
 
 import platform
+from typing import Any
 
 from llvmlite import ir
 from numba import types
@@ -40,12 +41,12 @@ def bits_float(typingctx, i):
     return to(i), codegen
 
 
-def data_of(context, builder, array_type, array):
+def data_of(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
     """Emit the pointer to an array's first element."""
     return context.make_array(array_type)(context, builder, array).data
 
 
-def place_of(builder, element, data, offset):
+def place_of(builder: Any, element: Any, data: Any, offset: Any) -> Any:
     """Emit the pointer to the element of this LLVM type `offset` elements behind."""
     return builder.gep(data, [offset], source_etype=element)
 
@@ -79,7 +80,7 @@ def pointer(typingctx, place):
     return types.voidptr(types.intp), codegen
 
 
-def caller(callback_signature):
+def caller(callback_signature: Any) -> Any:
     """Return ``call(function, arguments)`` for compiled callbacks of one signature.
 
     `function` is the callback's address, `arguments` a tuple of scalars. Where these

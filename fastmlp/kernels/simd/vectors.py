@@ -6,6 +6,7 @@ offsets, and nothing is bounds-checked: each docstring says what is read and wri
 """
 
 from contextlib import contextmanager
+from typing import Any
 
 from llvmlite import ir
 from numba import types
@@ -36,42 +37,42 @@ class _Vectors:
         function = cgutils.get_or_insert_function(module, kind, name)
         return self.builder.call(function, arguments, fastmath=fastmath)
 
-    def constant(self, value):
+    def constant(self, value: float) -> Any:
         """Vector of one number that is known when the code is emitted."""
         return ir.Constant(self.type, [ir.Constant(self.element, value)] * self.lanes)
 
-    def place(self, base, offset):
+    def place(self, base: Any, offset: Any) -> Any:
         """Pointer to the element `offset` elements behind `base`."""
         return place_of(self.builder, self.element, base, index_constant(offset))
 
-    def load_one(self, base, offset=0):
+    def load_one(self, base: Any, offset: Any = 0) -> Any:
         """Load one element."""
         return self.builder.load(self.place(base, offset), typ=self.element)
 
-    def load(self, base, offset=0):
+    def load(self, base: Any, offset: Any = 0) -> Any:
         """Load a vector that begins at any element."""
         return self.builder.load(self.place(base, offset), "", self.align, self.type)
 
-    def store(self, value, base, offset=0):
+    def store(self, value: Any, base: Any, offset: Any = 0) -> None:
         """Store a vector that begins at any element."""
         place = self.place(base, offset)
         place = self.builder.bitcast(place, self.type.as_pointer())
         self.builder.store(value, place, align=self.align)
 
-    def load_some(self, count, base, offset, rest):
+    def load_some(self, count: Any, base: Any, offset: Any, rest: Any) -> Any:
         """Load `count` elements, those of `rest` beyond; no others are read."""
         align = ir.Constant(ir.IntType(32), self.align)
         arguments = [self.place(base, offset), align, self.mask(count), rest]
         return self._call("masked.load", self.type, arguments, ".p0")
 
-    def store_some(self, count, value, base, offset):
+    def store_some(self, count: Any, value: Any, base: Any, offset: Any) -> None:
         """Store `count` elements; no others are written."""
         align = ir.Constant(ir.IntType(32), self.align)
         place = self.place(base, offset)
         arguments = [value, place, align, self.mask(count)]
         self._call("masked.store", ir.VoidType(), arguments, ".p0")
 
-    def mask(self, count):
+    def mask(self, count: Any) -> Any:
         """One bit per lane: True in the first `count` of them.
 
         Masked loads and stores touch nothing behind the end of an array, where a whole
@@ -91,11 +92,11 @@ class _Vectors:
         zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
         return self.builder.shuffle_vector(first, undefined, zeros)
 
-    def broadcast(self, scalar):
+    def broadcast(self, scalar: Any) -> Any:
         """Vector with the scalar in every lane."""
         return self._spread(scalar, self.type)
 
-    def convert(self, vector):
+    def convert(self, vector: Any) -> Any:
         """Convert a vector of as many elements of the other precision."""
         if vector.type.element == self.element:
             return vector
@@ -103,17 +104,17 @@ class _Vectors:
         cast = self.builder.fpext if wider else self.builder.fptrunc
         return cast(vector, self.type)
 
-    def fma(self, a, b, c):
+    def fma(self, a: Any, b: Any, c: Any) -> Any:
         """Return a * b + c."""
         # fmuladd is one rounding where the CPU has it and two operations elsewhere;
         # llvm.fma would call the C library there, hundreds of times slower.
         return self._call("fmuladd", self.type, [a, b, c])
 
-    def maximum(self, a, b):
+    def maximum(self, a: Any, b: Any) -> Any:
         """Return the larger one; of a number and a NaN, either. One instruction."""
         return self.builder.select(self.builder.fcmp_ordered(">", a, b), a, b)
 
-    def largest(self, vector):
+    def largest(self, vector: Any) -> Any:
         """Return the largest element in every lane."""
         distance = self.lanes // 2
         while distance:
@@ -124,7 +125,7 @@ class _Vectors:
             distance //= 2
         return vector
 
-    def sum(self, vector):
+    def sum(self, vector: Any) -> Any:
         """Return the sum of all lanes, a scalar."""
         zero = ir.Constant(self.element, 0.0)
         # The lanes are added as a tree, the same one for every vector.
@@ -133,7 +134,9 @@ class _Vectors:
         )
 
 
-def pieces_of(context, builder, dtype, parts):
+def pieces_of(
+    context: Any, builder: Any, dtype: Any, parts: int
+) -> list[tuple[_Vectors, int]]:
     """Vectors that `parts` parts of a vector make up, each with its first element.
 
     Whole ones, and one of a single part behind them where there is a rest. With
@@ -148,7 +151,7 @@ def pieces_of(context, builder, dtype, parts):
     return pieces + [(part, n_whole * whole.lanes)] * rest
 
 
-def index_constant(value):
+def index_constant(value: Any) -> Any:
     """Return an offset as an LLVM value; one that is emitted already as it is."""
     return ir.Constant(INDEX, value) if isinstance(value, int) else value
 

@@ -59,11 +59,11 @@ class Regularisation(NamedTuple):
     seed: int = 0
 
     @property
-    def is_random(self):
+    def is_random(self) -> bool:
         """True if training draws random numbers."""
         return any(self.dropout) or self.input_noise != 0
 
-    def seeded(self, random_state):
+    def seeded(self, random_state: Any) -> Regularisation:
         """Return a copy with a seed from `random_state`, if training needs one."""
         if not self.is_random:
             return self
@@ -71,7 +71,7 @@ class Regularisation(NamedTuple):
         return self._replace(seed=int(seed))
 
     @property
-    def changes_inputs(self):
+    def changes_inputs(self) -> bool:
         """True if the minibatch's inputs have to be a copy."""
         return any(self.dropout[:1]) or self.input_noise != 0
 

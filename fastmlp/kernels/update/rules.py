@@ -70,10 +70,10 @@ class Rule(NamedTuple):
 
     update: Any
     n_moments: int
-    factors: object = None
+    factors: Any = None
     weight_decay: float = 0.0
     parameters: tuple = ()
-    choose: object = None
+    choose: Any = None
     all_schedules: bool = False
     is_solver: bool = True
 
@@ -215,7 +215,7 @@ RULES = {
 }
 
 
-def solvers():
+def solvers() -> list[str]:
     """Return the names of the rows that `Optimizer` is made of, a list."""
     return [name for name, row in RULES.items() if row.is_solver]
 
@@ -318,17 +318,17 @@ class Optimizer:
         self.t = 0
 
     @property
-    def rule(self):
+    def rule(self) -> str:
         """Name of the row of RULES that these settings mean."""
         choose = RULES[self.name].choose
         return self.name if choose is None else choose(self)
 
     @property
-    def n_moments(self):
+    def n_moments(self) -> int:
         """Numbers kept per parameter beside the parameter itself."""
         return RULES[self.rule].n_moments
 
-    def settings(self, dtype):
+    def settings(self, dtype: Any) -> np.ndarray:
         """Return the settings that the update reads from memory, (N_SETTINGS,) float64.
 
         An epsilon that vanishes in `dtype` would make 0 / 0 of a gradient that is zero.
@@ -345,7 +345,7 @@ class Optimizer:
         settings[:L1][: len(numbers)] = numbers
         return settings
 
-    def steps(self, n_steps):
+    def steps(self, n_steps: int) -> np.ndarray:
         """Return the numbers that change from step to step, for the next `n_steps`.
 
         Returns
