@@ -17,7 +17,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -234,8 +234,9 @@ class Program:
             self._placed[settings, bounded] = record
         return PlacedGroup(settings, self._placed[settings, bounded].ctypes.data)
 
-    def _place_parameters(self):
-        places, at, size = {}, 0, self.numbers.size
+    def _place_parameters(self) -> dict[Operation, list[Any]]:
+        places: dict[Operation, list[Any]] = {}
+        at, size = 0, self.numbers.size
         for op in self.operations:
             places[op] = [None] * len(op.parameters)
         if self.flat:

@@ -24,7 +24,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import llvmlite
 import numba
@@ -166,9 +166,9 @@ class KernelCache(NullCache):
                 stacklevel=2,
             )
 
-    def _path(self, sig):
+    def _path(self, sig: Any) -> Path:
         digest = hashlib.sha256(repr(sig).encode()).hexdigest()[:16]
-        return FOLDER / f"{self._name}-{digest}.kernel"
+        return cast(Path, FOLDER) / f"{self._name}-{digest}.kernel"
 
 
 _listeners: list[Callable[[str], object]] = []

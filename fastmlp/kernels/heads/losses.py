@@ -115,12 +115,12 @@ class Loss(NamedTuple):
         Name of the loss in estimators; None: as in the key. Two rows may share it.
     """
 
-    function: object
+    function: Any
     targets: str = "real"
     logarithmic: bool = False
     parameter: float | None = None
     averaged: bool = False
-    check: object = _number
+    check: Any = _number
     judged_by_r2: bool = False
     public_name: str | None = None
 
