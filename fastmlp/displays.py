@@ -1,7 +1,7 @@
 """Pictures of training and of the inside of a network, by matplotlib.
 
-They follow scikit-learn's conventions: ``from_estimator`` computes what is drawn,
-``plot`` draws it into `ax` or a new figure and returns the display, whose attributes
+They follow scikit-learn's conventions: ``from_estimator`` computes the data,
+``plot`` draws them into `ax` or a new figure and returns the display, whose attributes
 `ax_` and `figure_` are matplotlib's. matplotlib comes with the `plot` extra and is
 imported when something is drawn. For regions of decision take scikit-learn's own
 `DecisionBoundaryDisplay`.

@@ -26,7 +26,7 @@ NAMES = ("china", "flower", "astronaut", "cat", "coffee", "rocket")
 
 
 class Found(NamedTuple):
-    """One road: its name, how many numbers it makes of a crop, test accuracy."""
+    """One kind of features: its name, numbers per crop, test accuracy."""
 
     features: str
     n_features: int

@@ -1,8 +1,8 @@
 """Cross-entropy sees every output, log-likelihood the right one alone.
 
 Ten outputs a, the first of which should be 1. C_CE = -sum_k [y_k ln a_k +
-(1 - y_k) ln(1 - a_k)] belongs to sigmoids, C_LL = -sum_k y_k ln a_k to softmax. Where
-the wrong outputs share what is missing, or one rival has it, C_LL is the same and C_CE
+(1 - y_k) ln(1 - a_k)] belongs to sigmoids, C_LL = -sum_k y_k ln a_k to softmax. C_LL
+is the same whether the wrong outputs share the rest or one of them has all of it; C_CE
 is not. The picture adds how each loss of one output grows with its raw score.
 """
 

@@ -86,7 +86,7 @@ class _Network:
     loss_settings : dict, default=None
         Keyword arguments of `heads.losses.make_settings`; None: its defaults.
     n_threads : int, default=None
-        -1: all cores this process may use; None: as many as the work is worth.
+        -1: all cores this process may use; None: chosen by the amount of work.
     """
 
     def __init__(

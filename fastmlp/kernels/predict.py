@@ -116,7 +116,7 @@ def predict_outputs(
         A key of OUTPUTS.
     X : as in `Data`
     n_threads : int, default=None
-        -1: all cores this process may use; None: as many as the work is worth.
+        -1: all cores this process may use; None: chosen by the amount of work.
     """
     n, dtype = X.shape[0], parameters.dtype
     threads = count_threads(spec, n, n_threads)

@@ -279,8 +279,8 @@ def train(thread, n_threads, words, trainings):
     Notes
     -----
     An update takes `final_sweep` + 1 sweeps over the blocks, a barrier behind each: the
-    gradient with the update, or with its collection where all of it is needed
-    first; then the update of what was collected, and the bound on norms. A run takes
+    gradient with the update, or with its collection where all of it is needed first;
+    then the update from the collected gradient, and the bound on norms. A run takes
     those from `first_sweep` to `last_sweep`; the rows phase belongs to the first.
     A minibatch whose weights sum to zero is passed over.
     """

@@ -137,8 +137,8 @@ def _softmax_log_loss(z, y, w, loss_out, scratch, n_outputs, settings):
     """Cross-entropy of softmax(z): log(sum_k exp(z_k)) - sum_k t_k z_k; softmax(z) - t.
 
     t_k = (1 - s) (k == y) + s / n_outputs with the smoothing s (Szegedy et al. 2016,
-    section 7). The exponentials run over all samples at once, the only part that is
-    worth a vector; the logarithm's argument lies in [1, n_outputs]. The largest score
+    section 7). The exponentials run over all samples at once, the only part that gains
+    from vectors; the logarithm's argument lies in [1, n_outputs]. The largest score
     being 0, no term is negative and nothing cancels.
     """
     real = z.dtype.type

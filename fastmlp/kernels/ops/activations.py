@@ -1,6 +1,6 @@
 """Value and derivative of each activation as scalar functions; the table ACTIVATIONS.
 
-Another activation joins by one row. Its loops over arrays are compiled when a network
+Another activation is one row more. Its loops over arrays are compiled when a network
 first uses it; `dense` calls them by address. An activation that has trained parameters
 or several inputs per output is an operation of its own: see `prelu` and `maxout`.
 """

@@ -305,8 +305,8 @@ def vector_blocks(
     return blocks
 
 
-# Rows that one sum of a gradient runs over before it joins the total. It bounds the
-# rounding error of large minibatches.
+# Rows that one sum of a gradient runs over before it is added to the total. It bounds
+# the rounding error of large minibatches.
 CHUNK_DEPTH = 512
 
 

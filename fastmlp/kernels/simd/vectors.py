@@ -2,7 +2,8 @@
 
 Everything here is typed by the element type of the arrays it is given: float32 or
 float64. Arrays are one-dimensional and C-contiguous, places in them are element
-offsets, and nothing is bounds-checked: each docstring says what is read and written.
+offsets, and nothing is bounds-checked: each docstring says which elements are read
+and written.
 """
 
 from contextlib import contextmanager
