@@ -29,14 +29,14 @@ GRID = {
 
 
 class Result(NamedTuple):
-    """What one grid search gave."""
+    """Result of one grid search."""
 
     seconds: float
     best_params: dict
     test_accuracy: float
 
 
-def load_data(seed):
+def load_data(seed: int) -> list[np.ndarray]:
     """Return the digits as float32: X_train, X_test, y_train, y_test."""
     X, y = load_digits(return_X_y=True)
     return train_test_split(
@@ -44,7 +44,7 @@ def load_data(seed):
     )
 
 
-def compile_seconds(X, y):
+def compile_seconds(X: np.ndarray, y: np.ndarray) -> float:
     """Return how much longer the first fit on these data takes than the second.
 
     That is the time in which Numba compiles the kernels, or loads them from disk.
@@ -60,7 +60,12 @@ def compile_seconds(X, y):
     return max(seconds[0] - seconds[1], 0.0)
 
 
-def search(classifier, data, args, grid=None):
+def search(
+    classifier: type,
+    data: list[np.ndarray],
+    args: argparse.Namespace,
+    grid: dict | None = None,
+) -> Result:
     """Run the grid search over one of the two classes and return its Result.
 
     Every network trains for the same number of epochs, whatever its loss does, so
@@ -87,7 +92,7 @@ def search(classifier, data, args, grid=None):
     return Result(seconds, grid_search.best_params_, accuracy)
 
 
-def digits(args, grid=None):
+def digits(args: argparse.Namespace, grid: dict | None = None) -> None:
     """Run the search with both classes, one after the other, and print the results."""
     data = load_data(args.seed)
     print(
@@ -113,7 +118,7 @@ def digits(args, grid=None):
     print(f"ratio of the times, scikit-learn / fastmlp: {ratio:.1f}")
 
 
-def warm_up(args):
+def warm_up(args: argparse.Namespace) -> None:
     """Compile everything and print where it is kept."""
     start = time.perf_counter()
     folder = warmup(verbose=True)
@@ -121,7 +126,7 @@ def warm_up(args):
     print(f"compiled or loaded in {seconds:.1f} s, kept in {folder}")
 
 
-def make_parser():
+def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line: one sub-command per job."""
     parser = argparse.ArgumentParser(prog="python -m fastmlp", description=__doc__)
     commands = parser.add_subparsers(title="jobs", metavar="JOB")
@@ -142,7 +147,7 @@ def make_parser():
     return parser
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> None:
     """Run the job that the command line names."""
     # Progress is to be seen while it happens, in a pipe or a log file too.
     if isinstance(sys.stdout, io.TextIOWrapper):

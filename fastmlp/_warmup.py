@@ -46,7 +46,7 @@ def warmup(*, verbose: bool = False) -> Path:
     """Compile all kernels and keep them on disk, for the processes to come.
 
     Afterwards no fit and no prediction compiles anything, whatever its parameters.
-    What is on disk already is only loaded. Run it once where fastmlp is installed, for
+    Kernels on disk already are only loaded. Run it once where fastmlp is installed, for
     instance when a container is built, as the user that fits later: the compiled code
     belongs to one kind of CPU and to the versions of fastmlp, Numba and Python. It
     takes a minute or two.
@@ -54,7 +54,7 @@ def warmup(*, verbose: bool = False) -> Path:
     Parameters
     ----------
     verbose : bool, default=False
-        Print what is being compiled.
+        Print the name of each kernel that is compiled.
 
     Returns
     -------

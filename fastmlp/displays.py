@@ -1,14 +1,14 @@
-"""Pictures of training and of what is inside a network, by matplotlib.
+"""Pictures of training and of the inside of a network, by matplotlib.
 
-They follow scikit-learn's conventions: ``from_estimator`` computes what is drawn,
-``plot`` draws it into `ax` or a new figure and returns the display, whose attributes
+They follow scikit-learn's conventions: ``from_estimator`` computes the data,
+``plot`` draws them into `ax` or a new figure and returns the display, whose attributes
 `ax_` and `figure_` are matplotlib's. matplotlib comes with the `plot` extra and is
 imported when something is drawn. For regions of decision take scikit-learn's own
 `DecisionBoundaryDisplay`.
 """
 
 from numbers import Integral
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.utils import check_scalar
@@ -28,7 +28,7 @@ __all__ = [
 
 
 class _Display:
-    """What all displays share: the axes to draw into."""
+    """Base of all displays: the axes to draw into."""
 
     def _prepare(self, ax):
         """Set `ax_` and `figure_` and return the axes, new ones if `ax` is None."""
@@ -84,7 +84,7 @@ class LossCurveDisplay(_Display):
         self.learning_rate = learning_rate
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None):
+    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> "LossCurveDisplay":
         """Draw the curves of a fitted estimator; the learning rate if it changed.
 
         Parameters
@@ -122,7 +122,7 @@ class LossCurveDisplay(_Display):
         )
         return display.plot(ax=ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Any = None) -> Self:
         """Draw the curves.
 
         Parameters
@@ -170,7 +170,7 @@ class _HistogramDisplay(_Display):
         self.histograms = histograms
         self.names = names
 
-    def plot(self, ax=None):
+    def plot(self, ax: Any = None) -> Self:
         """Draw one line per layer: density on a logarithmic axis.
 
         Parameters
@@ -215,7 +215,7 @@ class GradientFlowDisplay(_HistogramDisplay):
     names : list of str
         Of the layers.
     kind : {'deltas', 'weights'}, default='deltas'
-        What the derivatives are taken in: the units' scores, or the weights.
+        Derivatives in the units' scores, or in the weights.
 
     Attributes
     ----------
@@ -251,7 +251,16 @@ class GradientFlowDisplay(_HistogramDisplay):
         return f"derivative of the loss in a {what}"
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, kind="deltas", bins=50, ax=None):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        kind: str = "deltas",
+        bins: int = 50,
+        ax: Any = None,
+    ) -> "GradientFlowDisplay":
         """Draw the gradients of a fitted estimator on some rows.
 
         Parameters
@@ -321,7 +330,9 @@ class ActivationDisplay(_HistogramDisplay):
     _xlabel = "output of a unit"
 
     @classmethod
-    def from_estimator(cls, estimator, X, *, bins=50, ax=None):
+    def from_estimator(
+        cls, estimator: Any, X: Any, *, bins: int = 50, ax: Any = None
+    ) -> "ActivationDisplay":
         """Draw the outputs of a fitted estimator's hidden layers on some rows.
 
         Parameters
@@ -391,7 +402,14 @@ class WeightDisplay(_Display):
         self.images = np.asarray(images)
 
     @classmethod
-    def from_estimator(cls, estimator, shape=None, *, n_units=None, ax=None):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        shape: tuple | None = None,
+        *,
+        n_units: int | None = None,
+        ax: Any = None,
+    ) -> "WeightDisplay":
         """Draw the first layer of a fitted estimator.
 
         Parameters
@@ -430,7 +448,7 @@ class WeightDisplay(_Display):
             weights = weights[order[:n_units]]
         return cls(weights.reshape(-1, *shape)).plot(ax=ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Any = None) -> Self:
         """Draw the images, as many in a row as there are rows.
 
         Parameters

@@ -1,16 +1,16 @@
-"""Exporting what a network is only a part of to ONNX: pipelines, ensembles."""
+"""Export of pipelines and ensembles that contain a network to ONNX."""
 
 from fastmlp.estimators import MLPClassifier, MLPRegressor, _onnx
 
 __all__ = ["register"]
 
 
-def register():
-    """Tell skl2onnx how to convert `MLPClassifier` and `MLPRegressor`.
+def register() -> None:
+    """Register converters of `MLPClassifier` and `MLPRegressor` with skl2onnx.
 
-    Afterwards ``skl2onnx.to_onnx`` exports what they are a step or a member of, by its
-    own options. Their `transform` has no form in ONNX: where a pipeline, a union or a
-    column transformer goes on from it, the export is refused with a ValueError.
+    Afterwards ``skl2onnx.to_onnx`` exports pipelines and ensembles that contain them,
+    by its own options. Their `transform` has no form in ONNX: where a pipeline, a union
+    or a column transformer goes on from it, the export raises a ValueError.
 
     Returns
     -------

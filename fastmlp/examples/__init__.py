@@ -7,6 +7,7 @@ numbers and returns them, and ``draw(found)`` makes a picture of them. Pictures 
 
 import importlib
 import pkgutil
+from types import ModuleType
 
 NAMES = tuple(
     sorted(
@@ -17,7 +18,7 @@ NAMES = tuple(
 )
 
 
-def load(name):
+def load(name: str) -> ModuleType:
     """Return the module of an example.
 
     Parameters
@@ -28,6 +29,6 @@ def load(name):
     return importlib.import_module(f"{__name__}.{name}")
 
 
-def purpose(name):
+def purpose(name: str) -> str:
     """Return the first line of an example's docstring."""
-    return load(name).__doc__.splitlines()[0]
+    return str(load(name).__doc__).splitlines()[0]

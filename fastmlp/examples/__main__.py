@@ -6,7 +6,7 @@ from fastmlp.examples import NAMES, load, purpose
 from fastmlp.kernels import did_you_mean
 
 
-def make_parser():
+def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m fastmlp.examples", description="The lectures' networks."
@@ -17,7 +17,7 @@ def make_parser():
     return parser
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> None:
     """Run one example, or list them.
 
     Parameters

@@ -1,9 +1,18 @@
-"""What the pictures of all examples share."""
+"""Figures for the pictures of all examples."""
+
+from typing import Any
 
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 
-def new_figure(rows=1, columns=1, *, width=4.0, height=3.2, **kwargs):
+def new_figure(
+    rows: int = 1,
+    columns: int = 1,
+    *,
+    width: float = 4.0,
+    height: float = 3.2,
+    **kwargs: Any,
+) -> tuple[Any, Any]:
     """Return a matplotlib figure that no window belongs to, and its axes.
 
     Parameters

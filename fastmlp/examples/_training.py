@@ -1,20 +1,22 @@
-"""What the trainings of several examples share."""
+"""Training in ways that several examples need."""
 
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
 
 
 @contextmanager
-def for_so_many_epochs():
+def for_so_many_epochs() -> Iterator[None]:
     """Let a fit that is to end at `max_iter` do so without a ConvergenceWarning."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield
 
 
-def at_the_start(model, X, y):
+def at_the_start(model: Any, X: Any, y: Any) -> Any:
     """Return the model with the weights that its training would start from.
 
     After one epoch of steps that are too small to matter.

@@ -1,6 +1,6 @@
 """Every activation of the table with its derivative, which differences confirm."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,7 +26,7 @@ class Curve(NamedTuple):
     error: float
 
 
-def curve(name):
+def curve(name: str) -> Curve | None:
     """Return the `Curve` of a row of the table, or None where one input is too few.
 
     A network of one hidden unit, of weight 1 and bias 0, is the activation.
@@ -47,7 +47,7 @@ def curve(name):
     return Curve(name, value, derivative, error)
 
 
-def run():
+def run() -> list[Curve]:
     """Evaluate all of them; print and return the curves."""
     found = [
         each for each in map(curve, [*ACTIVATIONS, *OPERATIONS]) if each is not None
@@ -65,7 +65,7 @@ def run():
     return found
 
 
-def draw(found):
+def draw(found: list[Curve]) -> Any:
     """Return a figure with one pair of curves per activation."""
     columns = 4
     rows = -(-len(found) // columns)

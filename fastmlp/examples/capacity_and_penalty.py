@@ -4,7 +4,7 @@ Noisy circles and two spirals, by 3, 6 and 20 tanh units and, at 20, three stren
 the L2 penalty.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.datasets import make_circles
@@ -31,7 +31,7 @@ class Found(NamedTuple):
     squares: float
 
 
-def spirals(n, random_state):
+def spirals(n: int, random_state: int) -> tuple[np.ndarray, np.ndarray]:
     """Return n points of two spirals that wind once and a half, and their labels."""
     rng = np.random.RandomState(random_state)
     y = np.arange(n) % 2
@@ -41,7 +41,7 @@ def spirals(n, random_state):
     return X + rng.normal(0, 0.12, X.shape), y
 
 
-def data(name):
+def data(name: str) -> list[np.ndarray]:
     """Return X_train, X_test, y_train, y_test of 'circles' or 'spirals'."""
     if name == "circles":
         X, y = make_circles(600, noise=0.2, factor=0.5, random_state=0)
@@ -50,7 +50,7 @@ def data(name):
     return train_test_split(X, y, test_size=400, stratify=y, random_state=0)
 
 
-def run():
+def run() -> list[Found]:
     """Fit all networks; print and return accuracies and sizes of the weights."""
     found = []
     print("data     units  alpha   training   test   sum of squared weights")
@@ -77,7 +77,7 @@ def run():
     return found
 
 
-def draw(found):
+def draw(found: list[Found]) -> Any:
     """Return a figure of the regions of decision, with the training points."""
     from sklearn.inspection import DecisionBoundaryDisplay
 

@@ -5,7 +5,7 @@ a network is to within what its few rows allow; five folds use every row, and sa
 far the folds are apart; GridSearchCV does that for each setting.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -36,7 +36,7 @@ class Found(NamedTuple):
     test: float
 
 
-def run():
+def run() -> Found:
     """Validate in the three ways; print and return the accuracies."""
     with for_so_many_epochs():
         return _validate()
@@ -79,7 +79,7 @@ def _validate():
     return Found(validation, folds, grid, best, float(search.best_score_), test)
 
 
-def draw(found):
+def draw(found: Found) -> Any:
     """Return a figure: the folds, and the grid."""
     figure, (left, right) = new_figure(1, 2, width=4.5)
     left.bar(np.arange(1, 6), found.folds, color="C0", label="fold")

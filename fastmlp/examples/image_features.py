@@ -7,7 +7,7 @@ the right half to be tested on. Colour histograms, histograms of oriented gradie
 often each of the clusters occurs) are steps of a pipeline in front of the network.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -26,14 +26,14 @@ NAMES = ("china", "flower", "astronaut", "cat", "coffee", "rocket")
 
 
 class Found(NamedTuple):
-    """One road: its name, how many numbers it makes of a crop, test accuracy."""
+    """One kind of features: its name, numbers per crop, test accuracy."""
 
     features: str
     n_features: int
     accuracy: float
 
 
-def photographs():
+def photographs() -> list[np.ndarray]:
     """Return the photographs that ship with scikit-learn and scikit-image, RGB."""
     try:
         from skimage import data
@@ -45,7 +45,7 @@ def photographs():
     return [*images, data.astronaut(), data.chelsea(), data.coffee(), data.rocket()]
 
 
-def crops(images, side):
+def crops(images: list[np.ndarray], side: str) -> tuple[np.ndarray, np.ndarray]:
     """Return crops (n, SIZE, SIZE, 3) of one half of each image, and whose they are."""
     X, y = [], []
     for label, image in enumerate(images):
@@ -58,19 +58,19 @@ def crops(images, side):
     return np.array(X), np.array(y)
 
 
-def raw_pixels(images):
+def raw_pixels(images: np.ndarray) -> np.ndarray:
     """Return every fourth pixel in both directions, in [0, 1]."""
     return images[:, ::4, ::4].reshape(len(images), -1) / 255
 
 
-def colour_histogram(images, bins=4):
+def colour_histogram(images: np.ndarray, bins: int = 4) -> np.ndarray:
     """Return the shares of pixels in each of ``bins ** 3`` cubes of colour."""
     codes = (images // (256 // bins)).astype(int) @ [bins**2, bins, 1]
     codes = codes.reshape(len(images), -1)
     return np.array([np.bincount(c, minlength=bins**3) for c in codes]) / codes.shape[1]
 
 
-def oriented_gradients(images):
+def oriented_gradients(images: np.ndarray) -> np.ndarray:
     """Return histograms of oriented gradients: 9 directions per 8 x 8 pixels."""
     from skimage.feature import hog
 
@@ -116,7 +116,7 @@ class VisualWords(TransformerMixin, BaseEstimator):
         ]
         return np.reshape(drawn, (len(images), self.n_patches, -1)) / 255
 
-    def fit(self, X, y=None):
+    def fit(self, X: np.ndarray, y: Any = None) -> "VisualWords":
         """Find the words in crops (n, height, width, 3)."""
         patches = self._patches(X)
         self.kmeans_ = MiniBatchKMeans(
@@ -124,7 +124,7 @@ class VisualWords(TransformerMixin, BaseEstimator):
         ).fit(patches.reshape(-1, patches.shape[2]))
         return self
 
-    def transform(self, X):
+    def transform(self, X: np.ndarray) -> np.ndarray:
         """Return the share of each word in each crop, (n, n_words)."""
         patches = self._patches(X)
         words = self.kmeans_.predict(patches.reshape(-1, patches.shape[2]))
@@ -141,7 +141,7 @@ ROADS = {
 }
 
 
-def run():
+def run() -> list[Found]:
     """Train one network per kind of features; print and return test accuracies."""
     images = photographs()
     X_train, y_train = crops(images, "left")
@@ -158,7 +158,7 @@ def run():
     return found
 
 
-def draw(found):
+def draw(found: list[Found]) -> Any:
     """Return a figure: a crop of each photograph, and the accuracies."""
     figure, axes = new_figure(2, 4, width=2.4, height=2.4)
     for ax, image, name in zip(axes[:, :3].flat, photographs(), NAMES, strict=True):

@@ -4,7 +4,7 @@ Ten hidden layers of 50 units on the standardised digits, before training: how s
 out the activations are from layer to layer, and the gradients on their way back.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -34,13 +34,13 @@ class Found(NamedTuple):
     saturated: float
 
 
-def data():
+def data() -> tuple[np.ndarray, np.ndarray]:
     """Return the standardised digits and their labels."""
     X, y = load_digits(return_X_y=True)
     return scale(X), y
 
 
-def run():
+def run() -> list[Found]:
     """Look at all networks; print and return the ratios."""
     X, y = data()
     found = []
@@ -64,7 +64,7 @@ def run():
     return found
 
 
-def draw(found):
+def draw(found: list[Found]) -> Any:
     """Return a figure: histograms of activations and deltas under tanh."""
     X, y = data()
     shown = [each for each in found if each.activation == "tanh"]

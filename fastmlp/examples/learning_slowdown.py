@@ -5,7 +5,7 @@ score, (a - y) a (1 - a), vanishes where the neuron is surest; the cross-entropy
 a - y.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class Found(NamedTuple):
     outputs: np.ndarray
 
 
-def learn(loss, w, b):
+def learn(loss: str, w: float, b: float) -> np.ndarray:
     """Return the neuron's output before each of the steps and after the last."""
     x, order = np.ones((1, 1)), np.zeros(1, np.int64)
     data, outputs = Data(x, np.zeros((1, 1))), []
@@ -41,7 +41,7 @@ def learn(loss, w, b):
     return np.array(outputs)
 
 
-def run():
+def run() -> list[Found]:
     """Train each of `CASES`; print and return the outputs."""
     found = [Found(loss, w, b, learn(loss, w, b)) for loss, w, b in CASES]
     print("loss           w    b    output after 0, 50, 100, 200, 300 steps")
@@ -51,7 +51,7 @@ def run():
     return found
 
 
-def draw(found):
+def draw(found: list[Found]) -> Any:
     """Return a figure of the outputs against the steps."""
     figure, ax = new_figure(width=6)
     for each in found:

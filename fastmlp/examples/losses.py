@@ -1,12 +1,12 @@
 """Cross-entropy sees every output, log-likelihood the right one alone.
 
 Ten outputs a, the first of which should be 1. C_CE = -sum_k [y_k ln a_k +
-(1 - y_k) ln(1 - a_k)] belongs to sigmoids, C_LL = -sum_k y_k ln a_k to softmax. Where
-the wrong outputs share what is missing, or one rival has it, C_LL is the same and C_CE
+(1 - y_k) ln(1 - a_k)] belongs to sigmoids, C_LL = -sum_k y_k ln a_k to softmax. C_LL
+is the same whether the wrong outputs share the rest or one of them has all of it; C_CE
 is not. The picture adds how each loss of one output grows with its raw score.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,7 +42,9 @@ class Found(NamedTuple):
     curves: dict
 
 
-def scored(Z, y, out_activation, loss):
+def scored(
+    Z: np.ndarray, y: Any, out_activation: str, loss: str
+) -> tuple[np.ndarray, np.ndarray]:
     """Return losses (n,) and derivatives (n, k) of raw scores (n, k).
 
     By a network without hidden layers whose weights are the unit matrix.
@@ -57,7 +59,7 @@ def scored(Z, y, out_activation, loss):
     return np.concatenate(losses), np.concatenate(deltas)
 
 
-def run():
+def run() -> Found:
     """Compute all of it by the kernels; print and return the costs."""
     cross_entropy, log_likelihood = {}, {}
     print("outputs      C_CE    C_LL")
@@ -79,7 +81,7 @@ def run():
     return Found(cross_entropy, log_likelihood, curves)
 
 
-def draw(found):
+def draw(found: Found) -> Any:
     """Return a figure: the outputs with their costs, and the losses of one output."""
     figure, axes = new_figure(1, 3, width=4.2)
     for k, (name, a) in enumerate(OUTPUTS.items()):

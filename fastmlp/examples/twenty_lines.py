@@ -36,14 +36,16 @@ class Found(NamedTuple):
     seconds: float
 
 
-def problem(seed=0):
+def problem(seed: int = 0) -> list[np.ndarray]:
     """Return inputs, targets and the two weight matrices, all normally distributed."""
     rng = np.random.RandomState(seed)
     shapes = ((N, D_IN), (N, D_OUT), (D_IN, H), (H, D_OUT))
     return [rng.standard_normal(shape) for shape in shapes]
 
 
-def twenty_lines(x, y, w1, w2, steps):
+def twenty_lines(
+    x: np.ndarray, y: np.ndarray, w1: np.ndarray, w2: np.ndarray, steps: int
+) -> np.ndarray:
     """Return the loss before each step, as the lecture's loop computes it."""
     w1, w2, losses = w1.copy(), w2.copy(), []
     for _ in range(steps):
@@ -59,7 +61,9 @@ def twenty_lines(x, y, w1, w2, steps):
     return np.array(losses)
 
 
-def kernels(x, y, w1, w2, steps):
+def kernels(
+    x: np.ndarray, y: np.ndarray, w1: np.ndarray, w2: np.ndarray, steps: int
+) -> np.ndarray:
     """Return the same by the kernels, one epoch of one minibatch being one step."""
     parameters = np.concatenate([w1.ravel(), w2.ravel(), np.zeros(H + D_OUT)])
     optimizer = Optimizer("sgd", learning_rate=2 * N * RATE)
@@ -74,7 +78,7 @@ def kernels(x, y, w1, w2, steps):
     return np.array(losses) * (2 * D_OUT * N)
 
 
-def run(steps=STEPS):
+def run(steps: int = STEPS) -> Found:
     """Train both from the same weights; print and return losses and times.
 
     On one thread each: those of a BLAS wait for each other longer than they work.
@@ -100,7 +104,7 @@ def run(steps=STEPS):
     return found
 
 
-def draw(found):
+def draw(found: Found) -> Any:
     """Return a figure of both losses, one above the other."""
     figure, ax = new_figure(width=6)
     ax.plot(found.numpy_losses, lw=5, color="C7", alpha=0.6, label="NumPy's loop")

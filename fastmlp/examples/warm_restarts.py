@@ -6,7 +6,7 @@ restarts", ICLR 2017). The digits, by SGD; at the end of each cycle the loss is 
 than anywhere before, and a restart throws it up.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -31,7 +31,7 @@ class Found(NamedTuple):
     constant_accuracy: float
 
 
-def run():
+def run() -> Found:
     """Train with both schedules; print and return networks and accuracies."""
     X, y = load_digits(return_X_y=True)
     X_train, X_test, y_train, y_test = train_test_split(
@@ -61,7 +61,7 @@ def run():
     return found
 
 
-def draw(found):
+def draw(found: Found) -> Any:
     """Return a figure of losses and learning rate."""
     figure, ax = new_figure(width=7)
     display = LossCurveDisplay.from_estimator(found.model, ax=ax)

@@ -4,7 +4,7 @@ A perceptron draws one straight line, which AND and OR need no more than. Hidden
 without an activation are still one linear layer: W2 W1 x.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,7 @@ CASES = (
 
 
 class Found(NamedTuple):
-    """One network: what it learned, how it is built, itself, rows it gets right."""
+    """One network: its target, its layers, the model, and the rows it gets right."""
 
     target: str
     network: str
@@ -31,7 +31,7 @@ class Found(NamedTuple):
     right: int
 
 
-def run():
+def run() -> list[Found]:
     """Fit each of `CASES`; print and return how many of the four rows are right."""
     found = []
     for target, name, hidden, activation in CASES:
@@ -45,7 +45,7 @@ def run():
     return found
 
 
-def draw(found):
+def draw(found: list[Found]) -> Any:
     """Return a figure of the regions of decision."""
     from sklearn.inspection import DecisionBoundaryDisplay
 

@@ -1,9 +1,9 @@
 """Looking inside a fitted network: per-sample losses and gradients, layers, statistics.
 
 Every function takes a fitted `MLPClassifier` or `MLPRegressor` and rows as its methods
-do; y is what `fit` takes. In the formulas a_i is what layer i gets from below (a_0 is
-X), W_i and b_i are ``coefs_[i]`` and ``intercepts_[i]``, z_i = a_i W_i + b_i, and
-delta_i is the derivative of a row's loss in z_i:
+do, and y as `fit` does. In the formulas a_i are the inputs of layer i (a_0 is X), W_i
+and b_i are ``coefs_[i]`` and ``intercepts_[i]``, z_i = a_i W_i + b_i, and delta_i is
+the derivative of a row's loss in z_i:
 
     delta_(i-1) = (delta_i W_i') * f'(z_(i-1))
 

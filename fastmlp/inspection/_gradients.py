@@ -1,11 +1,11 @@
 """Losses and gradients: of each row, of all rows, and checked."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils import check_random_state
 
-from fastmlp.inspection._opened import open_model
+from fastmlp.inspection._opened import Opened, open_model
 
 
 class Gradients(NamedTuple):
@@ -27,7 +27,7 @@ class Gradients(NamedTuple):
     slopes: list
 
 
-def whole_gradient(opened, alpha):
+def whole_gradient(opened: Opened, alpha: float) -> Gradients:
     """Return the `Gradients` of the loss over all rows and its penalties."""
     flat = np.empty_like(opened.network.parameters)
     opened.objective.loss_gradient(opened.data, alpha, flat)
@@ -39,7 +39,7 @@ def _arrays_of(network):
     return Gradients(*map(list, (network.coefs, network.intercepts, network.slopes)))
 
 
-def sample_losses(model, X, y, sample_weight=None):
+def sample_losses(model: Any, X: Any, y: Any, sample_weight: Any = None) -> np.ndarray:
     """Return the loss of each row, without the penalties.
 
     Parameters
@@ -83,7 +83,9 @@ def sample_losses(model, X, y, sample_weight=None):
     return np.concatenate(losses)
 
 
-def sample_gradients(model, X, y, *, wrt="scores", norms_only=False):
+def sample_gradients(
+    model: Any, X: Any, y: Any, *, wrt: str = "scores", norms_only: bool = False
+) -> np.ndarray | Gradients:
     """Return the gradient of each row's loss, without the penalties.
 
     In the raw score it is delta of the last layer; in the weights of layer i the outer
@@ -98,11 +100,11 @@ def sample_gradients(model, X, y, *, wrt="scores", norms_only=False):
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
     wrt : {'scores', 'parameters'}, default='scores'
-        What the derivative is taken in.
+        Take derivatives in the raw scores, or in all parameters.
     norms_only : bool, default=False
-        Whether only the Euclidean norm of each row's gradient is returned. Gradients
-        in all parameters are then never formed, which would take `n_parameters`
-        numbers a row.
+        True: return only the Euclidean norm of each row's gradient. Gradients in all
+        parameters are then never formed, which would take `n_parameters` numbers a
+        row.
 
     Returns
     -------
@@ -193,14 +195,14 @@ def _parameter_gradients(opened):
     return gradients
 
 
-def loss_gradient(model, X, y, sample_weight=None):
+def loss_gradient(model: Any, X: Any, y: Any, sample_weight: Any = None) -> Gradients:
     """Return the gradient of the loss over all rows, as a step on them would see it.
 
     The loss is the weighted mean of `sample_losses` plus both penalties on the weights,
     ``0.5 * alpha * (sum of squares) + l1 * (sum of magnitudes)``, divided by the sum of
     the sample weights. A weight of 0 has derivative 0 in its magnitude. `weight_decay`,
     which solvers apply beside the gradient, dropout, noise and bounds on norms are left
-    out, and so is `class_weight`: pass what it means for each row,
+    out, and so is `class_weight`: pass the weight that it gives each row,
     ``sklearn.utils.class_weight.compute_sample_weight``, as `sample_weight`.
 
     Parameters
@@ -243,7 +245,7 @@ def loss_gradient(model, X, y, sample_weight=None):
 
 
 class GradientCheck(NamedTuple):
-    """What `check_gradient` found.
+    """Result of `check_gradient`.
 
     Attributes
     ----------
@@ -251,7 +253,7 @@ class GradientCheck(NamedTuple):
         Largest of ``abs(analytic - numeric)``, relative to the largest element of the
         array that it belongs to.
     places : list of (str, tuple)
-        What was checked: "coefs_[0]" or the like, and the index into it.
+        Parameters that were checked: "coefs_[0]" or the like, and the index into it.
     analytic, numeric : (n_checks,) float64 arrays
         Back-propagated derivatives, and central differences.
     """
@@ -262,7 +264,15 @@ class GradientCheck(NamedTuple):
     numeric: np.ndarray
 
 
-def check_gradient(model, X, y, *, eps=1e-5, n_checks=30, random_state=0):
+def check_gradient(
+    model: Any,
+    X: Any,
+    y: Any,
+    *,
+    eps: float = 1e-5,
+    n_checks: int = 30,
+    random_state: Any = 0,
+) -> GradientCheck:
     """Compare the back-propagated gradient with central differences, in float64.
 
     The numeric derivative in a parameter p is ``(L(p + eps) - L(p - eps)) / (2 eps)``

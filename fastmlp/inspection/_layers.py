@@ -1,8 +1,8 @@
-"""What the layers give and are told: outputs, their statistics, the gradients'."""
+"""Outputs of the layers, with statistics of outputs and of gradients."""
 
 import operator
 from numbers import Integral
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils import check_scalar
@@ -11,8 +11,8 @@ from fastmlp.inspection._gradients import whole_gradient
 from fastmlp.inspection._opened import check_model, open_model
 
 
-def layer_outputs(model, X, layer=None):
-    """Return what the layers give for each row.
+def layer_outputs(model: Any, X: Any, layer: int | None = None) -> Any:
+    """Return the outputs of the layers for each row.
 
     Parameters
     ----------
@@ -24,8 +24,8 @@ def layer_outputs(model, X, layer=None):
     Returns
     -------
     outputs : ndarray of shape (n_samples, n_units), or list of them
-        After the activation; of the output layer, what `predict_proba` and `predict`
-        are made of.
+        After the activation; those of the output layer are the numbers from which
+        `predict_proba` and `predict` are computed.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def layer_outputs(model, X, layer=None):
 
 
 class ActivationStatistics(NamedTuple):
-    """What `activation_statistics` found, one element per hidden layer.
+    """Result of `activation_statistics`, one element per hidden layer.
 
     Attributes
     ----------
@@ -85,12 +85,14 @@ class ActivationStatistics(NamedTuple):
     dead: np.ndarray
 
 
-def activation_statistics(model, X, *, threshold=0.01):
+def activation_statistics(
+    model: Any, X: Any, *, threshold: float = 0.01
+) -> ActivationStatistics:
     """Return mean, spread and saturation of each hidden layer.
 
     A unit passes the gradient back times the derivative of its activation: where that
-    is next to 0 it learns nothing from the row, and one for which it is so on every
-    row is dead.
+    is next to 0 the unit learns nothing from the row. A unit that learns nothing from
+    any row is dead.
 
     Parameters
     ----------
@@ -167,14 +169,14 @@ class Histograms(NamedTuple):
     std: np.ndarray
 
     @property
-    def density(self):
+    def density(self) -> np.ndarray:
         """Counts divided by their sum and the width of their bin."""
         widths = np.diff(self.edges, axis=1)
         return self.counts / (widths * self.counts.sum(axis=1, keepdims=True))
 
 
 class GradientStatistics(NamedTuple):
-    """What `gradient_statistics` found; the first layer first, the output last.
+    """Result of `gradient_statistics`; the first layer first, the output last.
 
     Attributes
     ----------
@@ -188,11 +190,13 @@ class GradientStatistics(NamedTuple):
     weights: Histograms
 
 
-def gradient_statistics(model, X, y, *, bins=50):
+def gradient_statistics(
+    model: Any, X: Any, y: Any, *, bins: int = 50
+) -> GradientStatistics:
     """Return histograms, layer by layer, of the gradients that are passed back.
 
-    Deltas that shrink from layer to layer towards the input are what stops a deep
-    network from learning; initial weights are scaled so that they do not [1]_.
+    A deep network stops learning where deltas shrink from layer to layer towards the
+    input; initial weights are scaled so that they do not [1]_.
 
     Parameters
     ----------

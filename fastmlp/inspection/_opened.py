@@ -34,7 +34,7 @@ class Opened(NamedTuple):
     X: Any
 
     def inputs(self, block: Any, i: int) -> np.ndarray:
-        """Return what layer i got, (n, fan_in): of layer 0 the rows of X, dense."""
+        """Return the inputs of layer i, (n, fan_in): of layer 0 dense rows of X."""
         if i > 0:
             return block.inputs(i)
         rows = self.X[block.begin : block.end]
@@ -83,7 +83,7 @@ def open_model(
 
 
 def check_model(model: Any) -> None:
-    """Refuse what is not a fitted estimator of fastmlp."""
+    """Raise unless `model` is a fitted estimator of fastmlp."""
     if not isinstance(model, BaseMLP):
         raise TypeError(
             f"model must be a fitted MLPClassifier or MLPRegressor of fastmlp, got "

@@ -1,6 +1,6 @@
-"""A network's layers and what they cost, as a table."""
+"""A network's layers and their cost, as a table."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fastmlp.estimators._fitted import current_network
 from fastmlp.inspection._opened import check_model
@@ -18,7 +18,7 @@ class Layer(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """What `summary` found; ``str`` of it is a table.
+    """Result of `summary`; ``str`` of it is a table.
 
     Attributes
     ----------
@@ -28,16 +28,16 @@ class Summary(NamedTuple):
     layers: tuple
 
     @property
-    def parameters(self):
+    def parameters(self) -> int:
         """Weights, biases and slopes of all layers."""
         return sum(layer.parameters for layer in self.layers)
 
     @property
-    def multiply_adds(self):
+    def multiply_adds(self) -> int:
         """Multiplications, each with an addition, for the outputs of one row."""
         return sum(layer.multiply_adds for layer in self.layers)
 
-    def frame(self):
+    def frame(self) -> Any:
         """Return a pandas.DataFrame with a row per layer."""
         import pandas as pd
 
@@ -60,7 +60,7 @@ class Summary(NamedTuple):
         )
 
 
-def summary(model):
+def summary(model: Any) -> Summary:
     """Return layers, shapes, activations, parameters and multiply-adds.
 
     Parameters
@@ -104,7 +104,7 @@ def summary(model):
     return Summary(tuple(layers))
 
 
-def hidden_names(n):
+def hidden_names(n: int) -> list[str]:
     """Return the names of n hidden layers."""
     return [f"hidden {i + 1}" for i in range(n)]
 

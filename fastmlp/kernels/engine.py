@@ -67,7 +67,7 @@ def _program(spec, numbers, form, regularisation, rows, head, groups):
 
 
 class _Network:
-    """A network in memory; the base of what computes with it.
+    """A network in memory; the base of trainer, predictor and tracer.
 
     A context manager: on leaving, its threads end.
 
@@ -86,7 +86,7 @@ class _Network:
     loss_settings : dict, default=None
         Keyword arguments of `heads.losses.make_settings`; None: its defaults.
     n_threads : int, default=None
-        -1: all cores this process may use; None: as many as the work is worth.
+        -1: all cores this process may use; None: chosen by the amount of work.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class _Network:
 
     @property
     def averages_outputs(self) -> bool:
-        """Whether losses are means over the outputs while deltas are of their sum."""
+        """True if losses are means over the outputs while deltas are of their sum."""
         return LOSSES[self._out_activation, self._loss].averaged
 
     def load(self, parameters: np.ndarray) -> None:
@@ -268,7 +268,7 @@ class Trainer(_Network):
         Share of the parameters' moving average that each step keeps, see
         `store_average`. 0: there is none.
     hands_out : bool, default=False
-        Whether `steps` is used: the whole gradient has a place of its own.
+        Reserve memory for the whole gradient, which `steps` needs.
 
     Notes
     -----
@@ -447,7 +447,7 @@ class Trainer(_Network):
         Raises
         ------
         KeyboardInterrupt
-            Before the first step or after the last, which `Optimizer.t` tells apart.
+            Before the first step or after the last; `Optimizer.t` shows which.
         """
         n_steps = self.count_steps(len(order))
         steps = self._optimizer.steps(n_steps)
@@ -596,7 +596,7 @@ class Step:
         return self._trainer.last_loss
 
     def apply(self) -> None:
-        """Update the parameters by what now is `gradient`."""
+        """Update the parameters by the present content of `gradient`."""
         self._trainer._train(self._step, self._trainer._optimizer.t, self._sweeps)
 
 

@@ -1,4 +1,4 @@
-"""The name that was probably meant by one that no table knows."""
+"""Suggestions of a known name in the place of an unknown one."""
 
 import difflib
 from collections.abc import Collection, Mapping
@@ -12,7 +12,7 @@ def did_you_mean(
     Parameters
     ----------
     name : object
-        What was given; nothing is suggested for what is not a string.
+        The unknown name. The suggestion is empty if it is not a string.
     known : collection of str
     aliases : mapping of str to str, default=None
         Names that other libraries use, in lower case, and the known ones; "" where

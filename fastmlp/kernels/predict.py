@@ -37,7 +37,7 @@ ALL_ROWS = np.empty(0, np.int64)
 
 
 def _fill_inputs(inputs, rows):
-    """Write what `rows.describe` found into an INPUTS, in compiled code."""
+    """Write the result of `rows.describe` into an INPUTS, in compiled code."""
     raise NotImplementedError("called from compiled code only")
 
 
@@ -116,7 +116,7 @@ def predict_outputs(
         A key of OUTPUTS.
     X : as in `Data`
     n_threads : int, default=None
-        -1: all cores this process may use; None: as many as the work is worth.
+        -1: all cores this process may use; None: chosen by the amount of work.
     """
     n, dtype = X.shape[0], parameters.dtype
     threads = count_threads(spec, n, n_threads)
@@ -125,7 +125,8 @@ def predict_outputs(
         room = FEW_ROWS
     form = form_of(X, bool(spec.inputs))
     program = _program(spec, out_activation, dtype, room, n <= FLAT_ROWS, form)
-    # What is read is written before, and what is never touched costs nothing.
+    # Kernels write each element before they read it; pages that they never touch
+    # cost nothing.
     memory = np.empty(program.size // parameters.itemsize, dtype)
     if not program.flat:
         # The padding has to be zero.

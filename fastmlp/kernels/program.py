@@ -17,7 +17,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -126,11 +126,11 @@ class Program:
     rows : int
         The most rows that pass through the network at once.
     flat : bool, default=False
-        Whether the parameters stay in scikit-learn's packing, outside the block: for
-        few rows, which are not worth a copy into panels. Kernels may read up to
-        `OVERREAD` elements beyond the last.
+        True: the parameters stay in scikit-learn's packing, outside this memory. For
+        few rows, since a copy into panels would take longer than it saves. Kernels may
+        read up to `OVERREAD` elements beyond the last.
     training : bool, default=False
-        Whether deltas, gradients and what they need have a place.
+        True: reserve memory for deltas, gradients and the buffers of both.
     groups : Groups, default={}
         How kinds of parameters are trained.
 
@@ -236,8 +236,9 @@ class Program:
         record = self._placed.setdefault((settings, bounded), record)
         return PlacedGroup(settings, record.ctypes.data)
 
-    def _place_parameters(self):
-        places, at, size = {}, 0, self.numbers.size
+    def _place_parameters(self) -> dict[Operation, list[Any]]:
+        places: dict[Operation, list[Any]] = {}
+        at, size = 0, self.numbers.size
         for op in self.operations:
             places[op] = [None] * len(op.parameters)
         if self.flat:
@@ -258,15 +259,21 @@ class Program:
         return [(self.operations[o], i, parameter) for o, i, parameter in self._order]
 
     def _wire(self):
-        """Give x, y, dx and dy of each operation their places."""
+        """Give x, y, dx and dy of each operation their places.
+
+        x of an operation is y of the one before it, dy is dx of the one behind it; an
+        operation that works in place writes y over x, and dx over dy.
+        """
         ops, records = self.operations, self.records
         trained = [bool(op.parameters) for op in ops]
         first = trained.index(True)
         # Operations below the first one with parameters need no deltas.
         self._learning = set(ops[first:]) if self.training else set()
-        place = -1
+        place = -1  # of x: the first operation reads the rows of X from elsewhere
         for i, (op, record) in enumerate(zip(ops, records, strict=True)):
             record["n_in"], record["n_out"], record["x"] = op.n_in, op.n_out, place
+            # Operations that learn read their own y on the way back: a derivative of an
+            # activation is a function of it. Others may lose theirs.
             below_needs_y = i > 0 and ops[i - 1] in self._learning
             if not (op.in_place and place >= 0 and not below_needs_y):
                 place = self.panels(op.n_out)
@@ -497,7 +504,7 @@ def _packing(
 
 
 class Arena:
-    """Memory behind a program's own, for whoever runs it.
+    """Memory behind a program's own, for the buffers of an engine.
 
     Parameters
     ----------

@@ -27,8 +27,8 @@ class Data:
         Targets; the class index for losses of a label, see `heads.losses.Loss`.
     sample_weight : ndarray of shape (n,), float32 or float64, or None
     copied : bool, default=False
-        Whether sparse rows become dense in the minibatch however few their entries
-        are, so that operations can change them.
+        True: sparse rows become dense in the minibatch however few their entries are,
+        so that operations can change them.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Data:
 
     @property
     def sparse(self) -> bool:
-        """Whether the rows are multiplied as they are stored."""
+        """True if the rows are multiplied as they are stored."""
         return self.form.multiplied
 
     @cached_property
@@ -108,7 +108,7 @@ def form_of(X: Any, copied: bool = False) -> Form:
 
 
 def make_inputs(rows: tuple, n_rows: int) -> np.ndarray:
-    """Return what `describe` found as kernels see it, (1,) of INPUTS."""
+    """Return the result of `describe` as a record for kernels, (1,) of INPUTS."""
     inputs = np.zeros(1, INPUTS)
     record = inputs[0]
     record["values"], record["n_values"] = rows[0].ctypes.data, rows[0].size

@@ -25,7 +25,7 @@ Kind = tuple[str, Any]
 # _HIDDEN_STREAM on dropout of each hidden layer.
 _NOISE_STREAM, _INPUT_STREAM, _HIDDEN_STREAM = 0, 1, 2
 
-# What other libraries call them, see `did_you_mean`. Softmax is not for hidden layers.
+# Names in other libraries, see `did_you_mean`. Softmax is not for hidden layers.
 ACTIVATION_ALIASES = {
     "linear": "identity",
     "none": "identity",
@@ -136,7 +136,7 @@ def layer_activations(activation: Any, n_hidden: int) -> tuple[Kind, ...]:
     ----------
     activation : str, (str, number) or sequence
         A name of ACTIVATIONS or OPERATIONS, a name with a parameter, or a sequence with
-        one of these per hidden layer. What is returned may be handed in again.
+        one of these per hidden layer. The result is a valid argument too.
     n_hidden : int
 
     Raises
@@ -166,7 +166,7 @@ def layer_activations(activation: Any, n_hidden: int) -> tuple[Kind, ...]:
     return tuple(_checked(entry) for entry in entries)
 
 
-# Every prediction asks.
+# Cached since every prediction calls it.
 @lru_cache(maxsize=256)
 def _by_name(name, n_hidden):
     return (_checked(name),) * n_hidden

@@ -3,8 +3,8 @@
 In the rows phase each thread takes some of the minibatch's rows through the operations
 and back; in the parameters phase it takes some of the blocks of parameters, sums their
 gradient over all rows and updates them at once. No sum depends on how many threads
-there are. Nothing here knows a kind of operation or a format of numbers: all of it is
-called by address.
+there are. Operations, loss and update are called by address, so that no line here
+depends on a kind of operation or a format of numbers.
 """
 
 import numpy as np
@@ -35,8 +35,8 @@ CHUNK_ROWS = 128
 
 _CONTEXT_BYTES, _BLOCK_BYTES = CONTEXT.itemsize, BLOCK.itemsize
 
-# The phases that `train` tells apart when it is timed, and where it counts them: for
-# each thread a row of words, the first the time of its last mark.
+# The phases that `train` counts apart when it is timed. The clock has a row of words
+# for each thread: the time of its last mark, then the ticks of each phase.
 PHASES = ("forward", "loss", "backward", "update", "wait")
 CLOCK_WORDS = 8
 _START = np.int64(-1)
@@ -167,6 +167,11 @@ def _finish_block(run, context, block, place):
 @jit
 def _sweep(run, training, sweep, context, begin, end, n, tiles, step, scale):
     """One sweep of an update over the blocks `begin` to `end`, a thread's."""
+    # Without bounds on norms one sweep is enough: the gradient of a block is in the
+    # cache when its parameters are updated. A bound on the gradient's norm needs the
+    # gradient of all blocks before the first update. A bound on a unit's weights needs
+    # the updated weights of all blocks in its column, which other threads may own.
+    # Each of the two is a sweep more, since sweeps end at a barrier.
     if sweep > 0:
         call_constrain(
             run.constrain, (sweep, begin, end, training, run.memory, step, scale)
@@ -191,6 +196,8 @@ def _run(thread, n_threads, words, trainings):
     """Run one epoch as thread number `thread` of `n_threads`; all of them must come."""
     run, training = trainings[0], address(trainings, 0)
     operations = carray(pointer(run.operations), (run.n_operations,), np.int64)
+    # Each thread has its own context and advances it by itself: threads are not at the
+    # same minibatch where one has already passed over rows without weight.
     place = run.contexts + thread * _CONTEXT_BYTES
     context = carray(pointer(place), (1,), CONTEXT)[0]
     lose = head_at(run.head).lose
@@ -221,6 +228,8 @@ def _run(thread, n_threads, words, trainings):
                 backward(place, operations, first, count)
                 _mark(run, thread, _BACKWARD)
             share = n / weight if run.mean != 0 else 1.0
+            # Before the barrier, behind which the threads overwrite the sums that are
+            # the penalties. `collect` reads X alone, whose rows need no barrier.
             if thread == 0:
                 for i in range(run.n_operations):
                     collect = header_at(operations[i]).collect
@@ -229,6 +238,8 @@ def _run(thread, n_threads, words, trainings):
                 total = _add_penalties(run, share, total)
             wait(words, n_threads)
             _mark(run, thread, _WAIT)
+            # Behind the barrier, since all threads write losses; one by one, in the
+            # order of the rows, while the others begin to update.
             if thread == 0:
                 losses = carray(pointer(run.losses), (n,), np.float64)
                 loss = 0.0
@@ -268,8 +279,8 @@ def train(thread, n_threads, words, trainings):
     Notes
     -----
     An update takes `final_sweep` + 1 sweeps over the blocks, a barrier behind each: the
-    gradient with the update, or with its collection where all of it is needed
-    first; then the update of what was collected, and the bound on norms. A run takes
+    gradient with the update, or with its collection where all of it is needed first;
+    then the update from the collected gradient, and the bound on norms. A run takes
     those from `first_sweep` to `last_sweep`; the rows phase belongs to the first.
     A minibatch whose weights sum to zero is passed over.
     """

@@ -123,7 +123,7 @@ def trace(thread, n_threads, n, what, records, contexts, matrices, squares, loop
                 )  # fmt: skip
 
 
-# The numbers of `trace` for how far rows go.
+# Values of the argument `what` of `trace`.
 _WHAT = {"outputs": 0, "deltas": 1, "derivatives": 2}
 
 
@@ -250,7 +250,7 @@ def trace_rows(
         How far the rows go: up to the outputs, or back again with the loss's derivative
         or with that of each layer's outputs.
     squares : bool
-        Whether sums of squares are computed.
+        True: compute sums of squares.
     """
     program, n = layers.program, data.X.shape[0]
     places = (layers.inputs, layers.deltas, layers.slope_deltas)

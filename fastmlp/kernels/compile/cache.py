@@ -24,6 +24,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import llvmlite
 import numba
@@ -138,7 +139,7 @@ class KernelCache(NullCache):
     def __init__(self, name: str):
         self._name = name
 
-    def load_overload(self, sig, target_context):
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the compiled function for a signature, or None."""
         target_context.refresh()
         # There is no file, or it is damaged: Numba compiles, and saves it anew.
@@ -148,7 +149,7 @@ class KernelCache(NullCache):
         _announce()
         return None
 
-    def save_overload(self, sig, data):
+    def save_overload(self, sig: Any, data: Any) -> None:
         """Save a compiled function; other processes read all of it or nothing."""
         path = self._path(sig)
         written = path.with_suffix(f".{uuid.uuid4().hex}")
@@ -165,9 +166,9 @@ class KernelCache(NullCache):
                 stacklevel=2,
             )
 
-    def _path(self, sig):
+    def _path(self, sig: Any) -> Path:
         digest = hashlib.sha256(repr(sig).encode()).hexdigest()[:16]
-        return FOLDER / f"{self._name}-{digest}.kernel"
+        return cast(Path, FOLDER) / f"{self._name}-{digest}.kernel"
 
 
 _listeners: list[Callable[[str], object]] = []
@@ -188,7 +189,7 @@ def watch_compilation(listener: Callable[[str], object]) -> Iterator[None]:
 
 @functools.cache
 def _announce():
-    """Say, once per process, that kernels are compiled: to the log and who listens."""
+    """Say once per process that kernels are compiled: log, listener or terminal."""
     message = (
         "compiling kernels for this CPU, once (about 6 s); "
         "`python -m fastmlp warmup` compiles all of them"

@@ -4,7 +4,9 @@ import functools
 import itertools
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numba
 from numba.core.ccallback import CFunc
@@ -19,8 +21,8 @@ if numba.config.DISABLE_JIT:
     )
 
 if hasattr(os, "register_at_fork"):
-    # A child forked while another thread compiles, or loads what is compiled, would
-    # wait for ever for that thread's lock.
+    # A child forked while another thread compiles or loads kernels would wait for
+    # ever for that thread's lock.
     os.register_at_fork(
         before=global_compiler_lock.acquire,
         after_in_parent=global_compiler_lock.release,
@@ -40,7 +42,7 @@ OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 _NO_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
-def jit(function):
+def jit(function: Callable) -> Any:
     """Compile a function that only other kernels call; its code is part of theirs.
 
     Without the wrappers that would let Python call it, which take half of the time to
@@ -49,7 +51,7 @@ def jit(function):
     return numba.njit(function, **OPTIONS, **_NO_WRAPPERS)
 
 
-def inlined(function):
+def inlined(function: Callable) -> Any:
     """Compile as `jit` does a function that LLVM finds too long to inline.
 
     A loop with a call in it is not vectorised.
@@ -57,10 +59,10 @@ def inlined(function):
     return numba.njit(function, forceinline=True, **OPTIONS, **_NO_WRAPPERS)
 
 
-def entry(function):
+def entry(function: Callable) -> Any:
     """Compile a function that Python calls; its machine code is kept on disk.
 
-    What it calls is linked into it, so that entries alone fill the cache.
+    The functions that it calls are linked into it: entries alone fill the cache.
     """
     dispatcher = numba.njit(function, **OPTIONS)
     if FOLDER is not None:
@@ -71,11 +73,11 @@ def entry(function):
 _unnamed = itertools.count()
 
 
-def callback(function, signature, name):
+def callback(function: Callable, signature: Any, name: str | None) -> Any:
     """Compile a function that kernels call through its address, kept on disk too.
 
-    Kernels that are handed an address need not be compiled anew for another
-    activation, loss or optimizer, and what nobody uses is never compiled.
+    Kernels that take an address need not be compiled anew for another activation,
+    loss or optimizer, and callbacks that no network uses are never compiled.
 
     Parameters
     ----------
@@ -95,14 +97,14 @@ def callback(function, signature, name):
     symbol = name or f"{function.__qualname__}-{next(_unnamed)}"
     function.__qualname__ = f"{function.__module__}.{symbol}"
     arguments, result = signature.args, signature.return_type
-    compiled = CFunc(function, (arguments, result), locals={}, options=OPTIONS)
+    compiled: Any = CFunc(function, (arguments, result), locals={}, options=OPTIONS)
     if FOLDER is not None and name is not None:
         compiled._cache = KernelCache(name)
     compiled.compile()
     return compiled
 
 
-def own_name(function, *parts):
+def own_name(function: Any, *parts: Any) -> str | None:
     """Return a name for `callback`, or None where `function` is not of this package.
 
     It begins with the function's: the same key of a table may mean another one day.
@@ -116,10 +118,10 @@ def own_name(function, *parts):
 _compiling = threading.RLock()
 
 
-def compiled_once(build):
-    """Cache what `build` compiles for its arguments, also if threads ask at once.
+def compiled_once(build: Callable[..., Any]) -> Callable[..., Any]:
+    """Cache the results of `build`; threads that call it at once compile only once.
 
-    What has been compiled stays: engines hold addresses.
+    Nothing leaves this cache: engines hold addresses of compiled code.
     """
     kept = functools.cache(build)
 
@@ -131,6 +133,6 @@ def compiled_once(build):
     return find
 
 
-def cache_folder():
+def cache_folder() -> Path | None:
     """Return the folder that keeps compiled kernels, a Path, or None."""
     return FOLDER

@@ -1,13 +1,14 @@
 """Behind the last operation: the loss with the outputs' deltas, or the predictions.
 
-Losses and output activations work on rows. The network's outputs are copied from their
-panels to rows, padded with -inf to whole vectors where a row is worked on as a whole,
-and the deltas are copied back into the same panels.
+Losses and output activations work on rows: softmax needs all outputs of a row, which
+lie apart in panels. The outputs are copied from their panels to rows and the deltas
+back into the same panels. Where a function takes whole vectors, rows are padded with
+-inf, which changes neither the largest score nor the sum of exponentials.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numba import carray, types
@@ -18,9 +19,6 @@ from ..simd.llvm import caller, pointer
 from ..simd.vectors import copy_rows
 from .losses import call_loss
 from .outputs import call_output
-
-if TYPE_CHECKING:
-    pass
 
 HEAD = np.dtype(
     [
@@ -59,6 +57,7 @@ def head_at(place):
 def _copy_panels(run, head, first, count, z, panels, width, outwards):
     """Copy rows of the outputs to `z`, or deltas from there; padding is -inf, or 0."""
     jump, fill = run.jump // z.itemsize, head.z_width
+    # Rows without padding are copied with masks: the next row follows at once.
     if fill == head.n_out:
         fill = 0
     for j in range(0, head.n_out, width):
@@ -86,6 +85,8 @@ def compile_lose(numbers: Numbers) -> Any:
         weights = carray(
             pointer(run.memory + this.weights + first * size), (count,), dtype
         )
+        # Gathered in the minibatch's order: losses read targets and weights one after
+        # the other.
         for i in range(count):
             row = begin + i if run.order == 0 else order[begin + i]
             y = carray(pointer(run.targets + row * columns * size), (columns,), dtype)
@@ -140,6 +141,7 @@ def compile_write(numbers: Numbers) -> Any:
         weights = carray(
             pointer(run.memory + this.weights + first * size), (count,), dtype
         )
+        # Softmax scales each row to its weight: probabilities have the sum 1.
         for i in range(count):
             weights[i] = 1
         if this.output != 0:

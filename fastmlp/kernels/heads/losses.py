@@ -19,11 +19,11 @@ Where a loss has a kink its derivative there is 0. A score that is NaN makes los
 derivative NaN.
 
 A log-loss is taken in float64 of probabilities in the dtype of z, as scikit-learn's is:
-where all rows cost the same, as on a plateau, float32 would leave a line search nothing
-to go by.
+where all rows cost the same, as on a plateau, differences vanish in float32 and a line
+search cannot compare.
 
-A loss joins by such a function and its row of LOSSES, from which the estimators take
-the names that they know and what y they are for::
+To add a loss, write such a function and its row of LOSSES, from which the estimators
+take the names of losses and the kinds of y that these accept::
 
     LOSSES["identity", "fourth_power"] = Loss(_fourth_power)
 
@@ -33,7 +33,7 @@ is ``MLPRegressor(loss="fourth_power")``, with `targets` "label" or "binary" a l
 
 import math
 from numbers import Real
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import carray, types
@@ -90,37 +90,37 @@ class Loss(NamedTuple):
     function : jitted function
         See the module's docstring.
     targets : str, default="real"
-        What y may be: a class index ("label") or, in each output, 0 or 1 ("binary"), a
+        Values of y: a class index ("label") or, in each output, 0 or 1 ("binary"), a
         number from 0 to 1 ("share"), at least 0 ("count"), above 0 ("positive"), any
         ("real"). Classifiers take rows of a label where there are several classes,
         otherwise binary ones and those of a share on logistic outputs; regressors take
         all but the first two kinds. Where a loss has several rows for a kind of y, the
-        first is taken unless `out_activation` asks for another.
+        first is taken unless `out_activation` names another.
     logarithmic : bool, default=False
-        Whether scikit-learn clips its terms. Its targets may be smoothed, and a
-        regressor's need not be 0 or 1.
+        True: scikit-learn clips the loss's terms. Targets may be smoothed, and those
+        of a regressor need not be 0 or 1.
     parameter : float, default=None
-        What the loss itself is told, unless a regressor is given a pair of name and
-        parameter. None: nothing.
+        The loss's own parameter, unless a regressor gets a pair of name and parameter.
+        None: the loss has none.
     averaged : bool, default=False
-        Whether the loss is a mean over the outputs, its derivative that of their sum.
+        True: the loss is a mean over the outputs, its derivative that of their sum.
     check : function, optional
-        ``check(parameter)`` returns what `make_settings` takes, or raises ValueError.
-        By default it wants a finite number.
+        ``check(parameter)`` returns the parameter as `make_settings` takes it, or
+        raises ValueError. By default it accepts finite numbers.
     judged_by_r2 : bool, default=False
-        Whether early stopping of a regressor goes by R² unless it is told another
-        scoring; otherwise by the loss. R² is largest at the mean: for a loss that is
+        True: early stopping of a regressor judges by R² if `scoring` is None. False:
+        it judges by the loss. R² is largest at the mean: for a loss that is
         least elsewhere, or weighs errors in another way, it chooses the wrong epoch.
     public_name : str, default=None
-        What estimators call the loss, None: as in the key. Two rows may share it.
+        Name of the loss in estimators; None: as in the key. Two rows may share it.
     """
 
-    function: object
+    function: Any
     targets: str = "real"
     logarithmic: bool = False
     parameter: float | None = None
     averaged: bool = False
-    check: object = _number
+    check: Any = _number
     judged_by_r2: bool = False
     public_name: str | None = None
 
@@ -137,8 +137,8 @@ def _softmax_log_loss(z, y, w, loss_out, scratch, n_outputs, settings):
     """Cross-entropy of softmax(z): log(sum_k exp(z_k)) - sum_k t_k z_k; softmax(z) - t.
 
     t_k = (1 - s) (k == y) + s / n_outputs with the smoothing s (Szegedy et al. 2016,
-    section 7). The exponentials run over all samples at once, the only part that is
-    worth a vector; the logarithm's argument lies in [1, n_outputs]. The largest score
+    section 7). The exponentials run over all samples at once, the only part that gains
+    from vectors; the logarithm's argument lies in [1, n_outputs]. The largest score
     being 0, no term is negative and nothing cancels.
     """
     real = z.dtype.type
@@ -421,7 +421,7 @@ LOSSES = {
     ("exp", "gamma"): Loss(_gamma, "positive"),
 }
 
-# What other libraries call them, see `did_you_mean`.
+# Names in other libraries, see `did_you_mean`.
 LOSS_ALIASES = {
     "mae": "absolute_error",
     "l1": "absolute_error",
@@ -442,9 +442,16 @@ LOSS_ALIASES = {
 
 
 def make_settings(
-    out_activation, name, dtype, n_outputs, *, parameter=None, smoothing=0.0, soft=False
-):
-    """Return what a loss is told, (FIXED_SETTINGS + n_outputs,) float64.
+    out_activation: str,
+    name: str,
+    dtype: Any,
+    n_outputs: int,
+    *,
+    parameter: Any = None,
+    smoothing: float = 0.0,
+    soft: bool = False,
+) -> np.ndarray:
+    """Return the settings of a loss, (FIXED_SETTINGS + n_outputs,) float64.
 
     Parameters
     ----------
@@ -458,14 +465,14 @@ def make_settings(
     smoothing : float, default=0.0
         Of the targets of a logarithmic loss, in [0, 1).
     soft : bool, default=False
-        Whether targets of a logistic log-loss lie between 0 and 1 too.
+        True: targets of a logistic log-loss may lie between 0 and 1.
 
     Notes
     -----
     Log-losses are bounded as scikit-learn's clipped probabilities imply: it clips them
     to [eps, 1 - eps] of the dtype before the logarithm, so that a single term lies
-    between -log(1 - eps) and -log(eps). It knows neither soft nor smoothed targets, and
-    theirs are not bounded.
+    between -log(1 - eps) and -log(eps). It has neither soft nor smoothed targets, and
+    losses of these are not bounded.
     """
     row = LOSSES[out_activation, name]
     low, high = -np.inf, np.inf
@@ -484,7 +491,7 @@ call_loss = caller(LOSS)
 
 
 @compiled_once
-def compile_loss(out_activation, name, dtype):
+def compile_loss(out_activation: str, name: str, dtype: type) -> Any:
     """Compile ``loss(z, y, w, loss_out, scratch, rows, n_outputs, width, settings)``.
 
     All but rows, n_outputs and width are addresses.
@@ -508,7 +515,14 @@ def compile_loss(out_activation, name, dtype):
     return callback(loss, LOSS, key)
 
 
-def mean_loss(names, scores, y, settings, padded, weight=None):
+def mean_loss(
+    names: tuple[str, str],
+    scores: np.ndarray,
+    y: np.ndarray,
+    settings: np.ndarray,
+    padded: bool,
+    weight: np.ndarray | None = None,
+) -> float:
     """Return the weighted mean of the losses of raw scores, summed in float64.
 
     Parameters
@@ -520,7 +534,7 @@ def mean_loss(names, scores, y, settings, padded, weight=None):
     settings : array
         As `make_settings` returns.
     padded : bool
-        Whether the loss takes rows of whole vectors.
+        True: the loss takes rows of whole vectors.
     weight : (n,) array of the same dtype, default=None
         None: all 1.
     """

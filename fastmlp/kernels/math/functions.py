@@ -1,8 +1,8 @@
-"""Elementary functions of one float32 or float64, made of what LLVM can vectorise.
+"""Elementary functions of one float32 or float64, of operations that LLVM vectorises.
 
 No calls into libm, no tables, no branches that cannot become selects: a loop over an
 array that calls one of them is compiled to vector instructions. Every function is
-written once for both precisions; what differs is in `_Format`.
+written once for both precisions; their differences are in `_Format`.
 
 Largest errors found, in units in the last place of the exact result, the same in both
 precisions: exp and log 1.0, log1p 1.4, expm1 and tanh 1.6, sigmoid 1.7, softplus 2.0;
@@ -408,7 +408,7 @@ def _normal_exponential(x):
     """exp(-x**2 / 2), relatively accurate.
 
     Rounding x**2 would cost x**2 / 4 ulp: a part of x whose square is exact goes into
-    one exponential, and what is left, at most 0.1, into a series.
+    one exponential, and the rest, at most 0.1, into a series.
     """
     c = _constants(x)
     # At 40 the result vanishes.

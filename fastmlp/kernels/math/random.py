@@ -64,7 +64,7 @@ def words_of(seed, step, stream, row, block):
 
 
 # Taylor series of cos(x) - 1 and sin(x) / x - 1 in x**2, highest power first. At pi/4
-# what is left out is below 1e-16.
+# the terms left out are below 1e-16.
 _COS = tuple(
     (-1.0) ** k / float(np.prod(np.arange(1.0, 2 * k + 1))) for k in range(8, 0, -1)
 )

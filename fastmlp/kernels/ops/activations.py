@@ -1,6 +1,6 @@
 """Value and derivative of each activation as scalar functions; the table ACTIVATIONS.
 
-Another activation joins by one row. Its loops over arrays are compiled when a network
+Another activation is one row more. Its loops over arrays are compiled when a network
 first uses it; `dense` calls them by address. An activation that has trained parameters
 or several inputs per output is an operation of its own: see `prelu` and `maxout`.
 """
@@ -23,8 +23,8 @@ class Activation(NamedTuple):
         ``value(z, parameter)`` and ``derivative(z, a, parameter)`` take and return
         scalars of one dtype, a being the value at z.
     keeps_scores : bool
-        Whether the derivative needs z. Otherwise z is not kept, and the derivative
-        gets a in its place.
+        True: the derivative needs z. False: z is not kept, and the derivative gets a
+        in its place.
     parameter : float or None
         Default of the parameter. None: there is none.
     """

@@ -2,8 +2,8 @@
 
 A network is a list of operations. Each takes rows of x to rows of y and the deltas dy
 (the loss's derivative in y) back to dx; its parameters' gradient is summed by blocks.
-Compiled code knows an operation by the address of its record alone, which begins with
-the fields of `HEADER`; `step.train` calls what stands there and knows no kind.
+Compiled code needs only the address of an operation's record, which begins with the
+fields of `HEADER`; `step.train` calls the addresses there, whatever the kind.
 
 Rows lie in panels, see `program`. All places are bytes: those of x, y, dx and dy from
 ``context.memory`` on, those of parameters from ``context.parameters`` on. A callback
@@ -69,8 +69,8 @@ def numbers_of(dtype: Any) -> Numbers:
     return Numbers(kind, kind, kind, panel_width(kind), dtype.itemsize)
 
 
-# What all kernels see of one run. Each thread has a copy of its own, since some fields
-# change from minibatch to minibatch.
+# Memory, data and minibatch of one run. Each thread has a copy of its own, since some
+# fields change from minibatch to minibatch, and threads change them at their own time.
 CONTEXT = np.dtype(
     [
         # Addresses of the memory in which operations have their places, and of the
@@ -98,7 +98,7 @@ CONTEXT = np.dtype(
     align=True,
 )
 
-# What the record of every operation begins with.
+# The first fields of the record of every operation.
 HEADER_FIELDS = [
     # Addresses of compiled callbacks; 0: there is nothing to do.
     ("forward", np.int64),
@@ -305,8 +305,8 @@ def vector_blocks(
     return blocks
 
 
-# Rows that one sum of a gradient runs over before it joins the total. It bounds the
-# rounding error of large minibatches.
+# Rows that one sum of a gradient runs over before it is added to the total. It bounds
+# the rounding error of large minibatches.
 CHUNK_DEPTH = 512
 
 

@@ -80,7 +80,10 @@ def compile_forward(numbers: Numbers, form: Form) -> Any:
 def compile_collect(form: Form) -> Any:
     """Compile ``collect(context, op, n)``: sort the minibatch's entries by column.
 
-    By counting: rows stay in order.
+    A counting sort, in time linear in entries and columns. It keeps the order of rows
+    within a column, so that each sum of the gradient has one order, for any number of
+    threads. Afterwards the entries of column j are ``members`` (rows of the minibatch)
+    and ``factors`` (values) from ``ends[j]`` to ``ends[j + 1]``.
     """
     x_type = form.values
 
@@ -94,6 +97,9 @@ def compile_collect(form: Form) -> Any:
         ends = carray(pointer(X.ends), (this.n_in + 2,), np.int64)
         members = carray(pointer(X.members), (X.n_sorted,), np.int64)
         factors = carray(pointer(X.factors), (X.n_sorted,), x_type)
+        # Count the entries of column j in ends[j + 2]; sums then make ends[j + 1] the
+        # start of column j. Placing an entry advances it, up to the column's end: the
+        # start of column j + 1. Two places more than columns save a second array.
         for k in range(ends.size):
             ends[k] = 0
         for i in range(run.begin, run.begin + n):

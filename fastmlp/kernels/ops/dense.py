@@ -282,7 +282,9 @@ class Dense(Operation):
         return compile_weight_gradient(program.numbers)
 
     @staticmethod
-    def reference(x, weights, biases):
+    def reference(
+        x: np.ndarray, weights: np.ndarray, biases: np.ndarray
+    ) -> tuple[np.ndarray, Any]:
         """y, and (dx, parameter deltas) as a function of dy, in NumPy.
 
         Without the activation.

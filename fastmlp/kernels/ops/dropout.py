@@ -122,6 +122,6 @@ class Dropout(Operation):
         record["stream"], record["seed"] = self.stream, self.seed
 
     @staticmethod
-    def reference(x, factors):
+    def reference(x: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, Any]:
         """y, and (dx, parameter deltas) as a function of dy, in NumPy."""
         return x * factors, lambda dy: (dy * factors, [])

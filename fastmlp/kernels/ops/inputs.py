@@ -45,10 +45,10 @@ class Form(NamedTuple):
     values : type
         np.float32 or np.float64.
     sparse : bool
-        Whether X is CSR.
+        True: X is CSR.
     multiplied : bool
-        Whether CSR rows are multiplied as they are stored; otherwise they become dense
-        in the minibatch.
+        True: CSR rows are multiplied as they are stored. False: they become dense in
+        the minibatch.
     """
 
     values: type

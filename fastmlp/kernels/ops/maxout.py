@@ -102,7 +102,7 @@ class Maxout(Operation):
         record["pieces"] = self.n_pieces
 
     @staticmethod
-    def reference(x, pieces):
+    def reference(x: np.ndarray, pieces: int) -> tuple[np.ndarray, Any]:
         """y, and (dx, parameter deltas) as a function of dy, in NumPy.
 
         x has the columns of one piece after the other.

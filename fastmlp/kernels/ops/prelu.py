@@ -1,7 +1,7 @@
 """y = max(z, 0) + a min(z, 0) with a trained slope a per unit (He et al. 2015).
 
-Written as `activations.leaky_relu`: slopes may turn negative, so that only z tells the
-two sides apart.
+Written as `activations.leaky_relu`: slopes may turn negative, so that the sign of
+y does not give that of z.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class Prelu(Operation):
         return vector_blocks(place, self.n_out, deltas, group, program)
 
     @staticmethod
-    def reference(x, slopes):
+    def reference(x: np.ndarray, slopes: np.ndarray) -> tuple[np.ndarray, Any]:
         """y, and (dx, parameter deltas) as a function of dy, in NumPy."""
         below = np.minimum(x, 0)
         return np.maximum(x, 0) + slopes * below, lambda dy: (

@@ -70,6 +70,6 @@ class Scale(base.Operation):
         return base.vector_blocks(place, self.n_out, deltas, group, program)
 
     @staticmethod
-    def reference(x, factors):
+    def reference(x: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, Any]:
         """y, and (dx, parameter deltas) as a function of dy, in NumPy."""
         return x * factors, lambda dy: (dy * factors, [(x * dy).sum(axis=0)])

@@ -94,7 +94,7 @@ def wait(words, n_threads):
     ----------
     words : int64 array
         Begins with BARRIER_WORDS words, all 0 before the first barrier. A later barrier
-        may have another number of threads if all of them know it.
+        may have another number of threads if all of them pass that number.
     n_threads : int
     """
     if n_threads == 1:

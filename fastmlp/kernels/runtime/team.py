@@ -15,8 +15,9 @@ and still never pairs the number of one with the threads of another. A helper th
 needed misses none, because an epoch ends with a barrier of its threads and the caller
 gives no command before it has passed that barrier.
 
-The store of the command publishes what the caller wrote before: the order of the rows,
-the learning rates, the plan. A helper reads them after its load has seen the command.
+The store of the command publishes all earlier writes of the caller: the order of the
+rows, the learning rates, the plan. A helper reads them after its load has seen the
+command.
 """
 
 import threading
@@ -87,8 +88,8 @@ class Team:
         Most threads of a call, the caller among them.
     function : compiled function
         Called as ``function(thread, n_threads, words, *arguments)``. As a helper it
-        does what each `next_command` says. It raises nothing: the other threads would
-        wait for ever.
+        runs each epoch that `next_command` returns. It raises nothing: the other
+        threads would wait for ever.
     *arguments : object
         Arrays whose contents may change between two calls.
     """

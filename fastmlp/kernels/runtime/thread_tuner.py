@@ -5,7 +5,7 @@ from functools import lru_cache
 
 
 def thread_choices(n_threads: int) -> tuple[int, ...]:
-    """Return the numbers of threads worth a trial: n_threads and the powers of 2 below.
+    """Return the numbers of threads to try: n_threads and the powers of 2 below.
 
     >>> thread_choices(6)
     (6, 4, 2, 1)
@@ -17,9 +17,9 @@ def thread_choices(n_threads: int) -> tuple[int, ...]:
 class ThreadTuner:
     """Chooses the number of threads, run by run, by the time of earlier runs.
 
-    Where another process is busy on a core, or where the cores of a virtual machine
-    lie far apart, threads that meet every few microseconds are slower than one, and
-    only a clock can tell. Runs of one kind share a tuner, whichever Python threads they
+    Where another process is busy on a core, or where the cores of a virtual machine lie
+    far apart, threads that meet every few microseconds are slower than one, which only
+    a measurement shows. Runs of one kind share a tuner, whichever Python threads they
     run in.
 
     Parameters

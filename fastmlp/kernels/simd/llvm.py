@@ -5,6 +5,7 @@ offsets; nothing is bounds-checked.
 """
 
 import platform
+from typing import Any
 
 from llvmlite import ir
 from numba import types
@@ -40,12 +41,12 @@ def bits_float(typingctx, i):
     return to(i), codegen
 
 
-def data_of(context, builder, array_type, array):
+def data_of(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
     """Emit the pointer to an array's first element."""
     return context.make_array(array_type)(context, builder, array).data
 
 
-def place_of(builder, element, data, offset):
+def place_of(builder: Any, element: Any, data: Any, offset: Any) -> Any:
     """Emit the pointer to the element of this LLVM type `offset` elements behind."""
     return builder.gep(data, [offset], source_etype=element)
 
@@ -79,7 +80,7 @@ def pointer(typingctx, place):
     return types.voidptr(types.intp), codegen
 
 
-def caller(callback_signature):
+def caller(callback_signature: Any) -> Any:
     """Return ``call(function, arguments)`` for compiled callbacks of one signature.
 
     `function` is the callback's address, `arguments` a tuple of scalars. Where these
@@ -108,7 +109,7 @@ def caller(callback_signature):
 
 @intrinsic
 def atomic_add(typingctx, array, offset, value):
-    """Add to ``array[offset]`` (int64) in one step and return what was there before."""
+    """Add to ``array[offset]`` (int64) in one step and return its value before."""
 
     def codegen(context, builder, signature, args):
         place = _place(context, builder, signature.args[0], *args[:2])
@@ -142,7 +143,7 @@ def atomic_store(typingctx, array, offset, value):
 
 @intrinsic
 def prefetch(typingctx, array, offset):
-    """Ask for the cache line of ``array[offset]``, which may lie outside the array."""
+    """Fetch the cache line of ``array[offset]``, which may lie outside the array."""
 
     def codegen(context, builder, signature, args):
         place = _place(context, builder, signature.args[0], *args)
@@ -176,8 +177,8 @@ def ticks(typingctx):
     return types.int64(), codegen
 
 
-# Tells the core that a loop only waits: it then takes less of what the other thread of
-# this core needs, and leaves the loop without a mispredicted load.
+# Marks a loop that only waits: the core then gives more resources to its other hardware
+# thread, and leaves the loop without a mispredicted load.
 _PAUSES = {
     "x86_64": ("llvm.x86.sse2.pause", ()),
     "amd64": ("llvm.x86.sse2.pause", ()),

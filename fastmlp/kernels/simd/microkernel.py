@@ -59,6 +59,8 @@ def panel_product(typingctx, shape, a, a_at, b, b_at, start, start_at, c, c_at):
             offset, *strides = cgutils.unpack_tuple(builder, args[at + 1])
             operands[name] = (place_of(builder, element, data, offset), *strides)
         rows, depth, width = cgutils.unpack_tuple(builder, args[0])
+        # Registers have no index: each number of parts has its own copy of the loops,
+        # of which a call enters one.
         for parts in range(1, TILE_PARTS + 1):
             pieces = pieces_of(context, builder, signature.args[1].dtype, parts)
             with builder.if_then(
@@ -71,7 +73,9 @@ def panel_product(typingctx, shape, a, a_at, b, b_at, start, start_at, c, c_at):
 
 
 def _emit_rows(builder, pieces, rows, depth, operands):
-    """All rows of a panel: full tiles, then what is left."""
+    """All rows of a panel: full tiles, then the one or two rows left."""
+    # A row alone has too few sums to hide the latency of a multiply-add, so that three
+    # rows one by one take about as long as a full tile.
     tile_rows = index_constant(TILE_ROWS)
     left = builder.srem(rows, tile_rows)
     few = builder.icmp_signed("<=", left, index_constant(2))
@@ -98,6 +102,7 @@ def _emit_tile(builder, height, pieces, first, depth, operands):
         builder.mul(builder.add(first, index_constant(i)), a_row) for i in range(height)
     ]
 
+    # All initial values are loaded before the first store to C, which may be `start`.
     sums = {}
     for i in range(height):
         row = builder.mul(builder.add(first, index_constant(i)), start_row)
@@ -115,6 +120,8 @@ def _emit_tile(builder, height, pieces, first, depth, operands):
                 total = vectors.fma(vectors.broadcast(factor), b_piece, total)
                 builder.store(total, sums[i, place])
 
+    # Two loops over k, panel by panel of A: the inner one advances by a fixed stride
+    # and needs no division. The order of the sum is that of one loop.
     last = builder.sub(depth, index_constant(1))
     blocks = builder.sdiv(builder.add(last, block), block)
     with cgutils.for_range(builder, blocks) as outer:

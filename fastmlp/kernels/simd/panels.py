@@ -4,6 +4,8 @@ Callbacks, so that these, the most code by far, are compiled once and not with
 everything that calls them.
 """
 
+from typing import Any
+
 from numba import carray, types
 
 from ..compile.options import callback, compiled_once
@@ -19,7 +21,7 @@ call_product, call_transpose, call_copy = map(caller, (PRODUCT, TRANSPOSE, COPY)
 
 
 @compiled_once
-def product_loop(dtype):
+def product_loop(dtype: type) -> Any:
     """Compile C = start + A B for one panel of C, by addresses.
 
     ``product(rows, depth, columns, width, a, a_row, a_column, block, jump, b, b_row,
@@ -68,7 +70,7 @@ def product_loop(dtype):
 
 
 @compiled_once
-def transpose_loop(dtype):
+def transpose_loop(dtype: type) -> Any:
     """Compile the transpose of a block: target[j, i] = source[i, j], by addresses.
 
     ``transpose(source, target, rows, width)``: the source is rows x width, both have
@@ -93,7 +95,7 @@ def transpose_loop(dtype):
 
 
 @compiled_once
-def copy_loop(dtype):
+def copy_loop(dtype: type) -> Any:
     """Compile `simd.vectors.copy_rows` within one dtype, by addresses.
 
     ``copy(rows, columns, source, source_row, target, target_row, filled, fill)``

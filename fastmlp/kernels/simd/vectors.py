@@ -2,10 +2,12 @@
 
 Everything here is typed by the element type of the arrays it is given: float32 or
 float64. Arrays are one-dimensional and C-contiguous, places in them are element
-offsets, and nothing is bounds-checked: each docstring says what is read and written.
+offsets, and nothing is bounds-checked: each docstring says which elements are read
+and written.
 """
 
 from contextlib import contextmanager
+from typing import Any
 
 from llvmlite import ir
 from numba import types
@@ -23,6 +25,8 @@ class _Vectors:
     def __init__(self, context, builder, dtype, count=None):
         self.builder = builder
         self.lanes = count or lanes(as_dtype(dtype))
+        # An element's: rows begin anywhere in arrays. Where data are aligned, loads of
+        # this kind are as fast.
         self.align = dtype.bitwidth // 8
         self.element = context.get_value_type(dtype)
         self.type = ir.VectorType(self.element, self.lanes)
@@ -34,55 +38,66 @@ class _Vectors:
         function = cgutils.get_or_insert_function(module, kind, name)
         return self.builder.call(function, arguments, fastmath=fastmath)
 
-    def constant(self, value):
+    def constant(self, value: float) -> Any:
+        """Vector of one number that is known when the code is emitted."""
         return ir.Constant(self.type, [ir.Constant(self.element, value)] * self.lanes)
 
-    def place(self, base, offset):
+    def place(self, base: Any, offset: Any) -> Any:
         """Pointer to the element `offset` elements behind `base`."""
         return place_of(self.builder, self.element, base, index_constant(offset))
 
-    def load_one(self, base, offset=0):
+    def load_one(self, base: Any, offset: Any = 0) -> Any:
+        """Load one element."""
         return self.builder.load(self.place(base, offset), typ=self.element)
 
-    def load(self, base, offset=0):
+    def load(self, base: Any, offset: Any = 0) -> Any:
+        """Load a vector that begins at any element."""
         return self.builder.load(self.place(base, offset), "", self.align, self.type)
 
-    def store(self, value, base, offset=0):
+    def store(self, value: Any, base: Any, offset: Any = 0) -> None:
+        """Store a vector that begins at any element."""
         place = self.place(base, offset)
         place = self.builder.bitcast(place, self.type.as_pointer())
         self.builder.store(value, place, align=self.align)
 
-    def load_some(self, count, base, offset, rest):
+    def load_some(self, count: Any, base: Any, offset: Any, rest: Any) -> Any:
         """Load `count` elements, those of `rest` beyond; no others are read."""
         align = ir.Constant(ir.IntType(32), self.align)
         arguments = [self.place(base, offset), align, self.mask(count), rest]
         return self._call("masked.load", self.type, arguments, ".p0")
 
-    def store_some(self, count, value, base, offset):
+    def store_some(self, count: Any, value: Any, base: Any, offset: Any) -> None:
         """Store `count` elements; no others are written."""
         align = ir.Constant(ir.IntType(32), self.align)
         place = self.place(base, offset)
         arguments = [value, place, align, self.mask(count)]
         self._call("masked.store", ir.VoidType(), arguments, ".p0")
 
-    def mask(self, count):
-        """Lanes below `count`."""
+    def mask(self, count: Any) -> Any:
+        """One bit per lane: True in the first `count` of them.
+
+        Masked loads and stores touch nothing behind the end of an array, where a whole
+        vector might reach into a page that does not exist.
+        """
+        # In 32 bits the lane numbers of either float type fit one register.
         narrow = self.builder.trunc(count, ir.IntType(32))
         counts = self._spread(narrow, ir.VectorType(ir.IntType(32), self.lanes))
         numbers = ir.Constant(counts.type, list(range(self.lanes)))
         return self.builder.icmp_signed("<", numbers, counts)
 
     def _spread(self, scalar, kind):
+        # Lane 0 shuffled into all lanes: LLVM makes one broadcast of the two.
         undefined = ir.Constant(kind, ir.Undefined)
         zero = ir.Constant(ir.IntType(32), 0)
         first = self.builder.insert_element(undefined, scalar, zero)
         zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
         return self.builder.shuffle_vector(first, undefined, zeros)
 
-    def broadcast(self, scalar):
+    def broadcast(self, scalar: Any) -> Any:
+        """Vector with the scalar in every lane."""
         return self._spread(scalar, self.type)
 
-    def convert(self, vector):
+    def convert(self, vector: Any) -> Any:
         """Convert a vector of as many elements of the other precision."""
         if vector.type.element == self.element:
             return vector
@@ -90,16 +105,17 @@ class _Vectors:
         cast = self.builder.fpext if wider else self.builder.fptrunc
         return cast(vector, self.type)
 
-    def fma(self, a, b, c):
+    def fma(self, a: Any, b: Any, c: Any) -> Any:
+        """Return a * b + c."""
         # fmuladd is one rounding where the CPU has it and two operations elsewhere;
         # llvm.fma would call the C library there, hundreds of times slower.
         return self._call("fmuladd", self.type, [a, b, c])
 
-    def maximum(self, a, b):
+    def maximum(self, a: Any, b: Any) -> Any:
         """Return the larger one; of a number and a NaN, either. One instruction."""
         return self.builder.select(self.builder.fcmp_ordered(">", a, b), a, b)
 
-    def largest(self, vector):
+    def largest(self, vector: Any) -> Any:
         """Return the largest element in every lane."""
         distance = self.lanes // 2
         while distance:
@@ -110,7 +126,8 @@ class _Vectors:
             distance //= 2
         return vector
 
-    def sum(self, vector):
+    def sum(self, vector: Any) -> Any:
+        """Return the sum of all lanes, a scalar."""
         zero = ir.Constant(self.element, 0.0)
         # The lanes are added as a tree, the same one for every vector.
         return self._call(
@@ -118,10 +135,14 @@ class _Vectors:
         )
 
 
-def pieces_of(context, builder, dtype, parts):
+def pieces_of(
+    context: Any, builder: Any, dtype: Any, parts: int
+) -> list[tuple[_Vectors, int]]:
     """Vectors that `parts` parts of a vector make up, each with its first element.
 
-    Whole ones, and one of a single part behind them where there is a rest.
+    Whole ones, and one of a single part behind them where there is a rest. With
+    512-bit vectors a part is half of one: a matrix of 8 columns in float32 would
+    otherwise multiply as much padding as numbers. Elsewhere both widths are the same.
     """
     whole = _Vectors(context, builder, dtype)
     each = VECTOR_BYTES // PART_BYTES
@@ -131,7 +152,7 @@ def pieces_of(context, builder, dtype, parts):
     return pieces + [(part, n_whole * whole.lanes)] * rest
 
 
-def index_constant(value):
+def index_constant(value: Any) -> Any:
     """Return an offset as an LLVM value; one that is emitted already as it is."""
     return ir.Constant(INDEX, value) if isinstance(value, int) else value
 
@@ -354,6 +375,8 @@ def transpose_square(typingctx, source, source_at, target, target_at):
 
 def _exchange(builder, rows, distance):
     """Swap the off-diagonal blocks of size `distance` within blocks of twice that."""
+    # Rows i and i + distance exchange halves of their blocks. In a shuffle of two
+    # vectors numbers below n choose lanes of the first, the others of the second.
     n = len(rows)
     numbers = ir.VectorType(ir.IntType(32), n)
     upper = [k if not k & distance else n + k - distance for k in range(n)]
@@ -440,7 +463,8 @@ def sum_scaled_rows(typingctx, count, factors, members, at, b, b_at, start, c, c
     return signature, codegen
 
 
-# Partial sums that hide the latency of an addition.
+# Partial sums, each over every fourth row. An addition takes about four cycles, and the
+# next one to the same sum has to wait for it; additions to other sums need not.
 _CHAINS = 4
 
 

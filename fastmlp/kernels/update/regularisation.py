@@ -59,20 +59,20 @@ class Regularisation(NamedTuple):
     seed: int = 0
 
     @property
-    def is_random(self):
-        """Whether training draws random numbers."""
+    def is_random(self) -> bool:
+        """True if training draws random numbers."""
         return any(self.dropout) or self.input_noise != 0
 
-    def seeded(self, random_state):
-        """Return the same with a seed that is drawn, where training needs one."""
+    def seeded(self, random_state: Any) -> Regularisation:
+        """Return a copy with a seed from `random_state`, if training needs one."""
         if not self.is_random:
             return self
         seed = random_state.randint(2**63 - 1, dtype=np.int64)
         return self._replace(seed=int(seed))
 
     @property
-    def changes_inputs(self):
-        """Whether the minibatch's inputs have to be a copy."""
+    def changes_inputs(self) -> bool:
+        """True if the minibatch's inputs have to be a copy."""
         return any(self.dropout[:1]) or self.input_noise != 0
 
 
@@ -92,9 +92,9 @@ def compile_sweeps(
     rule : str
         A key of RULES.
     decays : bool
-        Whether the optimizer has a weight decay.
+        True: the optimizer has a weight decay.
     collects : bool
-        Whether the whole gradient is kept before it is used.
+        True: the whole gradient is collected before the update.
     dtype : type
 
     Returns

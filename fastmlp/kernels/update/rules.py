@@ -5,14 +5,14 @@ Each function takes one-dimensional arrays of one length, and scalars of their d
 w : parameters, updated in place.
 g : the loss's gradient, summed over the minibatch.
 m, v : moments of the optimizer, updated in place.
-step : tuple of what changes from step to step: the rate; for "nadam" also the factor
-    of the gradient itself and sqrt(1 - beta_2**t).
+step : tuple of numbers that change from step to step: the rate; for "nadam" also the
+    factor of the gradient itself and sqrt(1 - beta_2**t).
 scale : 1 / sum of the minibatch's sample weights.
 alpha : L2 penalty, 0 for biases.
 settings : tuple of five numbers, see `Rule`.
 
-An optimizer joins by such a function and its row of RULES, from which the estimators
-take their solvers and what each reads of their parameters::
+To add an optimizer, write such a function and its row of RULES, from which the
+estimators take the names of solvers and the parameters that each reads::
 
     RULES["sign"] = Rule(_sign, n_moments=1, parameters=("momentum",))
 
@@ -30,7 +30,7 @@ from ..compile.options import callback, compiled_once, jit, own_name
 from ..simd.llvm import caller, pointer
 from .groups import group_at
 
-# What updates take from memory: up to five settings of a rule, then the L1 penalty.
+# Settings of an update in memory: up to five of a rule, then the L1 penalty.
 L1 = 5
 N_SETTINGS = 6
 
@@ -50,30 +50,30 @@ class Rule(NamedTuple):
     n_moments : int
         Numbers that it keeps per parameter: 0, 1 (`m`) or 2 (`v` too).
     factors : function, default=None
-        ``factors(optimizer, t)`` returns what the learning rate of steps number t =
-        1, 2, ... is multiplied by, of the moments and of the gradient, and the root of
-        the bias correction, three (n,) arrays. None: the rate as it is.
+        ``factors(optimizer, t)`` returns three (n,) arrays for the steps number t = 1,
+        2, ...: the learning rate's factor for the moments, its factor for the gradient,
+        and the root of the bias correction. None: the rate as it is.
     weight_decay : float, default=0.0
-        Where none is asked for.
+        Default of the estimators' `weight_decay`.
     parameters : tuple of str, default=()
-        What it reads of the estimators' "momentum", "nesterovs_momentum", "beta_1",
-        "beta_2" and "epsilon". The update's settings are these in this order, each beta
-        followed by 1 - beta, then zeros: at most five numbers.
+        Those that it reads of the estimators' "momentum", "nesterovs_momentum",
+        "beta_1", "beta_2" and "epsilon". The update's settings are these in this order,
+        each beta followed by 1 - beta, then zeros: at most five numbers.
     choose : function, default=None
         ``choose(optimizer)`` returns the key of the row that its settings mean. None:
         this one.
     all_schedules : bool, default=False
-        Whether it follows the schedules too that in scikit-learn are for "sgd" only.
+        True: it follows the schedules that scikit-learn has for "sgd" only.
     is_solver : bool, default=True
-        Whether estimators know it by its key.
+        True: its key is a `solver` of the estimators.
     """
 
     update: Any
     n_moments: int
-    factors: object = None
+    factors: Any = None
     weight_decay: float = 0.0
     parameters: tuple = ()
-    choose: object = None
+    choose: Any = None
     all_schedules: bool = False
     is_solver: bool = True
 
@@ -177,7 +177,7 @@ def _nadam_factors(optimizer, t):
     def mu(step):
         return optimizer.beta_1 * (1 - 0.5 * 0.96 ** (step * _MOMENTUM_DECAY))
 
-    # Once the product is below 1e-20 what it becomes does not show in 1 - product.
+    # A product below 1e-20 does not show in 1 - product.
     enough = np.log(1e-20) / np.log(optimizer.beta_1) if optimizer.beta_1 > 0 else 0
     earlier = np.prod(mu(np.arange(1, min(t[0], int(enough) + 2))))
     product = earlier * np.cumprod(mu(t))
@@ -215,7 +215,7 @@ RULES = {
 }
 
 
-def solvers():
+def solvers() -> list[str]:
     """Return the names of the rows that `Optimizer` is made of, a list."""
     return [name for name, row in RULES.items() if row.is_solver]
 
@@ -318,18 +318,18 @@ class Optimizer:
         self.t = 0
 
     @property
-    def rule(self):
+    def rule(self) -> str:
         """Name of the row of RULES that these settings mean."""
         choose = RULES[self.name].choose
         return self.name if choose is None else choose(self)
 
     @property
-    def n_moments(self):
+    def n_moments(self) -> int:
         """Numbers kept per parameter beside the parameter itself."""
         return RULES[self.rule].n_moments
 
-    def settings(self, dtype):
-        """Return what the update takes from memory, as (N_SETTINGS,) float64.
+    def settings(self, dtype: Any) -> np.ndarray:
+        """Return the settings that the update reads from memory, (N_SETTINGS,) float64.
 
         An epsilon that vanishes in `dtype` would make 0 / 0 of a gradient that is zero.
         """
@@ -345,15 +345,15 @@ class Optimizer:
         settings[:L1][: len(numbers)] = numbers
         return settings
 
-    def steps(self, n_steps):
-        """Return what changes from step to step, for the next `n_steps` of them.
+    def steps(self, n_steps: int) -> np.ndarray:
+        """Return the numbers that change from step to step, for the next `n_steps`.
 
         Returns
         -------
         steps : (n_steps, N_STEP) float64 array, C-contiguous
-            The rate with what belongs to it of the bias corrections; the share of
-            itself that each weight loses; and, for "nadam", the rate of the gradient
-            itself and the root of the correction of the second moment.
+            The rate times its part of the bias corrections; the share of itself that
+            each weight loses; and, for "nadam", the rate of the gradient itself and
+            the root of the correction of the second moment.
         """
         steps = np.zeros((n_steps, N_STEP))
         steps[:, _RATE] = self.learning_rate

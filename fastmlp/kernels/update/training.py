@@ -1,4 +1,4 @@
-"""The record of a training run: what threads read, and the results."""
+"""The record of a training run: its settings, and the results."""
 
 import numpy as np
 from numba import carray
@@ -29,7 +29,7 @@ TRAINING = np.dtype(
         ("steps", np.int64),
         ("n_steps", np.int64),
         ("step", np.int64),
-        # Whether minibatches count with their mean loss, or with the sum of losses.
+        # 1: minibatches count with their mean loss; 0: with the sum of losses.
         ("mean", np.int64),
         ("clock", np.int64),  # address of each thread's clock; 0: not timed
         # -- the update: penalties and bounds --
