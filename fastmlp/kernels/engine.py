@@ -296,7 +296,7 @@ class Trainer(_Network):
         program, rule = self.program, self._optimizer.rule
         size, width = self.numbers.size, self.numbers.width
         n, n_moments = program.n_parameters, RULES[rule].n_moments
-        decays = self._optimizer.weight_decay != 0
+        decays = bool(np.any(self._optimizer.weight_decay))
         collects = hands_out or settings.clip_norm != 0
         arena = Arena(program, self.spec.units)
         self._moments = [arena.reserve(n) for _ in range(n_moments)]
@@ -423,9 +423,7 @@ class Trainer(_Network):
         """Return the steps (minibatches) of an epoch over so many rows."""
         return -(-n_rows // self._batch_size)
 
-    def train_epoch(
-        self, data: Data, order: np.ndarray, alpha: float, dropout: float = 1.0
-    ) -> float:
+    def train_epoch(self, data: Data, order: np.ndarray, alpha: float) -> float:
         """Visit the rows ``order`` of `data` in minibatches, one step after each.
 
         Parameters
@@ -435,8 +433,6 @@ class Trainer(_Network):
             Indices of rows.
         alpha : float
             L2 penalty, divided by each minibatch's weight as scikit-learn does.
-        dropout : float, default=1.0
-            Factor of the rates of dropout.
 
         Returns
         -------
@@ -451,7 +447,7 @@ class Trainer(_Network):
         """
         n_steps = self.count_steps(len(order))
         steps = self._optimizer.steps(n_steps)
-        self._begin(data, order, alpha, dropout)
+        self._begin(data, order, alpha)
         self._run["visited"] = -1
         try:
             self._train(steps, self._optimizer.t)
@@ -488,14 +484,12 @@ class Trainer(_Network):
         run = self._run[0]
         return float(run["total"]) / max(1, int(run["visited"]))
 
-    def steps(
-        self, data: Data, order: np.ndarray, alpha: float, dropout: float = 1.0
-    ) -> Iterator[Step]:
+    def steps(self, data: Data, order: np.ndarray, alpha: float) -> Iterator[Step]:
         """Yield each step of an epoch between its gradient and its update.
 
         Of a trainer that `hands_out` gradients. A step is done by `Step.apply`.
         """
-        self._begin(data, order, alpha, dropout)
+        self._begin(data, order, alpha)
         steps = self._optimizer.steps(self.count_steps(len(order)))
         final = int(self._run["final_sweep"][0])
         for i in range(len(steps)):
@@ -511,7 +505,7 @@ class Trainer(_Network):
                 yield Step(self, step, weight, (1, final))
             self._optimizer.t = t + 1
 
-    def _begin(self, data, order, alpha, dropout):
+    def _begin(self, data, order, alpha):
         """Point the run at some rows of data."""
         self._check_data(data)
         if data is not self._data:
@@ -519,7 +513,6 @@ class Trainer(_Network):
             self._contexts[:] = self._context_of(data)
             if self.form.multiplied:
                 self._contexts["inputs"] = self._sorted_inputs(data)
-        self._contexts["dropout"] = dropout
         self._run["alpha"], self._run["mean"], self._run["visited"] = alpha, 1, -1
         self._visit(order)
 
@@ -626,7 +619,7 @@ class Objective(Trainer):
         n_steps = self.count_steps(len(data.y))
         if data is not self._data:
             self._all_rows = np.arange(len(data.y))
-        self._begin(data, self._all_rows, 0.0, 1.0)
+        self._begin(data, self._all_rows, 0.0)
         self._run["mean"] = 0
         self._train(np.zeros((n_steps, N_STEP)), 0)
         total = float(self._run["total"][0])

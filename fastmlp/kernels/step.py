@@ -27,7 +27,7 @@ from .simd.llvm import address, pointer, ticks
 from .simd.tiles import TILE_PARTS, TILE_ROWS
 from .update.groups import group_at
 from .update.regularisation import call_average, call_constrain
-from .update.rules import N_STEP, call_update
+from .update.rules import DROPOUT, N_STEP, call_update
 
 # Rows that one thread takes through all operations at once: their activations stay in
 # the second-level cache.
@@ -217,6 +217,7 @@ def _run(thread, n_threads, words, trainings):
             continue
         visited += n
         row, scale = run.steps + s * N_STEP * 8, 1 / weight
+        context.dropout = carray(pointer(row), (N_STEP,), np.float64)[DROPOUT]
         if run.first_sweep == 0:
             start, end = share_rows(thread, n_threads, n)
             for first in range(start, end, CHUNK_ROWS):

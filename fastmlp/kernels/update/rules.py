@@ -35,9 +35,9 @@ L1 = 5
 N_SETTINGS = 6
 
 # Columns of `Optimizer.steps`: the rate, the weights' decay, the rate of the gradient
-# itself, the root of the bias correction.
-N_STEP = 4
-_RATE, DECAY, _GRADIENT, _ROOT = range(N_STEP)
+# itself, the root of the bias correction, the factor of the rates of dropout.
+N_STEP = 5
+_RATE, DECAY, _GRADIENT, _ROOT, DROPOUT = range(N_STEP)
 
 
 class Rule(NamedTuple):
@@ -278,8 +278,7 @@ class Optimizer:
     name : str
         One of `solvers`.
     learning_rate : float or (n_steps,) array
-        Base rate of the coming epoch, or of each of its steps; may be changed between
-        epochs.
+        Base rate.
     momentum, beta_1, beta_2, epsilon : float
     nesterovs_momentum : bool
         The rule reads those of its row.
@@ -289,6 +288,11 @@ class Optimizer:
 
     Attributes
     ----------
+    learning_rate, weight_decay : float or (n_steps,) array
+        Of the coming epoch, or of each of its steps; may be changed between epochs, but
+        a decay of 0 stays 0.
+    dropout : float or (n_steps,) array
+        Factor of the rates of dropout, likewise.
     t : int
         Steps (minibatches) taken so far.
     """
@@ -315,6 +319,7 @@ class Optimizer:
         if weight_decay is None:
             weight_decay = RULES[self.rule].weight_decay
         self.weight_decay = weight_decay
+        self.dropout: float | np.ndarray = 1.0
         self.t = 0
 
     @property
@@ -352,11 +357,11 @@ class Optimizer:
         -------
         steps : (n_steps, N_STEP) float64 array, C-contiguous
             The rate times its part of the bias corrections; the share of itself that
-            each weight loses; and, for "nadam", the rate of the gradient itself and
-            the root of the correction of the second moment.
+            each weight loses; for "nadam", the rate of the gradient itself and the root
+            of the correction of the second moment; the factor of the rates of dropout.
         """
         steps = np.zeros((n_steps, N_STEP))
-        steps[:, _RATE] = self.learning_rate
+        steps[:, _RATE], steps[:, DROPOUT] = self.learning_rate, self.dropout
         steps[:, DECAY] = steps[:, _RATE] * self.weight_decay
         factors = RULES[self.rule].factors
         if factors is not None and n_steps:

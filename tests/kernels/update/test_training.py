@@ -283,12 +283,14 @@ def test_dropout_factor_multiplies_the_rates(dtype):
     data = Data(X, y)
 
     def run(rates, factor):
+        optimizer = make_optimizer("sgd")
+        optimizer.dropout = factor
         with Engine(
-            **NETWORK, dtype=dtype, batch_size=8, optimizer=make_optimizer("sgd"),
+            **NETWORK, dtype=dtype, batch_size=8, optimizer=optimizer,
             regularisation=Regularisation(dropout=rates, seed=3),
         ) as engine:  # fmt: skip
             engine.load(_start(dtype))
-            loss = engine.train_epoch(data, np.arange(30), 0.1, dropout=factor)
+            loss = engine.train_epoch(data, np.arange(30), 0.1)
             parameters = np.empty(engine.n_parameters, dtype)
             engine.store(parameters)
             return [loss, *parameters]
@@ -296,3 +298,27 @@ def test_dropout_factor_multiplies_the_rates(dtype):
     rates, halves = (0.2, 0.4, 0.1), (0.1, 0.2, 0.05)
     assert run(rates, 0.5) == run(halves, 1.0) != run(rates, 1.0)
     assert run(rates, 0.0) == run((), 1.0) != run(rates, 1.0)
+    # One for each step.
+    assert run(rates, np.full(4, 0.5)) == run(halves, 1.0)
+    assert run(rates, np.array([1, 1, 1, 0.5])) != run(rates, 1.0)
+
+
+def test_weight_decay_of_each_step_is_that_of_an_optimizer_of_its_own():
+    X, y, _ = make_problem(NETWORK, 24, np.float64)
+    data, decays = Data(X, y), [0.1, 0.3, 0.2]
+    found = []
+    for at_once in (True, False):
+        optimizer = Optimizer("sgd", learning_rate=0.1, weight_decay=0.5)
+        with Engine(
+            **NETWORK, dtype=np.float64, batch_size=8, optimizer=optimizer
+        ) as engine:
+            engine.load(_start(np.float64))
+            if at_once:
+                optimizer.weight_decay = np.array(decays)
+                engine.train_epoch(data, np.arange(24), 0.0)
+            for i, decay in enumerate([] if at_once else decays):
+                optimizer.weight_decay = decay
+                engine.train_epoch(data, np.arange(8 * i, 8 * i + 8), 0.0)
+            found.append(np.empty(engine.n_parameters))
+            engine.store(found[-1])
+    np.testing.assert_array_equal(*found)
