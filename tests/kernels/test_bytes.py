@@ -48,16 +48,18 @@ byte_run.guarded = without_a_row
 for make in byte_run.operations():
     byte_run.run_operation(make, 3, np.float32, "end")
 """,
-    # The memory without the last tiles of gradients.
+    # The memory without the tiles of gradients: the first one, of a full panel, begins
+    # at the page.
     "networks": """
-tiles = TILE_PARTS * panel_width(np.float32) ** 2
+width = panel_width(np.float32)
+tiles = (TILE_PARTS + 1) * width**2
 
 def without_tiles(array, side):
     return guarded(array[:-tiles] if array.size > tiles else array, side)
 
 kernel_run.guarded = without_tiles
 kernel_run.fence_all("end")
-kernel_run.train(BASE, "adam", 9, 4, np.float32)
+kernel_run.train(BASE | {"units": (5, width, 3)}, "adam", 9, 4, np.float32)
 """,
 }
 
