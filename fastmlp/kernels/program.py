@@ -147,8 +147,6 @@ class Program:
         Elements of the parameters in panels, which come first.
     n_flat : int
         Length of a vector in scikit-learn's packing.
-    zeros : slice
-        Of the memory: elements that are 0.
     """
 
     def __init__(
@@ -320,9 +318,7 @@ class Program:
         self.context = np.zeros(1, CONTEXT)
         record = self.context[0]
         record["jump"], record["dropout"] = self.jump, 1.0
-        record["zeros"] = place = self.reserve(self.numbers.width)
-        start = place // self.numbers.size
-        self.zeros = slice(start, start + self.numbers.width)
+        record["zeros"] = self.reserve(self.numbers.width)
         record["product"] = product_loop(self.numbers.storage).address
         if self.training:
             record["transpose"] = transpose_loop(self.numbers.storage).address
