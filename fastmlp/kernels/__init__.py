@@ -12,7 +12,7 @@ from .engine import Objective, Step, Tracer, Trainer
 from .heads.losses import LOSS_ALIASES, LOSSES
 from .heads.outputs import OUTPUTS
 from .names import did_you_mean
-from .ops import ACTIVATIONS, OPERATIONS
+from .ops import ACTIVATIONS, OPERATIONS, Categories, Layout, Waves
 from .ops.base import Parameter
 from .predict import predict_outputs
 from .program import OVERREAD, check_memory
@@ -36,8 +36,10 @@ __all__ = [
     "OUTPUTS",
     "OVERREAD",
     "RULES",
+    "Categories",
     "Data",
     "Group",
+    "Layout",
     "NetworkSpec",
     "Objective",
     "Optimizer",
@@ -46,6 +48,7 @@ __all__ = [
     "Step",
     "Tracer",
     "Trainer",
+    "Waves",
     "cache_folder",
     "check_memory",
     "did_you_mean",

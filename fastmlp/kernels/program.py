@@ -269,7 +269,12 @@ class Program:
         self._learning = set(ops[first:]) if self.training else set()
         place = -1  # of x: the first operation reads the rows of X from elsewhere
         for i, (op, record) in enumerate(zip(ops, records, strict=True)):
-            record["n_in"], record["n_out"], record["x"] = op.n_in, op.n_out, place
+            record["n_in"], record["n_out"] = op.n_in, op.n_out
+            if op.beside:
+                record["x"], record["y"] = records[i - 1]["x"], records[i - 1]["y"]
+                record["dx"] = record["dy"] = -1
+                continue
+            record["x"] = place
             # Operations that learn read their own y on the way back: a derivative of an
             # activation is a function of it. Others may lose theirs.
             below_needs_y = i > 0 and ops[i - 1] in self._learning
@@ -287,6 +292,8 @@ class Program:
             records[i]["dy"] = place
             if i == first:
                 break
+            if ops[i].beside:
+                continue
             if not ops[i].in_place:
                 place = self.panels(ops[i].n_in)
             records[i]["dx"] = place

@@ -9,7 +9,7 @@ from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 from .names import did_you_mean
-from .ops import ACTIVATIONS, OPERATIONS, Form, Numbers, Operation, numbers_of
+from .ops import ACTIVATIONS, ENCODINGS, OPERATIONS, Form, Numbers, Operation, numbers_of
 from .ops.base import Parameter, packing_rank
 from .ops.csr import CsrDense
 from .ops.dense import Dense
@@ -46,7 +46,7 @@ class NetworkSpec(NamedTuple):
     activations : tuple of (name, setting)
         Of each hidden layer, see `layer_activations`.
     inputs : tuple of (name, setting), default=()
-        Operations of OPERATIONS that the inputs go through first.
+        Operations of OPERATIONS and ENCODINGS that the inputs go through first.
     """
 
     units: tuple[int, ...]
@@ -102,7 +102,8 @@ def make_operations(
     if rates.get(0):
         operations.append(Dropout(n, rates[0], _INPUT_STREAM, settings.seed))
     for name, setting in spec.inputs:
-        operations.append(OPERATIONS[name](n, setting, numbers))
+        kind = OPERATIONS.get(name) or ENCODINGS[name]
+        operations.append(kind(n, setting, numbers))
         n = operations[-1].n_out
     for layer, width in enumerate(spec.units[1:]):
         last = layer == len(spec.activations)

@@ -66,6 +66,9 @@ class _Format(NamedTuple):
     # coefficients 7e-8, 2e-16. LLVM does not unroll the longer one in one piece.
     normal_even: tuple
     normal_odd: tuple
+    # sin(2 pi u) / u in u**2 for |u| <= 1/4. Interpolation at Chebyshev's nodes,
+    # relative: 7e-9, 3e-19.
+    sine_tail: tuple
 
 
 def _format(real, integer, *, ln2_hi, ln2_lo, exp_top, exp_bottom, **tails):
@@ -133,6 +136,13 @@ _FLOAT32 = _format(
         -0.0075254097008448269,
         -0.18652330551597032,
         -0.60789659419529053,
+    ),
+    sine_tail=(
+        39.7598270853191,
+        -76.58117264427872,
+        81.60247636892518,
+        -41.34168061334652,
+        6.283185280154407,
     ),
 )
 
@@ -214,6 +224,17 @@ _FLOAT64 = _format(
         -0.0075401889656320908,
         -0.18652185795969321,
         -0.60789664197189177,
+    ),
+    sine_tail=(
+        0.10089695501646812,
+        -0.7177337921413454,
+        3.8199280942271643,
+        -15.0946416761179,
+        42.058693925428685,
+        -76.70585975282492,
+        81.60524927607362,
+        -41.341702240399755,
+        6.283185307179586,
     ),
 )
 
@@ -437,3 +458,14 @@ def normal_cdf(x):
     odd = t * _polynomial(t * t, c.normal_odd)
     tail = scale * (odd + _polynomial(t * t, c.normal_even)) * _normal_exponential(x)
     return c.real(1) - tail if x > 0 else tail
+
+
+@jit
+def sine_of_turns(x):
+    """sin(2 pi x); of |x| a turn or less within 2 units in the last place of 1."""
+    c = _constants(x)
+    half = c.real(0.5)
+    u = x - ((x + c.shifter) - c.shifter)
+    # Fold |u| > 1/4 back: sin(pi - z) = sin(z).
+    u = max(min(u, half - u), -half - u)
+    return u * _polynomial(u * u, c.sine_tail)

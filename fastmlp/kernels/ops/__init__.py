@@ -9,8 +9,11 @@ from typing import Any
 
 from .activations import ACTIVATIONS, Activation
 from .base import CONTEXT, Numbers, Operation, numbers_of
+from .columns import Columns, Layout
+from .embedding import Categories, Embedding
 from .inputs import Form
 from .maxout import Maxout
+from .periodic import Periodic, Waves
 from .prelu import Prelu
 from .scale import Scale
 
@@ -22,13 +25,25 @@ OPERATIONS: dict[str, Any] = {
     "scale": Scale,
 }
 
+# Operations that codes of a table's columns go through, see `columns`; each is made by
+# ``kind(columns, setting, numbers)`` with a setting of its own type.
+ENCODINGS: dict[str, Any] = {
+    "columns": Columns,
+    "embedding": Embedding,
+    "periodic": Periodic,
+}
+
 __all__ = [
     "ACTIVATIONS",
     "CONTEXT",
+    "ENCODINGS",
     "OPERATIONS",
     "Activation",
+    "Categories",
     "Form",
+    "Layout",
     "Numbers",
     "Operation",
+    "Waves",
     "numbers_of",
 ]

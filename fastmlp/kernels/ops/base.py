@@ -127,6 +127,7 @@ BLOCK = np.dtype(
         ("x", np.int64),  # columns of x that its rows belong to; -1: not in memory
         ("dy", np.int64),  # the panel of deltas that its columns belong to
         ("first", np.int64),  # the first column of x that its rows belong to
+        ("target", np.int64),  # the first column of the deltas, where `dy` is of all
         ("transposed", np.int64),  # place of the transposed copy; -1: none
         ("number", np.int64),  # among the blocks of the network
         # The first block of its panel, and how many follow each other there.
@@ -164,6 +165,12 @@ def context_at(place):
 def block_at(place):
     """Return the BLOCK at an address."""
     return carray(pointer(place), (1,), BLOCK)[0]
+
+
+@jit
+def column(run, matrix, j, first, width, size):
+    """Return the address of element (first, j) of the matrix at a place."""
+    return run.memory + matrix + j // width * run.jump + (first * width + j % width) * size
 
 
 class Parameter(NamedTuple):
@@ -223,6 +230,9 @@ class Operation:
         callback.
     in_place : bool
         Of the kind: whether dx is dy, and y may be x where nothing needs x later.
+    beside : bool
+        Of the kind: whether x and y are those of the operation before it, of whose y it
+        writes columns that no other does.
     setting : float, int or None
         Of the kind: default of the number that it may be given, which starts its
         parameters or counts its pieces. None: it takes none.
@@ -239,6 +249,7 @@ class Operation:
     record_fields: ClassVar[list[tuple[str, Any]]] = []
     builders: ClassVar[dict[str, Callable[[Numbers], Any]]] = {}
     in_place = False
+    beside = False
     setting: float | int | None = None
     least = 0
     parameters: tuple[Parameter, ...] = ()

@@ -1,0 +1,154 @@
+"""Categories as learned vectors: y = E[code], a row of E for each category.
+
+A code that is NaN or has no row counts as a vector of zeros.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+from numba import carray
+
+from ..compile.options import callback, compiled_once
+from ..simd.llvm import pointer
+from ..simd.tiles import TILE_PARTS
+from . import base
+
+if TYPE_CHECKING:
+    from ..program import Program
+
+FIELDS = [
+    ("vectors", np.int64),  # place of E
+    ("vectors_row", np.int64),  # elements from one row of it to the next
+    ("vectors_jump", np.int64),  # bytes from one panel of it to the next
+    ("n_categories", np.int64),
+    ("n_columns", np.int64),
+    ("source", np.int64),  # column of x
+    ("target", np.int64),  # the first column of y that it writes
+]
+EMBEDDING = np.dtype(base.HEADER_FIELDS + FIELDS, align=True)
+
+
+class Categories(NamedTuple):
+    """A column of categories, and where its vectors go.
+
+    Parameters
+    ----------
+    source : int
+        Column of x.
+    n_categories, n_columns : int
+        Rows and columns of E.
+    n_out : int
+        Columns of y, the operation's before it.
+    target : int
+        The first of `n_columns` columns of y.
+    """
+
+    source: int
+    n_categories: int
+    n_columns: int
+    n_out: int
+    target: int
+
+
+@compiled_once
+def compile_forward(numbers: base.Numbers) -> Any:
+    """Compile ``forward(context, op, first, count)``, see `base`."""
+    width, size, dtype = numbers.width, numbers.size, numbers.storage
+
+    def forward(context, op, first, count):
+        run, this = base.context_at(context), carray(pointer(op), (1,), EMBEDDING)[0]
+        n = (count - 1) * width + 1
+        source = base.column(run, this.x, this.source, first, width, size)
+        codes = carray(pointer(source), (n,), dtype)
+        end = dtype(this.n_categories)
+        for k in range(this.n_columns):
+            place = base.column(run, this.y, this.target + k, first, width, size)
+            y = carray(pointer(place), (n,), dtype)
+            at = this.vectors + k // width * this.vectors_jump + k % width * size
+            n_vectors = (this.n_categories - 1) * this.vectors_row + 1
+            vectors = carray(pointer(run.parameters + at), (n_vectors,), dtype)
+            for i in range(0, n, width):
+                known = codes[i] >= 0 and codes[i] < end  # NaN is neither
+                row = np.int64(codes[i]) if known else 0
+                y[i] = vectors[row * this.vectors_row] if known else dtype(0)
+
+    return callback(forward, base.FORWARD, f"embedding-forward-{numbers.key}")
+
+
+@compiled_once
+def compile_gradient(numbers: base.Numbers) -> Any:
+    """Compile ``gradient(context, block, n, tile, spare)`` of some categories.
+
+    A block's `x` is the place of the codes, `dy` that of all deltas, `first` its first
+    category, `target` its first column of the deltas.
+    """
+    width, size, dtype = numbers.width, numbers.size, numbers.storage
+
+    def gradient(context, block, n, tile, spare):
+        run, this = base.context_at(context), base.block_at(block)
+        codes = carray(pointer(run.memory + this.x), (n * width,), dtype)
+        out = carray(pointer(tile), (this.rows * width,), dtype)
+        begin, end = dtype(this.first), dtype(this.first + this.rows)
+        for k in range(this.rows * width):
+            out[k] = dtype(0)
+        for i in range(0, n * width, width):
+            if codes[i] >= begin and codes[i] < end:
+                to = (np.int64(codes[i]) - this.first) * width
+                for k in range(this.columns):
+                    column = this.target + k
+                    place = base.column(run, this.dy, column, 0, width, size)
+                    out[to + k] += carray(pointer(place + i * size), (1,), dtype)[0]
+
+    return callback(gradient, base.GRADIENT, f"embedding-gradient-{numbers.key}")
+
+
+class Embedding(base.Operation):
+    """A learned vector for each category of a column, beside other columns.
+
+    Parameters
+    ----------
+    n : int
+        Columns of x.
+    categories : Categories
+    numbers : Numbers
+    """
+
+    record_fields = FIELDS
+    builders: ClassVar = {"forward": compile_forward}
+    beside = True
+
+    def __init__(self, n: int, categories: Categories, numbers: base.Numbers):
+        super().__init__(n, categories.n_out)
+        self._categories = categories
+        shape = (categories.n_categories, categories.n_columns)
+        self.parameters = (base.Parameter("vectors", shape, None),)
+
+    def fill(self, record: np.ndarray, program: Program) -> None:
+        """See `Operation`."""
+        [vectors] = program.places(self)
+        record["vectors"], record["vectors_row"] = vectors.place, vectors.row
+        record["vectors_jump"] = vectors.jump
+        for name in ("n_categories", "n_columns", "source", "target"):
+            record[name] = getattr(self._categories, name)
+
+    def blocks(self, record: np.ndarray, program: Program) -> np.ndarray:
+        """Return a block for each panel's width of categories and of columns."""
+        numbers, [vectors] = program.numbers, program.places(self)
+        width, size, this = numbers.width, numbers.size, self._categories
+        n, m = -(-this.n_categories // width), -(-this.n_columns // width)
+        j, k = (axis.ravel() for axis in np.mgrid[:m, :n])
+        blocks = np.zeros(n * m, base.BLOCK)
+        blocks["gradient"] = compile_gradient(numbers).address
+        blocks["place"] = vectors.place + j * vectors.jump + k * width * width * size
+        blocks["rows"] = np.minimum(width, this.n_categories - k * width)
+        blocks["columns"] = np.minimum(width, this.n_columns - j * width)
+        blocks["padding"] = (width - blocks["columns"]) // (width // TILE_PARTS)
+        blocks["x"] = record["x"] + this.source // width * program.jump
+        blocks["x"] += this.source % width * size
+        blocks["dy"], blocks["target"] = record["dy"], this.target + j * width
+        blocks["first"], blocks["transposed"] = k * width, -1
+        blocks["panel"], blocks["n_panel"] = j * n, n
+        blocks["group"] = program.group(self, "vectors").address
+        return blocks

@@ -1,0 +1,202 @@
+"""Numbers as learned waves: an embedding of each number in a few columns.
+
+    y_k = sum_h c_kh cos(2 pi f_h x + p_h),   k = 0, 1, 2
+
+with trained frequencies f, phases p and coefficients c of each number of their own: the
+periodic embedding "PBLD" of RealMLP (Holzmüller, Grinsztajn & Steinwart, "Better by
+default", NeurIPS 2024, arXiv 2407.04491) without its offset, which is the next layer's
+bias. A missing number counts as 0.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+from numba import carray
+
+from ..compile.options import callback, compiled_once
+from ..math.functions import sine_of_turns
+from ..simd.llvm import pointer
+from ..simd.tiles import TILE_PARTS
+from . import base
+
+if TYPE_CHECKING:
+    from ..program import Program
+
+# Frequencies and columns of each number. The loops over them are unrolled.
+N_FREQUENCIES, N_WAVES = 16, 3
+
+# Rows of the parameters of a number: frequencies, phases, coefficients of each column.
+N_ROWS = 2 + N_WAVES
+
+FIELDS = [
+    ("waves", np.int64),  # place of the parameters
+    ("waves_row", np.int64),  # elements from one row of them to the next
+    ("waves_jump", np.int64),  # bytes from one panel of them to the next
+    ("sources", np.int64),  # address of the numbers' columns in x, int64
+    ("n_sources", np.int64),
+    ("target", np.int64),  # the first column of y that it writes
+    ("sums", np.int64),  # place of N_WAVES + 1 numbers for each row
+]
+PERIODIC = np.dtype(base.HEADER_FIELDS + FIELDS, align=True)
+
+_QUARTER, _RADIAN = 0.25, 0.15915494309189535  # in turns
+
+
+class Waves(NamedTuple):
+    """Which numbers become waves, and where.
+
+    Parameters
+    ----------
+    sources : tuple of int
+        Columns of x.
+    n_out : int
+        Columns of y, the operation's before it.
+    target : int
+        The first of N_WAVES columns of y for each source.
+    """
+
+    sources: tuple[int, ...]
+    n_out: int
+    target: int
+
+
+@compiled_once
+def compile_forward(numbers: base.Numbers) -> Any:
+    """Compile ``forward(context, op, first, count)``, see `base`."""
+    width, size, dtype = numbers.width, numbers.size, numbers.storage
+    quarter, radian, zero = dtype(_QUARTER), dtype(_RADIAN), dtype(0)
+
+    def forward(context, op, first, count):
+        run, this = base.context_at(context), carray(pointer(op), (1,), PERIODIC)[0]
+        sources = carray(pointer(this.sources), (this.n_sources,), np.int64)
+        sums = run.memory + this.sums + first * (N_WAVES + 1) * size
+        # Of one number at a time, all rows follow each other.
+        x = carray(pointer(sums), (count,), dtype)
+        a = carray(pointer(sums + count * size), (count,), dtype)
+        b = carray(pointer(sums + 2 * count * size), (count,), dtype)
+        c = carray(pointer(sums + 3 * count * size), (count,), dtype)
+        n = (count - 1) * width + 1
+        for s in range(this.n_sources):
+            place = base.column(run, this.x, sources[s], first, width, size)
+            codes = carray(pointer(place), (n,), dtype)
+            for i in range(count):
+                code = codes[i * width]
+                x[i] = code if code == code else zero
+                a[i] = b[i] = c[i] = zero
+            for h in range(N_FREQUENCIES):
+                at = s * N_ROWS * this.waves_row + h % width
+                at = this.waves + h // width * this.waves_jump + at * size
+                row = this.waves_row
+                wave = carray(pointer(run.parameters + at), (4 * row + 1,), dtype)
+                frequency, phase = wave[0], wave[row] * radian + quarter
+                ca, cb, cc = wave[2 * row], wave[3 * row], wave[4 * row]
+                for i in range(count):
+                    cosine = sine_of_turns(frequency * x[i] + phase)
+                    a[i] += ca * cosine
+                    b[i] += cb * cosine
+                    c[i] += cc * cosine
+            for k in range(N_WAVES):
+                column = this.target + s * N_WAVES + k
+                place = base.column(run, this.y, column, first, width, size)
+                y = carray(pointer(place), (n,), dtype)
+                sum_ = carray(pointer(sums + (k + 1) * count * size), (count,), dtype)
+                for i in range(count):
+                    y[i * width] = sum_[i]
+
+    return callback(forward, base.FORWARD, f"periodic-forward-{numbers.key}")
+
+
+@compiled_once
+def compile_gradient(numbers: base.Numbers) -> Any:
+    """Compile ``gradient(context, block, n, tile, spare)`` of a number's parameters.
+
+    A block's `x` is the place of the number's column, `dy` that of all deltas, and
+    `target` the first of its columns there.
+    """
+    width, size, dtype = numbers.width, numbers.size, numbers.storage
+    radian, quarter, zero = dtype(_RADIAN), dtype(_QUARTER), dtype(0)
+    turn = dtype(1 / _RADIAN)
+    most = min(width, N_FREQUENCIES)
+
+    def gradient(context, block, n, tile, spare):
+        run, this = base.context_at(context), base.block_at(block)
+        wave = carray(pointer(run.parameters + this.place), (N_ROWS * width,), dtype)
+        out = carray(pointer(tile), (N_ROWS * width,), dtype)
+        x = carray(pointer(run.memory + this.x), (n * width,), dtype)
+        a = base.column(run, this.dy, this.target, 0, width, size)
+        b = base.column(run, this.dy, this.target + 1, 0, width, size)
+        c = base.column(run, this.dy, this.target + 2, 0, width, size)
+        da = carray(pointer(a), (n * width,), dtype)
+        db = carray(pointer(b), (n * width,), dtype)
+        dc = carray(pointer(c), (n * width,), dtype)
+        columns = min(most, this.columns)
+        for k in range(N_ROWS * width):
+            out[k] = zero
+        for i in range(0, n * width, width):
+            number = x[i] if x[i] == x[i] else zero
+            for k in range(columns):
+                turns = wave[k] * number + wave[width + k] * radian
+                sine, cosine = sine_of_turns(turns), sine_of_turns(turns + quarter)
+                out[2 * width + k] += da[i] * cosine
+                out[3 * width + k] += db[i] * cosine
+                out[4 * width + k] += dc[i] * cosine
+                slope = da[i] * wave[2 * width + k] + db[i] * wave[3 * width + k]
+                slope = -(slope + dc[i] * wave[4 * width + k]) * sine
+                out[width + k] += slope
+                out[k] += slope * (number * turn)
+
+    return callback(gradient, base.GRADIENT, f"periodic-gradient-{numbers.key}")
+
+
+class Periodic(base.Operation):
+    """Numbers as waves, beside other columns, see the module.
+
+    Parameters
+    ----------
+    n : int
+        Columns of x.
+    waves : Waves
+    numbers : Numbers
+    """
+
+    record_fields = FIELDS
+    builders: ClassVar = {"forward": compile_forward}
+    beside = True
+
+    def __init__(self, n: int, waves: Waves, numbers: base.Numbers):
+        super().__init__(n, waves.n_out)
+        self._sources = np.array(waves.sources, np.int64)
+        self._target = waves.target
+        shape = (N_ROWS * self._sources.size, N_FREQUENCIES)
+        self.parameters = (base.Parameter("waves", shape, None),)
+
+    def fill(self, record: np.ndarray, program: Program) -> None:
+        """See `Operation`."""
+        [waves] = program.places(self)
+        record["waves"], record["waves_row"] = waves.place, waves.row
+        record["waves_jump"] = waves.jump
+        record["sources"] = self._sources.ctypes.data
+        record["n_sources"], record["target"] = self._sources.size, self._target
+        record["sums"] = program.reserve((N_WAVES + 1) * program.capacity)
+
+    def blocks(self, record: np.ndarray, program: Program) -> np.ndarray:
+        """Return a block for each number and panel."""
+        numbers, [waves] = program.numbers, program.places(self)
+        width, size, n = numbers.width, numbers.size, self._sources.size
+        j, s = (axis.ravel() for axis in np.mgrid[: -(-N_FREQUENCIES // width), :n])
+        blocks = np.zeros(j.size, base.BLOCK)
+        blocks["gradient"] = compile_gradient(numbers).address
+        blocks["place"] = waves.place + j * waves.jump + s * N_ROWS * width * size
+        blocks["rows"] = N_ROWS
+        blocks["columns"] = np.minimum(width, N_FREQUENCIES - j * width)
+        blocks["padding"] = (width - blocks["columns"]) // (width // TILE_PARTS)
+        source = self._sources[s]
+        blocks["x"] = record["x"] + source // width * program.jump
+        blocks["x"] += source % width * size
+        blocks["dy"], blocks["target"] = record["dy"], self._target + s * N_WAVES
+        blocks["transposed"] = -1
+        blocks["panel"], blocks["n_panel"] = j * n, n
+        blocks["group"] = program.group(self, "waves").address
+        return blocks
