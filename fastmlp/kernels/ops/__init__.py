@@ -1,8 +1,9 @@
 """The kinds of operations; the table OPERATIONS.
 
 `base` has the interface, in which a kind is one file: `dense` with its `activations`,
-`csr`, `prelu`, `maxout`, `scale`, `dropout`, `input_noise`, and `inputs`, where X
-enters. `scale` is the shortest, to be read as an example.
+`csr`, `per_unit` with `prelu` and `parametric_mish`, `maxout`, `scale`, `dropout`,
+`input_noise`, and `inputs`, where X enters. `scale` is the shortest, to be read as an
+example.
 """
 
 from typing import Any
@@ -11,6 +12,7 @@ from .activations import ACTIVATIONS, Activation
 from .base import CONTEXT, Numbers, Operation, numbers_of
 from .inputs import Form
 from .maxout import Maxout
+from .parametric_mish import ParametricMish
 from .prelu import Prelu
 from .scale import Scale
 
@@ -18,6 +20,7 @@ from .scale import Scale
 # Each is made by ``kind(columns, setting, numbers)``.
 OPERATIONS: dict[str, Any] = {
     "prelu": Prelu,
+    "parametric_mish": ParametricMish,
     "maxout": Maxout,
     "scale": Scale,
 }
