@@ -53,6 +53,8 @@ from fastmlp.kernels.ops import (
     input_noise,
     inputs,
     maxout,
+    parametric_mish,
+    per_unit,
     prelu,
     scale,
 )

@@ -35,6 +35,7 @@ from tests.kernels_api import (
     numbers_of,
     panel_width,
     parameters_of,
+    per_unit,
     prelu,
     round_up,
     scale,
@@ -83,7 +84,7 @@ def _program(units, dtype, rows=9, kind="plain", inputs=(), training=True, **set
 # Fields of operations' records with the place of a matrix of rows and y's columns.
 MATRICES = {
     dense.Dense: ["scores"],
-    prelu.Prelu: ["slope_deltas"],
+    prelu.Prelu: ["trained_deltas"],
     scale.Scale: ["factor_deltas"],
     dropout.Dropout: ["factors"],
 }
@@ -388,7 +389,7 @@ def test_places_beyond_32_bits(dtype):
 
 def test_records_have_64_bit_fields():
     records = [HEADER, BLOCK, CONTEXT, HEAD, INPUTS, TRAINING]
-    records += [dense.DENSE, prelu.PRELU, maxout.MAXOUT, scale.SCALE]
+    records += [dense.DENSE, per_unit.PER_UNIT, maxout.MAXOUT, scale.SCALE]
     records += [dropout.DROPOUT, input_noise.INPUT_NOISE]
     for record in records:
         assert {kind for _, kind in record.descr} <= {"<i8", "<f8", ">i8", ">f8"}

@@ -1,8 +1,9 @@
 """The kinds of operations; the table OPERATIONS.
 
 `base` has the interface, in which a kind is one file: `dense` with its `activations`,
-`csr`, `prelu`, `maxout`, `scale`, `dropout`, `input_noise`, and `inputs`, where X
-enters. `scale` is the shortest, to be read as an example.
+`csr`, `per_unit` with `prelu` and `parametric_mish`, `maxout`, `scale`, `dropout`,
+`input_noise`, and `inputs`, where X enters. `scale` is the shortest, to be read as an
+example.
 """
 
 from typing import Any
@@ -13,6 +14,7 @@ from .columns import Columns, Layout
 from .embedding import Categories, Embedding
 from .inputs import Form
 from .maxout import Maxout
+from .parametric_mish import ParametricMish
 from .periodic import Periodic, Waves
 from .prelu import Prelu
 from .scale import Scale
@@ -21,6 +23,7 @@ from .scale import Scale
 # Each is made by ``kind(columns, setting, numbers)``.
 OPERATIONS: dict[str, Any] = {
     "prelu": Prelu,
+    "parametric_mish": ParametricMish,
     "maxout": Maxout,
     "scale": Scale,
 }

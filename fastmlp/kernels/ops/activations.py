@@ -2,7 +2,7 @@
 
 Another activation is one row more. Its loops over arrays are compiled when a network
 first uses it; `dense` calls them by address. An activation that has trained parameters
-or several inputs per output is an operation of its own: see `prelu` and `maxout`.
+or several inputs per output is an operation of its own: see `per_unit` and `maxout`.
 """
 
 from typing import Any, NamedTuple
@@ -106,7 +106,7 @@ def _selu_derivative(z, a, parameter):
 
 
 @jit
-def _bounded(z):
+def bounded(z):
     """Bound z, beyond where the factor beside it vanishes: 0 inf would be NaN."""
     return min(max(z, type(z)(-1000)), type(z)(1000))
 
@@ -126,7 +126,7 @@ def _silu_derivative(z, a, parameter):
     small = e * large
     s = large if z > 0 else small
     rest = small if z > 0 else large
-    return s * (one + _bounded(z) * rest)
+    return s * (one + bounded(z) * rest)
 
 
 @inlined
@@ -137,31 +137,37 @@ def _gelu(z, parameter):
 
 @inlined
 def _gelu_derivative(z, a, parameter):
-    return functions.normal_cdf(z) + _bounded(z) * functions.normal_density(z)
+    return functions.normal_cdf(z) + bounded(z) * functions.normal_density(z)
 
 
-@jit
-def _mish(z, parameter):
-    """Return z tanh(log(1 + e^z)) (Misra 2020).
+@inlined
+def mish_parts(z):
+    """Return n, r and s, of which t = tanh(log(1 + e^z)) is n / (n + r).
 
-    With n = e^z (e^z + 2) the tanh is n / (n + 2): for positive z both are divided by
-    e^2z, so that nothing overflows.
+    1 - t is r / (n + r), dt/dz is s / (n + r)^2. With n = e^z (e^z + 2), r = 2 and
+    s = 4 e^z (e^z + 1); for positive z n and r are divided by e^2z, so that nothing
+    overflows.
     """
     one, two = type(z)(1), type(z)(2)
     e = functions.exp(-abs(z))
     n = one + two * e if z > 0 else e * (e + two)
-    return max(z, type(z)(-1000)) * (n / (n + (two * e * e if z > 0 else two)))
+    rest = two * e * e if z > 0 else two
+    return n, rest, type(z)(4) * e * (one + e) * (e if z > 0 else one)
+
+
+@inlined
+def _mish(z, parameter):
+    """Return z tanh(log(1 + e^z)) (Misra 2020)."""
+    n, rest, _ = mish_parts(z)
+    return max(z, type(z)(-1000)) * (n / (n + rest))
 
 
 @inlined
 def _mish_derivative(z, a, parameter):
-    """Return t + z dt/dz, t = n / (n + 2), dt/dz = 4 e^z (e^z + 1) / (n + 2)^2."""
-    one, two = type(z)(1), type(z)(2)
-    e = functions.exp(-abs(z))
-    n = one + two * e if z > 0 else e * (e + two)
-    whole = n + (two * e * e if z > 0 else two)
-    slope = type(z)(4) * e * (one + e) * (e if z > 0 else one) / (whole * whole)
-    return n / whole + _bounded(z) * slope
+    """Return t + z dt/dz."""
+    n, rest, slope = mish_parts(z)
+    whole = n + rest
+    return n / whole + bounded(z) * (slope / (whole * whole))
 
 
 @jit

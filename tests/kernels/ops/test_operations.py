@@ -24,6 +24,7 @@ from tests.kernels_api import (
     maxout,
     options,
     panel_width,
+    parametric_mish,
     prelu,
     round_up,
     scale,
@@ -52,6 +53,10 @@ def _maxout(pieces):
 CASES = {
     "dense": Case(_dense, dense.Dense.reference),
     "prelu": Case(lambda n, k: prelu.Prelu(n, 0.25, k), prelu.Prelu.reference),
+    "parametric_mish": Case(
+        lambda n, k: parametric_mish.ParametricMish(n, 1.0, k),
+        parametric_mish.ParametricMish.reference,
+    ),
     "maxout": _maxout(2),
     "maxout of 3": _maxout(3),
     "scale": Case(lambda n, k: scale.Scale(n, 1.0, k), scale.Scale.reference),
@@ -220,7 +225,9 @@ def test_prelu_equals_leaky_relu_to_the_bit(dtype):
 
 
 @BOTH
-@pytest.mark.parametrize("kind", [prelu.Prelu, scale.Scale])
+@pytest.mark.parametrize(
+    "kind", [prelu.Prelu, parametric_mish.ParametricMish, scale.Scale]
+)
 def test_backward_leaves_padding_alone(kind, dtype):
     for n in (1, lanes(dtype) + 1, panel_width(dtype) + 3):
         alone = Alone(lambda numbers, n=n: kind(n, 1.0, numbers), dtype, 5)

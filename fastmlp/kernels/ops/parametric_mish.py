@@ -1,0 +1,52 @@
+"""y = (1 - a) z + a mish(z) with a trained share a per unit.
+
+The parametric activation z + a (f(z) - z) of RealMLP (Holzmüller, Grinsztajn &
+Steinwart 2024), f being Mish.
+"""
+
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..compile.options import inlined
+from .activations import bounded, mish_parts
+from .per_unit import PerUnit, compile_backward, compile_forward
+
+
+@inlined
+def parametric_mish(z, share):
+    """Return z (1 - a + a t), t = tanh(log(1 + e^z)); with a = 1 it is mish."""
+    n, rest, _ = mish_parts(z)
+    return z * ((type(z)(1) - share) + share * (n / (n + rest)))
+
+
+@inlined
+def parametric_mish_derivatives(z, share):
+    """Return 1 - a + a mish'(z), and mish(z) - z = -z (1 - t), from one exponential."""
+    one = type(z)(1)
+    n, rest, slope = mish_parts(z)
+    inverse, z = one / (n + rest), bounded(z)
+    of_mish = n * inverse + z * (slope * (inverse * inverse))
+    return (one - share) + share * of_mish, -z * (rest * inverse)
+
+
+class ParametricMish(PerUnit):
+    """A trained share of Mish per unit, see the module."""
+
+    name = "shares"
+    builders: ClassVar = {
+        "forward": partial(compile_forward, parametric_mish),
+        "backward": partial(compile_backward, parametric_mish_derivatives),
+    }
+    setting = 1.0
+
+    @staticmethod
+    def reference(x: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, Any]:
+        """y, and (dx, parameter deltas) as a function of dy, in NumPy."""
+        t = np.tanh(np.logaddexp(0, x))
+        of_mish = t + x * (1 - t**2) / (1 + np.exp(-x))
+        return (1 - shares) * x + shares * x * t, lambda dy: (
+            dy * (1 - shares + shares * of_mish),
+            [((x * t - x) * dy).sum(axis=0)],
+        )
