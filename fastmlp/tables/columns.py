@@ -13,13 +13,13 @@ import numpy as np
 
 from fastmlp.tables.sources import Source, open_table
 
-# Of more than FEW_CATEGORIES, those in one row only are not learned from; and of the
-# rest at most MAX_CATEGORIES.
+# Of more than FEW_CATEGORIES, those that occur once have no code of their own; of the
+# others the MAX_CATEGORIES most frequent have one.
 FEW_CATEGORIES = 32
 MAX_CATEGORIES = 1024
 
-# Quantiles of more values are those of as many drawn ones; their standard error is then
-# 0.2 per cent of the values.
+# Of more values, quantiles are those of as many drawn ones. The share of the values
+# below the sample's median then has a standard deviation of 0.2 per cent.
 SAMPLE_SIZE = 100_000
 
 # The limit of a number's code, and a size at which its float32 code has reached it.
@@ -87,11 +87,12 @@ Column = Number | Category
 def fit_columns(X: Any, categorical_features: Any = "from_dtype") -> tuple[Column, ...]:
     """Return how the columns of a table are coded.
 
-    Columns that tell no two rows apart have no code and are left out.
+    A column whose codes would all be equal is left out: it is constant, or each of its
+    categories is rare.
 
     Parameters
     ----------
-    X : pandas or polars DataFrame, pyarrow Table or RecordBatch, or array-like
+    X : pandas or polars DataFrame, pyarrow Table or RecordBatch, array-like, or Table
         Of shape (n, n_columns). NaN, None and null are missing values.
     categorical_features : "from_dtype", None or array-like, default="from_dtype"
         The columns that are categories: a boolean mask, indices or names. "from_dtype"
@@ -141,7 +142,7 @@ def encode(X: Any, columns: Sequence[Column]) -> np.ndarray:
 
     Parameters
     ----------
-    X : pandas or polars DataFrame, pyarrow Table or RecordBatch, or array-like
+    X : pandas or polars DataFrame, pyarrow Table or RecordBatch, array-like, or Table
         With the columns of the table that `columns` are from; other types may hold
         them.
     columns : sequence of Number and Category
@@ -229,7 +230,7 @@ def _chosen(categorical_features: Any, names: list | None, n_columns: int) -> An
 
 
 def _fit_number(source: Source, index: int) -> Number | None:
-    """Return how numbers are coded; None if they tell no two rows apart."""
+    """Return how numbers are coded; None if all have the same code."""
     values = source.numbers()
     present = values[~np.isnan(values)]
     missing = present.size < values.size
@@ -294,7 +295,7 @@ def _numbers(source: Source) -> np.ndarray:
 
 
 def _fit_category(source: Source, index: int) -> Category | None:
-    """Return how categories are coded; None if they tell no two rows apart."""
+    """Return how categories are coded; None if all have the same code."""
     positions, values = source.factorize()
     try:
         order = sorted(range(len(values)), key=values.__getitem__)

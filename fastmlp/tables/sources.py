@@ -106,9 +106,12 @@ class Table(NamedTuple):
 def open_table(X: Any) -> Table:
     """Return the user's X as `Table`.
 
+    An estimator opens X before `validate_data` compares its columns with those in fit,
+    which has no clear message for an X that is not two-dimensional.
+
     Parameters
     ----------
-    X : pandas or polars DataFrame, pyarrow Table or RecordBatch, or array-like
+    X : pandas or polars DataFrame, pyarrow Table or RecordBatch, array-like, or Table
 
     Raises
     ------
@@ -118,6 +121,8 @@ def open_table(X: Any) -> Table:
     ValueError
         If X is empty, not two-dimensional, complex, or an array with infinite values.
     """
+    if isinstance(X, Table):
+        return X
     if _is_from("pandas", X, "DataFrame"):
         names = list(X.columns)
 
@@ -165,18 +170,20 @@ def _open_array(X: Any) -> Table:
     )
 
 
+def _pandas_na() -> Any:
+    """Return pandas.NA, or None where pandas is not imported."""
+    return getattr(sys.modules.get("pandas"), "NA", None)
+
+
 def _is_missing(value: Any) -> bool:
-    # None where there is no pandas.
-    NA = getattr(sys.modules.get("pandas"), "NA", None)
-    return value is None or value is NA or is_scalar_nan(value)
+    return value is None or value is _pandas_na() or is_scalar_nan(value)
 
 
 def _refuse(name: str, kind: Any, reason: str = "") -> TypeError:
     return TypeError(
-        f"Column {name!r} holds {kind}, which is neither a number nor a category"
-        f"{reason}: turn it into numbers, of a date for instance the days since "
-        "another, month and weekday; into strings to have categories; or leave the "
-        "column out."
+        f"Column {name!r} holds {kind}, neither numbers nor categories{reason}: turn "
+        "it into numbers, a date for instance into days since another, month and "
+        "weekday; turn it into strings to have categories; or leave the column out."
     )
 
 
@@ -185,10 +192,10 @@ class _ArrayColumn(Source):
 
     def __init__(self, name: str, values: np.ndarray) -> None:
         kind = values.dtype.kind
-        self.values = values
-        if kind not in "fiubUTO":
+        if kind not in "fiubUO":
             raise _refuse(name, values.dtype)
-        super().__init__(name, categorical=kind in "bUT", numeric=kind in "fiubO")
+        self.values = values
+        super().__init__(name, categorical=kind in "bU", numeric=kind in "fiubO")
         if kind == "O":
             types = set(map(type, values))
             if any(issubclass(item, str) for item in types):
@@ -200,14 +207,12 @@ class _ArrayColumn(Source):
     def _as_float(self) -> np.ndarray:
         if self.values.dtype.kind != "O":
             return self.values.astype(np.float64)
-        values = self.values.copy()
-        NA = getattr(sys.modules.get("pandas"), "NA", None)
+        values, NA = self.values.copy(), _pandas_na()
         values[[value is NA for value in values]] = None
         try:
             return values.astype(np.float64)
         except (TypeError, ValueError) as error:
-            kind = next(type(v) for v in values if not _is_number(v))
-            raise _refuse(self.name, f"a {kind.__name__}", f" ({error})") from error
+            raise _refuse(self.name, "objects", f" ({error})") from error
 
     def _positions(self) -> tuple[np.ndarray, list]:
         if self.values.dtype.kind in "fiub":
@@ -222,16 +227,8 @@ class _ArrayColumn(Source):
                 count=len(values),
             )
         except TypeError as error:
-            raise _refuse(self.name, "values", f" ({error})") from error
+            raise _refuse(self.name, "objects", f" ({error})") from error
         return positions, list(found)
-
-
-def _is_number(value: Any) -> bool:
-    try:
-        float(np.nan if value is None else value)
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 def _pandas_column(name: str, series: Any) -> Source:
@@ -244,7 +241,7 @@ def _pandas_column(name: str, series: Any) -> Source:
 
 
 class _PandasColumn(Source):
-    """A column of a pandas DataFrame, but for objects and those of pyarrow."""
+    """A column of a pandas DataFrame that neither holds objects nor is pyarrow's."""
 
     def __init__(self, name: str, series: Any) -> None:
         pandas = sys.modules["pandas"]
@@ -278,7 +275,7 @@ def _polars_column(name: str, series: Any) -> Source:
 
 
 class _PolarsColumn(Source):
-    """A column of a polars DataFrame, but for objects."""
+    """A column of a polars DataFrame that does not hold objects."""
 
     def __init__(self, name: str, series: Any) -> None:
         polars = sys.modules["polars"]
@@ -304,7 +301,7 @@ class _PolarsColumn(Source):
 
 
 class _ArrowColumn(Source):
-    """A column of a pyarrow Table or RecordBatch, or one of pandas that holds such."""
+    """A column of a pyarrow Table or RecordBatch, or of pandas if pyarrow holds it."""
 
     def __init__(self, name: str, values: Any) -> None:
         arrow = sys.modules["pyarrow"]
@@ -317,24 +314,11 @@ class _ArrowColumn(Source):
             dtype = dtype.value_type
             # A dictionary may have equal values and nulls.
             values = values.cast(dtype)
+        numbers = (types.is_integer, types.is_floating, types.is_decimal, types.is_null)
+        texts = (types.is_string, types.is_large_string, types.is_string_view)
         is_boolean = types.is_boolean(dtype)
-        numeric = is_boolean or any(
-            is_such(dtype)
-            for is_such in (
-                types.is_integer,
-                types.is_floating,
-                types.is_decimal,
-                types.is_null,
-            )
-        )
-        is_text = any(
-            is_such(dtype)
-            for is_such in (
-                types.is_string,
-                types.is_large_string,
-                types.is_string_view,
-            )
-        )
+        is_text = any(is_such(dtype) for is_such in texts)
+        numeric = is_boolean or any(is_such(dtype) for is_such in numbers)
         if not (numeric or is_text):
             raise _refuse(name, dtype)
         super().__init__(name, is_dictionary or is_boolean or is_text, numeric)

@@ -27,6 +27,7 @@ from fastmlp.tables.columns import (
     encode,
     fit_columns,
 )
+from fastmlp.tables.sources import open_table
 
 N = 60
 
@@ -336,6 +337,21 @@ def test_unknown_and_missing_categories(kind):
     assert_array_equal(encode(make(new), columns), ref)
 
 
+@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow", "lists"])
+def test_a_column_without_values_is_missing_categories(kind):
+    columns = fit_columns(as_pandas({"text": ["b", "a", None], "int": [1, 2, 3]}))
+    X = KINDS[kind]({"text": [None, None], "int": [2, 2]})
+    assert_array_equal(encode(X, columns), [[2, 0], [2, 0]])
+
+
+def test_scalars_of_numpy_become_those_of_python():
+    X = np.array([[np.str_("a"), np.bool_(True)], [np.str_("b"), False]], dtype=object)
+    columns = fit_columns(X)
+    assert columns[0].values == ("a", "b")
+    assert columns[1].values == (False, True)
+    assert {type(v) for column in columns for v in column.values} == {str, bool}
+
+
 def test_the_codes_are_those_of_the_ordinal_encoder():
     X = pd.DataFrame({name: COLUMNS[name] for name in TEXTS})
     encoder = OrdinalEncoder(dtype=np.float32, encoded_missing_value=3).fit(X)
@@ -564,6 +580,13 @@ def test_wrong_categorical_features_are_refused_as_in_scikit_learn(chosen, named
             fit_columns(X, categorical_features=chosen)
     else:
         fit_columns(X, categorical_features=chosen)
+
+
+def test_an_opened_table_stands_for_X():
+    X = as_pandas(COLUMNS)
+    columns = fit_columns(open_table(X))
+    assert columns == fit_columns(X)
+    assert_array_equal(encode(open_table(X), columns), encode(X, columns))
 
 
 # Beside scikit-learn, and without the other libraries --------------------------------
