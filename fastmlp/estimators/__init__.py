@@ -1,4 +1,4 @@
-"""scikit-learn's estimators over the network: the only part that knows scikit-learn.
+"""scikit-learn's estimators over the network; only `tables` knows scikit-learn too.
 
 In reading order: `classifier`, `regressor`, `_base` (a fit in one screen), `_learning`
 (check, build, train, publish), `_problem` (the arguments of a call, checked),

@@ -1,0 +1,334 @@
+"""Columns of any kind of table, read in the same two ways: as numbers, as categories.
+
+pandas, polars and pyarrow are used only where the user's table comes from them.
+"""
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.utils import check_array
+from sklearn.utils._missing import is_scalar_nan
+
+
+class Source(ABC):
+    """A column of the user's table.
+
+    Parameters
+    ----------
+    name : str
+    categorical : bool
+        True if its type makes it a category: strings, booleans, categories.
+    numeric : bool
+        True if its values can be read as numbers.
+    """
+
+    def __init__(self, name: str, categorical: bool, numeric: bool) -> None:
+        self.name = name
+        self.categorical = categorical
+        self.numeric = numeric
+
+    @abstractmethod
+    def _as_float(self) -> np.ndarray:
+        """Return the values as (n,) float64 array, those that are missing as NaN."""
+
+    @abstractmethod
+    def _positions(self) -> tuple[np.ndarray, list]:
+        """Return the same as `factorize`, where values may also hold missing ones."""
+
+    def numbers(self) -> np.ndarray:
+        """Return the values of a numeric column, those that are missing as NaN.
+
+        Returns
+        -------
+        values : (n,) float64 array
+
+        Raises
+        ------
+        ValueError
+            If one is infinite.
+        """
+        values = self._as_float()
+        if np.isinf(values).any():
+            raise ValueError(
+                "Input X contains infinity or a value too large for dtype('float64'), "
+                f"in column {self.name!r}."
+            )
+        return values
+
+    def factorize(self) -> tuple[np.ndarray, list]:
+        """Return the distinct values and where they are.
+
+        Returns
+        -------
+        positions : (n,) int array
+            Of each value in `values`, -1 where it is missing.
+        values : list
+            Distinct, in any order, of Python's types where they are NumPy's.
+        """
+        positions, values = self._positions()
+        present = np.array([not _is_missing(value) for value in values], dtype=bool)
+        if not present.all():
+            # The last element is where -1 points to.
+            moved = np.append(np.where(present, present.cumsum() - 1, -1), -1)
+            positions = moved[positions]
+            values = [value for value in values if not _is_missing(value)]
+        plain = [v.item() if isinstance(v, np.generic) else v for v in values]
+        return positions, plain
+
+    def _numbers_of_categories(self) -> np.ndarray:
+        positions, values = self.factorize()
+        return np.array([*values, np.nan], dtype=np.float64)[positions]
+
+
+class Table(NamedTuple):
+    """The user's table, opened.
+
+    Parameters
+    ----------
+    names : list or None
+        The names of the columns as the user gave them; None if they have none.
+    shape : (int, int)
+    column : callable
+        ``column(index)`` returns a `Source`.
+    numbers : (n, n_columns) array or None
+        The table itself where it is an array of numbers, finite or NaN.
+    """
+
+    names: list | None
+    shape: tuple[int, int]
+    column: Callable[[int], Source]
+    numbers: np.ndarray | None = None
+
+
+def open_table(X: Any) -> Table:
+    """Return the user's X as `Table`.
+
+    An estimator opens X before `validate_data` compares its columns with those in fit,
+    which has no clear message for an X that is not two-dimensional.
+
+    Parameters
+    ----------
+    X : pandas or polars DataFrame, pyarrow Table or RecordBatch, array-like, or Table
+
+    Raises
+    ------
+    TypeError
+        If X is sparse. Its columns raise it where they hold neither numbers nor
+        categories.
+    ValueError
+        If X is empty, not two-dimensional, complex, or an array with infinite values.
+    """
+    if isinstance(X, Table):
+        return X
+    if _is_from("pandas", X, "DataFrame"):
+        names = list(X.columns)
+
+        def column(i: int) -> Source:
+            return _pandas_column(str(names[i]), X.iloc[:, i])
+
+    elif _is_from("polars", X, "DataFrame"):
+        names = list(X.columns)
+
+        def column(i: int) -> Source:
+            return _polars_column(names[i], X.to_series(i))
+
+    elif _is_from("pyarrow", X, "Table", "RecordBatch"):
+        names = list(X.schema.names)
+
+        def column(i: int) -> Source:
+            return _ArrowColumn(names[i], X.column(i))
+
+    else:
+        return _open_array(X)
+    shape = (X.shape[0], len(names))
+    if 0 in shape:
+        check_array(np.empty(shape))
+    return Table(names, shape, column)
+
+
+def _is_from(module: str, X: Any, *classes: str) -> bool:
+    """Return whether X is of one of the classes of a module that may be absent."""
+    loaded = sys.modules.get(module)
+    return loaded is not None and isinstance(
+        X, tuple(getattr(loaded, name) for name in classes)
+    )
+
+
+def _open_array(X: Any) -> Table:
+    if isinstance(X, list | tuple):
+        # NumPy's own choice would make strings of numbers beside strings.
+        X = np.array(X, dtype=object)
+    X = check_array(X, dtype=None, ensure_all_finite="allow-nan", input_name="X")
+    return Table(
+        None,
+        X.shape,
+        lambda i: _ArrayColumn(f"x{i}", X[:, i]),
+        X if X.dtype.kind in "fiu" else None,
+    )
+
+
+def _pandas_na() -> Any:
+    """Return pandas.NA, or None where pandas is not imported."""
+    return getattr(sys.modules.get("pandas"), "NA", None)
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value is _pandas_na() or is_scalar_nan(value)
+
+
+def _refuse(name: str, kind: Any, reason: str = "") -> TypeError:
+    return TypeError(
+        f"Column {name!r} holds {kind}, neither numbers nor categories{reason}: turn "
+        "it into numbers, a date for instance into days since another, month and "
+        "weekday; turn it into strings to have categories; or leave the column out."
+    )
+
+
+class _ArrayColumn(Source):
+    """A column of a NumPy array."""
+
+    def __init__(self, name: str, values: np.ndarray) -> None:
+        kind = values.dtype.kind
+        if kind not in "fiubUO":
+            raise _refuse(name, values.dtype)
+        self.values = values
+        super().__init__(name, categorical=kind in "bU", numeric=kind in "fiubO")
+        if kind == "O":
+            types = set(map(type, values))
+            if any(issubclass(item, str) for item in types):
+                self.categorical, self.numeric = True, False
+            elif types & {bool, np.bool_}:
+                _, distinct = self.factorize()
+                self.categorical = all(isinstance(item, bool) for item in distinct)
+
+    def _as_float(self) -> np.ndarray:
+        if self.values.dtype.kind != "O":
+            return self.values.astype(np.float64)
+        values, NA = self.values.copy(), _pandas_na()
+        values[[value is NA for value in values]] = None
+        try:
+            return values.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise _refuse(self.name, "objects", f" ({error})") from error
+
+    def _positions(self) -> tuple[np.ndarray, list]:
+        if self.values.dtype.kind in "fiub":
+            distinct, positions = np.unique(self.values, return_inverse=True)
+            return positions, distinct.tolist()
+        values = self.values.astype(object)
+        found: dict[Any, int] = {}
+        try:
+            positions = np.fromiter(
+                (found.setdefault(value, len(found)) for value in values),
+                dtype=np.intp,
+                count=len(values),
+            )
+        except TypeError as error:
+            raise _refuse(self.name, "objects", f" ({error})") from error
+        return positions, list(found)
+
+
+def _pandas_column(name: str, series: Any) -> Source:
+    if series.dtype == object:
+        return _ArrayColumn(name, series.to_numpy())
+    if isinstance(series.dtype, sys.modules["pandas"].ArrowDtype):
+        arrow = sys.modules["pyarrow"]
+        return _ArrowColumn(name, arrow.array(series.array))
+    return _PandasColumn(name, series)
+
+
+class _PandasColumn(Source):
+    """A column of a pandas DataFrame that neither holds objects nor is pyarrow's."""
+
+    def __init__(self, name: str, series: Any) -> None:
+        pandas = sys.modules["pandas"]
+        types = pandas.api.types
+        self.series = series
+        self.is_category = isinstance(series.dtype, pandas.CategoricalDtype)
+        dtype = series.dtype.categories.dtype if self.is_category else series.dtype
+        if dtype.kind == "c":
+            raise ValueError(f"Complex data not supported\ncolumn {name!r}")
+        numeric = types.is_numeric_dtype(dtype)
+        by_values = types.is_bool_dtype(dtype) or types.is_string_dtype(dtype)
+        categorical = self.is_category or by_values
+        if not (numeric or categorical):
+            raise _refuse(name, dtype)
+        super().__init__(name, categorical, numeric)
+
+    def _as_float(self) -> np.ndarray:
+        if self.is_category:
+            return self._numbers_of_categories()
+        return self.series.to_numpy(dtype=np.float64, na_value=np.nan)
+
+    def _positions(self) -> tuple[np.ndarray, list]:
+        positions, values = self.series.factorize()
+        return positions, values.tolist()
+
+
+def _polars_column(name: str, series: Any) -> Source:
+    if series.dtype == sys.modules["polars"].Object:
+        return _ArrayColumn(name, series.to_numpy())
+    return _PolarsColumn(name, series)
+
+
+class _PolarsColumn(Source):
+    """A column of a polars DataFrame that does not hold objects."""
+
+    def __init__(self, name: str, series: Any) -> None:
+        polars = sys.modules["polars"]
+        dtype = series.dtype
+        texts = (polars.String, polars.Categorical, polars.Enum)
+        numeric = dtype.is_numeric() or dtype in (polars.Boolean, polars.Null)
+        categorical = dtype in (polars.Boolean, *texts)
+        if not (numeric or categorical):
+            raise _refuse(name, dtype)
+        super().__init__(name, categorical, numeric)
+        self.series = series if numeric else series.cast(polars.String)
+
+    def _as_float(self) -> np.ndarray:
+        return self.series.cast(sys.modules["polars"].Float64).to_numpy()
+
+    def _positions(self) -> tuple[np.ndarray, list]:
+        polars = sys.modules["polars"]
+        values = self.series.unique()
+        positions = self.series.replace_strict(
+            values, polars.int_range(len(values), eager=True)
+        )
+        return positions.to_numpy(), values.to_list()
+
+
+class _ArrowColumn(Source):
+    """A column of a pyarrow Table or RecordBatch, or of pandas if pyarrow holds it."""
+
+    def __init__(self, name: str, values: Any) -> None:
+        arrow = sys.modules["pyarrow"]
+        types = arrow.types
+        if isinstance(values, arrow.ChunkedArray):
+            values = values.combine_chunks()
+        dtype = values.type
+        is_dictionary = types.is_dictionary(dtype)
+        if is_dictionary:
+            dtype = dtype.value_type
+            # A dictionary may have equal values and nulls.
+            values = values.cast(dtype)
+        numbers = (types.is_integer, types.is_floating, types.is_decimal, types.is_null)
+        texts = (types.is_string, types.is_large_string, types.is_string_view)
+        is_boolean = types.is_boolean(dtype)
+        is_text = any(is_such(dtype) for is_such in texts)
+        numeric = is_boolean or any(is_such(dtype) for is_such in numbers)
+        if not (numeric or is_text):
+            raise _refuse(name, dtype)
+        super().__init__(name, is_dictionary or is_boolean or is_text, numeric)
+        self.values = values
+
+    def _as_float(self) -> np.ndarray:
+        double = self.values.cast(sys.modules["pyarrow"].float64(), safe=False)
+        return double.to_numpy(zero_copy_only=False)
+
+    def _positions(self) -> tuple[np.ndarray, list]:
+        encoded = self.values.dictionary_encode()
+        positions = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        return positions, encoded.dictionary.to_pylist()
