@@ -270,10 +270,10 @@ class Program:
         place = -1  # of x: the first operation reads the rows of X from elsewhere
         for i, (op, record) in enumerate(zip(ops, records, strict=True)):
             record["n_in"], record["n_out"], record["x"] = op.n_in, op.n_out, place
-            # Operations that learn read their own y on the way back: a derivative of an
-            # activation is a function of it. Others may lose theirs.
-            below_needs_y = i > 0 and ops[i - 1] in self._learning
-            if not (op.in_place and place >= 0 and not below_needs_y):
+            # Operations that learn read their own x and y on the way back: a derivative
+            # of an activation is a function of them. Others may lose theirs.
+            needed = not self._learning.isdisjoint(ops[max(i - 1, 0) : i + 1])
+            if not (op.in_place and place >= 0 and not needed):
                 place = self.panels(op.n_out)
             record["y"] = place
             following = ops[i + 1].layer if i + 1 < len(ops) else None

@@ -42,20 +42,21 @@ def compile_forward(value: Any, numbers: Numbers) -> Any:
 
     def forward(context, op, first, count):
         run, this = context_at(context), carray(pointer(op), (1,), PER_UNIT)[0]
-        n = count * width
         for j in range((this.n_out + width - 1) // width):
-            at = j * run.jump + first * width * size
-            x = carray(pointer(run.memory + this.x + at), (n,), dtype)
-            y = carray(pointer(run.memory + this.y + at), (n,), dtype)
+            at = run.memory + j * run.jump + first * width * size
+            x = carray(pointer(at + this.x), (count, width), dtype)
+            y = carray(pointer(at + this.y), (count, width), dtype)
             columns = min(width, this.n_out - j * width)
             place = run.parameters + this.trained + j * width * size
             trained = carray(pointer(place), (columns,), dtype)
-            if this.x != this.y:
-                for k in range(n):
-                    y[k] = x[k]
-            for i in range(0, n, width):
+            for i in range(count):
+                # The loop below is vectorised only if it reads what it writes, or if
+                # x and y are apart.
+                if this.x != this.y:
+                    for k in range(columns):
+                        y[i, k] = x[i, k]
                 for k in range(columns):
-                    y[i + k] = value(y[i + k], trained[k])
+                    y[i, k] = value(y[i, k], trained[k])
 
     return callback(forward, FORWARD, own_name(value, "forward", numbers.key))
 
@@ -70,22 +71,21 @@ def compile_backward(derivatives: Any, numbers: Numbers) -> Any:
 
     def backward(context, op, first, count):
         run, this = context_at(context), carray(pointer(op), (1,), PER_UNIT)[0]
-        n = count * width
         for j in range((this.n_out + width - 1) // width):
-            at = j * run.jump + first * width * size
-            z = carray(pointer(run.memory + this.x + at), (n,), dtype)
-            deltas = carray(pointer(run.memory + this.dy + at), (n,), dtype)
-            places = pointer(run.memory + this.trained_deltas + at)
-            trained_deltas = carray(places, (n,), dtype)
+            at = run.memory + j * run.jump + first * width * size
+            z = carray(pointer(at + this.x), (count, width), dtype)
+            deltas = carray(pointer(at + this.dy), (count, width), dtype)
+            places = pointer(at + this.trained_deltas)
+            trained_deltas = carray(places, (count, width), dtype)
             columns = min(width, this.n_out - j * width)
             place = run.parameters + this.trained + j * width * size
             trained = carray(pointer(place), (columns,), dtype)
-            for i in range(0, n, width):
+            for i in range(count):
                 for k in range(columns):
-                    delta = deltas[i + k]
-                    in_z, in_trained = derivatives(z[i + k], trained[k])
-                    trained_deltas[i + k] = delta * in_trained
-                    deltas[i + k] = delta * in_z
+                    delta = deltas[i, k]
+                    in_z, in_trained = derivatives(z[i, k], trained[k])
+                    trained_deltas[i, k] = delta * in_trained
+                    deltas[i, k] = delta * in_z
 
     return callback(backward, FORWARD, own_name(derivatives, "backward", numbers.key))
 
