@@ -310,8 +310,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     slopes_ : list of (n_units,) ndarrays or None
         The trained slopes of 'prelu', factors of 'scale' or shares of
         'parametric_mish' of each hidden layer, one per unit; None for other
-        activations. They are not penalised, and may be
-        changed or set.
+        activations. They are not penalised, and may be changed or set.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features_in_,)

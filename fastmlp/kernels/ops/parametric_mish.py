@@ -25,10 +25,11 @@ def parametric_mish_derivatives(z, share):
     """Return 1 - a + a mish'(z) and mish(z) - z, from one exponential and division."""
     one = type(z)(1)
     n, whole, slope = mish_parts(z)
-    inverse, z = one / whole, bounded(z)
+    inverse = one / whole
     t = n * inverse
-    of_mish = t + z * (slope * (inverse * inverse))
-    return (one - share) + share * of_mish, z * (t - one)
+    of_mish = t + bounded(z) * (slope * (inverse * inverse))
+    # t is 1 at the bound: 0 inf would be NaN.
+    return (one - share) + share * of_mish, min(z, type(z)(1000)) * (t - one)
 
 
 class ParametricMish(PerUnit):

@@ -50,8 +50,8 @@ def compile_forward(value: Any, numbers: Numbers) -> Any:
             place = run.parameters + this.trained + j * width * size
             trained = carray(pointer(place), (columns,), dtype)
             for i in range(count):
-                # The loop below is vectorised only if it reads what it writes, or if
-                # x and y are apart.
+                # Where x is y, a loop that reads x would not run as vectors: LLVM's
+                # test at run time finds that they overlap.
                 if this.x != this.y:
                     for k in range(columns):
                         y[i, k] = x[i, k]
@@ -119,9 +119,8 @@ class PerUnit(Operation):
     def fill(self, record: np.ndarray, program: Program) -> None:
         """See `Operation`."""
         record["trained"] = program.places(self)[0].place
-        record["trained_deltas"] = (
-            program.panels(self.n_out) if program.training else -1
-        )
+        deltas = program.panels(self.n_out) if program.training else -1
+        record["trained_deltas"] = deltas
 
     def blocks(self, record: np.ndarray, program: Program) -> np.ndarray:
         """See `Operation`."""

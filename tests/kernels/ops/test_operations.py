@@ -251,6 +251,9 @@ def test_parametric_mish_is_between_the_identity_and_mish(dtype):
         np.testing.assert_allclose(y, ref, rtol=20 * eps, atol=1e-30)
         ref = naive.DERIVATIVES["parametric_mish"](wide, None, share)
         np.testing.assert_allclose(dx, ref, rtol=20 * eps, atol=20 * eps)
+        ref = naive.SLOPE_DERIVATIVES["parametric_mish"](wide)
+        deltas = alone.read(record["trained_deltas"], 1)[:, 0]
+        np.testing.assert_allclose(deltas, ref, rtol=20 * eps, atol=100 * eps)
 
 
 @BOTH
