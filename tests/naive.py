@@ -51,6 +51,10 @@ def _normal_cdf(z):
     return np.where(z > 0, 1 - tail, tail)
 
 
+def _mish(z):
+    return np.maximum(z, -1e3) * np.tanh(np.logaddexp(0, z))
+
+
 def _mish_derivative(z):
     t = np.tanh(np.logaddexp(0, z))
     return t + _bounded(z) * (1 - t**2) * expit(z)
@@ -74,7 +78,8 @@ ACTIVATIONS = {
     "silu": lambda z: np.maximum(z, -1e3) * expit(z),
     "swish": lambda z: np.maximum(z, -1e3) * expit(z),
     "gelu": lambda z: np.maximum(z, -1e3) * _normal_cdf(z),
-    "mish": lambda z: np.maximum(z, -1e3) * np.tanh(np.logaddexp(0, z)),
+    "mish": _mish,
+    "parametric_mish": lambda z, share=1.0: (1 - share) * z + share * _mish(z),
     "softplus": lambda z: np.logaddexp(0, z),
     "hard_swish": lambda z: np.maximum(z, -3) * (np.clip(z + 3, 0, 6) / 6),
     "maxout": _maxout,
@@ -102,12 +107,17 @@ DERIVATIVES = {
         _normal_cdf(z) + _bounded(z) * _normal_exponential(z) / np.sqrt(2 * np.pi)
     ),
     "mish": lambda z, a: _mish_derivative(z),
+    "parametric_mish": lambda z, a, share=1.0: 1 - share + share * _mish_derivative(z),
     "softplus": lambda z, a: expit(z),
     "hard_swish": lambda z, a: np.where(z <= -3, 0, np.where(z >= 3, 1, z / 3 + 0.5)),
 }
 
 # The derivative of each activation in its trained parameter, one per unit, at z.
-SLOPE_DERIVATIVES = {"prelu": lambda z: np.minimum(z, 0), "scale": lambda z: z}
+SLOPE_DERIVATIVES = {
+    "prelu": lambda z: np.minimum(z, 0),
+    "scale": lambda z: z,
+    "parametric_mish": lambda z: _mish(z) - z,
+}
 
 
 def per_layer(activation, n_hidden):

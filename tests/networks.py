@@ -70,6 +70,7 @@ MIXED = [
     ("maxout", ("maxout", 4)),
     ("identity", "softplus"),
     (("scale", 0.5), "maxout"),
+    ("parametric_mish", "prelu"),
 ]
 
 # A loss of each output activation.

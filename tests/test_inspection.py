@@ -36,6 +36,7 @@ SLOPED = {
     "prelu, maxout": [("prelu", 0.5), "maxout"],
     "prelu, tanh": ["prelu", "tanh"],
     "scale, prelu": ["scale", "prelu"],
+    "parametric_mish": ["parametric_mish", ("parametric_mish", 0.5)],
 }
 with_slopes = pytest.mark.parametrize("activation", SLOPED)
 

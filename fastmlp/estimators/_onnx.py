@@ -189,6 +189,11 @@ def _mish(g, z, parameter):
     return g("Mul", _bounded(g, z), g("Div", n, g("Add", n, rest)))
 
 
+def _parametric_mish(g, z, shares):
+    rest = g("Mul", z, g("Sub", 1.0, shares))
+    return g("Add", rest, g("Mul", _mish(g, z, None), shares))
+
+
 def _softplus(g, z, parameter):
     """Return max(z, 0) + log(1 + e), e = e^-|z|.
 
@@ -223,6 +228,7 @@ FORMS = {
     "swish": _silu,
     "gelu": _gelu,
     "mish": _mish,
+    "parametric_mish": _parametric_mish,
     "softplus": _softplus,
     "hard_swish": _hard_swish,
     "maxout": lambda g, *pieces_and_parameter: g("Max", *pieces_and_parameter[:-1]),

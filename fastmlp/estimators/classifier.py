@@ -94,6 +94,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         - 'silu' or 'swish': f(x) = x sigmoid(x);
         - 'gelu': f(x) = x P(x), P the normal distribution's cumulative function [9]_;
         - 'mish': f(x) = x tanh(log(1 + exp(x)));
+        - 'parametric_mish': f(x) = (1 - a) x + a mish(x) with a trained a per unit, see
+          `slopes_`; the parameter is where it starts, 1.0 [17]_;
         - 'softplus': f(x) = log(1 + exp(x));
         - 'hard_swish': f(x) = x min(max(x + 3, 0), 6) / 6;
         - 'maxout': the largest of k affine functions of the inputs; parameter k, 2
@@ -306,9 +308,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     intercepts_ : list of (fan_out,) ndarrays
         Biases of each layer.
     slopes_ : list of (n_units,) ndarrays or None
-        The trained slopes of 'prelu', or factors of 'scale', of each hidden layer, one
-        per unit; None for other activations. They are not penalised, and may be
-        changed or set.
+        The trained slopes of 'prelu', factors of 'scale' or shares of
+        'parametric_mish' of each hidden layer, one per unit; None for other
+        activations. They are not penalised, and may be changed or set.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -368,6 +370,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
        "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15,
        2014. Its random numbers are those of J. K. Salmon, M. A. Moraes, R. O. Dror and
        D. E. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+    .. [17] D. Holzmüller, L. Grinsztajn and I. Steinwart, "Better by default: Strong
+       pre-tuned MLPs and boosted trees on tabular data", NeurIPS 2024,
+       arXiv:2407.04491.
 
     Examples
     --------

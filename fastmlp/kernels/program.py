@@ -275,10 +275,10 @@ class Program:
                 record["dx"] = record["dy"] = -1
                 continue
             record["x"] = place
-            # Operations that learn read their own y on the way back: a derivative of an
-            # activation is a function of it. Others may lose theirs.
-            below_needs_y = i > 0 and ops[i - 1] in self._learning
-            if not (op.in_place and place >= 0 and not below_needs_y):
+            # Operations that learn read their own x and y on the way back: a derivative
+            # of an activation is a function of them. Others may lose theirs.
+            needed = not self._learning.isdisjoint(ops[max(i - 1, 0) : i + 1])
+            if not (op.in_place and place >= 0 and not needed):
                 place = self.panels(op.n_out)
             record["y"] = place
             following = ops[i + 1].layer if i + 1 < len(ops) else None

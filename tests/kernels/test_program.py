@@ -35,6 +35,7 @@ from tests.kernels_api import (
     numbers_of,
     panel_width,
     parameters_of,
+    parametric_mish,
     per_unit,
     prelu,
     round_up,
@@ -48,7 +49,7 @@ SHAPES = [(1, 1), (3, 2), (7, 33, 5), (65, 16, 31, 1), (5, 1, 64, 65, 2)]
 KINDS = {
     "plain": ["tanh"],
     "keeps scores": ["gelu"],
-    "slopes": ["prelu"],
+    "slopes": ["prelu", "parametric_mish"],
     "pieces": [("maxout", 3)],
     "mixed": ["maxout", "relu", "scale", "prelu", "silu"],
 }
@@ -85,6 +86,7 @@ def _program(units, dtype, rows=9, kind="plain", inputs=(), training=True, **set
 MATRICES = {
     dense.Dense: ["scores"],
     prelu.Prelu: ["trained_deltas"],
+    parametric_mish.ParametricMish: ["trained_deltas"],
     scale.Scale: ["factor_deltas"],
     dropout.Dropout: ["factors"],
 }

@@ -140,33 +140,37 @@ def _gelu_derivative(z, a, parameter):
     return functions.normal_cdf(z) + bounded(z) * functions.normal_density(z)
 
 
-@inlined
-def mish_parts(z):
-    """Return n, r and s, of which t = tanh(log(1 + e^z)) is n / (n + r).
+@jit
+def mish(z, parameter):
+    """Return z tanh(log(1 + e^z)) (Misra 2020).
 
-    1 - t is r / (n + r), dt/dz is s / (n + r)^2. With n = e^z (e^z + 2), r = 2 and
-    s = 4 e^z (e^z + 1); for positive z n and r are divided by e^2z, so that nothing
-    overflows.
+    With n = e^z (e^z + 2) the tanh is n / (n + 2): for positive z both are divided by
+    e^2z, so that nothing overflows.
     """
     one, two = type(z)(1), type(z)(2)
     e = functions.exp(-abs(z))
     n = one + two * e if z > 0 else e * (e + two)
-    rest = two * e * e if z > 0 else two
-    return n, rest, type(z)(4) * e * (one + e) * (e if z > 0 else one)
+    return max(z, type(z)(-1000)) * (n / (n + (two * e * e if z > 0 else two)))
 
 
 @inlined
-def _mish(z, parameter):
-    """Return z tanh(log(1 + e^z)) (Misra 2020)."""
-    n, rest, _ = mish_parts(z)
-    return max(z, type(z)(-1000)) * (n / (n + rest))
+def mish_parts(z):
+    """Return n, w and s: t = tanh(log(1 + e^z)) is n / w, dt/dz is s / w^2.
+
+    As in `mish`, w = n + 2 and s = 4 e^z (e^z + 1), for positive z divided by e^2z
+    and by e^4z.
+    """
+    one, two = type(z)(1), type(z)(2)
+    e = functions.exp(-abs(z))
+    n = one + two * e if z > 0 else e * (e + two)
+    whole = n + (two * e * e if z > 0 else two)
+    return n, whole, type(z)(4) * e * (one + e) * (e if z > 0 else one)
 
 
 @inlined
 def _mish_derivative(z, a, parameter):
     """Return t + z dt/dz."""
-    n, rest, slope = mish_parts(z)
-    whole = n + rest
+    n, whole, slope = mish_parts(z)
     return n / whole + bounded(z) * (slope / (whole * whole))
 
 
@@ -211,7 +215,7 @@ ACTIVATIONS = {
     "silu": _SILU,
     "swish": _SILU,
     "gelu": Activation(_gelu, _gelu_derivative, keeps_scores=True),
-    "mish": Activation(_mish, _mish_derivative, keeps_scores=True),
+    "mish": Activation(mish, _mish_derivative, keeps_scores=True),
     "softplus": Activation(_softplus, _softplus_derivative),
     "hard_swish": Activation(_hard_swish, _hard_swish_derivative, keeps_scores=True),
 }

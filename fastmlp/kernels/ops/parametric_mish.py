@@ -9,26 +9,27 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..compile.options import inlined
-from .activations import bounded, mish_parts
+from ..compile.options import inlined, jit
+from .activations import bounded, mish, mish_parts
 from .per_unit import PerUnit, compile_backward, compile_forward
 
 
-@inlined
+@jit
 def parametric_mish(z, share):
-    """Return z (1 - a + a t), t = tanh(log(1 + e^z)); with a = 1 it is mish."""
-    n, rest, _ = mish_parts(z)
-    return z * ((type(z)(1) - share) + share * (n / (n + rest)))
+    """With a share of 1 it is mish."""
+    return (type(z)(1) - share) * z + share * mish(z, share)
 
 
 @inlined
 def parametric_mish_derivatives(z, share):
-    """Return 1 - a + a mish'(z), and mish(z) - z = -z (1 - t), from one exponential."""
+    """Return 1 - a + a mish'(z) and mish(z) - z, from one exponential and division."""
     one = type(z)(1)
-    n, rest, slope = mish_parts(z)
-    inverse, z = one / (n + rest), bounded(z)
-    of_mish = n * inverse + z * (slope * (inverse * inverse))
-    return (one - share) + share * of_mish, -z * (rest * inverse)
+    n, whole, slope = mish_parts(z)
+    inverse = one / whole
+    t = n * inverse
+    of_mish = t + bounded(z) * (slope * (inverse * inverse))
+    # t is 1 at the bound: 0 inf would be NaN.
+    return (one - share) + share * of_mish, min(z, type(z)(1000)) * (t - one)
 
 
 class ParametricMish(PerUnit):

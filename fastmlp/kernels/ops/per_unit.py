@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numba import carray
 
-from ..compile.options import callback, compiled_once, inlined, own_name
+from ..compile.options import callback, compiled_once, own_name
 from ..simd.llvm import pointer
 from .base import (
     FORWARD,
@@ -28,29 +28,8 @@ if TYPE_CHECKING:
 FIELDS = [
     ("trained", np.int64),  # place of the trained parameters
     ("trained_deltas", np.int64),  # of each row, the loss's derivative in each of them
-    ("spread", np.int64),  # place of a panel for the rows of a minibatch
 ]
 PER_UNIT = np.dtype(HEADER_FIELDS + FIELDS, align=True)
-
-
-@inlined
-def _spread(run, this, j, first, count, width, size, dtype):
-    """Return the parameters of panel j, repeated for so many rows.
-
-    One loop over all elements of a panel becomes vector instructions, a loop over rows
-    with one over columns in it does not.
-    """
-    place = run.parameters + this.trained + j * width * size
-    columns = min(width, this.n_out - j * width)
-    trained = carray(pointer(place), (columns,), dtype)
-    place = run.memory + this.spread + first * width * size
-    spread = carray(pointer(place), (count * width,), dtype)
-    for i in range(0, count * width, width):
-        for k in range(columns):
-            spread[i + k] = trained[k]
-        for k in range(columns, width):
-            spread[i + k] = 0
-    return spread
 
 
 @compiled_once
@@ -63,14 +42,21 @@ def compile_forward(value: Any, numbers: Numbers) -> Any:
 
     def forward(context, op, first, count):
         run, this = context_at(context), carray(pointer(op), (1,), PER_UNIT)[0]
-        n = count * width
         for j in range((this.n_out + width - 1) // width):
-            at = j * run.jump + first * width * size
-            x = carray(pointer(run.memory + this.x + at), (n,), dtype)
-            y = carray(pointer(run.memory + this.y + at), (n,), dtype)
-            trained = _spread(run, this, j, first, count, width, size, dtype)
-            for k in range(n):
-                y[k] = value(x[k], trained[k])
+            at = run.memory + j * run.jump + first * width * size
+            x = carray(pointer(at + this.x), (count, width), dtype)
+            y = carray(pointer(at + this.y), (count, width), dtype)
+            columns = min(width, this.n_out - j * width)
+            place = run.parameters + this.trained + j * width * size
+            trained = carray(pointer(place), (columns,), dtype)
+            for i in range(count):
+                # Where x is y, a loop that reads x would not run as vectors: LLVM's
+                # test at run time finds that they overlap.
+                if this.x != this.y:
+                    for k in range(columns):
+                        y[i, k] = x[i, k]
+                for k in range(columns):
+                    y[i, k] = value(y[i, k], trained[k])
 
     return callback(forward, FORWARD, own_name(value, "forward", numbers.key))
 
@@ -85,19 +71,21 @@ def compile_backward(derivatives: Any, numbers: Numbers) -> Any:
 
     def backward(context, op, first, count):
         run, this = context_at(context), carray(pointer(op), (1,), PER_UNIT)[0]
-        n = count * width
         for j in range((this.n_out + width - 1) // width):
-            at = j * run.jump + first * width * size
-            z = carray(pointer(run.memory + this.x + at), (n,), dtype)
-            deltas = carray(pointer(run.memory + this.dy + at), (n,), dtype)
-            places = pointer(run.memory + this.trained_deltas + at)
-            trained_deltas = carray(places, (n,), dtype)
-            trained = _spread(run, this, j, first, count, width, size, dtype)
-            for k in range(n):
-                delta = deltas[k]
-                in_z, in_trained = derivatives(z[k], trained[k])
-                trained_deltas[k] = delta * in_trained
-                deltas[k] = delta * in_z
+            at = run.memory + j * run.jump + first * width * size
+            z = carray(pointer(at + this.x), (count, width), dtype)
+            deltas = carray(pointer(at + this.dy), (count, width), dtype)
+            places = pointer(at + this.trained_deltas)
+            trained_deltas = carray(places, (count, width), dtype)
+            columns = min(width, this.n_out - j * width)
+            place = run.parameters + this.trained + j * width * size
+            trained = carray(pointer(place), (columns,), dtype)
+            for i in range(count):
+                for k in range(columns):
+                    delta = deltas[i, k]
+                    in_z, in_trained = derivatives(z[i, k], trained[k])
+                    trained_deltas[i, k] = delta * in_trained
+                    deltas[i, k] = delta * in_z
 
     return callback(backward, FORWARD, own_name(derivatives, "backward", numbers.key))
 
@@ -131,10 +119,8 @@ class PerUnit(Operation):
     def fill(self, record: np.ndarray, program: Program) -> None:
         """See `Operation`."""
         record["trained"] = program.places(self)[0].place
-        record["spread"] = program.panels(program.numbers.width)
-        record["trained_deltas"] = (
-            program.panels(self.n_out) if program.training else -1
-        )
+        deltas = program.panels(self.n_out) if program.training else -1
+        record["trained_deltas"] = deltas
 
     def blocks(self, record: np.ndarray, program: Program) -> np.ndarray:
         """See `Operation`."""

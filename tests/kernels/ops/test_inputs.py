@@ -104,11 +104,12 @@ def test_scaled_inputs_by_any_threads_are_the_same_bits(dtype):
             np.testing.assert_array_equal(a, b)
 
 
-def test_gradient_of_scaled_inputs_is_that_of_the_loss():
+@pytest.mark.parametrize("name", ["scale", "prelu", "parametric_mish"])
+def test_gradient_of_changed_inputs_is_that_of_the_loss(name):
     network = _network(4)
     problem = make_problem(network, 11, np.float64, weighted=True)
     data, start, h = Data(*problem), _start(network, np.float64), 1e-6
-    with Engine(**network, dtype=np.float64, inputs=[("scale", 1.0)]) as engine:
+    with Engine(**network, dtype=np.float64, inputs=[(name, 1.0)]) as engine:
         unused, comp = np.empty((2, start.size))
 
         def value(parameters):

@@ -16,6 +16,7 @@ from tests.kernels_api import (
     TILE_ROWS,
     Data,
     Engine,
+    activations,
     base,
     dense,
     dropout,
@@ -222,6 +223,37 @@ def test_prelu_equals_leaky_relu_to_the_bit(dtype):
         alone.call("backward", 0, z.size)
         ref = np.where(z > 0, 1, dtype(slope))
         np.testing.assert_array_equal(alone.read(record["dx"], 1)[:, 0], ref)
+
+
+@BOTH
+def test_parametric_mish_is_between_the_identity_and_mish(dtype):
+    """At scores of any size; with a share of 0 or 1 it is one of them to the bit."""
+    z = np.append(np.linspace(-30, 30, 601), [1e4, -1e4, 1e30, -1e30]).astype(dtype)
+    mish, eps = z.copy(), np.finfo(dtype).eps
+    activations.compile_value("mish", dtype).ctypes(mish.ctypes.data, z.size, 0.0)
+    wide = z.astype(np.float64)
+    for share in (0.0, 1.0, 0.5, -0.5):
+        alone = Alone(
+            lambda numbers: parametric_mish.ParametricMish(1, 1.0, numbers),
+            dtype,
+            z.size,
+        )
+        record = alone.record[0]
+        alone.load([np.array([share], dtype)])
+        alone.write(record["x"], z[:, None])
+        alone.write(record["dy"], np.ones((z.size, 1), dtype))
+        alone.call("forward", 0, z.size)
+        alone.call("backward", 0, z.size)
+        y, dx = (alone.read(record[name], 1)[:, 0] for name in ("y", "dx"))
+        if share in (0.0, 1.0):
+            np.testing.assert_array_equal(y, mish if share else z)
+        ref = naive.ACTIVATIONS["parametric_mish"](wide, share)
+        np.testing.assert_allclose(y, ref, rtol=20 * eps, atol=1e-30)
+        ref = naive.DERIVATIVES["parametric_mish"](wide, None, share)
+        np.testing.assert_allclose(dx, ref, rtol=20 * eps, atol=20 * eps)
+        ref = naive.SLOPE_DERIVATIVES["parametric_mish"](wide)
+        deltas = alone.read(record["trained_deltas"], 1)[:, 0]
+        np.testing.assert_allclose(deltas, ref, rtol=20 * eps, atol=100 * eps)
 
 
 @BOTH
