@@ -15,8 +15,8 @@ BELOW = {
     "network": ("kernels",),
     "training": ("kernels", "network"),
     "tables": ("kernels", "network", "training"),
-    "estimators": ("kernels", "network", "training"),
-    "inspection": ("kernels", "network", "training", "estimators"),
+    "estimators": ("kernels", "network", "training", "tables"),
+    "inspection": ("kernels", "network", "training", "tables", "estimators"),
     "displays": ("kernels", "network", "training", "estimators", "inspection"),
 }
 

@@ -14,9 +14,12 @@ from .heads.outputs import OUTPUTS
 from .names import did_you_mean
 from .ops import ACTIVATIONS, OPERATIONS, Categories, Layout, Waves
 from .ops.base import Parameter
+from .ops.periodic import N_ROWS as WAVE_ROWS
+from .ops.periodic import N_WAVES
 from .predict import predict_outputs
 from .program import OVERREAD, check_memory
 from .rows import Data
+from .runtime.core_budget import available_cores
 from .spec import (
     ACTIVATION_ALIASES,
     NetworkSpec,
@@ -32,10 +35,12 @@ __all__ = [
     "ACTIVATION_ALIASES",
     "LOSSES",
     "LOSS_ALIASES",
+    "N_WAVES",
     "OPERATIONS",
     "OUTPUTS",
     "OVERREAD",
     "RULES",
+    "WAVE_ROWS",
     "Categories",
     "Data",
     "Group",
@@ -49,6 +54,7 @@ __all__ = [
     "Tracer",
     "Trainer",
     "Waves",
+    "available_cores",
     "cache_folder",
     "check_memory",
     "did_you_mean",

@@ -9,7 +9,15 @@ from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 from .names import did_you_mean
-from .ops import ACTIVATIONS, ENCODINGS, OPERATIONS, Form, Numbers, Operation, numbers_of
+from .ops import (
+    ACTIVATIONS,
+    ENCODINGS,
+    OPERATIONS,
+    Form,
+    Numbers,
+    Operation,
+    numbers_of,
+)
 from .ops.base import Parameter, packing_rank
 from .ops.csr import CsrDense
 from .ops.dense import Dense

@@ -1,5 +1,7 @@
-"""Tables of numbers and categories, as users have them, made into codes for a network.
+"""Networks for tables of numbers and categories, as users have them.
 
-In reading order: `columns` (what a column is coded by, and the codes), `sources` (one
-column of any kind of table).
+Nothing here knows an estimator. In reading order: `columns` (a table's columns as codes),
+`sources` (one column of any kind of table), `encoding` (how codes enter a network),
+`recipe` (every default), `initial` (parameters at the start), `member` (one network),
+`ensemble` (several, side by side).
 """

@@ -170,7 +170,9 @@ def block_at(place):
 @jit
 def column(run, matrix, j, first, width, size):
     """Return the address of element (first, j) of the matrix at a place."""
-    return run.memory + matrix + j // width * run.jump + (first * width + j % width) * size
+    return (
+        run.memory + matrix + j // width * run.jump + (first * width + j % width) * size
+    )
 
 
 class Parameter(NamedTuple):

@@ -1,0 +1,190 @@
+"""One network of an ensemble: its network, its training, its best epoch."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastmlp.kernels import (
+    Data,
+    Group,
+    NetworkSpec,
+    Optimizer,
+    Regularisation,
+    Trainer,
+    parameters_of,
+)
+from fastmlp.tables.initial import initial_parameters, packed
+from fastmlp.tables.recipe import (
+    BETA_2,
+    RATES,
+    Recipe,
+    rate_factors,
+    restraint_factors,
+)
+from fastmlp.training.holdout import Holdout
+from fastmlp.training.loop import History, Outcome, Settings, Steps, Training
+from fastmlp.training.schedules import Constant
+
+# Each unit learns how far it bends.
+ACTIVATION = ("parametric_mish", 1.0)
+
+
+class Task(NamedTuple):
+    """What a network is to learn.
+
+    Parameters
+    ----------
+    out_activation, loss : str
+        A key of the kernels' table of losses.
+    loss_settings : dict
+    n_outputs : int
+    """
+
+    out_activation: str
+    loss: str
+    loss_settings: dict[str, Any]
+    n_outputs: int
+
+
+class Member(NamedTuple):
+    """A trained network.
+
+    Parameters
+    ----------
+    parameters : (n_parameters,) float32 array
+        Of the best epoch.
+    history : History
+        Losses and scores by epoch.
+    outcome : Outcome
+    """
+
+    parameters: np.ndarray
+    history: History
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Annealed(Constant):
+    """The recipe's schedule of rate, dropout and decay, step by step.
+
+    Parameters
+    ----------
+    learning_rate_init : float
+    n_epochs : int
+    optimizer : Optimizer
+        Its dropout and decay are set.
+    weight_decay : float
+    """
+
+    optimizer: Optimizer
+    weight_decay: float
+
+    def before_epoch(self, rate: float, epoch: int, n_steps: int) -> np.ndarray:
+        """Return the rates of the coming epoch's steps; set dropout and decay."""
+        share = (epoch + np.arange(n_steps) / n_steps) / self.n_epochs
+        restraints = restraint_factors(share)
+        self.optimizer.dropout = restraints
+        self.optimizer.weight_decay = self.weight_decay * restraints
+        return self.learning_rate_init * rate_factors(share)
+
+
+def network_for(
+    task: Task, recipe: Recipe, inputs: tuple[tuple[str, Any], ...], n_columns: int
+) -> NetworkSpec:
+    """Return the network of a recipe on codes of so many columns."""
+    hidden = recipe.hidden_layer_sizes
+    units = (n_columns, *hidden, task.n_outputs)
+    return NetworkSpec(units, (ACTIVATION,) * len(hidden), inputs)
+
+
+def train_member(
+    spec: NetworkSpec,
+    task: Task,
+    recipe: Recipe,
+    data: Data,
+    rows: np.ndarray,
+    holdout: Holdout,
+    random_state: np.random.RandomState,
+    n_threads: int | None = None,
+    steps: Steps | None = None,
+) -> Member:
+    """Train a network on some rows of data, and keep its best epoch.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+    task : Task
+    recipe : Recipe
+    data : Data
+        Of codes, with ``copied=True``.
+    rows : (n,) int64 array
+    holdout : Holdout
+        Of rows that are not among them. It scores each epoch.
+    random_state : RandomState
+    n_threads : int, default=None
+    steps : Steps, default=None
+    """
+    hidden = recipe.hidden_layer_sizes
+    optimizer = Optimizer(
+        "adamw",
+        learning_rate=recipe.learning_rate,
+        beta_2=BETA_2,
+        weight_decay=recipe.weight_decay,
+    )
+    rates = (0.0, *(recipe.dropout,) * len(hidden)) if recipe.dropout else ()
+    start = initial_parameters(spec, data.X[rows], random_state)
+    trainer = Trainer(
+        spec,
+        task.out_activation,
+        task.loss,
+        np.float32,
+        data.form,
+        batch_size=recipe.batch_size,
+        loss_settings=task.loss_settings,
+        n_threads=n_threads,
+        regularisation=Regularisation(dropout=rates).seeded(random_state),
+        groups=_groups(spec),
+        optimizer=optimizer,
+    )
+    schedule = Annealed(
+        recipe.learning_rate, recipe.max_epochs, optimizer, recipe.weight_decay
+    )
+    with trainer:
+        trainer.load(start)
+        training = Training(
+            trainer,
+            start,
+            data,
+            rows,
+            optimizer=optimizer,
+            schedule=schedule,
+            history=History(),
+            settings=Settings(
+                alpha=0.0,
+                max_epochs=recipe.max_epochs,
+                tol=0.0,
+                patience=np.inf,
+                shuffle=True,
+                verbose=False,
+                ties="last",
+            ),
+            random_state=random_state,
+            holdout=holdout,
+        )
+        outcome = training.run(steps)
+        best = packed([np.zeros_like(start)])
+        training.store(best)
+    return Member(best, training.history, outcome)
+
+
+def _groups(spec: NetworkSpec) -> dict[tuple[int | None, str], Group]:
+    """Return how kinds of parameters are trained."""
+    groups: dict[tuple[int | None, str], Group] = {
+        (None, kind): Group(rate=rate) for kind, rate in RATES.items()
+    }
+    groups[None, "vectors"] = Group(decay=1.0)
+    for layer, parameter in parameters_of(spec):
+        if parameter.name == "weights":
+            groups[layer, "weights"] = Group(rate=parameter.rows**-0.5, decay=1.0)
+    return groups
