@@ -42,7 +42,7 @@ class Alone:
     training = True
 
     def __init__(self, make, dtype, rows, own=np.copy):
-        self.numbers, self.rows, self.own = numbers_of(dtype), rows, own
+        self.numbers, self.capacity, self.own = numbers_of(dtype), rows, own
         self.width, self.size = self.numbers.width, self.numbers.size
         self.jump = rows * self.width * self.size
         self.operation = op = make(self.numbers)
@@ -77,7 +77,7 @@ class Alone:
         return self._array(elements)
 
     def panels(self, columns):
-        return self._array(-(-columns // self.width), self.rows, self.width)
+        return self._array(-(-columns // self.width), self.capacity, self.width)
 
     def places(self, operation):
         return self._places
