@@ -114,8 +114,8 @@ HEADER_FIELDS = [
 ]
 HEADER = np.dtype(HEADER_FIELDS, align=True)
 
-# A block of parameters: up to a panel's width of rows of one panel, whose gradient fits
-# a tile and whose update is one thread's.
+# A block of parameters: rows of one panel, up to its width or those of a number's waves,
+# whose gradient fits a tile and whose update is one thread's.
 BLOCK = np.dtype(
     [
         ("gradient", np.int64),  # addresses of compiled callbacks
