@@ -114,7 +114,7 @@ HEADER_FIELDS = [
 ]
 HEADER = np.dtype(HEADER_FIELDS, align=True)
 
-# A block of parameters: rows of one panel, up to its width or those of a number's waves,
+# A block of parameters: rows of one panel, up to its width or all of a number's waves,
 # whose gradient fits a tile and whose update is one thread's.
 BLOCK = np.dtype(
     [
