@@ -149,10 +149,13 @@ def threads_of(model: Any) -> int | None:
 
 
 def recipe_of(model: Any, goal: Goal, n_rows: int) -> Recipe:
-    """Return the recipe for networks that train on so many rows."""
-    hidden = model.hidden_layer_sizes
+    """Return the recipe for networks that train on so many rows.
+
+    Outputs behind an exponential, also those of 'poisson', change as classes' do.
+    """
+    hidden, plain = model.hidden_layer_sizes, goal.pairing.out_activation == "identity"
     return make_recipe(
-        "classification" if isinstance(goal, Labels) else "regression",
+        "regression" if plain else "classification",
         n_rows,
         hidden_layer_sizes=None if hidden is None else tuple(hidden_units(hidden)),
         learning_rate=model.learning_rate,

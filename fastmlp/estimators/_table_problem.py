@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.utils import _safe_indexing, column_or_1d
+from sklearn.utils import _safe_indexing, check_array, column_or_1d
 from sklearn.utils.validation import (
     _check_y,
     check_consistent_length,
@@ -103,14 +103,16 @@ def check_table(
     """
     model = stand_in(estimator)
     table, y = _check_rows(model, given.X, given.y, reset=True)
+    if table.shape[0] < 2:
+        check_array(np.empty(table.shape), ensure_min_samples=2, estimator=model)
     goal = goal_of(y)
     target = goal.encode(y)
     class_weights = goal.class_weights(y)
     own, weight = _weights(given.sample_weight, class_weights, target.values)
     if np.count_nonzero(weight) < 2:
         raise ValueError(
-            f"Found {np.count_nonzero(weight)} sample(s) with a weight above 0 while a "
-            f"minimum of 2 is required by {type(model).__name__}."
+            "All sample weights but one are zero, while a minimum of 2 rows that count "
+            f"is required by {type(model).__name__}."
         )
     columns = fit_columns(table, model.categorical_features)
     codes = codes_of(table, columns)

@@ -1,5 +1,6 @@
 """Networks side by side: each on its own rows, in a thread of its own."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -110,7 +111,7 @@ def train_ensemble(
         Threads in all, at least one for each network that trains at the same time.
         None: all cores, which the networks share as they come and go.
     make_steps : callable, default=None
-        Returns the `Steps` of a network's epochs by its number. They are used in the
+        Returns the `Steps` of a network's epochs by its number. They are called in the
         network's thread.
 
     Returns
@@ -130,9 +131,10 @@ def train_ensemble(
     seeds = random_state.randint(np.iinfo(np.int32).max, size=len(parts))
     n_jobs = min(n_threads or available_cores(), len(parts))
     each = None if n_threads is None else n_threads // n_jobs
+    steps = [make_steps(number) for number in range(len(parts))]
     stop = threading.Event()
 
-    def train(number: int, steps: Steps | None) -> Member:
+    def train(number: int) -> Member:
         part, slower = parts[number], recipe
         if stop.is_set():
             raise KeyboardInterrupt
@@ -146,7 +148,7 @@ def train_ensemble(
                 part.holdout,
                 np.random.RandomState(seeds[number]),
                 each,
-                _Stoppable(steps, stop),
+                _Stoppable(steps[number], stop),
             )
             if member.outcome is not Outcome.DIVERGED or stop.is_set():
                 break
@@ -162,13 +164,12 @@ def train_ensemble(
     # Python raises KeyboardInterrupt in the main thread alone, which must not train:
     # in compiled code it could not tell the other networks.
     with ThreadPoolExecutor(n_jobs) as pool:
-        numbered = enumerate(map(make_steps, range(len(parts))))
-        futures = [pool.submit(train, number, steps) for number, steps in numbered]
         try:
-            for future in as_completed(futures):
-                future.result()
-        except KeyboardInterrupt:
-            pass  # raised again below by networks that have no epoch
+            futures = [pool.submit(train, number) for number in range(len(parts))]
+            # Networks that have no epoch raise it again below.
+            with contextlib.suppress(KeyboardInterrupt):
+                for future in as_completed(futures):
+                    future.result()
         finally:
             stop.set()
     members = [future.result() for future in futures]
