@@ -99,6 +99,8 @@ ESTIMATORS = (
     "_scaling",
     "_calibration",
     "_table_problem",
+    "_table_model",
+    "_table_scores",
     "_table_learning",
     "_tabular",
 )

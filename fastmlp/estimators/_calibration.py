@@ -54,7 +54,7 @@ def mean_probabilities(
 
 
 def fit_temperature(
-    outputs: np.ndarray, labels: np.ndarray, weight: np.ndarray | None
+    outputs: np.ndarray, labels: np.ndarray, weight: np.ndarray
 ) -> float:
     """Return the temperature with the least log-loss on held-out rows.
 
@@ -66,9 +66,9 @@ def fit_temperature(
         Raw outputs.
     labels : (n,) int array
         Class indices.
-    weight : (n,) array or None
+    weight : (n,) array
     """
-    if len(outputs) < CALIBRATION_ROWS:
+    if np.count_nonzero(weight) < CALIBRATION_ROWS:
         return 1.0
     scores = class_scores(outputs)
 

@@ -1,11 +1,60 @@
 """Which rows each network of an ensemble trains on, and which it is judged on."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 # Up to so many rows, a batch of the recipe, equal rows are merged into one: all of them
 # are in every step anyway, so that a weight of 2 is the same as a repeated row, bit for
 # bit. Of more rows a merged table would get fewer steps.
 MERGED_ROWS = 64
+
+# A single network holds out the first of so many folds.
+FOLDS_OF_ONE = 5
+
+
+class Turn(NamedTuple):
+    """The rows of one network.
+
+    Parameters
+    ----------
+    trained : (n_trained,) int array
+        To train on.
+    judged : (n_judged,) int array or None
+        On which its epochs are judged; None: all validation rows.
+    held : (n_held,) int array
+        That it is not trained on: those judged, rows equal to them and rows without
+        weight.
+    """
+
+    trained: np.ndarray
+    judged: np.ndarray | None
+    held: np.ndarray
+
+
+def take_turns(
+    rows: np.ndarray,
+    place: np.ndarray,
+    strata: np.ndarray,
+    n_networks: int,
+    random_state: np.random.RandomState,
+) -> list[Turn]:
+    """Return a `Turn` for each network, at most as many as there are rows.
+
+    Parameters
+    ----------
+    rows, place : arrays of `counted_rows`
+    strata : (n_counted,) array
+    n_networks : int
+    random_state : RandomState
+    """
+    n_networks = min(n_networks, len(rows))
+    n_folds = n_networks if n_networks > 1 else min(FOLDS_OF_ONE, len(rows))
+    fold = deal_folds(strata, n_folds, random_state)
+    return [
+        Turn(rows[fold != i], rows[fold == i], np.flatnonzero(fold[place] == i))
+        for i in range(n_networks)
+    ]
 
 
 def counted_rows(

@@ -26,9 +26,9 @@ class Scaling(NamedTuple):
         return (y - self.shift) / self.scale
 
     def restored(self, outputs: np.ndarray) -> np.ndarray:
-        """Return y of a network's outputs, (n, k) float64."""
+        """Return y of a network's outputs, (n, k) float64 arrays."""
         with np.errstate(over="ignore"):
-            return outputs.astype(np.float64) * self.scale + self.shift
+            return outputs * self.scale + self.shift
 
     def clipped(self, y: np.ndarray) -> np.ndarray:
         """Return predictions in the range of the y of training."""

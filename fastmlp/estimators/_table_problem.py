@@ -62,9 +62,9 @@ class TableProblem(NamedTuple):
         Of each row among them.
     data : Data
         Of `sample`, for the kernels.
-    validation : Rows or None
-        The user's own.
-    validation_data : Data or None
+    judges : Rows
+        On which epochs are judged: `sample`, or the user's validation rows.
+    judges_data : Data
     scaling : Scaling or None
         Of numbers.
     """
@@ -76,9 +76,14 @@ class TableProblem(NamedTuple):
     rows: np.ndarray
     place: np.ndarray
     data: Data
-    validation: Rows | None
-    validation_data: Data | None
+    judges: Rows
+    judges_data: Data
     scaling: Scaling | None
+
+    @property
+    def has_validation(self) -> bool:
+        """True if the user gave validation rows."""
+        return self.judges is not self.sample
 
 
 def codes_of(X: Any, columns: tuple[Column, ...]) -> np.ndarray:
@@ -130,11 +135,12 @@ def check_table(
         scaling = fit_scaling(target.values[rows], counted, activation)
     merged = np.zeros(len(weight))
     merged[rows] = counted
-    validation, validation_data = None, None
-    if _has_validation(given):
-        validation = _validation_rows(model, given, goal, columns, class_weights, y)
-        validation_data = _make_data(validation, scaling, validation.weight)
     sample = Rows(given.X, y, target, codes, weight, own)
+    data = _make_data(sample, scaling, merged)
+    judges, judges_data = sample, data
+    if _has_validation(given):
+        judges = _validation_rows(model, given, goal, columns, class_weights, y)
+        judges_data = _make_data(judges, scaling, judges.weight)
     return TableProblem(
         model,
         goal,
@@ -142,9 +148,9 @@ def check_table(
         sample,
         rows,
         place,
-        _make_data(sample, scaling, merged),
-        validation,
-        validation_data,
+        data,
+        judges,
+        judges_data,
         scaling,
     )
 

@@ -15,15 +15,11 @@ from fastmlp.estimators._learning import publish
 from fastmlp.estimators._parameters import check_parameters, hints
 from fastmlp.estimators._problem import Given
 from fastmlp.estimators._saving import loaded_state, saved_state
-from fastmlp.estimators._table_learning import learn_table, make_ensemble
+from fastmlp.estimators._table_learning import learn_table
+from fastmlp.estimators._table_model import plain_state, restored_state
 from fastmlp.estimators._table_problem import codes_of
 from fastmlp.estimators._targets import Goal
-from fastmlp.tables.columns import Category, Number
-from fastmlp.tables.initial import packed
 from fastmlp.tables.sources import open_table
-
-# Of columns in a saved state: skops trusts no classes.
-KINDS = {"number": Number, "category": Category}
 
 
 class BaseTabular(CallbackSupportMixin, BaseEstimator, ABC):
@@ -140,9 +136,7 @@ class BaseTabular(CallbackSupportMixin, BaseEstimator, ABC):
         """Return the attributes and the version, of NumPy's and Python's types."""
         state = saved_state(super().__getstate__())
         if "_ensemble" in vars(self):
-            names = {kind: name for name, kind in KINDS.items()}
-            state["columns_"] = [(names[type(each)], *each) for each in self.columns_]
-            state["_parameters"] = list(self._ensemble.parameters)
+            state |= plain_state(self._ensemble, self.columns_)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -154,19 +148,8 @@ class BaseTabular(CallbackSupportMixin, BaseEstimator, ABC):
             If another version of fastmlp saved it.
         """
         state = loaded_state(state, type(self).__name__)
-        parameters = state.pop("_parameters", None)
-        if parameters is not None:
-            columns = tuple(KINDS[kind](*fields) for kind, *fields in state["columns_"])
-            state["columns_"] = columns
-            ensemble = make_ensemble(
-                state["_hidden"],
-                state["_out_activation"],
-                columns,
-                state["n_outputs_"],
-            )
-            state["_ensemble"] = ensemble._replace(
-                parameters=tuple(packed([each]) for each in parameters)
-            )
+        if "_parameters" in state:
+            state = restored_state(state)
         super().__setstate__(state)
 
     def __sklearn_tags__(self) -> Any:

@@ -192,8 +192,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     def _predictions(self, outputs: Iterable[np.ndarray]) -> np.ndarray:
         scaling = Scaling(*self._scaling)
-        restored = [scaling.restored(each) for each in outputs]
-        y = scaling.clipped(np.mean(restored, axis=0))
+        mean = np.stack(list(outputs)).mean(axis=0, dtype=np.float64)
+        y = scaling.clipped(scaling.restored(mean))
         if self._has_levels():
             y.sort(axis=1)
         return y[:, 0] if y.shape[1] == 1 else y

@@ -4,12 +4,12 @@ import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from fastmlp.kernels import Data, NetworkSpec, available_cores, predict_outputs
-from fastmlp.tables.member import Member, Task, network_for, train_member
+from fastmlp.tables.member import Member, Task, train_member
 from fastmlp.tables.recipe import Recipe
 from fastmlp.training.holdout import Holdout
 from fastmlp.training.loop import Outcome, Steps
@@ -84,25 +84,25 @@ class _Stoppable:
 
 
 def train_ensemble(
+    spec: NetworkSpec,
     task: Task,
     recipe: Recipe,
-    inputs: tuple[tuple[str, Any], ...],
     data: Data,
     parts: Sequence[Part],
     random_state: np.random.RandomState,
     n_threads: int | None = None,
     make_steps: Callable[[int], Steps | None] = lambda number: None,
-) -> tuple[Ensemble, list[Member]]:
+) -> list[Member]:
     """Train a network on each part of the rows of `data`.
 
     The results do not depend on the number of threads.
 
     Parameters
     ----------
+    spec : NetworkSpec
+        See `member.network_for`.
     task : Task
     recipe : Recipe
-    inputs : tuple
-        See `encoding.operations_on`.
     data : Data
         Of codes, with ``copied=True``.
     parts : sequence of Part
@@ -116,7 +116,6 @@ def train_ensemble(
 
     Returns
     -------
-    ensemble : Ensemble
     members : list of Member
         The outcome is DIVERGED if the last attempt diverged, and INTERRUPTED if
         KeyboardInterrupt ended the training early.
@@ -126,8 +125,6 @@ def train_ensemble(
     KeyboardInterrupt
         If it came before each network had completed an epoch.
     """
-    hidden, n_columns = recipe.hidden_layer_sizes, data.X.shape[1]
-    spec = network_for(hidden, inputs, n_columns, task.n_outputs)
     seeds = random_state.randint(np.iinfo(np.int32).max, size=len(parts))
     n_jobs = min(n_threads or available_cores(), len(parts))
     each = None if n_threads is None else n_threads // n_jobs
@@ -172,6 +169,4 @@ def train_ensemble(
                     future.result()
         finally:
             stop.set()
-    members = [future.result() for future in futures]
-    parameters = tuple(member.parameters for member in members)
-    return Ensemble(spec, task.out_activation, parameters), members
+    return [future.result() for future in futures]
