@@ -115,7 +115,7 @@ class _Network:
         self.dtype = np.dtype(dtype)
         self._loss, self._out_activation = loss, out_activation
         self._batch_size, self._n_threads = int(batch_size), n_threads
-        self._is_random = regularisation.is_random
+        self._adds_noise = regularisation.input_noise != 0
         settings = loss_settings or {}
         self._settings = make_settings(
             out_activation, loss, self.dtype, spec.units[-1], **settings
@@ -201,10 +201,11 @@ class _Network:
     def _outputs(self, X, rows, out_activation):
         """Return the outputs for rows of X with an output activation of one's choice.
 
-        In this memory, if its operations change nothing at random and read such an X.
+        In this memory, if its operations add no noise and read such an X. Dropout keeps
+        everything, see `Program.context`.
         """
         n = X.shape[0] if rows is None else len(rows)
-        if self._is_random or form_of(X, not self.form.multiplied) != self.form:
+        if self._adds_noise or form_of(X, not self.form.multiplied) != self.form:
             X = X if rows is None else X[rows]
             return predict.predict_outputs(
                 self.spec, self.stored(), out_activation, X, self._n_threads

@@ -139,7 +139,8 @@ class Program:
     addresses : (n_operations,) int64 array
         Of the operations' records.
     context : (1,) array of CONTEXT
-        The fields that are the same in every run.
+        The fields that are the same in every run. Rates of dropout are 0 except in
+        steps of training.
     head : (1,) array of HEAD
     size : int
         Bytes of the whole block.
@@ -324,7 +325,7 @@ class Program:
     def _fill_context(self):
         self.context = np.zeros(1, CONTEXT)
         record = self.context[0]
-        record["jump"], record["dropout"] = self.jump, 1.0
+        record["jump"] = self.jump
         record["zeros"] = self.reserve(self.numbers.width)
         record["product"] = product_loop(self.numbers.storage).address
         if self.training:

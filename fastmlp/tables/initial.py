@@ -29,6 +29,7 @@ LEAST_SPREAD = 1e-6
 def initial_parameters(
     spec: NetworkSpec,
     codes: np.ndarray,
+    rows: np.ndarray,
     random_state: np.random.RandomState,
 ) -> np.ndarray:
     """Return initial parameters in scikit-learn's packing, float32.
@@ -41,11 +42,11 @@ def initial_parameters(
     ----------
     spec : NetworkSpec
     codes : (n, n_columns) float32 array
-        Of the rows to train on.
+    rows : (n_rows,) int64 array
+        Those to train on.
     random_state : RandomState
     """
-    rows = random_state.permutation(len(codes))[:N_ROWS]
-    sample = np.ascontiguousarray(codes[rows])
+    sample = codes[rows[random_state.permutation(len(rows))[:N_ROWS]]]
     entries = parameters_of(spec)
     values = [_draw(parameter, random_state) for _, parameter in entries]
     for layer in range(len(spec.units) - 1):

@@ -135,7 +135,7 @@ def train_member(
         weight_decay=recipe.weight_decay,
     )
     rates = (0.0, *(recipe.dropout,) * len(hidden)) if recipe.dropout else ()
-    start = initial_parameters(spec, data.X[rows], random_state)
+    start = initial_parameters(spec, data.X, rows, random_state)
     trainer = Trainer(
         spec,
         task.out_activation,

@@ -18,6 +18,7 @@ from tests.kernels_api import (
     Engine,
     NetworkSpec,
     Optimizer,
+    Regularisation,
     Trainer,
     form_of,
     layer_activations,
@@ -29,6 +30,7 @@ from tests.networks import (
     KERNELS,
     LOSS_OF,
     NAIVE,
+    REGULARISED,
     TRAINING_RULES,
     make_csr,
     make_optimizer,
@@ -207,6 +209,33 @@ def test_predict_outputs_of_any_rows_is_the_same_bits(
             out = predict_outputs(spec, parameters, out_activation, X[:n])
             assert out.tobytes() == ref[:n].tobytes()
             assert np.isfinite(out).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", ["hidden", "inputs", "noise", "all"])
+def test_predictions_between_epochs_draw_nothing_and_change_nothing(case, dtype):
+    """They are those of the parameters alone, and training goes on as without them."""
+    network = BASE | {"units": (5, 33, 9, 3)}
+    X, y, _ = make_problem(network, CHUNK_ROWS + 30, dtype)
+    spec = NetworkSpec(network["units"], layer_activations("tanh", 2))
+    data, order, rows = Data(X, y), np.arange(len(X)), np.array([3, 29, 0, 7])
+    stored = []
+    for predicts in (False, True):
+        with Engine(
+            **network, dtype=dtype, batch_size=CHUNK_ROWS + 8, n_threads=2,
+            optimizer=make_optimizer("adam"),
+            regularisation=Regularisation(**REGULARISED[case], seed=1),
+        ) as engine:  # fmt: skip
+            engine.load(make_parameters(network["units"], dtype))
+            trainer = engine.network(Trainer, data.form)
+            for _ in range(3):
+                trainer.train_epoch(data, order, 0.1)
+                if predicts:
+                    ref = predict_outputs(spec, trainer.stored(), "softmax", X)
+                    assert trainer.predict(X).tobytes() == ref.tobytes()
+                    assert trainer.predict(X, rows).tobytes() == ref[rows].tobytes()
+            stored.append(trainer.stored().tobytes())
+    assert stored[0] == stored[1]
 
 
 def test_network_without_hidden_layers_uses_the_output_activation_alone():

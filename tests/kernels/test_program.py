@@ -112,6 +112,8 @@ def _regions(program):
             add_matrix(record[name], op.n_in)
         for name in ("y", "dy", *MATRICES.get(type(op), ())):
             add_matrix(record[name], op.n_out)
+        if isinstance(op, dropout.Dropout | input_noise.InputNoise):
+            add_matrix(record["words"], width)
         if isinstance(op, dense.Dense):
             square = round_up(op.n_in, width) * round_up(op.n_out, width)
             add(record["transposed"], square)

@@ -9,11 +9,13 @@ from math import sqrt
 
 import numpy as np
 
-from ..compile.options import jit
+from ..compile.options import inlined, jit
 from . import functions
 
 # Words of one call of the generator, for as many consecutive columns.
 WORDS = 4
+
+WORD_BYTES = 4
 
 # In uint64, whose vector multiplication of the lower halves is one instruction.
 _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
@@ -33,16 +35,18 @@ def philox(a, b, c, d, key, other_key):
     easy as 1, 2, 3", SC 2011, section 3.3.
     """
     for _ in range(10):
-        first, second = _MULTIPLIERS[0] * a, _MULTIPLIERS[1] * c
+        # Only the lower halves of words and keys count, and the vector multiplication
+        # reads no other: the two masks here cost nothing.
+        first = _MULTIPLIERS[0] * (a & _LOW)
+        second = _MULTIPLIERS[1] * (c & _LOW)
         a, b, c, d = (
             (second >> _HALF) ^ b ^ key,
-            second & _LOW,
+            second,
             (first >> _HALF) ^ d ^ other_key,
-            first & _LOW,
+            first,
         )
-        key = (key + _WEYL[0]) & _LOW
-        other_key = (other_key + _WEYL[1]) & _LOW
-    return a, b, c, d
+        key, other_key = key + _WEYL[0], other_key + _WEYL[1]
+    return a & _LOW, b & _LOW, c & _LOW, d & _LOW
 
 
 @jit
@@ -61,6 +65,33 @@ def words_of(seed, step, stream, row, block):
         seed & _LOW,
         seed >> _HALF,
     )
+
+
+@inlined
+def draw_words(words, rows, width, first, column, stream, step, seed):
+    """Write a word for each element of one panel's rows, see `words_of`.
+
+    One loop over all blocks becomes vector instructions, a loop over rows with one over
+    blocks in it does not. The words go to memory because float64 results, four to a
+    block, would halve the vectors.
+
+    Parameters
+    ----------
+    words : (rows * width,) uint32 array, overwritten
+    rows, width : int
+    first, column : int
+        Row of the minibatch and column of the first element.
+    stream, step, seed : int
+    """
+    blocks = width // WORDS
+    for k in range(rows * blocks):
+        a, b, c, d = words_of(
+            seed, step, stream, first + k // blocks, column // WORDS + k % blocks
+        )
+        words[WORDS * k] = np.uint32(a)
+        words[WORDS * k + 1] = np.uint32(b)
+        words[WORDS * k + 2] = np.uint32(c)
+        words[WORDS * k + 3] = np.uint32(d)
 
 
 # Taylor series of cos(x) - 1 and sin(x) / x - 1 in x**2, highest power first. At pi/4
@@ -93,7 +124,7 @@ def _circle(word):
     return -cosine if left else cosine, -sine if below else sine
 
 
-@jit
+@inlined
 def normal_pair(a, b):
     """Two standard normal numbers from two words, by Box & Muller (1958)."""
     radius = sqrt(-2.0 * functions.log((np.float64(a) + 0.5) * 2.0**-32))

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numba import carray
 
-from ..compile.options import callback, compiled_once, jit
-from ..math.random import WORDS, words_of
+from ..compile.options import callback, compiled_once
+from ..math.random import WORD_BYTES, draw_words
 from ..simd.llvm import pointer
 from .base import FORWARD, HEADER_FIELDS, Numbers, Operation, context_at
 
@@ -24,32 +24,12 @@ if TYPE_CHECKING:
 
 FIELDS = [
     ("factors", np.int64),  # place of m / (1 - rate)
+    ("words", np.int64),  # place of random words for a panel's rows
     ("rate", np.float64),
     ("stream", np.int64),
     ("seed", np.int64),
 ]
 DROPOUT = np.dtype(HEADER_FIELDS + FIELDS, align=True)
-
-
-@jit
-def _draw_factors(factors, rows, width, first, column, stream, step, seed, rate):
-    """Draw the factors of one panel's rows: 0 with probability `rate`, 1/(1 - rate).
-
-    They belong to the rows from `first` and the columns from `column` on.
-    """
-    bound = np.uint64(rate * 2.0**32)
-    real = factors.dtype.type
-    zero, kept = real(0), real(1 / (1 - rate))
-    for i in range(rows):
-        for block in range(width // WORDS):
-            to = i * width + block * WORDS
-            a, b, c, d = words_of(
-                seed, step, stream, first + i, column // WORDS + block
-            )
-            factors[to] = zero if a < bound else kept
-            factors[to + 1] = zero if b < bound else kept
-            factors[to + 2] = zero if c < bound else kept
-            factors[to + 3] = zero if d < bound else kept
 
 
 @compiled_once
@@ -59,16 +39,24 @@ def compile_forward(numbers: Numbers) -> Any:
 
     def forward(context, op, first, count):
         run, this = context_at(context), carray(pointer(op), (1,), DROPOUT)[0]
-        n = count * width
+        n, rate = count * width, this.rate * run.dropout
+        bound = np.uint32(rate * 2.0**32)
+        zero, kept = dtype(0), dtype(1 / (1 - rate))
+        place = run.memory + this.words + first * width * WORD_BYTES
+        words = carray(pointer(place), (n,), np.uint32)
         for j in range((this.n_out + width - 1) // width):
             at = j * run.jump + first * width * size
             x = carray(pointer(run.memory + this.x + at), (n,), dtype)
             y = carray(pointer(run.memory + this.y + at), (n,), dtype)
             factors = carray(pointer(run.memory + this.factors + at), (n,), dtype)
-            _draw_factors(
-                factors, count, width, first, j * width, this.stream, run.step,
-                this.seed, this.rate * run.dropout,
-            )  # fmt: skip
+            # At rate 0 any words will do: none is below 0.
+            if bound > 0:
+                draw_words(
+                    words, count, width, first, j * width, this.stream, run.step,
+                    this.seed,
+                )  # fmt: skip
+            for k in range(n):
+                factors[k] = zero if words[k] < bound else kept
             for k in range(n):
                 y[k] = x[k] * factors[k]
 
@@ -118,6 +106,7 @@ class Dropout(Operation):
     def fill(self, record: np.ndarray, program: Program) -> None:
         """See `Operation`."""
         record["factors"] = program.panels(self.n_out)
+        record["words"] = program.panels(program.numbers.width)
         record["rate"] = self.rate
         record["stream"], record["seed"] = self.stream, self.seed
 

@@ -7,34 +7,21 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numba import carray
 
-from ..compile.options import callback, compiled_once, jit
-from ..math.random import WORDS, normal_pair, words_of
+from ..compile.options import callback, compiled_once
+from ..math.random import WORD_BYTES, draw_words, normal_pair
 from ..simd.llvm import pointer
 from .base import FORWARD, HEADER_FIELDS, Numbers, Operation, context_at
 
 if TYPE_CHECKING:
     from ..program import Program
 
-FIELDS = [("deviation", np.float64), ("stream", np.int64), ("seed", np.int64)]
+FIELDS = [
+    ("words", np.int64),  # place of random words for a panel's rows
+    ("deviation", np.float64),
+    ("stream", np.int64),
+    ("seed", np.int64),
+]
 INPUT_NOISE = np.dtype(HEADER_FIELDS + FIELDS, align=True)
-
-
-@jit
-def _add_noise(values, rows, width, first, column, stream, step, seed, deviation):
-    """Add normal numbers to one panel's rows; the same ones in both precisions."""
-    real = values.dtype.type
-    for i in range(rows):
-        for block in range(width // WORDS):
-            to = i * width + block * WORDS
-            a, b, c, d = words_of(
-                seed, step, stream, first + i, column // WORDS + block
-            )
-            e, f = normal_pair(a, b)
-            g, h = normal_pair(c, d)
-            values[to] += real(deviation * e)
-            values[to + 1] += real(deviation * f)
-            values[to + 2] += real(deviation * g)
-            values[to + 3] += real(deviation * h)
 
 
 @compiled_once
@@ -44,13 +31,20 @@ def compile_forward(numbers: Numbers) -> Any:
 
     def forward(context, op, first, count):
         run, this = context_at(context), carray(pointer(op), (1,), INPUT_NOISE)[0]
+        n, deviation = count * width, this.deviation
+        place = run.memory + this.words + first * width * WORD_BYTES
+        words = carray(pointer(place), (n,), np.uint32)
         for j in range((this.n_out + width - 1) // width):
-            place = run.memory + this.y + j * run.jump + first * width * size
-            y = carray(pointer(place), (count * width,), dtype)
-            _add_noise(
-                y, count, width, first, j * width, this.stream, run.step, this.seed,
-                this.deviation,
-            )  # fmt: skip
+            at = j * run.jump + first * width * size
+            y = carray(pointer(run.memory + this.y + at), (n,), dtype)
+            draw_words(
+                words, count, width, first, j * width, this.stream, run.step, this.seed
+            )
+            # In float64: the same numbers in both precisions.
+            for k in range(n // 2):
+                a, b = normal_pair(words[2 * k], words[2 * k + 1])
+                y[2 * k] += dtype(deviation * a)
+                y[2 * k + 1] += dtype(deviation * b)
 
     return callback(forward, FORWARD, f"input-noise-{numbers.key}")
 
@@ -79,5 +73,6 @@ class InputNoise(Operation):
 
     def fill(self, record: np.ndarray, program: Program) -> None:
         """See `Operation`."""
+        record["words"] = program.panels(program.numbers.width)
         record["deviation"] = self.deviation
         record["stream"], record["seed"] = self.stream, self.seed
