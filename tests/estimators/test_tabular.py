@@ -594,7 +594,7 @@ class InEpoch:
         with self.lock:
             self.n_calls += 1
             self.threads.add(threading.get_ident())
-            if self.n_calls >= self.number and len(self.threads) == self.n_threads:
+            if self.n_calls >= self.number and len(self.threads) >= self.n_threads:
                 self.number = np.inf
                 self.act()
         return 0.0
