@@ -107,6 +107,8 @@ def check_table(
         Returns the `Goal` of validated y.
     """
     model = stand_in(estimator)
+    # Of an earlier fit; it would sort predictions.
+    vars(model).pop("quantiles_", None)
     table, y = _check_rows(model, given.X, given.y, reset=True)
     if table.shape[0] < 2:
         check_array(np.empty(table.shape), ensure_min_samples=2, estimator=model)
