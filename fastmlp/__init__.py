@@ -10,6 +10,9 @@ names: the same parameters, attributes and numbers, several times as fast.
 >>> clf.score(X[1500:] / 16, y[1500:]) > 0.9
 True
 
+`TabularClassifier` and `TabularRegressor` take tables of numbers and categories as they
+are, and need no parameters.
+
 Beyond scikit-learn's there are more activations, losses, solvers, schedules, initial
 weights and means of regularisation: ``help(fastmlp.MLPClassifier)`` lists them.
 
@@ -26,11 +29,23 @@ import importlib
 from typing import Any
 
 from fastmlp._warmup import warmup
-from fastmlp.estimators import MLPClassifier, MLPRegressor
+from fastmlp.estimators import (
+    MLPClassifier,
+    MLPRegressor,
+    TabularClassifier,
+    TabularRegressor,
+)
 
 __version__ = "0.1.0"
 
-__all__ = ["MLPClassifier", "MLPRegressor", "__version__", "warmup"]
+__all__ = [
+    "MLPClassifier",
+    "MLPRegressor",
+    "TabularClassifier",
+    "TabularRegressor",
+    "__version__",
+    "warmup",
+]
 
 _SUBMODULES = ("displays", "examples", "inspection", "onnx_export")
 

@@ -131,10 +131,18 @@ def test_docstring_names_what_is_returned(name):
         assert section(PUBLIC[name].__doc__, "Returns")
 
 
-@pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
-def test_documented_attributes_exist(name):
+@pytest.mark.parametrize(
+    "name, params",
+    [
+        ("MLPClassifier", {"tol": 10.0}),
+        ("MLPRegressor", {"tol": 10.0}),
+        ("TabularClassifier", {"max_epochs": 1}),
+        ("TabularRegressor", {"max_epochs": 1}),
+    ],
+)
+def test_documented_attributes_exist(name, params):
     X, y = [[0.0], [1.0], [2.0], [3.0]], [0, 1, 0, 1]
-    estimator = getattr(fastmlp, name)(hidden_layer_sizes=(3,), tol=10.0).fit(X, y)
+    estimator = getattr(fastmlp, name)(hidden_layer_sizes=(3,), **params).fit(X, y)
     attributes = section(PUBLIC[name].__doc__, "Attributes")
     documented = re.findall(r"^(\w+(?:, \w+)*) : ", attributes, re.M)
     documented = {each for names in documented for each in names.split(", ")}

@@ -95,7 +95,17 @@ ESTIMATORS = (
     "_features",
     "_onnx",
     "_base",
+    "_folds",
+    "_scaling",
+    "_calibration",
+    "_table_problem",
+    "_table_model",
+    "_table_scores",
+    "_table_learning",
+    "_tabular",
 )
+
+FITTERS = ("classifier", "regressor", "tabular_classifier", "tabular_regressor")
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
@@ -105,7 +115,7 @@ def test_a_module_of_the_estimators_imports_only_those_before(name):
     assert own <= {*ESTIMATORS[: ESTIMATORS.index(name)]}
 
 
-@pytest.mark.parametrize("name", ["classifier", "regressor"])
+@pytest.mark.parametrize("name", FITTERS)
 def test_estimators_do_not_know_each_other(name):
     own = imports(Path("estimators") / f"{name}.py")
     own = {n.split(".")[2] for n in own if n.startswith("fastmlp.estimators.")}

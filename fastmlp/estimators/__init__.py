@@ -5,9 +5,16 @@ In reading order: `classifier`, `regressor`, `_base` (a fit in one screen), `_le
 `_targets` (labels and numbers), `_pairings` (losses and outputs), `_parameters` (their
 table), `_checks`, `_holdout` (rows to validate on), `_fitted` (predicting), `_features`
 (transformers), `_callbacks`, `_saving`, `_onnx`.
+
+Those for tables: `tabular_classifier`, `tabular_regressor`, `_tabular` (their base),
+`_table_learning` (a fit), `_table_problem` (its arguments, checked), `_folds` (which
+network trains on which rows), `_scaling` (units of y), `_table_scores` (the score of an
+epoch), `_table_model` (attributes and saved state), `_calibration` (probabilities).
 """
 
 from fastmlp.estimators.classifier import MLPClassifier
 from fastmlp.estimators.regressor import MLPRegressor
+from fastmlp.estimators.tabular_classifier import TabularClassifier
+from fastmlp.estimators.tabular_regressor import TabularRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["MLPClassifier", "MLPRegressor", "TabularClassifier", "TabularRegressor"]

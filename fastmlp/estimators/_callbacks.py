@@ -4,13 +4,13 @@
 and `end` of `Steps`; `end` returns whether a callback wants the step to be the last.
 """
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import sklearn
 
 from fastmlp.estimators._learning import Learned
-from fastmlp.estimators._learning import Watch as MakeSteps
 from fastmlp.estimators._problem import Given
 
 
@@ -41,7 +41,7 @@ DURING_FIT = (
 
 
 def watched(
-    estimator: Any, fit: Callable[[MakeSteps | None], Learned], given: Given
+    estimator: Any, fit: Callable[[Any], Learned], given: Given, networks: bool = False
 ) -> Learned:
     """Return ``fit(make_steps)``, with None where no callback is set.
 
@@ -52,6 +52,9 @@ def watched(
     given : Given
         Callbacks see X, y and weights as the user gave them, so that names of columns
         and labels agree.
+    networks : bool, default=False
+        True: there is a task for each of `n_networks`, whose subtasks are its epochs,
+        and ``make_steps(number, n_epochs)`` returns the `Steps` of a network.
     """
     if with_callbacks is None or not getattr(estimator, "_skl_callbacks", None):
         return fit(None)
@@ -60,8 +63,11 @@ def watched(
 
     @with_callbacks  # tears the callbacks down, whatever happens
     def fit_watched(estimator):
-        context = estimator._init_callback_context(max_subtasks=estimator.max_iter)
-        watch = Watch(
+        context = estimator._init_callback_context(
+            max_subtasks=estimator.n_networks if networks else estimator.max_iter,
+            sequential_subtasks=not networks,
+        )
+        watch = (EnsembleWatch if networks else Watch)(
             context, estimator=estimator, X=given.X, y=given.y, metadata=metadata
         )
         return watch.whole(fit)
@@ -84,21 +90,25 @@ class Watch:
         self._context, self._arguments = context, arguments
         self._task: Any = None
 
-    def whole(self, fit: Callable[[MakeSteps], Learned]) -> Learned:
+    def whole(self, fit: Callable[[Any], Learned]) -> Learned:
         """Return ``fit(self.steps)``, run as the task of the whole fit.
 
         If `fit` raises, the task does not end.
         """
         self._context.call_on_fit_task_begin(**self._arguments)
         learned = fit(self.steps)
-        if self._task is not None:
-            self.end(usable=False)  # a step that was cut short
+        self._end_all()
         state = vars(self._arguments["estimator"])
         self._context.call_on_fit_task_end(
             **self._arguments,
             reconstruction_attributes=_shown(lambda: learned.joined(state)),
         )
         return learned
+
+    def _end_all(self) -> None:
+        """End what was cut short."""
+        if self._task is not None:
+            self.end(usable=False)
 
     def steps(self, name: str, attributes: Callable[[], dict[str, Any]]) -> "Watch":
         """Return the `training.loop.Steps` of the fit.
@@ -133,6 +143,74 @@ class Watch:
             **self._arguments,
             reconstruction_attributes=self._attributes if usable else None,
         )
+
+
+class EnsembleWatch(Watch):
+    """A fit of several networks that callbacks watch, from a thread each.
+
+    Callbacks get fitted attributes at the end of the whole fit only: before, there are
+    networks that have not begun.
+    """
+
+    def __init__(self, context: Any, **arguments: Any) -> None:
+        super().__init__(context, **arguments)
+        self._networks: list[NetworkWatch] = []
+        self._lock = threading.RLock()
+
+    def steps(self, number: int, n_epochs: int) -> "NetworkWatch":  # type: ignore[override]
+        """Begin the task of a network; return its `training.loop.Steps`."""
+        context = self._context.subcontext("network", number, max_subtasks=n_epochs)
+        context.call_on_fit_task_begin(**self._arguments)
+        network = NetworkWatch(context, self._lock, n_epochs, **self._arguments)
+        self._networks.append(network)
+        return network
+
+    def _end_all(self) -> None:
+        for network in self._networks:
+            network.end_all()
+
+
+class NetworkWatch(Watch):
+    """A network's training that callbacks watch, one task for each epoch.
+
+    Parameters
+    ----------
+    context : sklearn.callback.CallbackContext
+        Of the network.
+    lock : threading.RLock
+        Held while callbacks are called: they need not be safe in several threads.
+    n_epochs : int
+        The epochs of a network that is trained anew, since it diverged, are shown as
+        far as there are so many in all.
+    **arguments
+        See `Watch`.
+    """
+
+    def __init__(
+        self, context: Any, lock: threading.RLock, n_epochs: int, **arguments: Any
+    ) -> None:
+        super().__init__(context, **arguments)
+        self._lock, self._left = lock, n_epochs
+        self._name, self._attributes = "epoch", None
+
+    def begin(self) -> None:
+        """Begin a step, unless one has begun that has not ended."""
+        if self._task is None and self._left > 0:
+            self._left -= 1
+            with self._lock:
+                super().begin()
+
+    def end(self, usable: bool = True) -> bool:
+        """End the step; return True if a callback wants it to be the last."""
+        if self._task is None:
+            return False
+        with self._lock:
+            return super().end(usable)
+
+    def end_all(self) -> None:
+        """End the task of the network."""
+        self._end_all()
+        self._context.call_on_fit_task_end(**self._arguments)
 
 
 def _shown(attributes):

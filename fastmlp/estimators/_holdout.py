@@ -122,13 +122,15 @@ def validation_score(
     vars(estimator).update(network_attributes(current, goal))
     if rows is not None:
         X, y = X[rows], y[rows]
-    return scorer_score(scoring, estimator, current, X, y, sample.scorer_weight)
+    return scorer_score(
+        scoring, estimator, current.parameters, X, y, sample.scorer_weight
+    )
 
 
 def scorer_score(
     scoring: str | Callable,
     estimator: Any,
-    network: Network,
+    parameters: np.ndarray,
     X: Any,
     y: Any,
     sample_weight: np.ndarray | None,
@@ -140,9 +142,9 @@ def scorer_score(
     scoring : str or callable
         A scorer's name or ``scoring(estimator, X, y)``.
     estimator : estimator
-        It predicts with the weights of `network`.
-    network : Network
-        Overwritten with the engine's weights before each call.
+        It predicts with `parameters`.
+    parameters : (n_parameters,) array
+        Overwritten with the engine's before each call.
     X, y, sample_weight : arrays
         The weights, None: all 1, are left out where the scorer takes none.
     """
@@ -155,7 +157,7 @@ def scorer_score(
         options["sample_weight"] = sample_weight
 
     def score(engine, loss):
-        engine.store(network.parameters)
+        engine.store(parameters)
         value = scorer(estimator, X, y, **options)
         try:
             return float(value)

@@ -215,9 +215,9 @@ def split_loss(loss: Any) -> tuple[str, Any]:
         if all(isinstance(entry, Integral) for entry in loss):
             hint = f" Did you mean hidden_layer_sizes={loss!r}?"
         raise InvalidParameterError(
-            "The 'loss' parameter of MLPRegressor must be a name or a pair of a name "
-            f"and a parameter, which only {known} take: ('huber', 1.0), ('quantile', "
-            f"0.9) or ('quantile', [0.1, 0.5, 0.9]). Got {loss!r} instead.{hint}"
+            "The 'loss' parameter must be a name or a pair of a name and a parameter, "
+            f"which only {known} take: ('huber', 1.0), ('quantile', 0.9) or "
+            f"('quantile', [0.1, 0.5, 0.9]). Got {loss!r} instead.{hint}"
         )
     try:
         return name, rows[name].check(parameter)

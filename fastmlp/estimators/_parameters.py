@@ -188,6 +188,38 @@ OF_REGRESSORS = PARAMETERS | {
     "loss": Parameter("squared_error", [StrOptions(REGRESSION_LOSSES), tuple, list]),
 }
 
+_count_or_none = Parameter(None, [_count, None])
+
+# The parameters of both estimators for tables; None stands for the recipe's.
+OF_TABLES = {
+    "n_networks": Parameter(5, [_count]),
+    "hidden_layer_sizes": Parameter(None, ["array-like", _count, None]),
+    "max_epochs": _count_or_none,
+    "learning_rate": Parameter(None, [_positive, None]),
+    "batch_size": _count_or_none,
+    "scoring": Parameter(
+        None,
+        [
+            Described(
+                set(get_scorer_names()),
+                "a name of sklearn.metrics.get_scorer_names()",
+            ),
+            callable,
+            None,
+        ],
+    ),
+    "categorical_features": Parameter(
+        "from_dtype", [StrOptions({"from_dtype"}), "array-like", None]
+    ),
+    "random_state": PARAMETERS["random_state"],
+    "n_threads": PARAMETERS["n_threads"],
+    "verbose": PARAMETERS["verbose"],
+}
+
+OF_TABLE_CLASSIFIERS = OF_TABLES | {"class_weight": OF_CLASSIFIERS["class_weight"]}
+
+OF_TABLE_REGRESSORS = OF_TABLES | {"loss": OF_REGRESSORS["loss"]}
+
 # Those that are not always used, in the order in which they are reported.
 _CONDITIONAL = sorted(name for name, row in PARAMETERS.items() if row.read != "always")
 
@@ -241,11 +273,11 @@ def _refuse(estimator, name, value):
 
 def _hint(name, value, constraints):
     """Return a suggestion for a value that is not valid, or ""."""
-    if name == "batch_size" and isinstance(value, Integral):
-        return " For all rows in one step use batch_size='full'."
     # None is compared as 'None', a type such as np.float16 by its name.
     word = str(value) if value is None else getattr(value, "__name__", value)
     known = [each.options for each in constraints if isinstance(each, StrOptions)]
+    if name == "batch_size" and known and isinstance(value, Integral):
+        return " For all rows in one step use batch_size='full'."
     listed = ""
     if name == "activation":
         names = [*ACTIVATIONS, *OPERATIONS]

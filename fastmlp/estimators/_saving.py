@@ -16,7 +16,7 @@ VERSION = "_fastmlp_version"
 
 # Made from the other attributes. Never read from a file: kernels trust a network's
 # sizes, and `partial_fit` trusts that the parameters in `_validated` are valid.
-DERIVED = ("_network", "_validated")
+DERIVED = ("_network", "_validated", "_ensemble")
 
 
 class VersionWarning(InconsistentVersionWarning):

@@ -1,16 +1,23 @@
-"""Networks side by side: each on its own rows, one thread each."""
+"""Networks side by side: each on its own rows, in a thread of its own."""
 
+import contextlib
+import threading
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import NamedTuple
 
 import numpy as np
-from joblib import Parallel, delayed
 
 from fastmlp.kernels import Data, NetworkSpec, available_cores, predict_outputs
-from fastmlp.tables.member import Member, Task, network_for, train_member
+from fastmlp.tables.member import Member, Task, train_member
 from fastmlp.tables.recipe import Recipe
 from fastmlp.training.holdout import Holdout
-from fastmlp.training.loop import Steps
+from fastmlp.training.loop import Outcome, Steps
+
+# How often a network whose training diverges is trained, and the factor of the learning
+# rate in each further attempt.
+ATTEMPTS = 3
+SLOWER = 1 / 3
 
 
 class Part(NamedTuple):
@@ -29,52 +36,73 @@ class Part(NamedTuple):
 
 
 class Ensemble(NamedTuple):
-    """Trained networks of one kind.
+    """Networks of one kind.
 
     Parameters
     ----------
     spec : NetworkSpec
     out_activation : str
-    members : tuple of Member
+    parameters : tuple of (n_parameters,) float32 array
+        Of each network, see `initial.packed`.
     """
 
     spec: NetworkSpec
     out_activation: str
-    members: tuple[Member, ...]
-
-    def outputs(self, codes: np.ndarray, n_threads: int | None = None) -> np.ndarray:
-        """Return each network's outputs, (n_networks, n, n_outputs) float32."""
-        every = range(len(self.members))
-        return np.stack([self.member_outputs(i, codes, n_threads) for i in every])
+    parameters: tuple[np.ndarray, ...]
 
     def member_outputs(
         self, i: int, codes: np.ndarray, n_threads: int | None = None
     ) -> np.ndarray:
         """Return the outputs of one network, (n, n_outputs) float32."""
-        parameters = self.members[i].parameters
         return predict_outputs(
-            self.spec, parameters, self.out_activation, codes, n_threads
+            self.spec, self.parameters[i], self.out_activation, codes, n_threads
         )
 
 
+class _Stoppable:
+    """`Steps` that end training once an event is set.
+
+    Parameters
+    ----------
+    steps : Steps or None
+        Of the caller.
+    stop : threading.Event
+    """
+
+    def __init__(self, steps: Steps | None, stop: threading.Event) -> None:
+        self._steps, self._stop = steps, stop
+
+    def begin(self) -> None:
+        """Begin a step."""
+        if self._steps is not None:
+            self._steps.begin()
+
+    def end(self, usable: bool = True) -> bool:
+        """End the step; return True if it is to be the last."""
+        last = self._steps is not None and self._steps.end(usable)
+        return last or self._stop.is_set()
+
+
 def train_ensemble(
+    spec: NetworkSpec,
     task: Task,
     recipe: Recipe,
-    inputs: tuple[tuple[str, Any], ...],
     data: Data,
     parts: Sequence[Part],
     random_state: np.random.RandomState,
     n_threads: int | None = None,
     make_steps: Callable[[int], Steps | None] = lambda number: None,
-) -> Ensemble:
+) -> list[Member]:
     """Train a network on each part of the rows of `data`.
+
+    The results do not depend on the number of threads.
 
     Parameters
     ----------
+    spec : NetworkSpec
+        See `member.network_for`.
     task : Task
     recipe : Recipe
-    inputs : tuple
-        See `encoding.operations_on`.
     data : Data
         Of codes, with ``copied=True``.
     parts : sequence of Part
@@ -83,24 +111,62 @@ def train_ensemble(
         Threads in all, at least one for each network that trains at the same time.
         None: all cores, which the networks share as they come and go.
     make_steps : callable, default=None
-        Returns the `Steps` of a network's epochs by its number.
+        Returns the `Steps` of a network's epochs by its number. They are called in the
+        network's thread.
+
+    Returns
+    -------
+    members : list of Member
+        The outcome is DIVERGED if the last attempt diverged, and INTERRUPTED if
+        KeyboardInterrupt ended the training early.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If it came before each network had completed an epoch.
     """
-    spec = network_for(task, recipe, inputs, data.X.shape[1])
     seeds = random_state.randint(np.iinfo(np.int32).max, size=len(parts))
     n_jobs = min(n_threads or available_cores(), len(parts))
     each = None if n_threads is None else n_threads // n_jobs
-    members = Parallel(n_jobs=n_jobs, require="sharedmem")(
-        delayed(train_member)(
-            spec,
-            task,
-            recipe,
-            data,
-            part.rows,
-            part.holdout,
-            np.random.RandomState(seed),
-            each,
-            make_steps(number),
-        )
-        for number, (part, seed) in enumerate(zip(parts, seeds, strict=True))
-    )
-    return Ensemble(spec, task.out_activation, tuple(members))
+    steps = [make_steps(number) for number in range(len(parts))]
+    stop = threading.Event()
+
+    def train(number: int) -> Member:
+        part, slower = parts[number], recipe
+        if stop.is_set():
+            raise KeyboardInterrupt
+        for _ in range(ATTEMPTS):
+            member = train_member(
+                spec,
+                task,
+                slower,
+                data,
+                part.rows,
+                part.holdout,
+                np.random.RandomState(seeds[number]),
+                each,
+                _Stoppable(steps[number], stop),
+            )
+            if member.outcome is not Outcome.DIVERGED or stop.is_set():
+                break
+            slower = slower._replace(learning_rate=slower.learning_rate * SLOWER)
+        if member.outcome is Outcome.INTERRUPTED:  # in a callback
+            stop.set()
+        elif member.outcome is Outcome.STOPPED and stop.is_set():
+            member = member._replace(outcome=Outcome.INTERRUPTED)
+        if member.history.n_iter == 0:
+            raise KeyboardInterrupt
+        return member
+
+    # Python raises KeyboardInterrupt in the main thread alone, which must not train:
+    # in compiled code it could not tell the other networks.
+    with ThreadPoolExecutor(n_jobs) as pool:
+        try:
+            futures = [pool.submit(train, number) for number in range(len(parts))]
+            # Networks that have no epoch raise it again below.
+            with contextlib.suppress(KeyboardInterrupt):
+                for future in as_completed(futures):
+                    future.result()
+        finally:
+            stop.set()
+    return [future.result() for future in futures]

@@ -90,12 +90,14 @@ class Annealed(Constant):
 
 
 def network_for(
-    task: Task, recipe: Recipe, inputs: tuple[tuple[str, Any], ...], n_columns: int
+    hidden_layer_sizes: tuple[int, ...],
+    inputs: tuple[tuple[str, Any], ...],
+    n_columns: int,
+    n_outputs: int,
 ) -> NetworkSpec:
-    """Return the network of a recipe on codes of so many columns."""
-    hidden = recipe.hidden_layer_sizes
-    units = (n_columns, *hidden, task.n_outputs)
-    return NetworkSpec(units, (ACTIVATION,) * len(hidden), inputs)
+    """Return the recipe's network on codes of so many columns."""
+    units = (n_columns, *hidden_layer_sizes, n_outputs)
+    return NetworkSpec(units, (ACTIVATION,) * len(hidden_layer_sizes), inputs)
 
 
 def train_member(

@@ -1,0 +1,124 @@
+"""Which rows each network of an ensemble trains on, and which it is judged on."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+# Up to so many rows, a batch of the recipe, equal rows are merged into one: all of them
+# are in every step anyway, so that a weight of 2 is the same as a repeated row, bit for
+# bit. Of more rows a merged table would get fewer steps.
+MERGED_ROWS = 64
+
+# A single network holds out the first of so many folds.
+FOLDS_OF_ONE = 5
+
+
+class Turn(NamedTuple):
+    """The rows of one network.
+
+    Parameters
+    ----------
+    trained : (n_trained,) int array
+        To train on.
+    judged : (n_judged,) int array or None
+        On which its epochs are judged; None: all validation rows.
+    held : (n_held,) int array
+        That it is not trained on: those judged, rows equal to them and rows without
+        weight.
+    """
+
+    trained: np.ndarray
+    judged: np.ndarray | None
+    held: np.ndarray
+
+
+def take_turns(
+    rows: np.ndarray,
+    place: np.ndarray,
+    strata: np.ndarray,
+    n_networks: int,
+    random_state: np.random.RandomState,
+) -> list[Turn]:
+    """Return a `Turn` for each network, at most as many as there are rows.
+
+    Parameters
+    ----------
+    rows, place : arrays of `counted_rows`
+    strata : (n_counted,) array
+    n_networks : int
+    random_state : RandomState
+    """
+    n_networks = min(n_networks, len(rows))
+    n_folds = n_networks if n_networks > 1 else min(FOLDS_OF_ONE, len(rows))
+    fold = deal_folds(strata, n_folds, random_state)
+    return [
+        Turn(rows[fold != i], rows[fold == i], np.flatnonzero(fold[place] == i))
+        for i in range(n_networks)
+    ]
+
+
+def counted_rows(
+    codes: np.ndarray, values: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the rows that count, with weights, and which of them stands for each row.
+
+    These are the rows with a weight; of equal ones in small tables the first, in an
+    order that does not depend on that of the table.
+
+    Parameters
+    ----------
+    codes : (n, n_columns) array
+    values : (n, k) array
+        Targets.
+    weight : (n,) array
+
+    Returns
+    -------
+    rows : (n_counted,) int array
+    weight : (n_counted,) array
+        Sums over the rows that each stands for.
+    place : (n,) int array
+        Indices of `rows`; for a row without weight and without an equal any of them.
+    """
+    rows = np.flatnonzero(weight)
+    if len(weight) <= MERGED_ROWS:
+        # NaN equals NaN here, and no code is -9.
+        table = np.column_stack([np.nan_to_num(codes, nan=-9.0), values])
+        _, first, which = np.unique(
+            table, axis=0, return_index=True, return_inverse=True
+        )
+        merged = np.bincount(which, weights=weight)
+        if np.count_nonzero(merged) > 1:
+            place = _places(merged)[which]
+            return first[merged > 0], merged[merged > 0], place
+    return rows, weight[rows], _places(weight)
+
+
+def _places(weight: np.ndarray) -> np.ndarray:
+    """Return where each row is among those with a weight, or one of the next to it."""
+    before: np.ndarray = np.cumsum(weight > 0) - (weight > 0)
+    return np.minimum(before, np.count_nonzero(weight) - 1)
+
+
+def deal_folds(
+    strata: np.ndarray, n_folds: int, random_state: np.random.RandomState
+) -> np.ndarray:
+    """Return the fold of each row, (n,) int.
+
+    Rows are dealt like cards, those of one stratum after those of another: the folds'
+    sizes differ by one row at most, and so do their shares of a stratum. A class of two
+    rows or more is thus in at least two folds, and in all rows but one fold's.
+
+    Parameters
+    ----------
+    strata : (n,) array
+        Class indices; zeros where there are none.
+    n_folds : int
+    random_state : RandomState
+        One permutation of n is drawn.
+    """
+    order = random_state.permutation(len(strata))
+    order = order[np.argsort(strata[order], kind="stable")]
+    folds = np.empty(len(strata), dtype=np.int64)
+    folds[order] = np.arange(len(strata)) % n_folds
+    return folds

@@ -1,0 +1,207 @@
+"""A fit of networks to a table: check, divide the rows, train, predict those held out.
+
+The estimator does not change before training has ended: `learn_table` returns a
+`Learned`, as `_learning.learn` does.
+"""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from fastmlp.estimators._calibration import fit_temperature
+from fastmlp.estimators._checks import hidden_units
+from fastmlp.estimators._folds import Turn, take_turns
+from fastmlp.estimators._learning import Learned
+from fastmlp.estimators._problem import COLUMNS, Given
+from fastmlp.estimators._table_model import (
+    make_ensemble,
+    predicting,
+    prediction_attributes,
+)
+from fastmlp.estimators._table_problem import TableProblem, check_table
+from fastmlp.estimators._table_scores import Reporter, metric_of, score_of_epochs
+from fastmlp.estimators._targets import Goal, Labels
+from fastmlp.kernels import available_cores
+from fastmlp.tables.ensemble import ATTEMPTS, SLOWER, Ensemble, Part, train_ensemble
+from fastmlp.tables.member import Member, Task
+from fastmlp.tables.recipe import Recipe, make_recipe
+from fastmlp.training.holdout import Holdout
+from fastmlp.training.loop import History, Outcome, Steps
+
+# Takes the number of a network and its epochs; returns `Steps`.
+MakeSteps = Callable[[int, int], Steps]
+
+
+def learn_table(
+    estimator: Any,
+    given: Given,
+    goal_of: Callable[[Any], Goal],
+    make_steps: MakeSteps | None,
+) -> Learned:
+    """Fit networks to a table.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its parameters are read.
+    given : Given
+    goal_of : callable
+        Returns the `Goal` of validated y.
+    make_steps : MakeSteps or None
+    """
+    problem = check_table(estimator, given, goal_of)
+    goal, n_outputs = problem.goal, problem.sample.target.n_outputs
+    random_state = check_random_state(estimator.random_state)
+    turns = divide(problem, random_state)
+    recipe = recipe_of(estimator, goal, min(len(turn.trained) for turn in turns))
+    # Scores of classes, since a temperature divides them.
+    of_classes = isinstance(goal, Labels)
+    ensemble = make_ensemble(
+        recipe.hidden_layer_sizes,
+        "identity" if of_classes else goal.pairing.out_activation,
+        problem.columns,
+        n_outputs,
+    )
+    parts, steps = make_parts(problem, turns, ensemble, recipe, make_steps)
+    members = train_ensemble(
+        ensemble.spec,
+        Task(*goal.pairing, n_outputs),
+        recipe,
+        problem.data,
+        parts,
+        random_state,
+        available_cores() if estimator.n_threads == -1 else estimator.n_threads,
+        steps.__getitem__,
+    )
+    report(members, estimator, recipe)
+    parameters = tuple(member.parameters for member in members)
+    ensemble = ensemble._replace(parameters=parameters)
+    histories = [member.history for member in members]
+    return after_training(problem, turns, ensemble, histories)
+
+
+def divide(problem: TableProblem, random_state: np.random.RandomState) -> list[Turn]:
+    """Return the rows of each network."""
+    n_networks, rows = problem.model.n_networks, problem.rows
+    if problem.has_validation:
+        return [Turn(rows, None, np.arange(len(problem.judges.y)))] * n_networks
+    strata = np.zeros(len(rows))
+    if isinstance(problem.goal, Labels):
+        strata = problem.sample.target.values[rows, 0]
+    return take_turns(rows, problem.place, strata, n_networks, random_state)
+
+
+def recipe_of(model: Any, goal: Goal, n_rows: int) -> Recipe:
+    """Return the recipe for networks that train on so many rows.
+
+    Outputs behind an exponential, also those of 'poisson', change as classes' do.
+    """
+    hidden, plain = model.hidden_layer_sizes, goal.pairing.out_activation == "identity"
+    return make_recipe(
+        "regression" if plain else "classification",
+        n_rows,
+        hidden_layer_sizes=None if hidden is None else tuple(hidden_units(hidden)),
+        learning_rate=model.learning_rate,
+        max_epochs=model.max_epochs,
+        batch_size=model.batch_size,
+    )
+
+
+def make_parts(
+    problem: TableProblem,
+    turns: list[Turn],
+    ensemble: Ensemble,
+    recipe: Recipe,
+    make_steps: MakeSteps | None,
+) -> tuple[list[Part], list[Steps | None]]:
+    """Return the rows of each network with its score, and the `Steps` of its epochs."""
+    parts: list[Part] = []
+    steps: list[Steps | None] = []
+    for number, turn in enumerate(turns):
+        score = score_of_epochs(problem, turn, ensemble)
+        own = None if make_steps is None else make_steps(number, recipe.max_epochs)
+        if problem.model.verbose:
+            own = reporter = Reporter(
+                f"network {number + 1}/{len(turns)}",
+                metric_of(problem.model, problem.goal),
+                recipe.max_epochs,
+                score,
+                own,
+            )
+            score = reporter.score
+        holdout = Holdout(problem.judges_data, turn.judged, score)
+        parts.append(Part(turn.trained, holdout))
+        steps.append(own)
+    return parts, steps
+
+
+def report(members: list[Member], model: Any, recipe: Recipe) -> None:
+    """Turn the outcomes of the networks into a warning or an error."""
+    for number, (_, history, outcome) in enumerate(members):
+        if outcome is Outcome.DIVERGED:
+            raise ValueError(
+                f"Network {number + 1} of {len(members)} diverged, at last with "
+                f"learning_rate={recipe.learning_rate * SLOWER ** (ATTEMPTS - 1):g}: "
+                "set a lower learning_rate, or look for extreme values in y."
+            )
+        if history.never_scored:
+            raise ValueError(
+                f"The validation score with scoring={model.scoring!r} was "
+                f"{history.validation_scores[-1]} in every epoch of network "
+                f"{number + 1}, on {history.n_iter} epochs: there is no best epoch. "
+                "Choose another scoring, fewer networks, or validation rows that it is "
+                "defined for."
+            )
+    if any(member.outcome is Outcome.INTERRUPTED for member in members):
+        warnings.warn("Training interrupted by user.", stacklevel=2)
+
+
+def after_training(
+    problem: TableProblem,
+    turns: list[Turn],
+    ensemble: Ensemble,
+    histories: list[History],
+) -> Learned:
+    """Return the `Learned` of trained networks."""
+    judges, n_threads = problem.judges, problem.model.n_threads
+    held = [
+        ensemble.member_outputs(i, judges.codes[turn.held], n_threads)
+        for i, turn in enumerate(turns)
+    ]
+    # Of each row by all networks, or by the one that held it out.
+    if problem.has_validation:
+        rows, outputs = turns[0].held, np.stack(held, axis=1)
+    else:
+        rows = np.concatenate([turn.held for turn in turns])
+        outputs = np.concatenate(held)[:, np.newaxis]
+    values = judges.target.values[rows]
+    temperature = 1.0
+    if isinstance(problem.goal, Labels):
+        temperature = fit_temperature(outputs, values[:, 0], judges.weight[rows])
+    attributes = prediction_attributes(problem, ensemble, temperature) | {
+        "loss_curve_": [history.loss_curve for history in histories],
+        "validation_scores_": [history.validation_scores for history in histories],
+        "best_epochs_": [best_epoch(history) for history in histories],
+        "oof_predictions_": None,
+        "oof_score_": None,
+    }
+    if not problem.has_validation:
+        model, weight = predicting(problem, ensemble, temperature), judges.scorer_weight
+        predicted = model._predictions([outputs[:, 0]])
+        every = np.full((len(judges.y), *predicted.shape[1:]), np.nan)
+        every[rows] = predicted
+        attributes["oof_predictions_"] = every
+        attributes["oof_score_"] = model._score_of(
+            predicted, values, None if weight is None else weight[rows]
+        )
+    return Learned(attributes, forgotten=frozenset({"quantiles_", *COLUMNS}))
+
+
+def best_epoch(history: History) -> int:
+    """Return after how many epochs the score was best, for the last time."""
+    scores, best = history.validation_scores, history.best_validation_score
+    assert best is not None  # since each epoch has a score
+    return len(scores) - scores[::-1].index(best)

@@ -1,0 +1,85 @@
+"""An ensemble as attributes of an estimator for tables, and as its saved state."""
+
+from typing import Any
+
+import numpy as np
+
+from fastmlp.estimators._problem import COLUMNS, stand_in
+from fastmlp.estimators._table_problem import TableProblem
+from fastmlp.estimators._targets import Labels
+from fastmlp.tables.columns import Category, Column, Number
+from fastmlp.tables.encoding import operations_on
+from fastmlp.tables.ensemble import Ensemble
+from fastmlp.tables.initial import packed
+from fastmlp.tables.member import network_for
+
+# Of columns in a saved state: skops trusts no classes.
+KINDS = {"number": Number, "category": Category}
+
+
+def make_ensemble(
+    hidden: tuple[int, ...],
+    out_activation: str,
+    columns: tuple[Column, ...],
+    n_outputs: int,
+) -> Ensemble:
+    """Return an ensemble without parameters yet."""
+    # The zeros that stand for a table of no columns need no operations.
+    inputs = operations_on(columns) if columns else ()
+    spec = network_for(hidden, inputs, max(1, len(columns)), n_outputs)
+    return Ensemble(spec, out_activation, ())
+
+
+def prediction_attributes(
+    problem: TableProblem, ensemble: Ensemble, temperature: float = 1.0
+) -> dict[str, Any]:
+    """Return the attributes that prediction reads."""
+    goal, state = problem.goal, vars(problem.model)
+    attributes: dict[str, Any] = {
+        **{name: state[name] for name in COLUMNS if name in state},
+        "columns_": problem.columns,
+        "n_outputs_": problem.sample.target.n_outputs,
+        "_ensemble": ensemble,
+    }
+    if isinstance(goal, Labels):
+        return attributes | {"classes_": goal.classes, "temperature_": temperature}
+    return attributes | goal.attributes | {"_scaling": tuple(problem.scaling or ())}
+
+
+def predicting(
+    problem: TableProblem, ensemble: Ensemble, temperature: float = 1.0
+) -> Any:
+    """Return an estimator that predicts, and that is not the one to fit."""
+    model = stand_in(problem.model)
+    vars(model).update(prediction_attributes(problem, ensemble, temperature))
+    return model
+
+
+def plain_state(ensemble: Ensemble, columns: tuple[Column, ...]) -> dict[str, Any]:
+    """Return an ensemble and its columns, of types of NumPy and Python alone."""
+    names = {kind: name for name, kind in KINDS.items()}
+    return {
+        "columns_": [(names[type(each)], *each) for each in columns],
+        "_hidden": ensemble.spec.units[1:-1],
+        "_out_activation": ensemble.out_activation,
+        "_parameters": list(ensemble.parameters),
+    }
+
+
+def restored_state(state: dict[str, Any]) -> dict[str, Any]:
+    """Return the attributes of a saved state with its `plain_state` restored."""
+    state = dict(state)
+    columns = tuple(KINDS[kind](*fields) for kind, *fields in state["columns_"])
+    ensemble = make_ensemble(
+        tuple(state.pop("_hidden")),
+        state.pop("_out_activation"),
+        columns,
+        state["n_outputs_"],
+    )
+    parameters = [np.asarray(each) for each in state.pop("_parameters")]
+    return state | {
+        "columns_": columns,
+        "_ensemble": ensemble._replace(
+            parameters=tuple(packed([each]) for each in parameters)
+        ),
+    }

@@ -1,0 +1,227 @@
+"""The arguments of a fit to a table, checked and coded."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.utils import _safe_indexing, check_array, column_or_1d
+from sklearn.utils.validation import (
+    _check_y,
+    check_consistent_length,
+    validate_data,
+)
+
+from fastmlp.estimators._checks import combined_weights, errors_name
+from fastmlp.estimators._folds import counted_rows
+from fastmlp.estimators._problem import Given, stand_in
+from fastmlp.estimators._scaling import Scaling, fit_scaling
+from fastmlp.estimators._targets import Goal, Labels, Target
+from fastmlp.kernels import Data
+from fastmlp.tables.columns import Column, encode, fit_columns
+from fastmlp.tables.sources import Table, open_table
+
+
+class Rows(NamedTuple):
+    """Rows of a table with their targets.
+
+    Parameters
+    ----------
+    X : as the user gave it
+    y : (n,) or (n, k) array
+    target : Target
+        Of y.
+    codes : (n, n_columns) float32 array
+    weight : (n,) float64 array
+        Those of the classes included; the largest is 1.
+    scorer_weight : (n,) float array or None
+        As the user gave them.
+    """
+
+    X: Any
+    y: np.ndarray
+    target: Target
+    codes: np.ndarray
+    weight: np.ndarray
+    scorer_weight: np.ndarray | None
+
+
+class TableProblem(NamedTuple):
+    """Data, targets, weights and columns of a fit, checked.
+
+    Parameters
+    ----------
+    model : estimator
+        A copy of the estimator to fit, with the names of the columns of X.
+    goal : Goal
+    columns : tuple of Number and Category
+    sample : Rows
+    rows : (n_counted,) int array
+        Rows of `sample` to train on, see `counted_rows`.
+    place : (n,) int array
+        Of each row among them.
+    data : Data
+        Of `sample`, for the kernels.
+    judges : Rows
+        On which epochs are judged: `sample`, or the user's validation rows.
+    judges_data : Data
+    scaling : Scaling or None
+        Of numbers.
+    """
+
+    model: Any
+    goal: Goal
+    columns: tuple[Column, ...]
+    sample: Rows
+    rows: np.ndarray
+    place: np.ndarray
+    data: Data
+    judges: Rows
+    judges_data: Data
+    scaling: Scaling | None
+
+    @property
+    def has_validation(self) -> bool:
+        """True if the user gave validation rows."""
+        return self.judges is not self.sample
+
+
+def codes_of(X: Any, columns: tuple[Column, ...]) -> np.ndarray:
+    """Return the codes of a table; a column of zeros if no column differs."""
+    if not columns:
+        return np.zeros((open_table(X).shape[0], 1), dtype=np.float32)
+    return encode(X, columns)
+
+
+def check_table(
+    estimator: Any, given: Given, goal_of: Callable[[Any], Goal]
+) -> TableProblem:
+    """Return the `TableProblem` of an estimator and the arguments of `fit`.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Not changed.
+    given : Given
+    goal_of : callable
+        Returns the `Goal` of validated y.
+    """
+    model = stand_in(estimator)
+    # Of an earlier fit; it would sort predictions.
+    vars(model).pop("quantiles_", None)
+    table, y = _check_rows(model, given.X, given.y, reset=True)
+    if table.shape[0] < 2:
+        check_array(np.empty(table.shape), ensure_min_samples=2, estimator=model)
+    goal = goal_of(y)
+    target = goal.encode(y)
+    class_weights = goal.class_weights(y)
+    own, weight = _weights(given.sample_weight, class_weights, target.values)
+    if np.count_nonzero(weight) < 2:
+        raise ValueError(
+            "All sample weights but one are zero, while a minimum of 2 rows that count "
+            f"is required by {type(model).__name__}."
+        )
+    columns = fit_columns(table, model.categorical_features)
+    codes = codes_of(table, columns)
+    rows, counted, place = counted_rows(codes, target.values, weight)
+    if len(rows) < len(weight):
+        # The others are as if they were not there.
+        kept = _safe_indexing(given.X, rows)
+        columns = fit_columns(kept, model.categorical_features)
+        codes = codes_of(table, columns)
+    if isinstance(goal, Labels):
+        _check_classes(goal, target.values[rows])
+        scaling = None
+    else:
+        activation = goal.pairing.out_activation
+        scaling = fit_scaling(target.values[rows], counted, activation)
+    merged = np.zeros(len(weight))
+    merged[rows] = counted
+    sample = Rows(given.X, y, target, codes, weight, own)
+    data = _make_data(sample, scaling, merged)
+    judges, judges_data = sample, data
+    if _has_validation(given):
+        judges = _validation_rows(model, given, goal, columns, class_weights, y)
+        judges_data = _make_data(judges, scaling, judges.weight)
+    return TableProblem(
+        model,
+        goal,
+        columns,
+        sample,
+        rows,
+        place,
+        data,
+        judges,
+        judges_data,
+        scaling,
+    )
+
+
+def _check_rows(model: Any, X: Any, y: Any, reset: bool) -> tuple[Table, np.ndarray]:
+    """Return the opened X and the validated y."""
+    table = open_table(X)
+    X, y = validate_data(model, X, y, skip_check_array=True, reset=reset)
+    numeric = isinstance(model, RegressorMixin)
+    y = _check_y(y, multi_output=True, y_numeric=numeric, estimator=model)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = column_or_1d(y, warn=True)
+    check_consistent_length(range(table.shape[0]), y)
+    return table, y
+
+
+def _weights(sample_weight, class_weights, values):
+    """Return the user's weights, checked, and those with the classes' as `Rows` has."""
+    own = combined_weights(sample_weight, None, values, values)
+    weight = combined_weights(own, class_weights, values, values)
+    if weight is None:
+        return None, np.ones(len(values))
+    return own, weight.astype(np.float64) / weight.max()
+
+
+def _check_classes(goal, labels):
+    present = goal.classes[np.unique(labels)]
+    if len(present) < 2:
+        raise ValueError(
+            f"y has one class only, {present[0]!r}, in the rows with a weight above 0: "
+            "a classifier needs at least two classes."
+        )
+
+
+def _has_validation(given):
+    if given.X_val is not None and given.y_val is not None:
+        return True
+    for name in ("X_val", "y_val", "sample_weight_val"):
+        if getattr(given, name) is not None:
+            raise ValueError(f"{name} was given: X_val and y_val go together.")
+    return False
+
+
+def _validation_rows(model, given, goal, columns, class_weights, y):
+    """Return the `Rows` of the user's validation set; y is that of training."""
+    with errors_name("X_val, y_val"):
+        table, y_val = _check_rows(model, given.X_val, given.y_val, reset=False)
+        codes = codes_of(table, columns)
+    if y_val.shape[1:] != y.shape[1:]:
+        raise ValueError(
+            f"y_val has shape {y_val.shape}, but y has {y.shape}: they must have the "
+            "same number of columns."
+        )
+    with errors_name("y_val"):
+        target = goal.encode_validation(y_val)
+    with errors_name("sample_weight_val"):
+        own, weight = _weights(given.sample_weight_val, class_weights, target.values)
+    return Rows(given.X_val, y_val, target, codes, weight, own)
+
+
+def _make_data(sample, scaling, weight):
+    """Return the `Data` of some rows, with these weights."""
+    target = sample.target
+    if scaling is not None:
+        target = target._replace(values=scaling.scaled(target.values))
+    equal = (weight == weight[0]).all()
+    return Data(
+        sample.codes,
+        target.learned_in(np.float32),
+        None if equal else weight,
+        copied=True,
+    )

@@ -1,0 +1,161 @@
+"""The base class of the estimators for tables: a fit, predictions, saved states."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from fastmlp.estimators._base import compilation_shown
+from fastmlp.estimators._callbacks import CallbackSupportMixin, watched
+from fastmlp.estimators._learning import publish
+from fastmlp.estimators._parameters import check_parameters, hints
+from fastmlp.estimators._problem import Given
+from fastmlp.estimators._saving import loaded_state, saved_state
+from fastmlp.estimators._table_learning import learn_table
+from fastmlp.estimators._table_model import plain_state, restored_state
+from fastmlp.estimators._table_problem import codes_of
+from fastmlp.estimators._targets import Goal
+from fastmlp.tables.sources import open_table
+
+
+class BaseTabular(CallbackSupportMixin, BaseEstimator, ABC):
+    """Base of `TabularClassifier` and `TabularRegressor`; not to be used directly."""
+
+    def _set_parameters(self, parameters: dict[str, Any]) -> None:
+        """Set the constructor's parameters, given its ``locals()``."""
+        del parameters["self"]
+        self.__dict__.update(parameters)
+
+    def _validate_params(self) -> None:
+        check_parameters(self)
+
+    @abstractmethod
+    def _goal(self, y: Any) -> Goal:
+        """Return how validated y is understood."""
+
+    @abstractmethod
+    def _predictions(self, outputs: Iterable[np.ndarray]) -> np.ndarray:
+        """Return probabilities or numbers, given the outputs of each network."""
+
+    @abstractmethod
+    def _score_of(
+        self, predictions: np.ndarray, values: np.ndarray, weight: np.ndarray | None
+    ) -> float:
+        """Return `score` of `_predictions`, given the values of a `Target`."""
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    @hints(eval_set="X_val= and y_val=", validation_data="X_val= and y_val=")
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> Self:
+        """Fit the networks to a table.
+
+        Parameters
+        ----------
+        X : pandas or polars DataFrame, pyarrow Table or array-like of shape \
+(n_samples, n_features)
+            Numbers, strings, booleans and categories, in any mixture. NaN, None and
+            null are missing values.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Class labels, or real numbers for a regressor.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row, at least 0 and not 0 in all but one. None: all 1.
+        X_val : as X, of shape (n_val, n_features), default=None
+            Rows on which all networks are judged, which then train on all rows of X.
+            None: each network is judged on rows of X that it does not train on. A
+            `Pipeline` does not transform them unless its `transform_input` says so.
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
+            Their targets, with no label that y does not have.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights, at least 0 and not all 0. None: all 1.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        TypeError
+            If X is sparse or a column holds neither numbers nor categories, such as
+            dates.
+        ValueError
+            If X, y, the weights or the validation rows are not valid, or a network
+            diverges three times, each time with a third of the learning rate. An
+            earlier fit stays as it was.
+
+        Warns
+        -----
+        UserWarning
+            On KeyboardInterrupt, which ends the training of each network after its
+            current epoch. Before all networks have completed one, it is raised, and an
+            earlier fit stays as it was.
+
+        Notes
+        -----
+        Callbacks set by `set_callbacks` (scikit-learn >= 1.9) see one task per network,
+        and in it one per epoch. A callback whose `on_fit_task_end` returns True for an
+        epoch ends the training of that network there.
+        """
+        given = Given(X, y, sample_weight, X_val, y_val, sample_weight_val)
+
+        def fit(make_steps):
+            return learn_table(self, given, self._goal, make_steps)
+
+        with compilation_shown(self.verbose):
+            learned = watched(self, fit, given, networks=True)
+        publish(self, learned)
+        return self
+
+    def _predicted(self, X: Any) -> np.ndarray:
+        """Return the `_predictions` for a table."""
+        check_is_fitted(self)
+        known, codes = getattr(self, "_known", (None, None))
+        if X is not known:
+            table = open_table(X)
+            validate_data(self, X, skip_check_array=True, reset=False)
+            codes = codes_of(table, self.columns_)
+        ensemble = self._ensemble
+        every = range(len(ensemble.parameters))
+        return self._predictions(
+            ensemble.member_outputs(i, codes, self.n_threads) for i in every
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the attributes and the version, of NumPy's and Python's types."""
+        state = saved_state(super().__getstate__())
+        if "_ensemble" in vars(self):
+            state |= plain_state(self._ensemble, self.columns_)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Set the attributes that `__getstate__` returned.
+
+        Warns
+        -----
+        InconsistentVersionWarning
+            If another version of fastmlp saved it.
+        """
+        state = loaded_state(state, type(self).__name__)
+        if "_parameters" in state:
+            state = restored_state(state)
+        super().__setstate__(state)
+
+    def __sklearn_tags__(self) -> Any:
+        """Return scikit-learn's tags: categories, strings and missing values."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        return tags

@@ -1,0 +1,200 @@
+"""Classification of tables."""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+
+from fastmlp.estimators._calibration import mean_probabilities
+from fastmlp.estimators._pairings import pair_classification
+from fastmlp.estimators._parameters import OF_TABLE_CLASSIFIERS, constraints_of, hints
+from fastmlp.estimators._tabular import BaseTabular
+from fastmlp.estimators._targets import Labels, labels_of
+
+# With the accuracy as score: that of RealMLP.
+LABEL_SMOOTHING = 0.1
+
+
+class TabularClassifier(ClassifierMixin, BaseTabular):
+    """Classification of a table of numbers and categories, without preparation.
+
+    A few networks, each trained on other rows, whose probabilities are averaged. How
+    columns are coded, how the networks look and how they are trained follows RealMLP
+    [1]_ and suits most tables: no parameter has to be set.
+
+    Parameters
+    ----------
+    n_networks : int, default=5
+        Networks. The rows are divided into as many parts, and each network is trained
+        on all but one, which chooses its best epoch. More than five take longer and
+        gain little. 1: a fifth of the rows is held out.
+    hidden_layer_sizes : array-like of int, default=None
+        Units of each hidden layer. None: two layers of 128; larger ones gain little on
+        tables.
+    max_epochs : int, default=None
+        Passes over the rows. None: 100, of more than 30,000 rows fewer, down to 32.
+        Training does not end before: its last epochs, at a low learning rate, are
+        often the best.
+    learning_rate : float, default=None
+        The highest learning rate; it rises and falls four times. None: 0.04.
+    batch_size : int, default=None
+        Rows of a step. None: 64.
+    scoring : str, callable or None, default=None
+        The score by which each network's best epoch is chosen. None: the log-loss.
+        Otherwise the name of a scorer of scikit-learn or ``scoring(estimator, X, y)``,
+        which returns a number, the larger the better. With 'accuracy' labels are
+        smoothed by 0.1, which gains accuracy but makes probabilities timid.
+    class_weight : dict, 'balanced' or None, default=None
+        Weight of each class, by label, multiplied into `sample_weight`. 'balanced':
+        inversely proportional to its rows.
+    categorical_features : 'from_dtype', array-like or None, default='from_dtype'
+        The columns that are categories: a boolean mask, indices or names. 'from_dtype'
+        takes those of strings, booleans and the tables' own categories, None no others
+        than strings.
+    random_state : int, RandomState instance or None, default=None
+        Draws folds, initial weights, order of the rows and dropout.
+    n_threads : int or None, default=None
+        Threads in all; -1: all cores. None: all cores, fewer for little work. The
+        results do not depend on it.
+    verbose : bool, default=False
+        Print some epochs of each network.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted.
+    columns_ : tuple
+        How each column is coded: `Number` or `Category`, named tuples. Columns that
+        are constant are left out.
+    temperature_ : float
+        By which each network's scores are divided; above 1 the networks were too sure.
+        Fitted on held-out rows, of at least 300; otherwise 1.
+    loss_curve_ : list of list of float
+        The loss of each epoch, for each network.
+    validation_scores_ : list of list of float
+        The score of each epoch on the rows held out, for each network: see `scoring`.
+        None stands for minus the log-loss.
+    best_epochs_ : list of int
+        After how many epochs each network is taken.
+    oof_predictions_ : ndarray of shape (n_samples, n_classes) or None
+        Probabilities of each row by the network that was not trained on it, NaN if all
+        were. None with `X_val`. This is the only attribute that grows with the rows.
+    oof_score_ : float or None
+        The accuracy of them: an estimate of that on new rows, slightly low, since a
+        single network predicts each row.
+    n_outputs_ : int
+        Outputs of each network: 1 for two classes.
+    n_features_in_ : int
+        Number of columns.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if X had names that are all strings.
+
+    See Also
+    --------
+    TabularRegressor : The same for regression.
+    MLPClassifier : One network in scikit-learn's form, for prepared numbers.
+
+    References
+    ----------
+    .. [1] D. Holzmüller, L. Grinsztajn and I. Steinwart, "Better by default: Strong
+       pre-tuned MLPs and boosted trees on tabular data", NeurIPS 2024,
+       arXiv:2407.04491.
+
+    Examples
+    --------
+    >>> from fastmlp import TabularClassifier
+    >>> X = [[i / 30, ["red", "blue", None][i % 3]] for i in range(300)]
+    >>> y = ["yes" if color == "red" or number < 2 else "no" for number, color in X]
+    >>> clf = TabularClassifier(n_networks=2, max_epochs=30, random_state=0).fit(X, y)
+    >>> clf.predict([[9.0, "red"], [9.0, "blue"]])
+    array(['yes', 'no'], dtype='<U3')
+    >>> clf.oof_score_ > 0.95
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict] = constraints_of(OF_TABLE_CLASSIFIERS)
+
+    @hints(n_jobs="n_threads=", n_estimators="n_networks=", max_iter="max_epochs=")
+    def __init__(
+        self,
+        *,
+        n_networks=5,
+        hidden_layer_sizes=None,
+        max_epochs=None,
+        learning_rate=None,
+        batch_size=None,
+        scoring=None,
+        class_weight=None,
+        categorical_features="from_dtype",
+        random_state=None,
+        n_threads=None,
+        verbose=False,
+    ):
+        self._set_parameters(locals())
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict class labels.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+            With the columns of that in `fit`.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            The most probable class.
+        """
+        p = self.predict_proba(X)
+        return self.classes_[p.argmax(axis=1)]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Predict the probability of each class.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+            With the columns of that in `fit`.
+
+        Returns
+        -------
+        p : ndarray of shape (n_samples, n_classes)
+            Columns in the order of `classes_`: the mean of the networks' probabilities.
+        """
+        return self._predicted(X)
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Predict the logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+            With the columns of that in `fit`.
+
+        Returns
+        -------
+        log_p : ndarray of shape (n_samples, n_classes)
+            ``log(predict_proba(X))``.
+        """
+        return np.log(self.predict_proba(X))
+
+    def _goal(self, y: Any) -> Labels:
+        classes, kind = labels_of(y)
+        if kind == "multilabel":
+            raise ValueError(
+                "Multilabel y is not supported: fit one TabularClassifier for each "
+                "column, as sklearn.multioutput.MultiOutputClassifier does."
+            )
+        smoothing = LABEL_SMOOTHING if self.scoring == "accuracy" else 0.0
+        pairing = pair_classification("log_loss", None, smoothing, kind)
+        return Labels(pairing, classes, kind, False, self.class_weight)
+
+    def _predictions(self, outputs: Iterable[np.ndarray]) -> np.ndarray:
+        return mean_probabilities(outputs, self.temperature_)
+
+    def _score_of(
+        self, predictions: np.ndarray, values: np.ndarray, weight: np.ndarray | None
+    ) -> float:
+        correct = predictions.argmax(axis=1) == values[:, 0]
+        return float(np.average(correct, weights=weight))

@@ -1,0 +1,217 @@
+"""Regression on tables."""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import RegressorMixin
+
+from fastmlp.estimators._pairings import pair_regression
+from fastmlp.estimators._parameters import OF_TABLE_REGRESSORS, constraints_of, hints
+from fastmlp.estimators._scaling import Scaling
+from fastmlp.estimators._tabular import BaseTabular
+from fastmlp.estimators._targets import Numbers, mean_pinball
+
+
+class TabularRegressor(RegressorMixin, BaseTabular):
+    """Regression on a table of numbers and categories, without preparation.
+
+    A few networks, each trained on other rows, whose predictions are averaged. How
+    columns are coded, how the networks look and how they are trained follows RealMLP
+    [1]_ and suits most tables: no parameter has to be set.
+
+    Parameters
+    ----------
+    loss : str or (str, parameter) tuple, default='squared_error'
+        Loss that is minimised.
+
+        - 'squared_error': predictions of the mean;
+        - 'absolute_error': of the median;
+        - 'huber' or ``('huber', delta)``: quadratic for errors of up to delta standard
+          deviations of y, 1.0, and linear beyond;
+        - ``('quantile', level)`` or ``('quantile', [level, ...])``: of quantiles;
+          several have a column each, and y then has one column;
+        - 'poisson': of the mean of counts or rates, y >= 0;
+        - 'gamma': of the mean of y > 0 whose spread is proportional to it;
+        - 'log_loss': of the mean of shares, y from 0 to 1.
+    n_networks : int, default=5
+        Networks. The rows are divided into as many parts, and each network is trained
+        on all but one, which chooses its best epoch. More than five take longer and
+        gain little. 1: a fifth of the rows is held out.
+    hidden_layer_sizes : array-like of int, default=None
+        Units of each hidden layer. None: two layers of 128; larger ones gain little on
+        tables.
+    max_epochs : int, default=None
+        Passes over the rows. None: 100, of more than 30,000 rows fewer, down to 32.
+        Training does not end before: its last epochs, at a low learning rate, are
+        often the best.
+    learning_rate : float, default=None
+        The highest learning rate; it rises and falls four times. None: 0.2, and 0.04
+        with 'poisson', 'gamma' and 'log_loss', whose outputs are exponentials.
+    batch_size : int, default=None
+        Rows of a step. None: 64.
+    scoring : str, callable or None, default=None
+        The score by which each network's best epoch is chosen. None: the loss.
+        Otherwise the name of a scorer of scikit-learn or ``scoring(estimator, X, y)``,
+        which returns a number, the larger the better.
+    categorical_features : 'from_dtype', array-like or None, default='from_dtype'
+        The columns that are categories: a boolean mask, indices or names. 'from_dtype'
+        takes those of strings, booleans and the tables' own categories, None no others
+        than strings.
+    random_state : int, RandomState instance or None, default=None
+        Draws folds, initial weights, order of the rows and dropout.
+    n_threads : int or None, default=None
+        Threads in all; -1: all cores. None: all cores, fewer for little work. The
+        results do not depend on it.
+    verbose : bool, default=False
+        Print some epochs of each network.
+
+    Attributes
+    ----------
+    columns_ : tuple
+        How each column is coded: `Number` or `Category`, named tuples. Columns that
+        are constant are left out.
+    loss_curve_ : list of list of float
+        The loss of each epoch, for each network. It is that of y divided by its
+        standard deviation, with 'poisson' and 'gamma' by its mean.
+    validation_scores_ : list of list of float
+        The score of each epoch on the rows held out, for each network: see `scoring`.
+        None stands for minus the loss, as in `loss_curve_`.
+    best_epochs_ : list of int
+        After how many epochs each network is taken.
+    oof_predictions_ : ndarray of shape (n_samples,) or (n_samples, n_outputs) or None
+        Predictions of each row by the network that was not trained on it, NaN if all
+        were. None with `X_val`. This is the only attribute that grows with the rows.
+    oof_score_ : float or None
+        What `score` is of them: an estimate of that on new rows, slightly low, since a
+        single network predicts each row.
+    quantiles_ : ndarray of shape (n_levels,)
+        The levels of `loss` 'quantile'; not set by other losses.
+    n_outputs_ : int
+        Outputs of each network.
+    n_features_in_ : int
+        Number of columns.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if X had names that are all strings.
+
+    See Also
+    --------
+    TabularClassifier : The same for classification.
+    MLPRegressor : One network in scikit-learn's form, for prepared numbers.
+
+    Notes
+    -----
+    The networks learn y with mean 0 and standard deviation 1, with 'poisson' and
+    'gamma' with mean 1. No prediction is outside the range of y in `fit`: a network may
+    be far off where rows are unlike all of these.
+
+    References
+    ----------
+    .. [1] D. Holzmüller, L. Grinsztajn and I. Steinwart, "Better by default: Strong
+       pre-tuned MLPs and boosted trees on tabular data", NeurIPS 2024,
+       arXiv:2407.04491.
+
+    Examples
+    --------
+    >>> from fastmlp import TabularRegressor
+    >>> X = [[i / 30, "ab"[i % 2]] for i in range(300)]
+    >>> y = [number + 3 * (letter == "b") for number, letter in X]
+    >>> regr = TabularRegressor(n_networks=2, max_epochs=30, random_state=0).fit(X, y)
+    >>> regr.predict([[3.0, "a"], [3.0, "b"]]).round()
+    array([3., 6.])
+    >>> regr.oof_score_ > 0.95
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict] = constraints_of(OF_TABLE_REGRESSORS)
+
+    @hints(n_jobs="n_threads=", n_estimators="n_networks=", max_iter="max_epochs=")
+    def __init__(
+        self,
+        loss="squared_error",
+        *,
+        n_networks=5,
+        hidden_layer_sizes=None,
+        max_epochs=None,
+        learning_rate=None,
+        batch_size=None,
+        scoring=None,
+        categorical_features="from_dtype",
+        random_state=None,
+        n_threads=None,
+        verbose=False,
+    ):
+        self._set_parameters(locals())
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict the targets.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+            With the columns of that in `fit`.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            The mean of the networks' predictions, within the range of y in `fit`. With
+            several quantiles (n_samples, n_levels), none below the one before it.
+        """
+        return self._predicted(X)
+
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+        """Return R² of the predictions, or minus the pinball loss of several quantiles.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+            With the columns of that in `fit`.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            The true targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row. None: all 1.
+
+        Returns
+        -------
+        score : float
+            `sklearn.metrics.r2_score`; for several quantiles, of which none is a
+            prediction of the mean, ``-mean_pinball_loss`` averaged over the levels.
+            Higher is better in both cases.
+        """
+        if not self._has_levels():
+            return super().score(X, y, sample_weight)
+        return -mean_pinball(y, self.predict(X), self.quantiles_, sample_weight)
+
+    def _has_levels(self):
+        """Return True if there are several quantiles."""
+        return len(getattr(self, "quantiles_", ())) > 1
+
+    def _goal(self, y: Any) -> Numbers:
+        return Numbers(pair_regression(self.loss, None))
+
+    def _predictions(self, outputs: Iterable[np.ndarray]) -> np.ndarray:
+        scaling = Scaling(*self._scaling)
+        mean = np.stack(list(outputs)).mean(axis=0, dtype=np.float64)
+        y = scaling.clipped(scaling.restored(mean))
+        if self._has_levels():
+            y.sort(axis=1)
+        return y[:, 0] if y.shape[1] == 1 else y
+
+    def _score_of(
+        self, predictions: np.ndarray, values: np.ndarray, weight: np.ndarray | None
+    ) -> float:
+        if len(values) < 2:
+            return float("nan")  # as R² of one row
+        predictions = predictions.reshape(values.shape)
+        if not self._has_levels():
+            # R² is the same; squares of y might overflow or underflow.
+            scaling = Scaling(*self._scaling)
+            predictions, values = scaling.scaled(predictions), scaling.scaled(values)
+        return self._goal(None).score(predictions, values, weight)
+
+    def __sklearn_tags__(self) -> Any:
+        """Return scikit-learn's tags: y may have several columns."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

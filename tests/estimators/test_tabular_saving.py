@@ -1,0 +1,86 @@
+"""Saved estimators for tables: formats, versions, sizes."""
+
+import copy
+import pickle
+
+import joblib
+import numpy as np
+import pytest
+import skops.io
+from numpy.testing import assert_array_equal
+from sklearn.exceptions import InconsistentVersionWarning
+
+import fastmlp
+from fastmlp import TabularRegressor
+from fastmlp.estimators._table_model import KINDS
+from fastmlp.tables.columns import fit_columns
+from tests.estimators.tables import (
+    X,
+    both,
+    fitted,
+    make,
+    y_of,
+)
+
+
+def through_skops(model):
+    return skops.io.loads(skops.io.dumps(model), trusted=[type(model)])
+
+
+FORMATS = {
+    "pickle": lambda model: pickle.loads(pickle.dumps(model)),
+    "deepcopy": copy.deepcopy,
+    "skops": through_skops,
+}
+
+
+@both
+@pytest.mark.parametrize("through", FORMATS)
+def test_saved_models_predict_the_same(Estimator, through):
+    model = fitted(Estimator)
+    loaded = FORMATS[through](model)
+    assert loaded.columns_ == model.columns_
+    assert_array_equal(loaded.predict(X), model.predict(X))
+    assert_array_equal(loaded.oof_predictions_, model.oof_predictions_)
+    assert vars(loaded).keys() == vars(model).keys()
+    loaded.fit(X, y_of(Estimator))
+    assert_array_equal(loaded.predict(X), model.predict(X))
+    unfitted = make(Estimator)
+    assert vars(FORMATS[through](unfitted)) == vars(unfitted)
+
+
+@both
+def test_skops_is_asked_to_trust_the_estimator_and_nothing_else(Estimator):
+    name = f"{Estimator.__module__}.{Estimator.__name__}"
+    dumped = skops.io.dumps(fitted(Estimator))
+    assert skops.io.get_untrusted_types(data=dumped) == [name]
+
+
+@both
+def test_joblib_maps_the_file(Estimator, tmp_path):
+    model = fitted(Estimator)
+    joblib.dump(model, tmp_path / "model")
+    loaded = joblib.load(tmp_path / "model", mmap_mode="r")
+    assert_array_equal(loaded.predict(X), model.predict(X))
+
+
+def test_every_column_has_a_name_in_a_saved_state():
+    assert {type(column) for column in fit_columns(X)} == set(KINDS.values())
+
+
+def test_another_version_is_warned_of(monkeypatch):
+    saved = pickle.dumps(fitted(TabularRegressor))
+    monkeypatch.setattr(fastmlp, "__version__", "9.9")
+    with pytest.warns(InconsistentVersionWarning, match="TabularRegressor, saved by"):
+        pickle.loads(saved)
+
+
+@both
+def test_a_saved_model_holds_no_rows_but_those_out_of_fold(Estimator):
+    sizes = []
+    for n in (500, 20_000):
+        x = np.random.RandomState(0).randn(n, 20)
+        y = x[:, 0] if Estimator is TabularRegressor else x[:, 0] > 0
+        model = make(Estimator, n_networks=2, max_epochs=1).fit(x, y)
+        sizes.append(len(pickle.dumps(model)) - model.oof_predictions_.nbytes)
+    assert abs(sizes[1] - sizes[0]) < 1000
