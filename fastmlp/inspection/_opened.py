@@ -20,6 +20,7 @@ from fastmlp.estimators._fitted import (
     prepare,
 )
 from fastmlp.estimators._problem import check_rows
+from fastmlp.estimators._tabular import BaseTabular
 from fastmlp.kernels import Data, Objective, Tracer
 from fastmlp.network import Network
 
@@ -84,6 +85,12 @@ def open_model(
 
 def check_model(model: Any) -> None:
     """Raise unless `model` is a fitted estimator of fastmlp."""
+    if isinstance(model, BaseTabular):
+        raise TypeError(
+            f"{type(model).__name__} has several networks on coded columns, and no "
+            "layers or parameters to show: see its feature_importances_ and "
+            "inspection.input_gradients."
+        )
     if not isinstance(model, BaseMLP):
         raise TypeError(
             f"model must be a fitted MLPClassifier or MLPRegressor of fastmlp, got "
