@@ -65,8 +65,8 @@ def test_of_a_linear_function_they_grow_with_the_squared_slopes():
     slopes = np.array([4.0, 2.0, 1.0, 0.0])
     y = X @ slopes
     model = make(TabularRegressor, max_epochs=30).fit(X, y)
-    # Exchanging a column adds 2 slope^2 to the squared error. The loss is half of it, of
-    # y with variance 1.
+    # Exchanging a column adds 2 slope^2 to the squared error. The loss is half of
+    # it, of y with variance 1.
     ref = slopes**2 / y.var()
     # 700 rows, whose squares have a relative error of about 0.06.
     assert_allclose(model.feature_importances_, ref, rtol=0.2, atol=0.01)
