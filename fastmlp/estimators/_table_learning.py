@@ -92,7 +92,9 @@ def learn_table(
         len(turn.trained) * history.n_iter
         for turn, history in zip(turns, histories, strict=True)
     )
-    rises = permutation_importances(ensemble, task, holdouts, n_passes, random_state)
+    rises = permutation_importances(
+        ensemble, task, holdouts, n_passes, random_state, estimator.n_threads
+    )
     learned.attributes.update(importance_attributes(problem, rises))
     predictions = learned.attributes["oof_predictions_"]
     if predictions is not None and not of_classes:

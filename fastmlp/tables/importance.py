@@ -7,6 +7,7 @@ import numpy as np
 from fastmlp.kernels import Data, Tracer
 from fastmlp.tables.ensemble import Ensemble
 from fastmlp.tables.member import Task
+from fastmlp.tables.recipe import BATCH_SIZE
 from fastmlp.training.holdout import Holdout
 
 # Held-out rows that are tried, those of all networks together, and how often each is
@@ -29,6 +30,7 @@ def permutation_importances(
     holdouts: Sequence[Holdout],
     n_trained: int,
     random_state: np.random.RandomState,
+    n_threads: int | None = None,
 ) -> np.ndarray:
     """Return how much each network's loss rises with each column of codes permuted.
 
@@ -46,6 +48,7 @@ def permutation_importances(
     n_trained : int
         Rows that passed through all networks in training: it bounds the work.
     random_state : RandomState
+    n_threads : int, default=None
 
     Returns
     -------
@@ -65,7 +68,10 @@ def permutation_importances(
             task.loss,
             np.float32,
             data.form,
+            # Memory for no more rows than in training.
+            batch_size=BATCH_SIZE,
             loss_settings=task.loss_settings,
+            n_threads=n_threads,
         ) as network:
             network.load(ensemble.parameters[number])
             before = network.loss(data)
