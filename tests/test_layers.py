@@ -99,6 +99,7 @@ ESTIMATORS = (
     "_scaling",
     "_calibration",
     "_table_problem",
+    "_intervals",
     "_table_model",
     "_table_scores",
     "_table_learning",

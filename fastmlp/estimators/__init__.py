@@ -9,7 +9,8 @@ table), `_checks`, `_holdout` (rows to validate on), `_fitted` (predicting), `_f
 Those for tables: `tabular_classifier`, `tabular_regressor`, `_tabular` (their base),
 `_table_learning` (a fit), `_table_problem` (its arguments, checked), `_folds` (which
 network trains on which rows), `_scaling` (units of y), `_table_scores` (the score of an
-epoch), `_table_model` (attributes and saved state), `_calibration` (probabilities).
+epoch), `_table_model` (attributes and saved state), `_calibration` (probabilities),
+`_intervals` (prediction intervals).
 """
 
 from fastmlp.estimators.classifier import MLPClassifier

@@ -1,7 +1,7 @@
 """The base class of the estimators for tables: a fit, predictions, saved states."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Self
 
 import numpy as np
@@ -118,19 +118,24 @@ class BaseTabular(CallbackSupportMixin, BaseEstimator, ABC):
         publish(self, learned)
         return self
 
-    def _predicted(self, X: Any) -> np.ndarray:
-        """Return the `_predictions` for a table."""
+    def _codes(self, X: Any) -> np.ndarray:
+        """Return the codes of a table with the columns of that in fit."""
         check_is_fitted(self)
         known, codes = getattr(self, "_known", (None, None))
-        if X is not known:
-            table = open_table(X)
-            validate_data(self, X, skip_check_array=True, reset=False)
-            codes = codes_of(table, self.columns_)
-        ensemble = self._ensemble
-        every = range(len(ensemble.parameters))
-        return self._predictions(
-            ensemble.member_outputs(i, codes, self.n_threads) for i in every
-        )
+        if codes is not None and X is known:
+            return codes
+        table = open_table(X)
+        validate_data(self, X, skip_check_array=True, reset=False)
+        return codes_of(table, self.columns_)
+
+    def _outputs(self, codes: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield the outputs of each network."""
+        for i in range(len(self._ensemble.parameters)):
+            yield self._ensemble.member_outputs(i, codes, self.n_threads)
+
+    def _predicted(self, X: Any) -> np.ndarray:
+        """Return the `_predictions` for a table."""
+        return self._predictions(self._outputs(self._codes(X)))
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes and the version, of NumPy's and Python's types."""
