@@ -15,6 +15,7 @@ from fastmlp.estimators._checks import float_type
 from fastmlp.estimators._fitted import check_features, current_network
 from fastmlp.kernels.math.functions import _FLOAT32, _FLOAT64
 from fastmlp.kernels.ops.activations import _SELU_ALPHA, _SELU_LAMBDA
+from fastmlp.network import Network
 
 # onnx.TensorProto.INT64; importing fastmlp does not import onnx.
 INT64 = 7
@@ -50,7 +51,30 @@ def export(model: Any, X: Any, name: str | None, target_opset: Any) -> Any:
 
 
 def register(*classes: type) -> None:
-    """Register converters for estimators of these classes with skl2onnx.
+    """Register converters for MLP estimators of these classes with skl2onnx.
+
+    Raises
+    ------
+    ImportError
+        If skl2onnx is not installed.
+    """
+    for each in classes:
+        if issubclass(each, ClassifierMixin):
+            register_converter(each, _classifier_types, _convert_classifier)
+        else:
+            register_converter(each, _regressor_types, _convert_regressor)
+
+
+def register_converter(estimator: type, set_types: Any, convert: Any) -> None:
+    """Register a converter for estimators of one class with skl2onnx.
+
+    Parameters
+    ----------
+    estimator : type
+    set_types : callable
+        ``set_types(operator)`` sets the types of the operator's outputs.
+    convert : callable
+        ``convert(scope, operator, container)`` adds nodes.
 
     Raises
     ------
@@ -61,21 +85,19 @@ def register(*classes: type) -> None:
         import skl2onnx
     except ImportError as error:
         raise ImportError(MISSING) from error
-    for each in classes:
-        classifier = issubclass(each, ClassifierMixin)
-        skl2onnx.update_registered_converter(
-            each,
-            f"Fastmlp{each.__name__}",
-            _classifier_types if classifier else _regressor_types,
-            _convert_classifier if classifier else _convert_regressor,
-            options={
-                "zipmap": [True, False, "columns"],
-                "nocl": [True, False],
-                "output_class_labels": [False, True],
-            }
-            if classifier
-            else None,
-        )
+    skl2onnx.update_registered_converter(
+        estimator,
+        f"Fastmlp{estimator.__name__}",
+        set_types,
+        convert,
+        options={
+            "zipmap": [True, False, "columns"],
+            "nocl": [True, False],
+            "output_class_labels": [False, True],
+        }
+        if issubclass(estimator, ClassifierMixin)
+        else None,
+    )
 
 
 class Graph:
@@ -119,7 +141,7 @@ class Graph:
                 kind = TensorProto.STRING
                 self._container.add_initializer(name, kind, array.shape, words)
             else:
-                tensor = numpy_helper.from_array(np.ascontiguousarray(array))
+                tensor = numpy_helper.from_array(np.asarray(array, order="C"))
                 self._container.add_initializer(name, None, None, tensor)
         return self._constants[key]
 
@@ -251,8 +273,17 @@ def _form(table, name, role):
     return table[name]
 
 
-def _outputs(graph, x, model, network):
-    """Add the whole network; return the name of its outputs for the rows of `x`."""
+def outputs(graph: Graph, x: str, network: Network, out_activation: str) -> str:
+    """Add layers and activations; return the name of the outputs.
+
+    Parameters
+    ----------
+    graph : Graph
+    x : str
+        Name of the inputs of the first layer, (n, fan_in).
+    network : Network
+    out_activation : str
+    """
     parameters = [parameter for _, parameter in network.activations]
     for i, slopes in enumerate(network.slopes):
         parameters[i] = parameters[i] if slopes is None else slopes
@@ -270,7 +301,7 @@ def _outputs(graph, x, model, network):
         ]
         x = _form(FORMS, name, "activation")(graph, *pieces, parameter)
     z = graph("Gemm", x, network.coefs[-1], network.intercepts[-1])
-    return _form(OUTPUTS, model.out_activation_, "out_activation_")(graph, z)
+    return _form(OUTPUTS, out_activation, "out_activation_")(graph, z)
 
 
 def _begin(scope, operator, container):
@@ -287,7 +318,7 @@ def _begin(scope, operator, container):
         check_features(model, network, rows.type.shape[1])
     kind = TensorProto.DOUBLE if double else TensorProto.FLOAT
     x = graph("Cast", rows.full_name, to=kind)
-    return graph, model, _outputs(graph, x, model, network)
+    return graph, model, outputs(graph, x, network, model.out_activation_)
 
 
 # Operators that skl2onnx appends to an estimator to return its predictions.
@@ -322,13 +353,16 @@ def _readers(scope, outputs):
 def _convert_regressor(scope, operator, container):
     graph, model, y = _begin(scope, operator, container)
     if len(getattr(model, "quantiles_", ())) > 1:
-        # Sorted in each row, as `predict` does.
-        n = np.array([model.coefs_[-1].shape[1]])
-        y = graph("TopK", y, n, more=1, axis=1, largest=0, sorted=1)
+        y = sort(graph, y, model.coefs_[-1].shape[1])
     graph("Identity", y, out=operator.outputs[0].full_name)
 
 
-def _classes(scope, model):
+def sort(graph: Graph, y: str, n: int) -> str:
+    """Sort the n numbers of each row, as `predict` does with quantiles."""
+    return graph("TopK", y, np.array([n]), more=1, axis=1, largest=0, sorted=1)
+
+
+def label_values(scope: Any, model: Any) -> np.ndarray:
     """Return the labels as int64 or str, (n_classes,)."""
     from skl2onnx.common.utils_classifier import get_label_classes
 
@@ -355,7 +389,7 @@ def _convert_classifier(scope, operator, container):
     graph, model, y = _begin(scope, operator, container)
     label, second = (each.full_name for each in operator.outputs)
     hinge = model.out_activation_ == "identity"
-    multilabel, classes = _is_multilabel(model), _classes(scope, model)
+    multilabel, classes = _is_multilabel(model), label_values(scope, model)
     binary = current_network(model).units[-1] == 1
     if binary and not hinge:
         graph("Concat", graph("Sub", 1.0, y), y, axis=1, out=second)
@@ -394,7 +428,7 @@ def _classifier_types(operator):
     if _is_multilabel(model):
         operator.outputs[0].type = Int64TensorType([n, columns])
     else:
-        words = _classes(operator.scope_inst, model).dtype.kind == "U"
+        words = label_values(operator.scope_inst, model).dtype.kind == "U"
         operator.outputs[0].type = (StringTensorType if words else Int64TensorType)([n])
     if columns == 1 and model.out_activation_ != "identity":
         columns = 2
