@@ -5,6 +5,7 @@ form that is as accurate where it vanishes as the kernels' own: ONNX Runtime's S
 is 0 from -18 on, its Elu, Gelu, Mish, Softplus and Erf know float32 only.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -58,23 +59,24 @@ def register(*classes: type) -> None:
     ImportError
         If skl2onnx is not installed.
     """
-    for each in classes:
-        if issubclass(each, ClassifierMixin):
-            register_converter(each, _classifier_types, _convert_classifier)
-        else:
-            register_converter(each, _regressor_types, _convert_regressor)
+    register_converters(
+        classes,
+        (_classifier_types, _convert_classifier),
+        (_regressor_types, _convert_regressor),
+    )
 
 
-def register_converter(estimator: type, set_types: Any, convert: Any) -> None:
-    """Register a converter for estimators of one class with skl2onnx.
+def register_converters(
+    classes: Iterable[type], of_classifiers: tuple, of_regressors: tuple
+) -> None:
+    """Register a pair of functions for estimators of these classes with skl2onnx.
 
     Parameters
     ----------
-    estimator : type
-    set_types : callable
-        ``set_types(operator)`` sets the types of the operator's outputs.
-    convert : callable
-        ``convert(scope, operator, container)`` adds nodes.
+    classes : iterable of type
+    of_classifiers, of_regressors : (set_types, convert)
+        ``set_types(operator)`` sets the types of an operator's outputs,
+        ``convert(scope, operator, container)`` adds its nodes.
 
     Raises
     ------
@@ -85,19 +87,20 @@ def register_converter(estimator: type, set_types: Any, convert: Any) -> None:
         import skl2onnx
     except ImportError as error:
         raise ImportError(MISSING) from error
-    skl2onnx.update_registered_converter(
-        estimator,
-        f"Fastmlp{estimator.__name__}",
-        set_types,
-        convert,
-        options={
-            "zipmap": [True, False, "columns"],
-            "nocl": [True, False],
-            "output_class_labels": [False, True],
-        }
-        if issubclass(estimator, ClassifierMixin)
-        else None,
-    )
+    for each in classes:
+        classifier = issubclass(each, ClassifierMixin)
+        skl2onnx.update_registered_converter(
+            each,
+            f"Fastmlp{each.__name__}",
+            *(of_classifiers if classifier else of_regressors),
+            options={
+                "zipmap": [True, False, "columns"],
+                "nocl": [True, False],
+                "output_class_labels": [False, True],
+            }
+            if classifier
+            else None,
+        )
 
 
 class Graph:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.base import ClassifierMixin, is_classifier
+from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastmlp.estimators._onnx import (
@@ -16,7 +16,7 @@ from fastmlp.estimators._onnx import (
     Graph,
     label_values,
     outputs,
-    register_converter,
+    register_converters,
     sort,
 )
 from fastmlp.estimators._scaling import Scaling
@@ -79,11 +79,11 @@ def register(*classes: type) -> None:
     ImportError
         If skl2onnx is not installed.
     """
-    for each in classes:
-        if issubclass(each, ClassifierMixin):
-            register_converter(each, _classifier_types, _convert_classifier)
-        else:
-            register_converter(each, _regressor_types, _convert_regressor)
+    register_converters(
+        classes,
+        (_classifier_types, _convert_classifier),
+        (_regressor_types, _convert_regressor),
+    )
 
 
 # -- inputs ----------------------------------------------------------------------------
@@ -179,13 +179,6 @@ class _Table:
             each = [graph("Cast", x, to=kind) for x in each]
         return each[0] if len(each) == 1 else graph("Concat", *each, axis=1)
 
-    def has_fractions(self, index: int) -> bool:
-        """Return True if a column is of floats."""
-        from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
-
-        variable = self._variables[index if len(self._variables) > 1 else 0]
-        return isinstance(variable.type, FloatTensorType | DoubleTensorType)
-
 
 # -- codes: as in `tables.columns` -----------------------------------------------------
 
@@ -215,34 +208,27 @@ def _number_codes(graph: Graph, table: _Table, numbers: Sequence[Number]) -> str
 
 def _category_codes(graph: Graph, table: _Table, column: Category) -> str:
     """Return the name of a column of codes; NaN stands for unknown categories."""
-    values, missing = column.values, len(column.values)
+    values, n = column.values, len(column.values)
     if _is_of_words(column):
-        codes = {value: code for code, value in enumerate(values)}
-        if column.missing:
-            codes.setdefault("", missing)
-        words = table.take([column.column])
-        return _looked_up(graph, words, keys_strings=list(codes))
-    integers = all(float(value).is_integer() for value in values)
-    if integers:
+        empty = [""] if column.missing and "" not in values else []
+        x = table.take([column.column])
+        return _looked_up(graph, x, keys_strings=[*values, *empty])
+    number = table.take([column.column], DOUBLE)
+    if all(float(value).is_integer() for value in values):
         x = table.take([column.column], INT64)
         code = _looked_up(graph, x, keys_int64s=[int(value) for value in values])
-        if not table.has_fractions(column.column):
-            return code
-    number = table.take([column.column], DOUBLE)
-    if integers:
-        code = graph("Cast", code, to=DOUBLE)
-        same = graph("Equal", graph("Cast", x, to=DOUBLE), number)
-        code = graph("Where", same, code, np.nan)
+        whole = graph("Equal", graph("Cast", x, to=DOUBLE), number)
+        code = graph("Where", whole, graph("Cast", code, to=DOUBLE), np.nan)
     else:
         equal = graph("Equal", number, np.array(values, dtype=np.float64))
         # One more than the code, 0 for unknown categories.
-        count = np.arange(1.0, missing + 1)[:, np.newaxis]
+        count = np.arange(1.0, n + 1)[:, np.newaxis]
         code = graph("MatMul", graph("Cast", equal, to=DOUBLE), count)
         known = graph("Greater", code, 0.0)
         code = graph("Where", known, graph("Sub", code, 1.0), np.nan)
     if column.missing:
         present = graph("Equal", number, number)
-        code = graph("Where", present, code, float(missing))
+        code = graph("Where", present, code, float(n))
     return code
 
 

@@ -151,8 +151,8 @@ class BaseTabular(CallbackSupportMixin, BaseEstimator, ABC):
         - other categories are int64 or bool; float64 if values were missing in `fit`,
           NaN is missing.
 
-        For an X without names and without strings the input is "X" instead, of shape
-        (any, n_features_in_), with all columns.
+        For an X without names and without strings the input is "X" instead, float64 of
+        shape (any, n_features_in_), with all columns.
 
         A classifier has the outputs "label", with the classes as int64 or strings, and
         "probabilities", those of `predict_proba`. A regressor has the output
@@ -186,6 +186,16 @@ class BaseTabular(CallbackSupportMixin, BaseEstimator, ABC):
             constant in `fit`, or X has other columns than that.
         sklearn.exceptions.NotFittedError
             If there is nothing to export.
+
+        Examples
+        --------
+        >>> from fastmlp import TabularRegressor
+        >>> X = [[float(i), "ab"[i % 2]] for i in range(300)]
+        >>> y = [number + 3 * (letter == "b") for number, letter in X]
+        >>> regr = TabularRegressor(n_networks=2, max_epochs=1).fit(X, y)
+        >>> model = regr.to_onnx()
+        >>> [each.name for each in [*model.graph.input, *model.graph.output]]
+        ['x0', 'x1', 'variable']
         """
         return export(self, X, name, target_opset)
 
