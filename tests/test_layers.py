@@ -97,6 +97,7 @@ ESTIMATORS = (
     "_base",
     "_folds",
     "_scaling",
+    "_table_onnx",
     "_calibration",
     "_table_problem",
     "_intervals",
