@@ -23,7 +23,14 @@ from .ops.base import (
 )
 from .runtime.barrier import wait
 from .runtime.team import MOST_THREADS, next_command
-from .simd.llvm import address, pointer, ticks
+from .simd.llvm import (
+    FLUSHES,
+    address,
+    float_mode,
+    pointer,
+    set_float_mode,
+    ticks,
+)
 from .simd.tiles import TILE_PARTS, TILE_ROWS
 from .update.groups import group_at
 from .update.regularisation import call_average, call_constrain
@@ -207,7 +214,9 @@ def _run(thread, n_threads, words, trainings):
         np.int64,
     )
     tiles = run.tiles + thread * (TILE_PARTS + 1) * run.tile_bytes
-    total, visited = 0.0, 0
+    total, visited, mode = 0.0, 0, float_mode()
+    if run.flushes != 0:
+        set_float_mode(mode | FLUSHES)
     _mark(run, thread, _START)
     for s in range(run.n_steps):
         context.begin, context.step = s * run.batch, run.step + s
@@ -255,6 +264,7 @@ def _run(thread, n_threads, words, trainings):
             _mark(run, thread, _UPDATE)
             wait(words, n_threads)
             _mark(run, thread, _WAIT)
+    set_float_mode(mode)
     if thread == 0:
         run.total, run.visited = total, visited
     # The caller changes the run once this barrier has been passed.

@@ -17,6 +17,8 @@ from fastmlp.kernels import (
 from fastmlp.tables.initial import initial_parameters, packed
 from fastmlp.tables.recipe import (
     BETA_2,
+    PATIENCE,
+    PATIENCE_GROWTH,
     RATES,
     Recipe,
     rate_factors,
@@ -149,6 +151,7 @@ def train_member(
         groups=_groups(spec),
         optimizer=optimizer,
         averaging=recipe.averaging,
+        flushes=True,
     )
     schedule = Annealed(
         recipe.learning_rate, recipe.max_epochs, optimizer, recipe.weight_decay
@@ -167,7 +170,8 @@ def train_member(
                 alpha=0.0,
                 max_epochs=recipe.max_epochs,
                 tol=0.0,
-                patience=np.inf,
+                patience=PATIENCE,
+                patience_growth=PATIENCE_GROWTH,
                 shuffle=True,
                 verbose=False,
                 ties="last",

@@ -51,8 +51,13 @@ LEARNING_RATE = {"classification": 0.06, "regression": 0.15}
 # Dropout gains 5 % of the log-loss, and costs 4 % of the squared error's root.
 DROPOUT = {"classification": 0.2, "regression": 0.0}
 
-# A small table needs thousands of steps rather than epochs.
-LEAST_EPOCHS, LEAST_STEPS = 80, 4000
+# A small table needs thousands of steps rather than epochs; of a tiny one, epochs cost
+# more than their steps.
+LEAST_EPOCHS, LEAST_STEPS, MOST_EPOCHS = 50, 2500, 400
+
+# Training ends before that so many epochs after the best one, and as many more as there
+# were up to it. It halves the time, and changes few of the best epochs.
+PATIENCE, PATIENCE_GROWTH = 20, 1.0
 
 # Smaller batches cost more time for an epoch, larger ones need more epochs.
 BATCH_SIZE = 64
@@ -83,6 +88,7 @@ def make_recipe(
     """
     batch = min(n_rows, BATCH_SIZE if batch_size is None else batch_size)
     epochs = max(LEAST_EPOCHS, LEAST_STEPS // -(-n_rows // batch))
+    epochs = min(epochs, MOST_EPOCHS)
     return Recipe(
         HIDDEN_LAYER_SIZES if hidden_layer_sizes is None else hidden_layer_sizes,
         LEARNING_RATE[task] if learning_rate is None else learning_rate,

@@ -58,6 +58,8 @@ class Settings:
         Smallest change of the loss or score that counts as an improvement.
     patience : float
         Epochs without improvement after which one more ends the run; may be inf.
+    patience_growth : float
+        Epochs of patience more for each epoch up to the best one.
     shuffle : bool
     verbose : bool
         Print the loss, the score and the reason for stopping.
@@ -72,6 +74,7 @@ class Settings:
     shuffle: bool
     verbose: bool
     ties: str = "first"
+    patience_growth: float = 0.0
 
 
 @dataclass
@@ -383,7 +386,9 @@ class Training:
         rate = self.schedule.after_epoch(self.optimizer.learning_rate, self.history.t)
         # Even where training ends here: partial_fit may go on from this rate.
         self.optimizer.learning_rate = rate
-        if self.history.no_improvement_count > self.settings.patience:
+        waited = self.history.no_improvement_count
+        more = self.settings.patience_growth * (self.history.n_iter - waited)
+        if waited > self.settings.patience + more:
             lowered, message = self.schedule.on_plateau(rate)
             self._say(
                 f"{self._measure()} did not improve more than "

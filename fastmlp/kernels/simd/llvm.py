@@ -201,3 +201,53 @@ def pause(typingctx):
         return context.get_dummy_value()
 
     return types.void(), codegen
+
+
+# Of the register that says how a thread computes with floats: the bits by which
+# subnormal numbers count as 0, both read and written.
+FLUSHES = {"x86_64": 0x8040, "amd64": 0x8040, "aarch64": 1 << 24, "arm64": 1 << 24}.get(
+    platform.machine().lower(), 0
+)
+
+
+@intrinsic
+def float_mode(typingctx):
+    """Return how this thread computes with floats, for `set_float_mode`."""
+
+    def codegen(context, builder, signature, args):
+        if _X86:
+            word = cgutils.alloca_once(builder, ir.IntType(32))
+            _call_void(builder, "llvm.x86.sse.stmxcsr", word)
+            return builder.zext(builder.load(word, typ=ir.IntType(32)), INDEX)
+        if FLUSHES:
+            kind = ir.FunctionType(INDEX, [])
+            function = cgutils.get_or_insert_function(
+                builder.module, kind, "llvm.aarch64.get.fpcr"
+            )
+            return builder.call(function, [])
+        return ir.Constant(INDEX, 0)
+
+    return types.int64(), codegen
+
+
+@intrinsic
+def set_float_mode(typingctx, mode):
+    """Compute with floats in another way, in this thread."""
+
+    def codegen(context, builder, signature, args):
+        if _X86:
+            word = cgutils.alloca_once(builder, ir.IntType(32))
+            builder.store(builder.trunc(args[0], ir.IntType(32)), word)
+            _call_void(builder, "llvm.x86.sse.ldmxcsr", word)
+        elif FLUSHES:
+            _call_void(builder, "llvm.aarch64.set.fpcr", args[0])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen
+
+
+def _call_void(builder, name, argument):
+    """Emit a call of one of LLVM's functions of one argument, without a result."""
+    kind = ir.FunctionType(ir.VoidType(), [argument.type])
+    function = cgutils.get_or_insert_function(builder.module, kind, name)
+    builder.call(function, [argument])

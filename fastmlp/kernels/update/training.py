@@ -32,6 +32,7 @@ TRAINING = np.dtype(
         # 1: minibatches count with their mean loss; 0: with the sum of losses.
         ("mean", np.int64),
         ("clock", np.int64),  # address of each thread's clock; 0: not timed
+        ("flushes", np.int64),  # 1: subnormal numbers count as 0
         # -- the update: penalties and bounds --
         ("alpha", np.float64),
         ("l1", np.float64),
