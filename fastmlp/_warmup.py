@@ -14,10 +14,17 @@ from fastmlp.kernels import (
     ACTIVATIONS,
     OPERATIONS,
     RULES,
+    Data,
     cache_folder,
     solvers,
     watch_compilation,
 )
+from fastmlp.tables.columns import encode, fit_columns
+from fastmlp.tables.encoding import MOST_ONE_HOT, operations_on
+from fastmlp.tables.ensemble import Part, train_ensemble
+from fastmlp.tables.member import Task
+from fastmlp.tables.recipe import make_recipe
+from fastmlp.training.holdout import Holdout
 
 _TYPES = ("float32", "float64")
 _LAYERS = (*ACTIVATIONS, *OPERATIONS)
@@ -124,6 +131,29 @@ def _table_jobs() -> Iterator[tuple[str, Callable[[], None]]]:
                 for output in outputs:
                     job = _fit(kind, rows, loss=loss, out_activation=output)
                     yield f"{kind}, {loss} of {output}, {dtype}", job
+    yield "encodings, float32", _fit_encodings
+
+
+def _fit_encodings() -> None:
+    """Train a network on a table that has all encodings, and predict with it.
+
+    Networks for tables are float32.
+    """
+    table = [[i, str(i % (MOST_ONE_HOT + 1))] for i in range(_MANY)]
+    columns = fit_columns(table)
+    codes = encode(table, columns)
+    data = Data(codes, _TARGETS["regression"][:, None].astype(np.float32), copied=True)
+    ensemble = train_ensemble(
+        Task("identity", "squared_error", {}, 1),
+        make_recipe("regression", _MANY, max_epochs=1),
+        operations_on(columns),
+        data,
+        [Part(np.arange(_MANY), Holdout(data, None, None))],
+        np.random.RandomState(0),
+        n_threads=2,
+    )
+    ensemble.outputs(codes[:_FEW])
+    ensemble.outputs(codes)
 
 
 def _solver_settings() -> Iterator[dict]:

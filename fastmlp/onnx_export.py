@@ -1,16 +1,23 @@
-"""Export of pipelines and ensembles that contain a network to ONNX."""
+"""Export of pipelines and ensembles that contain networks to ONNX."""
 
-from fastmlp.estimators import MLPClassifier, MLPRegressor, _onnx
+from fastmlp.estimators import (
+    MLPClassifier,
+    MLPRegressor,
+    TabularClassifier,
+    TabularRegressor,
+    _onnx,
+    _table_onnx,
+)
 
 __all__ = ["register"]
 
 
 def register() -> None:
-    """Register converters of `MLPClassifier` and `MLPRegressor` with skl2onnx.
+    """Register converters of fastmlp's estimators with skl2onnx.
 
     Afterwards ``skl2onnx.to_onnx`` exports pipelines and ensembles that contain them,
-    by its own options. Their `transform` has no form in ONNX: where a pipeline, a union
-    or a column transformer goes on from it, the export raises a ValueError.
+    by its own options. The MLPs' `transform` has no form in ONNX: where a pipeline, a
+    union or a column transformer goes on from it, the export raises a ValueError.
 
     Returns
     -------
@@ -37,3 +44,4 @@ def register() -> None:
     ['variable']
     """
     _onnx.register(MLPClassifier, MLPRegressor)
+    _table_onnx.register(TabularClassifier, TabularRegressor)

@@ -21,6 +21,7 @@ from tests.guarded import SIDES, guarded
 from tests.kernel_run import fence_all, train
 from tests.kernels.ops.alone import Alone
 from tests.kernels_api import (
+    ENCODINGS,
     FUSED,
     GROUP,
     LOSSES,
@@ -44,7 +45,7 @@ from tests.kernels_api import (
     make_settings,
     panel_width,
 )
-from tests.networks import BASE, make_targets, variations
+from tests.networks import BASE, encodings, make_codes, make_targets, variations
 
 
 class Arrays:
@@ -83,6 +84,9 @@ def run_operation(make, n, dtype, side):
     own = functools.partial(guarded, side=side)
     for rows in (1, TILE_ROWS, TILE_ROWS + 1):
         alone = Alone(functools.partial(make, n), dtype, rows, own)
+        if type(alone.operation) in ENCODINGS.values():
+            codes = make_codes(np.random.default_rng(n), rows, n, dtype)
+            alone.write(alone.record["x"][0], codes)
         alone.call("forward", 0, rows)
         alone.call("backward", 0, rows)
         alone.gradients(rows)
@@ -97,6 +101,10 @@ def operations():
                 n, setting, numbers
             )
     yield lambda n, numbers: dropout.Dropout(n, 0.5, 1, 2)
+    for name, kind in ENCODINGS.items():
+        yield lambda n, numbers, name=name, kind=kind: kind(
+            n, dict(encodings(n))[name], numbers
+        )
 
 
 def run_rule(name, n, dtype, side):

@@ -41,6 +41,7 @@ from tests.networks import (
     LOSS_OF,
     MIXED,
     REGULARISED,
+    encodings,
     loss_and_gradient,
     make_csr,
     make_parameters,
@@ -147,10 +148,11 @@ def _predict_outputs(network, n, dtype, side):
     X, _, _ = make_problem(network, n, dtype)
     units, activation = network["units"], network["activation"]
     beyond = np.full(OVERREAD, np.nan, dtype)
-    parameters = make_parameters(units, dtype, activation=activation)
+    inputs = network.get("inputs", ())
+    parameters = make_parameters(units, dtype, activation=activation, inputs=inputs)
     parameters = np.concatenate([parameters, beyond])
     parameters = guarded(parameters, side)[:-OVERREAD]
-    spec = NetworkSpec(units, layer_activations(activation, len(units) - 2))
+    spec = NetworkSpec(units, layer_activations(activation, len(units) - 2), inputs)
     return predict.predict_outputs(spec, parameters, network["out_activation"], X)
 
 
@@ -158,8 +160,10 @@ def _predict(network, n, batch, dtype, form="C", n_threads=1):
     X, _, _ = make_problem(network, n, dtype)
     settings = {"batch_size": batch, "n_threads": n_threads}
     with Engine(**network, dtype=dtype, **settings) as network_engine:
+        units, activation = network["units"], network["activation"]
+        inputs = network.get("inputs", ())
         network_engine.load(
-            make_parameters(network["units"], dtype, activation=network["activation"])
+            make_parameters(units, dtype, activation=activation, inputs=inputs)
         )
         return network_engine.predict(FORMS[form](X))
 
@@ -222,6 +226,18 @@ def _run_mixed(dtype, side):
         yield (_predict_outputs(network, tile + 3, dtype, side),)
 
 
+def _run_encodings(dtype, side):
+    """Codes of a table's columns, as many as are around a panel's."""
+    tile, width = TILE_ROWS, panel_width(dtype)
+    for n, n_rows in itertools.product(
+        (1, width - 1, width, width + 1), (1, 2 * tile + 3)
+    ):
+        network = BASE | {"units": (n, 5, 3), "inputs": encodings(n)}
+        yield train(network, "adam", n_rows, tile + 3, dtype, n_threads=2)
+        yield (_predict(network, n_rows, tile, dtype),)
+        yield (_predict_outputs(network, n_rows, dtype, side),)
+
+
 def _run_sizes(dtype, side):
     """Every size around the tile, every form of X."""
     tile = TILE_ROWS
@@ -248,6 +264,9 @@ def _run_fixed(dtype):
         yield (_predict(network, 50, 64, dtype, "csr"),)
     for mixed in MIXED:
         network = BASE | {"activation": mixed, "units": (33, 65, 17, 2)}
+        yield train(network, "adam", 50, 19, dtype)
+    for n in (1, 5, 17):
+        network = BASE | {"units": (n, 5, 3), "inputs": encodings(n)}
         yield train(network, "adam", 50, 19, dtype)
     for settings in REGULARISED.values():
         network = BASE | {"units": (33, 65, 17, 2)}
@@ -303,7 +322,8 @@ def main(path, *names):
         fence_all(side)
         _run_products(dtype, side)
         runs = itertools.chain.from_iterable(
-            run(dtype, side) for run in (_run_tables, _run_mixed, _run_sizes)
+            run(dtype, side)
+            for run in (_run_tables, _run_mixed, _run_encodings, _run_sizes)
         )
         results[f"{name}-{side}"] = _flat(runs)
         results[f"{name}-agree"] = _flat(_run_fixed(dtype))

@@ -4,22 +4,31 @@ A row that joins one of the tables is covered by itself where these lists are us
 fails by name where a reference for it is missing.
 """
 
+import math
+
 import numpy as np
 from scipy import sparse
 
 from tests.kernels_api import (
     ACTIVATIONS,
     LOSSES,
+    N_WAVES,
     RULES,
     TILE_ROWS,
+    Categories,
     Data,
     Engine,
+    Layout,
+    NetworkSpec,
     Optimizer,
     Regularisation,
+    Waves,
     lanes,
+    layer_activations,
     panel_width,
+    parameters_of,
 )
-from tests.naive import NaiveData, NaiveEngine, NaiveOptimizer, shapes
+from tests.naive import NaiveData, NaiveEngine, NaiveOptimizer
 
 DTYPES = [np.float32, np.float64]
 KERNELS = (Engine, Data, Optimizer)
@@ -100,6 +109,43 @@ def variations():
     return cases
 
 
+def encodings(n):
+    """Return operations on n columns of codes, as `NetworkSpec.inputs` takes them.
+
+    Each column becomes a number, a column for missing ones, two for categories, and
+    waves; the last one also vectors, n columns for each of n categories. Trained
+    factors follow.
+    """
+    rules = []
+    for source in range(n):
+        rules += [
+            (source, -1.0, 0.0, 0.0, None),
+            (source, -1.0, 0.0, 1.0, 0.0),
+            (source, 1.0, 1.0, 0.25, -1.0),
+            (source, 0.0, 0.5, 0.0, 0.0),
+        ]
+    at, more = len(rules), n * N_WAVES + n
+    return (
+        ("columns", Layout(tuple(rules), more)),
+        ("embedding", Categories(n - 1, n, n, at + more, at)),
+        # From the last column to the first.
+        ("periodic", Waves(tuple(range(n))[::-1], at + more, at + n)),
+        ("scale", 1.0),
+    )
+
+
+def make_codes(rng, n, n_columns, dtype):
+    """Return codes: numbers, categories, some unknown or negative, and NaN."""
+    codes = rng.standard_normal((n, n_columns))
+    whole = rng.integers(-2, n_columns + 3, codes.shape)
+    codes = np.where(rng.random(codes.shape) < 0.5, codes, whole)
+    # Categories only.
+    codes[:, -1] = whole[:, -1]
+    codes[rng.random(codes.shape) < 0.2] = np.nan
+    # The same numbers in both dtypes.
+    return codes.astype(np.float32).astype(dtype)
+
+
 def edge_sizes(dtype):
     """Return numbers of columns around one vector and one panel."""
     lane, width = lanes(dtype), panel_width(dtype)
@@ -134,24 +180,30 @@ def make_problem(network, n, dtype, *, weighted=False, seed=0):
     rng = np.random.default_rng(seed)
     units = network["units"]
     X = rng.standard_normal((n, units[0])).astype(dtype)
+    if "inputs" in network:
+        X = make_codes(rng, n, units[0], dtype)
     kind = network["out_activation"], network["loss"]
     y = make_targets(rng, n, units[-1], *kind, dtype)
     weight = rng.uniform(0.1, 2, n).astype(dtype) if weighted else None
     return X, y, weight
 
 
-def make_parameters(units, dtype, seed=1, activation="relu"):
+def make_parameters(units, dtype, seed=1, activation="relu", inputs=()):
     """Return parameters of a size that saturates nothing, in scikit-learn's packing.
 
     The same numbers in both dtypes.
     """
-    rng = np.random.default_rng(seed)
-    pairs, _, slopes = shapes(units, activation)
-    weights = [rng.standard_normal(n * m) / np.sqrt(n) for n, m in pairs]
-    biases = [0.3 * rng.standard_normal(m) for _, m in pairs]
-    slopes = [rng.uniform(-0.2, 0.8, shape) for shape in slopes if shape]
-    drawn = np.concatenate([*weights, *biases, *slopes])
-    return drawn.astype(np.float32).astype(dtype)
+    rng, drawn = np.random.default_rng(seed), []
+    activations = layer_activations(activation, len(units) - 2)
+    for _, parameter in parameters_of(NetworkSpec(tuple(units), activations, inputs)):
+        size = math.prod(parameter.shape)
+        if parameter.name == "weights":
+            drawn.append(rng.standard_normal(size) / np.sqrt(parameter.rows))
+        elif parameter.name == "biases":
+            drawn.append(0.3 * rng.standard_normal(size))
+        else:
+            drawn.append(rng.uniform(-0.2, 0.8, size))
+    return np.concatenate(drawn).astype(np.float32).astype(dtype)
 
 
 def make_csr(X, share):
@@ -181,7 +233,8 @@ def run_epochs(
         optimizer=make_optimizer(rule, optimizer_kind),
         n_threads=n_threads,
     ) as engine:
-        engine.load(make_parameters(units, dtype, activation=activation))
+        inputs = network.get("inputs", ())
+        engine.load(make_parameters(units, dtype, activation=activation, inputs=inputs))
         rng = np.random.default_rng(2)
         losses = [
             engine.train_epoch(data, rng.permutation(len(y)), alpha)
@@ -198,9 +251,9 @@ def loss_and_gradient(kinds, network, dtype, problem, alpha, **settings):
     make_engine, make_data, _ = kinds
     data = make_data(*problem)
     with make_engine(**network, dtype=dtype, **settings) as engine:
-        engine.load(
-            make_parameters(network["units"], dtype, activation=network["activation"])
-        )
+        units, activation = network["units"], network["activation"]
+        inputs = network.get("inputs", ())
+        engine.load(make_parameters(units, dtype, activation=activation, inputs=inputs))
         gradient = np.empty(engine.n_parameters, dtype)
         value = engine.loss_gradient(data, alpha, gradient)
     return value, gradient

@@ -350,8 +350,10 @@ def test_bad_input():
     with pytest.raises(NotFittedError):
         inspection.summary(MLPRegressor())
     pipeline = make_pipeline(StandardScaler(), make(MLPRegressor))
-    with pytest.raises(TypeError, match=r"pipeline\[-1\]"):
-        inspection.sample_losses(pipeline.fit(SMALL_X, SMALL_Y), SMALL_X, SMALL_Y)
+    pipeline.fit(SMALL_X, SMALL_Y)
+    for inspect in (inspection.sample_losses, inspection.loss_gradient):
+        with pytest.raises(TypeError, match=r"pipeline\[-1\]"):
+            inspect(pipeline, SMALL_X, SMALL_Y)
 
 
 @pytest.mark.parametrize("layout", ["dense", "csr"])

@@ -7,6 +7,7 @@ import pytest
 from fastmlp import __main__ as main_module
 from fastmlp import _warmup
 from fastmlp.kernels import cache_folder
+from tests.kernels_api import ENCODINGS
 from tests.stress import warmup
 
 
@@ -17,6 +18,8 @@ def test_nothing_is_left_to_compile():
     assert len(asked) > 50
     assert asked <= prepared
     assert not compiled
+    for name in ENCODINGS:
+        assert any(kernel.startswith(f"{name}-") for kernel in prepared)
 
 
 def test_command_says_where_kernels_are(monkeypatch, capsys):

@@ -4,12 +4,13 @@ In reading order: `classifier`, `regressor`, `_base` (a fit in one screen), `_le
 (check, build, train, publish), `_problem` (the arguments of a call, checked),
 `_targets` (labels and numbers), `_pairings` (losses and outputs), `_parameters` (their
 table), `_checks`, `_holdout` (rows to validate on), `_fitted` (predicting), `_features`
-(transformers), `_callbacks`, `_saving`, `_onnx`.
+(transformers), `_callbacks`, `_saving`, `_onnx`, `_table_onnx`.
 
 Those for tables: `tabular_classifier`, `tabular_regressor`, `_tabular` (their base),
 `_table_learning` (a fit), `_table_problem` (its arguments, checked), `_folds` (which
 network trains on which rows), `_scaling` (units of y), `_table_scores` (the score of an
-epoch), `_table_model` (attributes and saved state), `_calibration` (probabilities).
+epoch), `_table_model` (attributes and saved state), `_calibration` (probabilities),
+`_intervals` (prediction intervals).
 """
 
 from fastmlp.estimators.classifier import MLPClassifier

@@ -5,6 +5,7 @@ form that is as accurate where it vanishes as the kernels' own: ONNX Runtime's S
 is 0 from -18 on, its Elu, Gelu, Mish, Softplus and Erf know float32 only.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from fastmlp.estimators._checks import float_type
 from fastmlp.estimators._fitted import check_features, current_network
 from fastmlp.kernels.math.functions import _FLOAT32, _FLOAT64
 from fastmlp.kernels.ops.activations import _SELU_ALPHA, _SELU_LAMBDA
+from fastmlp.network import Network
 
 # onnx.TensorProto.INT64; importing fastmlp does not import onnx.
 INT64 = 7
@@ -50,7 +52,31 @@ def export(model: Any, X: Any, name: str | None, target_opset: Any) -> Any:
 
 
 def register(*classes: type) -> None:
-    """Register converters for estimators of these classes with skl2onnx.
+    """Register converters for MLP estimators of these classes with skl2onnx.
+
+    Raises
+    ------
+    ImportError
+        If skl2onnx is not installed.
+    """
+    register_converters(
+        classes,
+        (_classifier_types, _convert_classifier),
+        (_regressor_types, _convert_regressor),
+    )
+
+
+def register_converters(
+    classes: Iterable[type], of_classifiers: tuple, of_regressors: tuple
+) -> None:
+    """Register a pair of functions for estimators of these classes with skl2onnx.
+
+    Parameters
+    ----------
+    classes : iterable of type
+    of_classifiers, of_regressors : (set_types, convert)
+        ``set_types(operator)`` sets the types of an operator's outputs,
+        ``convert(scope, operator, container)`` adds its nodes.
 
     Raises
     ------
@@ -66,8 +92,7 @@ def register(*classes: type) -> None:
         skl2onnx.update_registered_converter(
             each,
             f"Fastmlp{each.__name__}",
-            _classifier_types if classifier else _regressor_types,
-            _convert_classifier if classifier else _convert_regressor,
+            *(of_classifiers if classifier else of_regressors),
             options={
                 "zipmap": [True, False, "columns"],
                 "nocl": [True, False],
@@ -119,7 +144,7 @@ class Graph:
                 kind = TensorProto.STRING
                 self._container.add_initializer(name, kind, array.shape, words)
             else:
-                tensor = numpy_helper.from_array(np.ascontiguousarray(array))
+                tensor = numpy_helper.from_array(np.asarray(array, order="C"))
                 self._container.add_initializer(name, None, None, tensor)
         return self._constants[key]
 
@@ -251,8 +276,17 @@ def _form(table, name, role):
     return table[name]
 
 
-def _outputs(graph, x, model, network):
-    """Add the whole network; return the name of its outputs for the rows of `x`."""
+def outputs(graph: Graph, x: str, network: Network, out_activation: str) -> str:
+    """Add layers and activations; return the name of the outputs.
+
+    Parameters
+    ----------
+    graph : Graph
+    x : str
+        Name of the inputs of the first layer, (n, fan_in).
+    network : Network
+    out_activation : str
+    """
     parameters = [parameter for _, parameter in network.activations]
     for i, slopes in enumerate(network.slopes):
         parameters[i] = parameters[i] if slopes is None else slopes
@@ -270,7 +304,7 @@ def _outputs(graph, x, model, network):
         ]
         x = _form(FORMS, name, "activation")(graph, *pieces, parameter)
     z = graph("Gemm", x, network.coefs[-1], network.intercepts[-1])
-    return _form(OUTPUTS, model.out_activation_, "out_activation_")(graph, z)
+    return _form(OUTPUTS, out_activation, "out_activation_")(graph, z)
 
 
 def _begin(scope, operator, container):
@@ -287,7 +321,7 @@ def _begin(scope, operator, container):
         check_features(model, network, rows.type.shape[1])
     kind = TensorProto.DOUBLE if double else TensorProto.FLOAT
     x = graph("Cast", rows.full_name, to=kind)
-    return graph, model, _outputs(graph, x, model, network)
+    return graph, model, outputs(graph, x, network, model.out_activation_)
 
 
 # Operators that skl2onnx appends to an estimator to return its predictions.
@@ -322,13 +356,16 @@ def _readers(scope, outputs):
 def _convert_regressor(scope, operator, container):
     graph, model, y = _begin(scope, operator, container)
     if len(getattr(model, "quantiles_", ())) > 1:
-        # Sorted in each row, as `predict` does.
-        n = np.array([model.coefs_[-1].shape[1]])
-        y = graph("TopK", y, n, more=1, axis=1, largest=0, sorted=1)
+        y = sort(graph, y, model.coefs_[-1].shape[1])
     graph("Identity", y, out=operator.outputs[0].full_name)
 
 
-def _classes(scope, model):
+def sort(graph: Graph, y: str, n: int) -> str:
+    """Sort the n numbers of each row, as `predict` does with quantiles."""
+    return graph("TopK", y, np.array([n]), more=1, axis=1, largest=0, sorted=1)
+
+
+def label_values(scope: Any, model: Any) -> np.ndarray:
     """Return the labels as int64 or str, (n_classes,)."""
     from skl2onnx.common.utils_classifier import get_label_classes
 
@@ -355,7 +392,7 @@ def _convert_classifier(scope, operator, container):
     graph, model, y = _begin(scope, operator, container)
     label, second = (each.full_name for each in operator.outputs)
     hinge = model.out_activation_ == "identity"
-    multilabel, classes = _is_multilabel(model), _classes(scope, model)
+    multilabel, classes = _is_multilabel(model), label_values(scope, model)
     binary = current_network(model).units[-1] == 1
     if binary and not hinge:
         graph("Concat", graph("Sub", 1.0, y), y, axis=1, out=second)
@@ -394,7 +431,7 @@ def _classifier_types(operator):
     if _is_multilabel(model):
         operator.outputs[0].type = Int64TensorType([n, columns])
     else:
-        words = _classes(operator.scope_inst, model).dtype.kind == "U"
+        words = label_values(operator.scope_inst, model).dtype.kind == "U"
         operator.outputs[0].type = (StringTensorType if words else Int64TensorType)([n])
     if columns == 1 and model.out_activation_ != "identity":
         columns = 2

@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from fastmlp.estimators._calibration import fit_temperature
 from fastmlp.estimators._checks import hidden_units
 from fastmlp.estimators._folds import Turn, take_turns
+from fastmlp.estimators._intervals import draw_residuals
 from fastmlp.estimators._learning import Learned
 from fastmlp.estimators._problem import COLUMNS, Given
 from fastmlp.estimators._table_model import (
@@ -26,10 +27,14 @@ from fastmlp.estimators._table_scores import Reporter, metric_of, score_of_epoch
 from fastmlp.estimators._targets import Goal, Labels
 from fastmlp.kernels import available_cores
 from fastmlp.tables.ensemble import ATTEMPTS, SLOWER, Ensemble, Part, train_ensemble
+from fastmlp.tables.importance import permutation_importances
 from fastmlp.tables.member import Member, Task
 from fastmlp.tables.recipe import Recipe, make_recipe
 from fastmlp.training.holdout import Holdout
 from fastmlp.training.loop import History, Outcome, Steps
+
+# Attributes that not every fit sets.
+OF_SOME_FITS = ("quantiles_", "_residuals")
 
 # Takes the number of a network and its epochs; returns `Steps`.
 MakeSteps = Callable[[int, int], Steps]
@@ -66,9 +71,10 @@ def learn_table(
         n_outputs,
     )
     parts, steps = make_parts(problem, turns, ensemble, recipe, make_steps)
+    task = Task(*goal.pairing, n_outputs)
     members = train_ensemble(
         ensemble.spec,
-        Task(*goal.pairing, n_outputs),
+        task,
         recipe,
         problem.data,
         parts,
@@ -80,7 +86,21 @@ def learn_table(
     parameters = tuple(member.parameters for member in members)
     ensemble = ensemble._replace(parameters=parameters)
     histories = [member.history for member in members]
-    return after_training(problem, turns, ensemble, histories)
+    learned = after_training(problem, turns, ensemble, histories)
+    holdouts = [part.holdout for part in parts]
+    n_passes = sum(
+        len(turn.trained) * history.n_iter
+        for turn, history in zip(turns, histories, strict=True)
+    )
+    rises = permutation_importances(
+        ensemble, task, holdouts, n_passes, random_state, estimator.n_threads
+    )
+    learned.attributes.update(importance_attributes(problem, rises))
+    predictions = learned.attributes["oof_predictions_"]
+    if predictions is not None and not of_classes:
+        residuals = draw_residuals(problem.sample, turns, predictions, random_state)
+        learned.attributes["_residuals"] = residuals
+    return learned
 
 
 def divide(problem: TableProblem, random_state: np.random.RandomState) -> list[Turn]:
@@ -198,7 +218,21 @@ def after_training(
         attributes["oof_score_"] = model._score_of(
             predicted, values, None if own is None else own[rows]
         )
-    return Learned(attributes, forgotten=frozenset({"quantiles_", *COLUMNS}))
+    return Learned(attributes, forgotten=frozenset({*OF_SOME_FITS, *COLUMNS}))
+
+
+def importance_attributes(problem: TableProblem, rises: np.ndarray) -> dict[str, Any]:
+    """Return the importances of the columns of X, given those of their codes."""
+    by_network = np.zeros((len(rises), problem.model.n_features_in_))
+    for code, column in enumerate(problem.columns):
+        by_network[:, column.column] = rises[:, code]
+    spread = np.full(by_network.shape[1], np.nan)
+    if len(rises) > 1:
+        spread = by_network.std(axis=0, ddof=1)
+    return {
+        "feature_importances_": by_network.mean(axis=0),
+        "feature_importances_std_": spread,
+    }
 
 
 def best_epoch(history: History) -> int:

@@ -1,7 +1,7 @@
 """The base class of the estimators for tables: a fit, predictions, saved states."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Self
 
 import numpy as np
@@ -17,6 +17,7 @@ from fastmlp.estimators._problem import Given
 from fastmlp.estimators._saving import loaded_state, saved_state
 from fastmlp.estimators._table_learning import learn_table
 from fastmlp.estimators._table_model import plain_state, restored_state
+from fastmlp.estimators._table_onnx import export
 from fastmlp.estimators._table_problem import codes_of
 from fastmlp.estimators._targets import Goal
 from fastmlp.tables.sources import open_table
@@ -118,19 +119,90 @@ class BaseTabular(CallbackSupportMixin, BaseEstimator, ABC):
         publish(self, learned)
         return self
 
-    def _predicted(self, X: Any) -> np.ndarray:
-        """Return the `_predictions` for a table."""
+    def _codes(self, X: Any) -> np.ndarray:
+        """Return the codes of a table with the columns of that in fit."""
         check_is_fitted(self)
         known, codes = getattr(self, "_known", (None, None))
-        if X is not known:
-            table = open_table(X)
-            validate_data(self, X, skip_check_array=True, reset=False)
-            codes = codes_of(table, self.columns_)
-        ensemble = self._ensemble
-        every = range(len(ensemble.parameters))
-        return self._predictions(
-            ensemble.member_outputs(i, codes, self.n_threads) for i in every
-        )
+        if codes is not None and X is known:
+            return codes
+        table = open_table(X)
+        validate_data(self, X, skip_check_array=True, reset=False)
+        return codes_of(table, self.columns_)
+
+    def _outputs(self, codes: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield the outputs of each network."""
+        for i in range(len(self._ensemble.parameters)):
+            yield self._ensemble.member_outputs(i, codes, self.n_threads)
+
+    def _predicted(self, X: Any) -> np.ndarray:
+        """Return the `_predictions` for a table."""
+        return self._predictions(self._outputs(self._codes(X)))
+
+    def to_onnx(
+        self,
+        X: Any = None,
+        *,
+        name: str | None = None,
+        target_opset: Any = None,
+    ) -> Any:
+        """Return the fitted model as an ONNX model, by skl2onnx's conventions.
+
+        It reads tables as `predict` does, without preparation. Each column that the
+        model uses, see `columns_`, is an input of its name (that of an output with an
+        underscore behind it) and of shape (any, 1):
+
+        - numbers are float64, NaN is missing;
+        - strings are strings, "" is missing unless it was a category in `fit`;
+        - other categories are int64 or bool; float64 if values were missing in `fit`,
+          NaN is missing.
+
+        For an X without names and without strings the input is "X" instead, float64 of
+        shape (any, n_features_in_), with all columns.
+
+        A classifier has the outputs "label", with the classes as int64 or strings, and
+        "probabilities", those of `predict_proba`. A regressor has the output
+        "variable", of shape (any, n_outputs_).
+
+        Pipelines are exported by ``skl2onnx.to_onnx(pipeline, X)``, after
+        `fastmlp.onnx_export.register`.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features), default=None
+            Columns of float32, integers or booleans in it make inputs of float32,
+            int64 or bool. Predictions are float32 if all floats in it are.
+        name : str, default=None
+            Name of the graph; None: the class's.
+        target_opset : int or dict, default=None
+            Version of ONNX's operators, or one for each domain; at least 11. None: the
+            latest that skl2onnx is tested with.
+
+        Returns
+        -------
+        model : onnx.ModelProto
+            ``model.SerializeToString()`` is what ONNX Runtime loads.
+
+        Raises
+        ------
+        ImportError
+            If skl2onnx, the extra `onnx`, is not installed.
+        ValueError
+            If the classes are neither integers nor strings, all columns of X were
+            constant in `fit`, or X has other columns than that.
+        sklearn.exceptions.NotFittedError
+            If there is nothing to export.
+
+        Examples
+        --------
+        >>> from fastmlp import TabularRegressor
+        >>> X = [[float(i), "ab"[i % 2]] for i in range(300)]
+        >>> y = [number + 3 * (letter == "b") for number, letter in X]
+        >>> regr = TabularRegressor(n_networks=2, max_epochs=1).fit(X, y)
+        >>> model = regr.to_onnx()
+        >>> [each.name for each in [*model.graph.input, *model.graph.output]]
+        ['x0', 'x1', 'variable']
+        """
+        return export(self, X, name, target_opset)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes and the version, of NumPy's and Python's types."""

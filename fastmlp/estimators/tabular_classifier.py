@@ -84,6 +84,14 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     oof_score_ : float or None
         The accuracy of them: an estimate of that on new rows, slightly low, since a
         single network predicts each row.
+    feature_importances_ : ndarray of shape (n_features,)
+        How much the log-loss of networks rises where the values of a column are
+        exchanged among rows that they were not trained on: of at most 2,000 rows, and
+        fewer of many columns, with `X_val` of these. About 0 for a column that does not
+        help; low for one whose content others repeat. Not divided by the sum.
+    feature_importances_std_ : ndarray of shape (n_features,)
+        Their standard deviation over the networks, each of which tries other rows; NaN
+        for one network. That of the mean is smaller by the root of `n_networks`.
     n_outputs_ : int
         Outputs of each network: 1 for two classes.
     n_features_in_ : int

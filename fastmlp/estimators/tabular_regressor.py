@@ -1,12 +1,15 @@
 """Regression on tables."""
 
 from collections.abc import Iterable
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
+from sklearn.utils._param_validation import Interval, validate_params
 
+from fastmlp.estimators._intervals import RANGES, interval_ends
 from fastmlp.estimators._pairings import pair_regression
 from fastmlp.estimators._parameters import OF_TABLE_REGRESSORS, constraints_of, hints
 from fastmlp.estimators._scaling import Scaling
@@ -86,6 +89,14 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     oof_score_ : float or None
         What `score` is of them: an estimate of that on new rows, slightly low, since a
         single network predicts each row.
+    feature_importances_ : ndarray of shape (n_features,)
+        How much the loss of networks rises where the values of a column are
+        exchanged among rows that they were not trained on: of at most 2,000 rows, and
+        fewer of many columns, with `X_val` of these. About 0 for a column that does not
+        help; low for one whose content others repeat. Not divided by the sum.
+    feature_importances_std_ : ndarray of shape (n_features,)
+        Their standard deviation over the networks, each of which tries other rows; NaN
+        for one network. That of the mean is smaller by the root of `n_networks`.
     quantiles_ : ndarray of shape (n_levels,)
         The levels of `loss` 'quantile'; not set by other losses.
     n_outputs_ : int
@@ -159,6 +170,89 @@ class TabularRegressor(RegressorMixin, BaseTabular):
             several quantiles (n_samples, n_levels), none below the one before it.
         """
         return self._predicted(X)
+
+    @validate_params(
+        {"coverage": [Interval(Real, 0, 1, closed="neither")]},
+        prefer_skip_nested_validation=True,
+    )
+    def predict_interval(self, X: Any, coverage: float = 0.9) -> np.ndarray:
+        """Predict an interval for the target of each row: CV+ [1]_.
+
+        It takes the networks' errors on the rows that they were not trained on: of at
+        most 10,000 rows, which are drawn in `fit`.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+            With the columns of that in `fit`.
+        coverage : float, default=0.9
+            The share of rows whose target is to be in the interval, between 0 and 1.
+
+        Returns
+        -------
+        intervals : ndarray of shape (n_samples, 2) or (n_samples, n_outputs, 2)
+            Lower and upper ends; of each target by itself, if there are several. They
+            are infinite if the errors of fewer than ``coverage / (1 - coverage)`` rows
+            are known, 9 by default, apart from the bounds that `loss` gives: 0 for
+            'poisson' and 'gamma', 0 and 1 for 'log_loss'.
+
+        Raises
+        ------
+        ValueError
+            If `fit` got `X_val`, or `loss` has several quantiles.
+
+        Notes
+        -----
+        The coverage is that over many rows, drawn as those in `fit` were. It is usually
+        met and at least ``2 * coverage - 1`` in theory, which does not account for
+        epochs chosen on the same rows. Of similar rows it may be lower or higher:
+        all intervals have nearly the same width. Rows count the same whatever
+        their weights, unless these are 0. For a coverage below 0.5 a lower end may be
+        above the upper one: the interval is then empty.
+
+        References
+        ----------
+        .. [1] R. F. Barber, E. J. Candès, A. Ramdas and R. J. Tibshirani, "Predictive
+           inference with the jackknife+", Annals of Statistics 49, 2021, section 3.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastmlp import TabularRegressor
+        >>> rng = np.random.default_rng(0)
+        >>> X = rng.uniform(0, 9, (400, 1))
+        >>> y = 10 * X[:, 0] + rng.uniform(-10, 10, 400)
+        >>> regr = TabularRegressor(n_networks=2, max_epochs=30, random_state=0)
+        >>> regr.fit(X, y).predict_interval([[2.0], [6.0]]).round(-1)
+        array([[10., 30.],
+               [50., 70.]])
+        """
+        codes = self._codes(X)
+        if self._has_levels():
+            raise ValueError(
+                f"predict_interval needs one prediction for each target, but loss has "
+                f"the quantiles {self.quantiles_.tolist()}: take the first and the "
+                "last column of predict as an interval, or fit with another loss."
+            )
+        if not hasattr(self, "_residuals"):
+            raise ValueError(
+                "predict_interval needs rows that some networks were not trained on, "
+                "but with X_val all were trained on all rows: fit without X_val."
+            )
+        scaling, (residuals, fold) = Scaling(*self._scaling), self._residuals
+        predictions = np.stack(
+            [scaling.clipped(scaling.restored(each)) for each in self._outputs(codes)]
+        )
+        intervals = np.stack(
+            [
+                interval_ends(predictions[:, :, i], residuals[:, i], fold, coverage)
+                for i in range(residuals.shape[1])
+            ],
+            axis=1,
+        )
+        low, high = RANGES.get(self._ensemble.out_activation, (-np.inf, np.inf))
+        intervals = intervals.clip(low, high)
+        return intervals[:, 0] if intervals.shape[1] == 1 else intervals
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Return R² of the predictions, or minus the pinball loss of several quantiles.

@@ -1,9 +1,10 @@
 """Looking inside a fitted network: per-sample losses and gradients, layers, statistics.
 
 Every function takes a fitted `MLPClassifier` or `MLPRegressor` and rows as its methods
-do, and y as `fit` does. In the formulas a_i are the inputs of layer i (a_0 is X), W_i
-and b_i are ``coefs_[i]`` and ``intercepts_[i]``, z_i = a_i W_i + b_i, and delta_i is
-the derivative of a row's loss in z_i:
+do, and y as `fit` does; `input_gradients` alone takes the estimators for tables. In the
+formulas a_i are the inputs of layer i (a_0 is X), W_i and b_i are ``coefs_[i]`` and
+``intercepts_[i]``, z_i = a_i W_i + b_i, and delta_i is the derivative of a row's loss
+in z_i:
 
     delta_(i-1) = (delta_i W_i') * f'(z_(i-1))
 
@@ -12,7 +13,8 @@ back-propagating errors", Nature 323, 1986.
 
 In reading order: `_opened` (the network in an engine), `_gradients` (`sample_losses`,
 `sample_gradients`, `loss_gradient`, `check_gradient`), `_layers` (`layer_outputs`,
-`activation_statistics`, `gradient_statistics`), `_summary`.
+`activation_statistics`, `gradient_statistics`), `_summary`, `_inputs`
+(`input_gradients`).
 """
 
 from fastmlp.inspection._gradients import (
@@ -23,6 +25,7 @@ from fastmlp.inspection._gradients import (
     sample_gradients,
     sample_losses,
 )
+from fastmlp.inspection._inputs import input_gradients
 from fastmlp.inspection._layers import (
     ActivationStatistics,
     GradientStatistics,
@@ -44,6 +47,7 @@ __all__ = [
     "activation_statistics",
     "check_gradient",
     "gradient_statistics",
+    "input_gradients",
     "layer_outputs",
     "loss_gradient",
     "sample_gradients",

@@ -240,7 +240,7 @@ def loss_gradient(model: Any, X: Any, y: Any, sample_weight: Any = None) -> Grad
     >>> bool(abs(gradients.coefs[0]).max() <= 1e-3)  # where L-BFGS stopped
     True
     """
-    with open_model(model, X, y, sample_weight, l1=model.l1) as opened:
+    with open_model(model, X, y, sample_weight, penalised=True) as opened:
         return whole_gradient(opened, model.alpha)
 
 
@@ -326,7 +326,7 @@ def check_gradient(
         )
     random_state = check_random_state(random_state)
     places, analytic, numeric, errors = [], [], [], []
-    with open_model(model, X, y, dtype=np.float64, l1=model.l1) as opened:
+    with open_model(model, X, y, dtype=np.float64, penalised=True) as opened:
         gradients = whole_gradient(opened, model.alpha)
         derivative = _central_differences(model, opened, eps)
         arrays = [

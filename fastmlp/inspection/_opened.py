@@ -20,6 +20,7 @@ from fastmlp.estimators._fitted import (
     prepare,
 )
 from fastmlp.estimators._problem import check_rows
+from fastmlp.estimators._tabular import BaseTabular
 from fastmlp.kernels import Data, Objective, Tracer
 from fastmlp.network import Network
 
@@ -53,13 +54,14 @@ class Opened(NamedTuple):
 
 @contextmanager
 def open_model(
-    model, X, y=None, sample_weight=None, *, dtype=None, l1=0.0
+    model, X, y=None, sample_weight=None, *, dtype=None, penalised=False
 ) -> Iterator[Opened]:
     """Validate, and load the network; without y all targets are 0.
 
-    `l1` is the strength of the L1 penalty that `loss_gradient` adds.
+    `penalised` says whether `loss_gradient` adds the model's L1 penalty.
     """
     check_model(model)
+    l1 = float(model.l1) if penalised else 0.0
     if y is not None:
         check_prediction(model)
         X, y = check_rows(model, X, y, reset=False)
@@ -77,13 +79,19 @@ def open_model(
     data = Data(X, values, sample_weight)
     with (
         load_engine(model, Tracer, network, data) as tracer,
-        load_engine(model, Objective, network, data, l1=float(l1)) as objective,
+        load_engine(model, Objective, network, data, l1=l1) as objective,
     ):
         yield Opened(network, tracer, objective, data, X)
 
 
 def check_model(model: Any) -> None:
     """Raise unless `model` is a fitted estimator of fastmlp."""
+    if isinstance(model, BaseTabular):
+        raise TypeError(
+            f"{type(model).__name__} has several networks on coded columns, and no "
+            "layers or parameters to show: see its feature_importances_ and "
+            "inspection.input_gradients."
+        )
     if not isinstance(model, BaseMLP):
         raise TypeError(
             f"model must be a fitted MLPClassifier or MLPRegressor of fastmlp, got "

@@ -17,6 +17,7 @@ from . import predict, trace
 from .heads.losses import LOSSES, make_settings, mean_loss
 from .heads.outputs import OUTPUTS
 from .ops import CONTEXT, Form, numbers_of
+from .ops.periodic import N_ROWS
 from .program import OVERREAD, Arena, Head, Program
 from .rows import Data, describe, form_of, sorting_space
 from .runtime.core_budget import budget, choose_threads
@@ -303,7 +304,9 @@ class Trainer(_Network):
         self._moments = [arena.reserve(n) for _ in range(n_moments)]
         self._gradient = arena.reserve(n) if collects else 0
         self._average = arena.reserve(n) if averaging else 0
-        tiles = arena.reserve(self._most_threads * (TILE_PARTS + 1) * width * width)
+        # Waves have more rows than the narrowest panel has columns.
+        tile = max(width, N_ROWS) * width
+        tiles = arena.reserve(self._most_threads * (TILE_PARTS + 1) * tile)
         self.memory = arena.allocate()
         # Held here too: another thread may be the first to ask the program for them.
         self._blocks = blocks = program.blocks
@@ -342,7 +345,7 @@ class Trainer(_Network):
             "averaged": self._average * size,
             "averaging": averaging,
             "tiles": base + tiles * size,
-            "tile_bytes": width * width * size,
+            "tile_bytes": tile * size,
             "penalty": self._penalty.ctypes.data,
             "sums": self._sums.ctypes.data if has else 0,
             "sums_jump": N_SUMS * width * 8 if has else 0,

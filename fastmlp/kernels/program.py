@@ -356,6 +356,7 @@ class Program:
         parts = TILE_PARTS - blocks["padding"]
         tiles = -(-blocks["rows"] // TILE_ROWS) * TILE_ROWS
         rows = np.where(blocks["rows"] > 1, tiles, 0)
+        rows = np.maximum(rows, blocks["work"])
         cost = np.cumsum(parts * (rows + 1))
         targets = cost[-1] * np.arange(1, n_threads) / n_threads
         inner = np.searchsorted(cost, targets, side="left") + 1

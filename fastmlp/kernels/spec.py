@@ -111,7 +111,8 @@ def make_operations(
         operations.append(Dropout(n, rates[0], _INPUT_STREAM, settings.seed))
     for name, setting in spec.inputs:
         kind = OPERATIONS.get(name) or ENCODINGS[name]
-        operations.append(kind(n, setting, numbers))
+        n_in = operations[-1].n_in if kind.beside else n
+        operations.append(kind(n_in, setting, numbers))
         n = operations[-1].n_out
     for layer, width in enumerate(spec.units[1:]):
         last = layer == len(spec.activations)

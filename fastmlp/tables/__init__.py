@@ -3,5 +3,5 @@
 Nothing here knows an estimator. In reading order: `columns` (a table's columns as
 codes), `sources` (one column of any kind), `encoding` (how codes enter a network),
 `recipe` (every default), `initial` (parameters at the start), `member` (one network),
-`ensemble` (several, side by side).
+`ensemble` (several, side by side), `importance` (which columns they need).
 """

@@ -17,6 +17,7 @@ from tests.networks import (
     MIXED,
     REGULARISED,
     TRAINING_RULES,
+    encodings,
     loss_and_gradient,
     make_csr,
     make_parameters,
@@ -126,6 +127,14 @@ def test_far_memory_of_regularisation(name, far):
     assert_same(
         far(run_epochs, *arguments, **options), run_epochs(*arguments, **options)
     )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_far_memory_of_encodings(dtype, far):
+    network = BASE | {"inputs": encodings(5)}
+    problem = make_problem(network, 19, dtype)
+    arguments = KERNELS, network, dtype, "adam", problem
+    assert_same(far(run_epochs, *arguments), run_epochs(*arguments))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

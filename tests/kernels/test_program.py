@@ -13,9 +13,11 @@ from tests.kernels_api import (
     INPUTS,
     LINE_BYTES,
     LOSSES,
+    N_WAVES,
     TILE_PARTS,
     TILE_ROWS,
     TRAINING,
+    WAVE_ROWS,
     Arena,
     Group,
     Head,
@@ -24,8 +26,10 @@ from tests.kernels_api import (
     Program,
     Regularisation,
     Trainer,
+    columns,
     dense,
     dropout,
+    embedding,
     form_of,
     input_noise,
     layer_activations,
@@ -37,11 +41,12 @@ from tests.kernels_api import (
     parameters_of,
     parametric_mish,
     per_unit,
+    periodic,
     prelu,
     round_up,
     scale,
 )
-from tests.networks import DTYPES, make_csr
+from tests.networks import DTYPES, encodings, make_csr
 
 SHAPES = [(1, 1), (3, 2), (7, 33, 5), (65, 16, 31, 1), (5, 1, 64, 65, 2)]
 
@@ -101,8 +106,8 @@ def _regions(program):
         if place >= 0:
             regions.append((int(place), int(elements) * size))
 
-    def add_matrix(place, columns):
-        add(place, -(-columns // width) * program.capacity * width)
+    def add_matrix(place, n):
+        add(place, -(-n // width) * program.capacity * width)
 
     for op, [record] in zip(program.operations, program.records, strict=True):
         for place, parameter in zip(program.places(op), op.parameters, strict=True):
@@ -117,15 +122,17 @@ def _regions(program):
         if isinstance(op, dense.Dense):
             square = round_up(op.n_in, width) * round_up(op.n_out, width)
             add(record["transposed"], square)
+        if isinstance(op, periodic.Periodic):
+            add(record["sums"], (N_WAVES + 1) * program.capacity)
     [head], [context] = program.head, program.context
-    for name, columns in (
+    for name, n_columns in (
         ("z", head["z_width"]),
         ("targets", head["n_targets"]),
         ("weights", 1),
         ("scratch", 1),
         ("losses", 8 // size),
     ):
-        add(head[name], program.capacity * columns)
+        add(head[name], program.capacity * n_columns)
     add(context["zeros"], width)
     return sorted(set(regions))
 
@@ -146,6 +153,7 @@ def test_program_regions_do_not_overlap(units, kind, dtype):
     for settings in (
         {},
         {"inputs": (("scale", 1.0),)},
+        {"inputs": encodings(units[0])},
         {"dropout": (0.5, *[0.2] * (len(units) - 2)), "input_noise": 0.1},
     ):
         program = _program(units, dtype, kind=kind, **settings)
@@ -165,7 +173,7 @@ def test_trainer_reserves_moments_gradient_average_and_tiles(dtype):
         names = ("first_moment", "second_moment", "gradient", "averaged")
         for name in names:
             regions.append((int(run[name]), program.n_parameters * size))
-        tiles = 3 * (TILE_PARTS + 1) * width * width * size
+        tiles = 3 * (TILE_PARTS + 1) * max(width, WAVE_ROWS) * width * size
         regions.append((int(run["tiles"] - run["memory"]), tiles))
         _assert_covered(sorted(regions), trainer.memory.nbytes)
         assert trainer.memory.ctypes.data % LINE_BYTES == 0
@@ -193,6 +201,28 @@ def test_program_wires_operations_one_to_the_next(units, kind, dtype):
     ends = [i for i, record in enumerate(records) if record["ends_layer"]]
     assert len(ends) == len(units) - 1
     assert ends[-1] == len(records) - 1
+
+
+@both
+@pytest.mark.parametrize("last", ["factors", "a layer"])
+def test_program_wires_operations_beside_another(last, dtype):
+    """To x and y of that one, and to the deltas of its y; none of them go further."""
+    inputs = encodings(7)
+    inputs = inputs[:-1] if last == "a layer" else inputs
+    program = _program((7, 5, 1), dtype, inputs=inputs, input_noise=0.1)
+    records = [record[0] for record in program.records]
+    kinds = [type(op) for op in program.operations]
+    i = kinds.index(columns.Columns)
+    first, above = records[i], records[i + 3]
+    assert first["y"] != first["x"] == records[i - 1]["y"]
+    for record in records[i + 1 : i + 3]:
+        for name in ("x", "y", "n_in", "n_out"):
+            assert record[name] == first[name]
+        assert record["dy"] == above["dx"] >= 0
+        assert record["dx"] == -1
+    assert first["y"] == above["x"]
+    assert (first["n_in"], first["n_out"]) == (7, above["n_in"])
+    assert first["dy"] == -1
 
 
 @both
@@ -226,11 +256,12 @@ def _places(place, parameter, size):
 @kinds
 @shapes
 def test_program_places_parameters_where_the_docstring_says(units, kind, dtype, by):
-    program = _program(units, dtype, kind=kind, inputs=(("scale", 1.0),))
+    inputs = encodings(units[0])
+    program = _program(units, dtype, kind=kind, inputs=inputs)
     flat = np.arange(1, program.n_flat + 1, dtype=dtype)
     memory = Arena(program, units).allocate()
     program.pack(flat, memory)
-    expected = parameters_of(_spec(units, kind, (("scale", 1.0),)))
+    expected = parameters_of(_spec(units, kind, inputs))
     found = program.split(flat)
     for (o, parameter, values), (layer, ref) in zip(found, expected, strict=True):
         op = program.operations[o]
@@ -274,7 +305,7 @@ def test_program_packs_transposed_copies(units, kind, dtype, by):
 @kinds
 @shapes
 def test_blocks_hold_every_parameter_once(units, kind, dtype):
-    for inputs in ((), (("scale", 1.0),)):
+    for inputs in ((), encodings(units[0])):
         program = _program(units, dtype, kind=kind, inputs=inputs)
         width, size = program.numbers.width, program.numbers.size
         visits = np.zeros(program.n_parameters, int)
@@ -284,7 +315,7 @@ def test_blocks_hold_every_parameter_once(units, kind, dtype):
             visits[start : start + block["rows"] * width] += 1
             assert block["gradient"] != 0
             assert block["group"] != 0
-            assert 1 <= block["rows"] <= width
+            assert 1 <= block["rows"] <= max(width, WAVE_ROWS)
             assert 1 <= block["columns"] <= width
         # Between two parameters there may be the rest of a line of the cache.
         for op in program.operations:
@@ -319,6 +350,27 @@ def test_blocks_of_a_panel_follow_each_other(units, kind, dtype):
 
 
 @both
+def test_blocks_of_encodings_follow_each_other(dtype):
+    """Categories of one panel of columns; numbers of one panel of frequencies."""
+    width, n = panel_width(dtype), 2 * panel_width(dtype) + 1
+    program = _program((n, 1), dtype, inputs=encodings(n))
+    per_panel = {embedding.Embedding: -(-n // width), periodic.Periodic: n}
+    for op in program.operations:
+        if not op.beside:
+            continue
+        [place], [parameter] = program.places(op), op.parameters
+        end = place.place + -(-parameter.columns // width) * place.jump
+        at, count = program.blocks["place"], per_panel[type(op)]
+        numbers = np.flatnonzero((at >= place.place) & (at < end))
+        blocks = program.blocks[numbers]
+        panels = np.arange(blocks.size) // count
+        np.testing.assert_array_equal(blocks["panel"], numbers[0] + panels * count)
+        assert (blocks["n_panel"] == count).all()
+        assert blocks["rows"][:count].sum() == parameter.rows
+        assert blocks["columns"][::count].sum() == parameter.columns
+
+
+@both
 @shapes
 def test_share_blocks_gives_each_to_one_thread(units, dtype):
     program = _program(units, dtype)
@@ -336,6 +388,21 @@ def test_share_blocks_shares_the_work_evenly(dtype):
     blocks = program.blocks
     work = blocks["rows"] * blocks["columns"]
     for n_threads in (2, 3, 4):
+        bounds = program.share_blocks(n_threads)
+        shares = np.add.reduceat(work, bounds[:-1])
+        assert shares.max() <= 1.1 * shares.sum() / n_threads
+
+
+@both
+def test_share_blocks_takes_waves_for_the_work_that_they_are(dtype):
+    """A block of them is as one of a product of `work` rows."""
+    n = 40
+    program = _program((n, 200, 200, 10), dtype, inputs=encodings(n))
+    blocks, width = program.blocks, program.numbers.width
+    parts = np.ceil(blocks["columns"] * TILE_PARTS / width)
+    work = parts * np.maximum(blocks["rows"], blocks["work"])
+    assert work[blocks["work"] > 0].sum() > 0.1 * work.sum()
+    for n_threads in (2, 3):
         bounds = program.share_blocks(n_threads)
         shares = np.add.reduceat(work, bounds[:-1])
         assert shares.max() <= 1.1 * shares.sum() / n_threads
@@ -395,6 +462,7 @@ def test_records_have_64_bit_fields():
     records = [HEADER, BLOCK, CONTEXT, HEAD, INPUTS, TRAINING]
     records += [dense.DENSE, per_unit.PER_UNIT, maxout.MAXOUT, scale.SCALE]
     records += [dropout.DROPOUT, input_noise.INPUT_NOISE]
+    records += [columns.COLUMNS, embedding.EMBEDDING, periodic.PERIODIC]
     for record in records:
         assert {kind for _, kind in record.descr} <= {"<i8", "<f8", ">i8", ">f8"}
 

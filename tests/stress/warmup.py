@@ -16,6 +16,7 @@ from fastmlp import _warmup, inspection
 from fastmlp.kernels.compile import cache
 from tests import fuzzing
 from tests.fresh import ROOT
+from tests.networks import BASE, KERNELS, encodings, make_problem, run_epochs
 from tests.stress import fuzz
 
 TYPES = ("float32", "float64")
@@ -96,6 +97,10 @@ def fit_all(types):
             if sp.issparse(rows) and rows.format in ("csr", "csc"):
                 rows.indices = rows.indices.astype(np.int64)
                 use(Estimator, rows, {"dtype": dtype})
+    # Networks for tables.
+    network = BASE | {"inputs": encodings(BASE["units"][0])}
+    problem = make_problem(network, len(Y), np.float32)
+    run_epochs(KERNELS, network, np.float32, "adamw", problem)
 
 
 def use(Estimator, X, parameters):

@@ -462,7 +462,10 @@ def normal_cdf(x):
 
 @jit
 def sine_of_turns(x):
-    """sin(2 pi x); of |x| a turn or less within 2 units in the last place of 1."""
+    """sin(2 pi x), within 2 units in the last place of 1.
+
+    Of |x| up to 2**22 in float32 and 2**51 in float64, where whole turns are exact.
+    """
     c = _constants(x)
     half = c.real(0.5)
     u = x - ((x + c.shifter) - c.shifter)

@@ -114,8 +114,8 @@ HEADER_FIELDS = [
 ]
 HEADER = np.dtype(HEADER_FIELDS, align=True)
 
-# A block of parameters: up to a panel's width of rows of one panel, whose gradient fits
-# a tile and whose update is one thread's.
+# A block of parameters: rows of one panel, up to its width or all of a number's waves,
+# whose gradient fits a tile and whose update is one thread's.
 BLOCK = np.dtype(
     [
         ("gradient", np.int64),  # addresses of compiled callbacks
@@ -134,6 +134,8 @@ BLOCK = np.dtype(
         ("panel", np.int64),
         ("n_panel", np.int64),
         ("group", np.int64),  # address of its `groups.GROUP`
+        # Rows of a product whose gradient takes as long; 0: as many as its own.
+        ("work", np.int64),
     ],
     align=True,
 )
@@ -287,6 +289,11 @@ class Operation:
         return np.zeros(0, BLOCK)
 
 
+def squares_address(group: PlacedGroup, program: Program) -> int:
+    """Return the address of a finish for blocks that need their squares alone, or 0."""
+    return compile_squares(program.numbers).address if group.settings.l2 else 0
+
+
 def vector_blocks(
     place: int, columns: int, deltas: int, group: PlacedGroup, program: Program
 ) -> np.ndarray:
@@ -313,8 +320,7 @@ def vector_blocks(
     blocks["x"] = blocks["transposed"] = -1
     blocks["dy"] = deltas + panels * program.jump
     blocks["panel"], blocks["group"] = panels, group.address
-    if group.settings.l2:
-        blocks["finish"] = compile_squares(program.numbers).address
+    blocks["finish"] = squares_address(group, program)
     return blocks
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..program import Program
 
 # A column of y: of which column of x, and its values where that is `equal`, NaN, or
-# anything else. NaN in `other`: the code itself.
+# anything else. NaN in `other`: the code itself, whatever is `equal`.
 RULE = np.dtype(
     [
         ("source", np.int64),
@@ -42,8 +42,8 @@ class Layout(NamedTuple):
     Parameters
     ----------
     rules : tuple of (source, equal, on, missing, other)
-        A column each: the value `on` where the code of column `source` is `equal`,
-        `missing` where it is NaN, and otherwise `other`, or the code if that is None.
+        A column each: `missing` where the code of column `source` is NaN; elsewhere
+        `on` where it is `equal` and `other` where not, or the code if `other` is None.
     more : int
         Columns behind these, which operations `beside` it write.
     """

@@ -150,5 +150,7 @@ class Embedding(base.Operation):
         blocks["dy"], blocks["target"] = record["dy"], this.target + j * width
         blocks["first"], blocks["transposed"] = k * width, -1
         blocks["panel"], blocks["n_panel"] = j * n, n
-        blocks["group"] = program.group(self, "vectors").address
+        group = program.group(self, "vectors")
+        blocks["group"] = group.address
+        blocks["finish"] = base.squares_address(group, program)
         return blocks

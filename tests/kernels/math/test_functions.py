@@ -25,7 +25,10 @@ def _loop_over(function):
 
 
 SQUARES = _loop_over(numba.njit(lambda x: x * x, **options.OPTIONS))
-LOOPS = {name: _loop_over(getattr(functions, name)) for name in NAMES + NORMAL}
+# The bound of its error is absolute, and holds up to MOST_TURNS.
+SINE = "sine_of_turns"
+ALL = [*NAMES, *NORMAL, SINE]
+LOOPS = {name: _loop_over(getattr(functions, name)) for name in ALL}
 
 
 def _apply(name, x):
@@ -199,7 +202,7 @@ def test_special_values(name, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("payload", [1, 2**20, 2**22 - 1])
-@pytest.mark.parametrize("name", NAMES + NORMAL)
+@pytest.mark.parametrize("name", ALL)
 def test_nan_of_any_payload_stays_nan(name, payload, dtype):
     bits = np.int32 if dtype == np.float32 else np.int64
     x = (np.array([np.nan, -np.nan], dtype).view(bits) + bits(payload)).view(dtype)
@@ -208,7 +211,7 @@ def test_nan_of_any_payload_stays_nan(name, payload, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", NAMES + NORMAL)
+@pytest.mark.parametrize("name", ALL)
 def test_result_does_not_depend_on_place(name, dtype):
     """A vector's lanes and the loop's remainder round alike."""
     x = np.random.default_rng(1).uniform(-30, 30, 67).astype(dtype)
@@ -223,10 +226,48 @@ def test_result_does_not_depend_on_place(name, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_tanh_is_odd(dtype):
+@pytest.mark.parametrize("name", ["tanh", SINE])
+def test_odd_functions(name, dtype):
     x = _whole_range(dtype)
-    x = x[~np.isnan(x)]
-    np.testing.assert_array_equal(_apply("tanh", -x), -_apply("tanh", x))
+    x = x[~np.isnan(x) & (abs(x) <= MOST_TURNS[dtype])]
+    np.testing.assert_array_equal(_apply(name, -x), -_apply(name, x))
+
+
+# Turns up to which the sine is accurate.
+MOST_TURNS = {np.float32: 2.0**22, np.float64: 2.0**51}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("bound", [0.25, 1.0, 10.0, 1e4, None], ids=str)
+def test_sine_of_turns(bound, dtype):
+    """Within two units in the last place of 1. Whole turns are taken off exactly."""
+    bound = bound or MOST_TURNS[dtype]
+    grid = np.linspace(-bound, bound, N_RANDOM)
+    quarters = np.rint(4 * np.linspace(-bound, bound, 1001)) / 4
+    around = _around(np.append(quarters, [1e-30, -1e-30]), dtype, 20)
+    x = np.concatenate([grid.astype(dtype), around[abs(around) <= bound]])
+    wide = x.astype(np.float64 if dtype == np.float32 else np.longdouble)
+    turns = wide - np.rint(wide)
+    turns = np.where(abs(turns) > 0.25, np.copysign(0.5, turns) - turns, turns)
+    ref = np.sin(2 * np.arccos(wide.dtype.type(-1)) * turns)
+    comp = _apply(SINE, x)
+    assert comp.dtype == dtype
+    assert abs(comp - ref).max() <= 2 * np.finfo(dtype).eps
+    # Near zero relatively too.
+    few = (abs(wide) < 0.01) & (abs(wide) > np.finfo(dtype).smallest_normal)
+    assert (abs(comp - ref)[few] <= 2 * np.finfo(dtype).eps * abs(ref)[few]).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sine_of_quarter_turns_is_exact(dtype):
+    """Up to the rounding of the polynomial at its end, where it is 1."""
+    x = np.array([-1e4, -2.5, -0.5, -0.0, 0.0, 0.5, 1.0, 1e4], dtype)
+    np.testing.assert_array_equal(_apply(SINE, x), 0)
+    x = np.array([-0.75, 0.25, 1.25, 1e4 + 0.25], dtype)
+    comp = _apply(SINE, x)
+    np.testing.assert_allclose(comp, 1, rtol=np.finfo(dtype).eps)
+    np.testing.assert_array_equal(_apply(SINE, -x), -comp)
+    assert np.isnan(_apply(SINE, np.array([np.inf, -np.inf], dtype))).all()
 
 
 def optimised(loop, dtype):
@@ -248,7 +289,7 @@ def vector_lanes(code, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", NAMES + NORMAL)
+@pytest.mark.parametrize("name", ALL)
 def test_loop_is_vectorised(name, dtype):
     available = vector_lanes(optimised(SQUARES, dtype), dtype)
     code = optimised(LOOPS[name], dtype)

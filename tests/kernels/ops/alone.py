@@ -42,7 +42,7 @@ class Alone:
     training = True
 
     def __init__(self, make, dtype, rows, own=np.copy):
-        self.numbers, self.rows, self.own = numbers_of(dtype), rows, own
+        self.numbers, self.capacity, self.own = numbers_of(dtype), rows, own
         self.width, self.size = self.numbers.width, self.numbers.size
         self.jump = rows * self.width * self.size
         self.operation = op = make(self.numbers)
@@ -77,7 +77,7 @@ class Alone:
         return self._array(elements)
 
     def panels(self, columns):
-        return self._array(-(-columns // self.width), self.rows, self.width)
+        return self._array(-(-columns // self.width), self.capacity, self.width)
 
     def places(self, operation):
         return self._places
@@ -118,9 +118,10 @@ class Alone:
             transposed[...] = padded.reshape(height, panels, -1).transpose(1, 0, 2)
 
     def call(self, name, first, count):
-        """Call a compiled function of the operation for some rows."""
+        """Call a compiled function of the operation for some rows, if it has that."""
         places = self.context.ctypes.data, self.record.ctypes.data
-        self._compiled[name].ctypes(*places, first, count)
+        if name in self._compiled:
+            self._compiled[name].ctypes(*places, first, count)
 
     def gradients(self, n):
         """Return the parameters' gradients, summed over n rows."""
@@ -142,6 +143,8 @@ class Alone:
                 at = (int(block["place"]) - place.place) // self.size
                 if 0 <= at < gradient.size:
                     size = block["rows"] * self.width
+                    # Padding of parameters stays zero because its gradient is.
+                    assert not tile.reshape(-1, self.width)[:, block["columns"] :].any()
                     gradient.reshape(-1)[at : at + size] = tile[:size]
         return [
             self.read(None, each.shape[-1], each.pieces, array).reshape(each.shape)
