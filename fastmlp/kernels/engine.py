@@ -158,7 +158,12 @@ class _Network:
 
     def store(self, parameters: np.ndarray) -> None:
         """Write the parameters into a vector in scikit-learn's packing."""
-        self.program.unpack(self.memory, parameters)
+        self.program.unpack(self._evaluated, parameters)
+
+    @property
+    def _evaluated(self) -> np.ndarray:
+        """The memory from the parameters on that predict and are stored."""
+        return self.memory
 
     def stored(self) -> np.ndarray:
         """Return the parameters, a vector in scikit-learn's packing."""
@@ -214,7 +219,7 @@ class _Network:
         return predict.run(
             self.program,
             self.program.prediction_entries(out_activation),
-            self.memory,
+            self._evaluated,
             self.memory,
             describe(X),
             predict.ALL_ROWS if rows is None else rows,
@@ -267,8 +272,8 @@ class Trainer(_Network):
     groups : Groups, default=None
         How kinds of parameters are trained, see `update.groups`.
     averaging : float, default=0.0
-        Share of the parameters' moving average that each step keeps, see
-        `store_average`. 0: there is none.
+        Share of the parameters' moving average that each step keeps. The average is
+        what predicts, is judged and is stored. 0: the parameters themselves are.
     hands_out : bool, default=False
         Reserve memory for the whole gradient, which `steps` needs.
 
@@ -406,12 +411,9 @@ class Trainer(_Network):
         """Return the optimizer's moments, each a vector in scikit-learn's packing."""
         return tuple(self._unpacked(place) for place in self._moments)
 
-    def store_average(self, parameters: np.ndarray) -> None:
-        """Write the parameters' moving average into a vector in scikit-learn's packing.
-
-        Of a trainer with `averaging`.
-        """
-        self.program.unpack(self.memory, parameters, self._average)
+    @property
+    def _evaluated(self) -> np.ndarray:
+        return self.memory[self._average :]
 
     def _unpacked(self, behind):
         vector = np.empty(self.n_parameters, self.dtype)

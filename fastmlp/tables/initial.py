@@ -17,7 +17,7 @@ from fastmlp.kernels import (
 N_ROWS = 1000
 
 # Standard deviation of the waves' frequencies, per interquartile range.
-FREQUENCY_SPREAD = 0.1
+FREQUENCY_SPREAD = 0.5
 
 # Rows of which a bias is a mean, see `initial_parameters`.
 N_CENTRES = 5

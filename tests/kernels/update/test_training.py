@@ -149,9 +149,10 @@ def test_average_is_that_of_the_parameters_behind_each_step(restraints, dtype):
             for optimizer.t in (0, 0):
                 trainer.load(start)
                 trainer.train_epoch(data, np.arange(30), 0.1)
-            averages.append(np.empty_like(start))
-            trainer.store_average(averages[-1])
-            trained = trainer.stored()
+            averages.append(trainer.stored())
+            predicted = trainer.predict(X)
+            trained = np.empty_like(start)
+            trainer.program.unpack(trainer.memory, trained)
     ref, parameters = start.astype(np.float64), np.empty_like(start)
     with Engine(**NETWORK, **settings, optimizer=make_optimizer("adam")) as engine:
         engine.load(start)
@@ -161,8 +162,11 @@ def test_average_is_that_of_the_parameters_behind_each_step(restraints, dtype):
             ref += 0.1 * (parameters - ref)
     np.testing.assert_array_equal(*averages)
     np.testing.assert_allclose(averages[0], ref, rtol=0, atol=8 * np.finfo(dtype).eps)
-    # The parameters are not the average's.
+    # The parameters are not the average's, which predicts.
     np.testing.assert_array_equal(trained, parameters)
+    with Engine(**NETWORK, **settings, optimizer=make_optimizer("adam")) as engine:
+        engine.load(averages[0])
+        np.testing.assert_array_equal(predicted, engine.predict(X))
 
 
 def _unpacked(trainer, gradient):
