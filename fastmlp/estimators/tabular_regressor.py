@@ -46,9 +46,9 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         Units of each hidden layer. None: two layers of 128; larger ones gain little on
         tables.
     max_epochs : int, default=None
-        Passes over the rows. None: 80, and of fewer than 3,200 rows as many as make
-        4,000 steps. Training does not end before: its last epochs, at a low learning
-        rate, are often the best.
+        Passes over the rows. None: 80; networks that train on fewer than 3,200 rows
+        take as many as make 4,000 steps. Training does not end before: its last epochs,
+        at a low learning rate, are often the best.
     learning_rate : float, default=None
         The learning rate of the first step; it falls along half a cosine to 0. None:
         0.15, and 0.06 with 'poisson', 'gamma' and 'log_loss', whose outputs are
