@@ -8,23 +8,17 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
-from fastmlp.estimators import MLPClassifier, MLPRegressor
+from fastmlp.estimators import MLPClassifier, MLPRegressor, TabularRegressor
 from fastmlp.estimators._pairings import CLASSES, paired
 from fastmlp.kernels import (
     ACTIVATIONS,
     OPERATIONS,
     RULES,
-    Data,
     cache_folder,
     solvers,
     watch_compilation,
 )
-from fastmlp.tables.columns import encode, fit_columns
-from fastmlp.tables.encoding import MOST_ONE_HOT, operations_on
-from fastmlp.tables.ensemble import Part, train_ensemble
-from fastmlp.tables.member import Task
-from fastmlp.tables.recipe import make_recipe
-from fastmlp.training.holdout import Holdout
+from fastmlp.tables.encoding import MOST_ONE_HOT
 
 _TYPES = ("float32", "float64")
 _LAYERS = (*ACTIVATIONS, *OPERATIONS)
@@ -140,20 +134,10 @@ def _fit_encodings() -> None:
     Networks for tables are float32.
     """
     table = [[i, str(i % (MOST_ONE_HOT + 1))] for i in range(_MANY)]
-    columns = fit_columns(table)
-    codes = encode(table, columns)
-    data = Data(codes, _TARGETS["regression"][:, None].astype(np.float32), copied=True)
-    ensemble = train_ensemble(
-        Task("identity", "squared_error", {}, 1),
-        make_recipe("regression", _MANY, max_epochs=1),
-        operations_on(columns),
-        data,
-        [Part(np.arange(_MANY), Holdout(data, None, None))],
-        np.random.RandomState(0),
-        n_threads=2,
-    )
-    ensemble.outputs(codes[:_FEW])
-    ensemble.outputs(codes)
+    regressor = TabularRegressor(n_networks=1, max_epochs=1, n_threads=2)
+    regressor.fit(table, _TARGETS["regression"])
+    regressor.predict(table[:_FEW])
+    regressor.predict(table)
 
 
 def _solver_settings() -> Iterator[dict]:

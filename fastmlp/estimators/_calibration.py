@@ -4,18 +4,19 @@ from collections.abc import Iterable
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax, logsumexp, softmax
 
-# Held-out rows from which a temperature is fitted. Its relative error is about one over
-# the root of their number, here 6 %, which is less than what it usually corrects.
-CALIBRATION_ROWS = 300
+# Held-out rows from which a temperature is fitted. On 70 rows it usually raises the
+# log-loss of other rows, on 150 it lowers it.
+CALIBRATION_ROWS = 150
 
 # The temperature is sought between one over this and this.
 LARGEST = 10.0
 
-# True: each network's scores are divided by the temperature before probabilities are
-# averaged. False: the averaged probabilities are sharpened by it.
-PER_NETWORK = True
+# A temperature above 1 that single networks need is raised to this power where several
+# are averaged, which makes probabilities softer by itself. On 18 data sets the log-loss
+# was lower than with 0 and with 1.
+POWER_OF_AVERAGED = 0.5
 
 
 def class_scores(outputs: np.ndarray) -> np.ndarray:
@@ -39,34 +40,32 @@ def mean_probabilities(
     outputs : iterable of (n, n_outputs) arrays
         Raw outputs of each network.
     temperature : float, default=1.0
-        Above 1 it draws probabilities together.
+        Divides the scores of each network: above 1 it draws probabilities together.
     """
-    own, of_mean = (temperature, 1.0) if PER_NETWORK else (1.0, temperature)
     total, n_networks = np.zeros(()), 0
     for each in outputs:
-        total = total + softmax(class_scores(each) / own, axis=1)
+        total = total + softmax(class_scores(each) / temperature, axis=1)
         n_networks += 1
-    p = total / n_networks
-    if of_mean != 1.0:
-        p **= 1 / of_mean
-        p /= p.sum(axis=1, keepdims=True)
-    return p
+    return total / n_networks
 
 
 def fit_temperature(
-    outputs: np.ndarray, labels: np.ndarray, weight: np.ndarray
+    outputs: np.ndarray, labels: np.ndarray, weight: np.ndarray, n_networks: int
 ) -> float:
-    """Return the temperature with the least log-loss on held-out rows.
+    """Return the temperature of an ensemble, given outputs for held-out rows.
 
-    1 if there are too few rows.
+    That with the least log-loss of the mean probabilities of these outputs, corrected
+    where they are of fewer networks than the ensemble has. 1 if there are few rows.
 
     Parameters
     ----------
-    outputs : (n, n_networks, n_outputs) array
-        Raw outputs.
+    outputs : (n, n_held_out, n_outputs) array
+        Raw outputs, for each row of some networks.
     labels : (n,) int array
         Class indices.
     weight : (n,) array
+    n_networks : int
+        Of the ensemble.
     """
     if np.count_nonzero(weight) < CALIBRATION_ROWS:
         return 1.0
@@ -74,9 +73,11 @@ def fit_temperature(
 
     def loss(log_temperature):
         log_p = log_softmax(scores / np.exp(log_temperature), axis=-1)
-        chosen = log_p[np.arange(len(labels)), :, labels].mean(axis=1)
-        return -np.average(chosen, weights=weight)
+        log_p = log_p[np.arange(len(labels)), :, labels]
+        return -np.average(logsumexp(log_p, axis=1), weights=weight)
 
     bound = np.log(LARGEST)
     found = minimize_scalar(loss, bounds=(-bound, bound), method="bounded")
-    return float(np.exp(found.x))
+    averaged_later = outputs.shape[1] < n_networks
+    power = POWER_OF_AVERAGED if averaged_later and found.x > 0 else 1.0
+    return float(np.exp(power * found.x))

@@ -200,7 +200,8 @@ def after_training(
     values = judges.target.values[rows]
     temperature = 1.0
     if isinstance(problem.goal, Labels):
-        temperature = fit_temperature(outputs, values[:, 0], judges.weight[rows])
+        weight = judges.weight[rows]
+        temperature = fit_temperature(outputs, values[:, 0], weight, len(turns))
     attributes = prediction_attributes(problem, ensemble, temperature) | {
         "loss_curve_": [history.loss_curve for history in histories],
         "validation_scores_": [history.validation_scores for history in histories],
@@ -209,13 +210,13 @@ def after_training(
         "oof_score_": None,
     }
     if not problem.has_validation:
-        model, weight = predicting(problem, ensemble, temperature), judges.scorer_weight
+        model, own = predicting(problem, ensemble, temperature), judges.scorer_weight
         predicted = model._predictions([outputs[:, 0]])
         every = np.full((len(judges.y), *predicted.shape[1:]), np.nan)
         every[rows] = predicted
         attributes["oof_predictions_"] = every
         attributes["oof_score_"] = model._score_of(
-            predicted, values, None if weight is None else weight[rows]
+            predicted, values, None if own is None else own[rows]
         )
     return Learned(attributes, forgotten=frozenset({*OF_SOME_FITS, *COLUMNS}))
 

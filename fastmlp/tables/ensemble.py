@@ -147,15 +147,18 @@ def train_ensemble(
                 each,
                 _Stoppable(steps[number], stop),
             )
+            if member.outcome is Outcome.INTERRUPTED:  # by a callback
+                stop.set()
+            losses = member.history.validation_losses
+            if not losses:  # in the first epoch
+                raise KeyboardInterrupt
+            if not np.isfinite(losses).any():  # exponentials of finite outputs
+                member = member._replace(outcome=Outcome.DIVERGED)
             if member.outcome is not Outcome.DIVERGED or stop.is_set():
                 break
             slower = slower._replace(learning_rate=slower.learning_rate * SLOWER)
-        if member.outcome is Outcome.INTERRUPTED:  # in a callback
-            stop.set()
-        elif member.outcome is Outcome.STOPPED and stop.is_set():
+        if member.outcome is Outcome.STOPPED and stop.is_set():
             member = member._replace(outcome=Outcome.INTERRUPTED)
-        if member.history.n_iter == 0:
-            raise KeyboardInterrupt
         return member
 
     # Python raises KeyboardInterrupt in the main thread alone, which must not train:

@@ -388,6 +388,5 @@ def test_a_column_vector_is_warned_of(Estimator):
 def test_default_parameters_warn_of_nothing(Estimator):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        estimator = Estimator(random_state=0).fit(X[:100], y_of(Estimator)[:100])
+        estimator = Estimator(random_state=0).fit(X[:40], y_of(Estimator)[:40])
     assert len(estimator.loss_curve_) == 5
-    assert len(estimator.loss_curve_[0]) == 100

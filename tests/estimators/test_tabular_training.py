@@ -66,6 +66,21 @@ def test_a_network_that_diverges_is_trained_more_slowly(rates):
         fitted(TabularClassifier, n_networks=2, learning_rate=0.9)
 
 
+def test_losses_that_are_infinite_throughout_are_a_divergence(monkeypatch):
+    rates, train = [], ensemble_module.train_member
+
+    def overflowing(spec, task, recipe, *arguments):
+        rates.append(recipe.learning_rate)
+        member = train(spec, task, recipe, *arguments)
+        if recipe.learning_rate > 0.02:
+            member.history.validation_losses[:] = [np.inf] * 4
+        return member
+
+    monkeypatch.setattr(ensemble_module, "train_member", overflowing)
+    fitted(TabularRegressor, n_networks=2, learning_rate=0.05, n_threads=1)
+    assert_allclose(rates, [0.05, 0.05 / 3] * 2)
+
+
 def test_a_real_divergence():
     with pytest.raises(ValueError, match="diverged, at last with learning_rate"):
         fitted(TabularRegressor, learning_rate=1e30)
@@ -124,6 +139,13 @@ def test_before_it_raises_and_keeps_the_earlier_fit(Estimator, act, interruptibl
     assert_array_equal(estimator.predict(X), before)
     assert threading.active_count() == threads
     assert scoring.n_calls < 3000
+
+
+def test_an_interrupt_in_the_first_epoch():
+    scoring = InEpoch(1, raise_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        fitted(TabularClassifier, scoring=scoring, n_threads=1, max_epochs=3000)
+    assert scoring.n_calls == 1
 
 
 @both
