@@ -25,17 +25,17 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
 
     Parameters
     ----------
-    n_networks : int, default=5
+    n_networks : int, default=8
         Networks. The rows are divided into as many parts, and each network is trained
-        on all but one, which chooses its best epoch. More than five take longer and
-        gain little. 1: a fifth of the rows is held out.
+        on all but one, which chooses its best epoch. 5 take two thirds of the time and
+        have errors 2 % larger. 1: a fifth of the rows is held out.
     hidden_layer_sizes : array-like of int, default=None
         Units of each hidden layer. None: two layers of 128; larger ones gain little on
         tables.
     max_epochs : int, default=None
-        Passes over the rows. None: 80; networks that train on fewer than 3,200 rows
-        take as many as make 4,000 steps. Training does not end before: its last epochs,
-        at a low learning rate, are often the best.
+        Most passes over the rows. None: 50; networks that train on fewer than 3,200
+        rows take as many as make 2,500 steps, and at most 400. Training ends 20 epochs
+        after the best one, and one more for each epoch up to that.
     learning_rate : float, default=None
         The learning rate of the first step; it falls along half a cosine to 0. None:
         0.06.
@@ -129,7 +129,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     def __init__(
         self,
         *,
-        n_networks=5,
+        n_networks=8,
         hidden_layer_sizes=None,
         max_epochs=None,
         learning_rate=None,

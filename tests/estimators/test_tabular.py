@@ -389,4 +389,4 @@ def test_default_parameters_warn_of_nothing(Estimator):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         estimator = Estimator(random_state=0).fit(X[:40], y_of(Estimator)[:40])
-    assert len(estimator.loss_curve_) == 5
+    assert len(estimator.loss_curve_) == 8
