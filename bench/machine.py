@@ -27,7 +27,7 @@ from fastmlp.kernels.simd.tiles import (
 
 PACKAGES = (
     "numpy", "scipy", "scikit-learn", "numba", "torch", "jax", "optax", "skorch",
-    "onnxruntime", "skl2onnx",
+    "onnxruntime", "skl2onnx", "pandas", "lightgbm", "xgboost", "catboost", "pytabkit",
 )  # fmt: skip
 
 

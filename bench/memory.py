@@ -28,6 +28,14 @@ def _read(name):
     raise RuntimeError(f"{_STATUS} does not say {name}")
 
 
+def peak_above(job):
+    """Return the bytes of the peak of a job above the memory in use before it."""
+    _RESET.write_text("5")
+    before = _read("VmRSS")
+    job()
+    return _read("VmHWM") - before
+
+
 def run_here(name, n_rows):
     """Return the bytes of X and of the peak above the memory in use before `fit`."""
     from sklearn.exceptions import ConvergenceWarning
@@ -43,10 +51,7 @@ def run_here(name, n_rows):
     # Compiled code and the threads of a BLAS are there before the data are.
     kind(workload, X[:1_000], y[:1_000]).train()
     trainer = kind(workload, X, y)
-    _RESET.write_text("5")
-    before = _read("VmRSS")
-    trainer.train()
-    return {"X": X.nbytes, "above": _read("VmHWM") - before}
+    return {"X": X.nbytes, "above": peak_above(trainer.train)}
 
 
 def measure(settings):

@@ -96,9 +96,24 @@ def _cells(row):
 
 def format_table(rows):
     """Return the rows as a Markdown table, readable as it is."""
-    lines = [HEADER, *(_cells(row) for row in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(HEADER))]
-    right = range(3, 9)
+    return format_markdown(HEADER, map(_cells, rows), left=3, note=True)
+
+
+def format_markdown(header, lines, left, note=False):
+    """Return a Markdown table, readable as it is.
+
+    Parameters
+    ----------
+    header : sequence of str
+    lines : iterable of sequences of str
+    left : int
+        So many columns are flush left, those behind them flush right.
+    note : bool, default=False
+        The last column is flush left, too.
+    """
+    lines = [header, *lines]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    right = range(left, len(header) - note)
 
     def join(cells):
         padded = (
@@ -110,7 +125,7 @@ def format_table(rows):
     rule = [
         "-" * (w - 1) + ":" if i in right else "-" * w for i, w in enumerate(widths)
     ]
-    return "\n".join([join(HEADER), join(rule), *map(join, lines[1:])])
+    return "\n".join([join(header), join(rule), *map(join, lines[1:])])
 
 
 def format_machine(machine, limits):

@@ -1,0 +1,101 @@
+"""fastmlp's estimators for tables, each time with one ingredient switched off."""
+
+from contextlib import nullcontext
+from unittest.mock import patch
+
+import numpy as np
+
+from bench.tables import models
+from fastmlp.kernels import N_WAVES, parameters_of
+from fastmlp.tables.encoding import operations_on
+from fastmlp.tables.initial import _draw, packed
+from fastmlp.tables.recipe import RATES, make_recipe
+
+
+def _without_waves(columns):
+    """Return `operations_on` columns, numbers as their codes alone."""
+    inputs = operations_on(columns)
+    waves = [setting for name, setting in inputs if name == "periodic"]
+    n = sum(N_WAVES * len(each.sources) for each in waves)
+    found = []
+    for name, setting in inputs:
+        if name == "columns":
+            found.append((name, setting._replace(more=setting.more - n)))
+        elif name == "embedding":
+            fewer = {"n_out": setting.n_out - n, "target": setting.target - n}
+            found.append((name, setting._replace(**fewer)))
+        elif name != "periodic":
+            found.append((name, setting))
+    return tuple(found)
+
+
+def _without_factors(columns):
+    return tuple(each for each in operations_on(columns) if each[0] != "scale")
+
+
+def _plain_start(spec, codes, rows, random_state):
+    """Return initial parameters as `initial_parameters` does, whatever the codes are.
+
+    Weights have the variance 1 / inputs, biases are 0.
+    """
+    values = []
+    for _, parameter in parameters_of(spec):
+        value = _draw(parameter, random_state)
+        if parameter.name == "weights":
+            value *= parameter.rows**-0.5
+        values.append(value)
+    return packed(values)
+
+
+def _falling(share):
+    return 0.5 * (1 + np.cos(np.pi * share))
+
+
+def _with_recipe(**fields):
+    """Return a context manager that replaces fields of the `Recipe`."""
+
+    def make(*args, **kwargs):
+        return make_recipe(*args, **kwargs)._replace(**fields)
+
+    return patch("fastmlp.estimators._table_learning.make_recipe", make)
+
+
+def _with_parameters(**parameters):
+    """Return a context manager that sets parameters of the estimators."""
+    return patch.dict(models.PARAMETERS, parameters)
+
+
+def _with_inputs(operations):
+    return patch("fastmlp.estimators._table_model.operations_on", operations)
+
+
+COMPLETE = "complete"
+
+# Each context manager may be entered several times.
+VARIANTS = {
+    COMPLETE: nullcontext(),
+    "no waves": _with_inputs(_without_waves),
+    "no trained factors": _with_inputs(_without_factors),
+    "start without data": patch(
+        "fastmlp.tables.member.initial_parameters", _plain_start
+    ),
+    "no dropout": _with_recipe(dropout=0.0),
+    "no weight decay": _with_recipe(weight_decay=0.0),
+    "dropout and decay to the end": patch(
+        "fastmlp.tables.member.restraint_factors", np.ones_like
+    ),
+    "one falling rate": patch("fastmlp.tables.member.rate_factors", _falling),
+    "one rate for inputs": patch.dict(
+        "fastmlp.tables.member.RATES", dict.fromkeys(RATES, 1.0)
+    ),
+    "beta_2 = 0.999": patch("fastmlp.tables.member.BETA_2", 0.999),
+    "mish": patch("fastmlp.tables.member.ACTIVATION", "mish"),
+    "relu": patch("fastmlp.tables.member.ACTIVATION", "relu"),
+    "no temperature": patch(
+        "fastmlp.estimators._table_learning.fit_temperature", lambda *args: 1.0
+    ),
+    "one network": _with_parameters(n_networks=1),
+    "ten networks": _with_parameters(n_networks=10),
+    "batches of 256": _with_parameters(batch_size=256),
+    "a third of the epochs": _with_parameters(max_epochs=33),
+}
