@@ -6,4 +6,7 @@ then one module for each section of the table: `training`, `activations`,
 `inspection`, `callbacks`, `avx2`, `prediction`, `selection`, `start`, `growth`,
 `threads`, `memory`, `real_data`; `machine` describes the CPU and measures its limits,
 `__main__` runs all sections. ``pytest bench`` checks the contestants' answers.
+
+`tables` stands apart: the estimators for tables by errors and times on many tables,
+``python -m bench.tables --help``.
 """

@@ -5,7 +5,6 @@ from unittest.mock import patch
 
 import numpy as np
 
-from bench.tables import models
 from fastmlp.kernels import N_WAVES, parameters_of
 from fastmlp.tables.encoding import operations_on
 from fastmlp.tables.initial import _draw, packed
@@ -62,7 +61,7 @@ def _with_recipe(**fields):
 
 def _with_parameters(**parameters):
     """Return a context manager that sets parameters of the estimators."""
-    return patch.dict(models.PARAMETERS, parameters)
+    return patch.dict("bench.tables.models.PARAMETERS", parameters)
 
 
 def _with_inputs(operations):
@@ -89,8 +88,8 @@ VARIANTS = {
         "fastmlp.tables.member.RATES", dict.fromkeys(RATES, 1.0)
     ),
     "beta_2 = 0.999": patch("fastmlp.tables.member.BETA_2", 0.999),
-    "mish": patch("fastmlp.tables.member.ACTIVATION", "mish"),
-    "relu": patch("fastmlp.tables.member.ACTIVATION", "relu"),
+    "mish": patch("fastmlp.tables.member.ACTIVATION", ("mish", None)),
+    "relu": patch("fastmlp.tables.member.ACTIVATION", ("relu", None)),
     "no temperature": patch(
         "fastmlp.estimators._table_learning.fit_temperature", lambda *args: 1.0
     ),
