@@ -3,9 +3,11 @@
 import io
 import subprocess
 import sys
+from urllib.error import URLError
 
 import matplotlib.pyplot as plt
 import numpy as np
+import onnx
 import pytest
 
 from fastmlp.examples import NAMES, load, purpose
@@ -227,6 +229,59 @@ def test_warm_restarts():
     assert found.accuracy > 0.95
     lines = _drawn(module, found).axes[0].lines
     np.testing.assert_array_equal(lines[0].get_ydata(), losses)
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """Let the example of tables find no network, and train less."""
+
+    def fail(*args, **options):
+        raise URLError("no network")
+
+    module = load("tables")
+    monkeypatch.setattr(module, "fetch_california_housing", fail)
+    monkeypatch.setattr(module, "fetch_openml", fail)
+    monkeypatch.setattr(module, "ROWS", 600)
+    return module
+
+
+def test_tables(offline, capsys):
+    found = offline.run()
+    flats, dear = found
+    assert flats.score > 0.85
+    assert dear.score > 0.85
+    for each in found:
+        assert each.expected == pytest.approx(each.score, abs=0.05)
+        means = [mean for mean, _ in each.importances.values()]
+        assert means == sorted(means, reverse=True)
+        # The number on the door says nothing about the rent.
+        assert set(list(each.importances)[:2]) == {"district", "area"}
+        assert abs(each.importances["door"][0]) < 0.1 * means[0]
+        graph = onnx.load_from_string(each.exported).graph
+        assert {one.name for one in graph.input} == set(each.importances)
+    assert dear.intervals is None
+    assert flats.intervals.shape == (300, 3)
+    y, low, high = flats.intervals.T
+    assert flats.coverage == np.mean((y >= low) & (y <= high))
+    assert flats.coverage == pytest.approx(offline.COVERAGE, abs=0.05)
+    out = capsys.readouterr().out
+    assert "flats, their rents: R² " in out
+    assert "flats, dear or not: accuracy " in out
+    assert len(_drawn(offline, found).axes) == 3
+
+
+def test_tables_are_fetched_where_there_is_a_network(offline, monkeypatch):
+    asked = []
+
+    def fetch(*names, **options):
+        asked.append((*names, options["as_frame"], options["return_X_y"]))
+        return "X", "y"
+
+    monkeypatch.setattr(offline, "fetch_california_housing", fetch)
+    monkeypatch.setattr(offline, "fetch_openml", fetch)
+    assert offline.houses() == ("California housing", "X", "y")
+    assert offline.incomes() == ("adult", "X", "y")
+    assert asked == [(True, True), ("adult", True, True)]
 
 
 def test_list_names_all(capsys):

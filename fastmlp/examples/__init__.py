@@ -2,7 +2,7 @@
 
 One module each. Its first line says what it shows, ``run()`` prints that with its
 numbers and returns them, and ``draw(found)`` makes a picture of them. Pictures need the
-`plot` extra, `image_features` the `examples` extra.
+`plot` extra, `image_features` and `tables` the `examples` extra.
 """
 
 import importlib
