@@ -248,8 +248,8 @@ def offline(monkeypatch):
 def test_tables(offline, capsys):
     found = offline.run()
     flats, dear = found
-    assert flats.score > 0.85
-    assert dear.score > 0.85
+    assert flats.score > 0.75
+    assert dear.score > 0.75
     for each in found:
         assert each.expected == pytest.approx(each.score, abs=0.05)
         means = [mean for mean, _ in each.importances.values()]
