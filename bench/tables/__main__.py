@@ -53,7 +53,7 @@ def make_parser():
     kind.add_argument(
         "--ablation",
         action="store_true",
-        help=f"fastmlp without its ingredients; --models are of {', '.join(VARIANTS)}",
+        help=f"one ingredient changed; --models are of {', '.join(VARIANTS)}",
     )
     kind.add_argument(
         "--show", type=Path, nargs="+", metavar="FILE", help="of --out; run nothing"

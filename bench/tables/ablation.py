@@ -1,4 +1,4 @@
-"""fastmlp's estimators for tables, each time with one ingredient switched off."""
+"""fastmlp's estimators for tables, each time with one ingredient changed."""
 
 from contextlib import nullcontext
 from unittest.mock import patch
@@ -46,8 +46,9 @@ def _plain_start(spec, codes, rows, random_state):
     return packed(values)
 
 
-def _falling(share):
-    return 0.5 * (1 + np.cos(np.pi * share))
+def _four_waves(share):
+    """Return RealMLP's factors of the learning rate: four waves, each twice as long."""
+    return 0.5 * (1 - np.cos(2 * np.pi * np.log2(1 + 15 * share)))
 
 
 def _with_recipe(**fields):
@@ -74,27 +75,30 @@ COMPLETE = "complete"
 VARIANTS = {
     COMPLETE: nullcontext(),
     "no waves": _with_inputs(_without_waves),
+    "RealMLP's frequencies": patch("fastmlp.tables.initial.FREQUENCY_SPREAD", 0.1),
     "no trained factors": _with_inputs(_without_factors),
     "start without data": patch(
         "fastmlp.tables.member.initial_parameters", _plain_start
     ),
+    "no moving average": _with_recipe(averaging=0.0),
     "no dropout": _with_recipe(dropout=0.0),
+    "RealMLP's dropout": _with_recipe(dropout=0.15),
     "no weight decay": _with_recipe(weight_decay=0.0),
     "dropout and decay to the end": patch(
         "fastmlp.tables.member.restraint_factors", np.ones_like
     ),
-    "one falling rate": patch("fastmlp.tables.member.rate_factors", _falling),
+    "RealMLP's schedule": patch("fastmlp.tables.member.rate_factors", _four_waves),
     "one rate for inputs": patch.dict(
         "fastmlp.tables.member.RATES", dict.fromkeys(RATES, 1.0)
     ),
     "beta_2 = 0.999": patch("fastmlp.tables.member.BETA_2", 0.999),
-    "mish": patch("fastmlp.tables.member.ACTIVATION", ("mish", None)),
     "relu": patch("fastmlp.tables.member.ACTIVATION", ("relu", None)),
     "no temperature": patch(
         "fastmlp.estimators._table_learning.fit_temperature", lambda *args: 1.0
     ),
+    "all epochs": patch("fastmlp.tables.member.PATIENCE", np.inf),
     "one network": _with_parameters(n_networks=1),
-    "ten networks": _with_parameters(n_networks=10),
+    "five networks": _with_parameters(n_networks=5),
     "batches of 256": _with_parameters(batch_size=256),
-    "a third of the epochs": _with_parameters(max_epochs=33),
+    "layers of 256": _with_parameters(hidden_layer_sizes=(256, 256)),
 }
