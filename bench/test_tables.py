@@ -115,10 +115,19 @@ def test_class_that_is_not_trained_on():
     assert found["log_loss"] > np.mean(table.y_test == 1) * -np.log(1e-6)
 
 
-def test_failure_is_a_result():
+class Lost(DummyClassifier):
+    """A model that predicts no numbers."""
+
+    def predict_proba(self, X):
+        return np.full((len(X), 2), np.nan)
+
+
+def test_failure_is_a_result(monkeypatch):
     table = table_of("binary")
     found = run("fastmlp", table._replace(X=table.X[:-1]), 0, 1)
     assert found["failed"].startswith("ValueError: ")
+    monkeypatch.setitem(MODELS, "lightgbm", lambda *args: Lost())
+    assert "NaN" in run("lightgbm", table, 0, 1)["failed"]
 
 
 def test_shifted_mean():

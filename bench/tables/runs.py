@@ -79,25 +79,30 @@ def run(model, table, seed, threads):
     seed : int
     threads : int
     """
-    n_classes, y = table.n_classes, table.y
-    task = "regression" if n_classes == 0 else "binary" if n_classes == 2 else "classes"
-    if n_classes:
-        # Boosters want each class to occur.
-        known, y = np.unique(y, return_inverse=True)
     try:
         with warnings.catch_warnings(), threadpool_limits(threads):
             # Warnings of a peer are not ours.
             warnings.simplefilter("ignore")
-            warm_up(model, task, threads)
-            fitted, fit_seconds = fit(model, table.X, y, n_classes > 0, seed, threads)
-            seconds = []
-            for _ in range(PREDICTIONS):
-                start = time.perf_counter()
-                found = predict(fitted, table.X_test, n_classes > 0)
-                seconds.append(time.perf_counter() - start)
+            return _run(model, table, seed, threads)
     except Exception as error:  # the other models go on
         return {"failed": f"{type(error).__name__}: {error}"[:300]}
-    if n_classes:
+
+
+def _run(model, table, seed, threads):
+    n_classes, y = table.n_classes, table.y
+    classes = n_classes > 0
+    task = "regression" if not classes else "binary" if n_classes == 2 else "classes"
+    if classes:
+        # Boosters want each class to occur.
+        known, y = np.unique(y, return_inverse=True)
+    warm_up(model, task, threads)
+    fitted, fit_seconds = fit(model, table.X, y, classes, seed, threads)
+    seconds = []
+    for _ in range(PREDICTIONS):
+        start = time.perf_counter()
+        found = predict(fitted, table.X_test, classes)
+        seconds.append(time.perf_counter() - start)
+    if classes:
         p = np.zeros((len(found), n_classes))
         p[:, known] = found
         scores = score_classes(p, table.y_test)

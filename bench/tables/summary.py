@@ -55,24 +55,28 @@ def _without_repeats(machines):
 def _parts(frame):
     models = list(dict.fromkeys(frame.model))
     errors = frame.pivot_table("error", "table", "model", sort=False)[models]
-    lines = [[name, *map(_digits, row)] for name, row in errors.iterrows()]
     # Means compare models on the same tables.
     common = frame[frame.table.isin(errors.dropna().index)]
-    means = mean_scores(common)
-    missing = len(errors) - common.table.nunique()
-    note = f"Means over the {common.table.nunique()} tables that all models have"
+    n_tables = common.table.nunique()
+    missing = len(errors) - n_tables
+    note = f"Means over the {n_tables} tables that all models have"
     yield "### Errors: 1 − accuracy, or RMSE / standard deviation of y"
-    yield format_markdown(["table", *models], lines, left=1)
+    yield _format("table", errors)
     if common.empty:
         yield "No table has runs of all models: choose fewer of them with --models."
         return
     yield f"### {note}" + (f", {missing} left out" if missing else "")
-    lines = [[name, *map(_digits, row)] for name, row in means.iterrows()]
-    yield format_markdown(["model", *means], lines, left=1)
+    means = mean_scores(common)
+    yield _format("model", means)
     ratios = compare(means)
     if len(ratios.columns):
-        lines = [[name, *map(_digits, row)] for name, row in ratios.iterrows()]
-        yield format_markdown(["model", *ratios], lines, left=1)
+        yield _format("model", ratios)
+
+
+def _format(index, frame):
+    """Return a frame of numbers as a Markdown table."""
+    lines = [[name, *map(_digits, row)] for name, row in frame.iterrows()]
+    return format_markdown([index, *frame], lines, left=1)
 
 
 def mean_scores(frame):
