@@ -32,14 +32,14 @@ def _without_factors(columns):
     return tuple(each for each in operations_on(columns) if each[0] != "scale")
 
 
-def _plain_start(spec, codes, rows, random_state):
+def _plain_start(spec, codes, rows, random_state, frequency_spread):
     """Return initial parameters as `initial_parameters` does, whatever the codes are.
 
     Weights have the variance 1 / inputs, biases are 0.
     """
     values = []
     for _, parameter in parameters_of(spec):
-        value = _draw(parameter, random_state)
+        value = _draw(parameter, random_state, frequency_spread)
         if parameter.name == "weights":
             value *= parameter.rows**-0.5
         values.append(value)
@@ -75,7 +75,7 @@ COMPLETE = "complete"
 VARIANTS = {
     COMPLETE: nullcontext(),
     "no waves": _with_inputs(_without_waves),
-    "RealMLP's frequencies": patch("fastmlp.tables.initial.FREQUENCY_SPREAD", 0.1),
+    "RealMLP's frequencies": _with_recipe(frequency_spread=0.1),
     "no trained factors": _with_inputs(_without_factors),
     "start without data": patch(
         "fastmlp.tables.member.initial_parameters", _plain_start

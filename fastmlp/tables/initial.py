@@ -16,9 +16,6 @@ from fastmlp.kernels import (
 # Rows on which scores are measured. A spread of 1,000 numbers is known to 2 %.
 N_ROWS = 1000
 
-# Standard deviation of the waves' frequencies, per interquartile range.
-FREQUENCY_SPREAD = 0.5
-
 # Rows of which a bias is a mean, see `initial_parameters`.
 N_CENTRES = 5
 
@@ -31,6 +28,7 @@ def initial_parameters(
     codes: np.ndarray,
     rows: np.ndarray,
     random_state: np.random.RandomState,
+    frequency_spread: float,
 ) -> np.ndarray:
     """Return initial parameters in scikit-learn's packing, float32.
 
@@ -45,10 +43,14 @@ def initial_parameters(
     rows : (n_rows,) int64 array
         Those to train on.
     random_state : RandomState
+    frequency_spread : float
+        See `Recipe`.
     """
     sample = codes[rows[random_state.permutation(len(rows))[:N_ROWS]]]
     entries = parameters_of(spec)
-    values = [_draw(parameter, random_state) for _, parameter in entries]
+    values = [
+        _draw(parameter, random_state, frequency_spread) for _, parameter in entries
+    ]
     for layer in range(len(spec.units) - 1):
         scores = _scores(spec, layer, values, sample)
         spread = scores.std(axis=0)
@@ -81,7 +83,9 @@ def _scores(
     return scores.astype(np.float64)
 
 
-def _draw(parameter: Parameter, random_state: np.random.RandomState) -> np.ndarray:
+def _draw(
+    parameter: Parameter, random_state: np.random.RandomState, frequency_spread: float
+) -> np.ndarray:
     """Return a parameter before its layer's scores are known."""
     if parameter.name == "biases":
         return np.zeros(parameter.shape)
@@ -91,7 +95,7 @@ def _draw(parameter: Parameter, random_state: np.random.RandomState) -> np.ndarr
         return random_state.standard_normal(parameter.shape)
     waves = random_state.uniform(-0.25, 0.25, parameter.shape)
     waves = waves.reshape(-1, WAVE_ROWS, parameter.shape[1])
-    waves[:, 0] = random_state.normal(0.0, FREQUENCY_SPREAD, waves[:, 0].shape)
+    waves[:, 0] = random_state.normal(0.0, frequency_spread, waves[:, 0].shape)
     waves[:, 1] = random_state.uniform(-math.pi, math.pi, waves[:, 1].shape)
     return waves.reshape(parameter.shape)
 

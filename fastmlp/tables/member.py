@@ -137,7 +137,8 @@ def train_member(
         weight_decay=recipe.weight_decay,
     )
     rates = (0.0, *(recipe.dropout,) * len(hidden)) if recipe.dropout else ()
-    start = initial_parameters(spec, data.X, rows, random_state)
+    spread = recipe.frequency_spread
+    start = initial_parameters(spec, data.X, rows, random_state, spread)
     trainer = Trainer(
         spec,
         task.out_activation,
