@@ -11,13 +11,16 @@ from fastmlp.tables.columns import Column, Number
 MOST_ONE_HOT = 8
 VECTOR_COLUMNS = 8
 
+# Of more numbers none becomes waves: their columns would be three quarters of all.
+MOST_WAVES = 256
+
 _NONE = -1.0  # no code
 
 
 def operations_on(columns: Sequence[Column]) -> tuple[tuple[str, Any], ...]:
     """Return the operations that codes of such columns go through, see `NetworkSpec`.
 
-    A number enters as its code and as waves, a missing one as 0 with a column that says
+    A number enters as its code and, in tables of few, as waves; a missing one as 0 with a column that says
     so. Two categories are -1 and 1, a few have a column each, more a learned vector; an
     unknown one is all zeros. Then each column has a trained factor.
     """
@@ -38,6 +41,8 @@ def operations_on(columns: Sequence[Column]) -> tuple[tuple[str, Any], ...]:
             rules += [(source, float(code), 1.0, 0.0, 0.0) for code in range(n)]
         else:
             categories.append((source, n))
+    if len(numbers) > MOST_WAVES:
+        numbers = []
     more = N_WAVES * len(numbers) + VECTOR_COLUMNS * len(categories)
     n_out, place = len(rules) + more, len(rules)
     operations: list[tuple[str, Any]] = [("columns", Layout(tuple(rules), more))]
