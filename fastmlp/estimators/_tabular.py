@@ -20,7 +20,7 @@ from fastmlp.estimators._table_model import plain_state, restored_state
 from fastmlp.estimators._table_onnx import export
 from fastmlp.estimators._table_problem import codes_of
 from fastmlp.estimators._targets import Goal
-from fastmlp.tables.sources import open_table
+from fastmlp.tables.sources import Table, open_table
 
 
 class BaseTabular(CallbackSupportMixin, BaseEstimator, ABC):
@@ -126,8 +126,19 @@ class BaseTabular(CallbackSupportMixin, BaseEstimator, ABC):
         if codes is not None and X is known:
             return codes
         table = open_table(X)
-        validate_data(self, X, skip_check_array=True, reset=False)
+        if not self._has_columns(X, table):
+            validate_data(self, X, skip_check_array=True, reset=False)
         return codes_of(table, self.columns_)
+
+    def _has_columns(self, X: Any, table: Table) -> bool:
+        """Return True if X surely has the columns of fit.
+
+        scikit-learn's validation of a table's names takes longer than a row's codes.
+        """
+        names = getattr(self, "feature_names_in_", None)
+        if names is None:
+            return type(X) is np.ndarray and X.shape[1] == self.n_features_in_
+        return table.names == names.tolist()
 
     def _outputs(self, codes: np.ndarray) -> Iterator[np.ndarray]:
         """Yield the outputs of each network."""

@@ -7,11 +7,12 @@ them parameters of their own.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmlp.tables.sources import Source, open_table
+from fastmlp.tables.sources import Source, Table, open_table
 
 # Of more than FEW_CATEGORIES, those that occur once have no code of their own; of the
 # others the MAX_CATEGORIES most frequent have one.
@@ -162,17 +163,27 @@ def encode(X: Any, columns: Sequence[Column]) -> np.ndarray:
     table = open_table(X)
     codes = np.empty((table.shape[0], len(columns)), dtype=np.float32)
     numbers = [column for column in columns if isinstance(column, Number)]
+    indices = [column.column for column in numbers]
     if table.numbers is not None and len(numbers) == len(columns):
-        _encode_numbers(table.numbers, numbers, codes)
+        _encode_numbers(table.numbers, indices, numbers, codes)
         return codes
+    few = codes.size <= CHUNK_SIZE
+    if few:
+        # Each call of NumPy or pandas takes longer than the values of one column.
+        read = table.together(indices)
+        values = np.empty((len(codes), len(numbers)))
+        for i, index in enumerate(indices):
+            values[:, i] = read[index] if index in read else _numbers(table, index)
+        coded = np.empty(values.shape, dtype=np.float32)
+        _encode_numbers(values, range(len(numbers)), numbers, coded)
+        places = [i for i, column in enumerate(columns) if isinstance(column, Number)]
+        codes[:, places] = coded
     for place, column in enumerate(columns):
-        source = table.column(column.column)
-        if isinstance(column, Number):
-            values = _numbers(source)[:, np.newaxis]
-            here = [column._replace(column=0)]
-            _encode_numbers(values, here, codes[:, place : place + 1])
-        else:
-            codes[:, place] = _encode_category(source, column)
+        if isinstance(column, Category):
+            codes[:, place] = _encode_category(table.column(column.column), column)
+        elif not few:
+            values = _numbers(table, column.column)[:, np.newaxis]
+            _encode_numbers(values, [0], [column], codes[:, place : place + 1])
     return codes
 
 
@@ -251,20 +262,25 @@ def _fit_number(source: Source, index: int) -> Number | None:
 
 
 def _encode_numbers(
-    X: np.ndarray, columns: Sequence[Number], codes_out: np.ndarray
+    X: np.ndarray,
+    indices: Sequence[int],
+    columns: Sequence[Number],
+    codes_out: np.ndarray,
 ) -> None:
     """Write the codes of columns of an array.
 
     Parameters
     ----------
     X : (n, n_columns) array of numbers
+    indices : sequence of int
+        Of the columns in X.
     columns : sequence of Number
+        How they are coded.
     codes_out : (n, len(columns)) float32 array, overwritten
     """
-    indices = [column.column for column in columns]
     median = np.array([column.median for column in columns])
     scale = np.array([column.scale for column in columns])
-    all_in_order = indices == list(range(X.shape[1]))
+    all_in_order = list(indices) == list(range(X.shape[1]))
     step = max(1, CHUNK_SIZE // max(1, len(columns)))
     with np.errstate(over="ignore"):
         for start in range(0, len(X), step):
@@ -280,8 +296,9 @@ def _encode_numbers(
             codes_out[start : start + step] = u
 
 
-def _numbers(source: Source) -> np.ndarray:
+def _numbers(table: Table, index: int) -> np.ndarray:
     """Return the values of a column that held numbers in fit."""
+    source = table.column(index)
     if source.numeric:
         return source.numbers()
     positions, values = source.factorize()
@@ -322,7 +339,7 @@ def _fit_category(source: Source, index: int) -> Category | None:
 def _encode_category(source: Source, column: Category) -> np.ndarray:
     """Return the codes of a column that held categories in fit."""
     positions, values = source.factorize()
-    codes = {value: code for code, value in enumerate(column.values)}
+    codes = _codes_by_value(column.values)
     for value in values:
         if value not in codes and column.values and _differ(value, column.values[0]):
             raise ValueError(
@@ -334,6 +351,12 @@ def _encode_category(source: Source, column: Category) -> np.ndarray:
     # The last element is where -1 points to.
     by_position = [*(codes.get(value, np.nan) for value in values), of_missing]
     return np.array(by_position, dtype=np.float32)[positions]
+
+
+@lru_cache(maxsize=256)
+def _codes_by_value(values: tuple) -> dict[Any, int]:
+    """Return the codes of categories: to list 1024 takes longer than to code a row."""
+    return {value: code for code, value in enumerate(values)}
 
 
 def _differ(value: Any, other: Any) -> bool:

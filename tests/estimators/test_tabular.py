@@ -1,6 +1,9 @@
 """Estimators for tables: what they learn, at extremes and inside scikit-learn."""
 
+import collections
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,6 +22,7 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
+import fastmlp
 from fastmlp import TabularClassifier, TabularRegressor
 from fastmlp.tables.columns import fit_columns
 from tests.estimators.tables import (
@@ -165,6 +169,32 @@ def test_any_table_gives_the_same(frame, scoring):
     assert_array_equal(ref.predict_proba(table), ref.predict_proba(X))
     named = frame in ("polars", "pyarrow")
     assert list(getattr(comp, "feature_names_in_", ())) == list(X if named else ())
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_one_row_is_few_calls_of_python(frame):
+    """Opening its columns must not be what the networks wait for."""
+    numbers = {f"{i}": TABLE["size"] for i in range(20)}
+    colors = {f"color {i}": TABLE["color"] for i in range(3)}
+    regr = make(TabularRegressor, n_networks=8, max_epochs=1)
+    regr.fit(frame(numbers | colors), TARGET)
+    row = frame({name: values[:1] for name, values in (numbers | colors).items()})
+    own, calls = str(Path(fastmlp.__file__).parent), collections.Counter()
+
+    def count(call, event, argument):
+        path = call.f_code.co_filename
+        calls["opening"] += event == "call" and (own in path or "pandas" in path)
+        calls["validation"] += event == "call" and path.endswith("validation.py")
+
+    regr.predict(row)
+    sys.setprofile(count)
+    try:
+        regr.predict(row)
+    finally:
+        sys.setprofile(None)
+    # A series of each column would be 3000 calls of pandas.
+    assert calls["opening"] <= 600
+    assert calls["validation"] <= 10
 
 
 def test_columns_are_those_of_fit_columns():

@@ -16,9 +16,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.preprocessing import OrdinalEncoder
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import validate_data
 
 from fastmlp.tables.columns import (
+    CHUNK_SIZE,
     FEW_CATEGORIES,
     MAX_CATEGORIES,
     SAMPLE_SIZE,
@@ -27,7 +29,7 @@ from fastmlp.tables.columns import (
     encode,
     fit_columns,
 )
-from fastmlp.tables.sources import open_table
+from fastmlp.tables.sources import FEW_NUMBERS, FEW_ROWS, open_table
 
 N = 60
 
@@ -187,6 +189,26 @@ def test_any_kind_of_table_is_coded_as_another_was_fitted(kind):
     other = make_columns(seed=1)
     comp = encode(KINDS[kind](other), ref_columns)
     assert_array_equal(comp, encode(as_polars(other), columns))
+
+
+@pytest.mark.parametrize("most", [FEW_ROWS, CHUNK_SIZE // len(CODED)])
+@pytest.mark.parametrize("more", [0, 1])
+@pytest.mark.parametrize("kind", KINDS)
+def test_few_and_many_rows(kind, most, more):
+    values = make_columns(most + more)
+    X = KINDS[kind](values)
+    comp = encode(X, fit_columns(X))
+    assert_allclose(comp, ref_codes(values), rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_codes_of_a_row_do_not_depend_on_the_others(kind):
+    X = KINDS[kind](make_columns(FEW_ROWS + 1))
+    columns = fit_columns(X)
+    ref = encode(X, columns)
+    for i in range(20):
+        row = X.slice(i, 1) if hasattr(X, "slice") else _safe_indexing(X, [i])
+        assert_array_equal(encode(row, columns), ref[[i]])
 
 
 def test_what_is_learned_is_readable_and_survives_a_pickle():
@@ -523,6 +545,18 @@ def test_infinite_values(kind, value):
         fit_columns(X)
     with pytest.raises(ValueError, match=message):
         encode(X, (Number("x0", 0, 0.0, 1.0, False),))
+
+
+@pytest.mark.parametrize("n", [1, FEW_NUMBERS, FEW_NUMBERS + 1])
+def test_infinite_values_in_few_and_many_rows(n):
+    X = np.zeros((n, 1))
+    X[-1] = -np.inf
+    with pytest.raises(ValueError, match=r"^Input X contains infinity"):
+        open_table(X)
+    frame = pd.DataFrame({"a": np.zeros(n), "b": X[:, 0]})
+    columns = (Number("a", 0, 0.0, 1.0, False), Number("b", 1, 0.0, 1.0, False))
+    with pytest.raises(ValueError, match=r"^Input X contains infinity .* 'b'"):
+        encode(frame, columns)
 
 
 @pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow", "objects"])
