@@ -98,7 +98,7 @@ def learn_table(
     learned.attributes.update(importance_attributes(problem, rises))
     predictions = learned.attributes["oof_predictions_"]
     if predictions is not None and not of_classes:
-        residuals = draw_residuals(problem.sample, turns, predictions, random_state)
+        residuals = draw_residuals(problem.sample, predictions, random_state)
         learned.attributes["_residuals"] = residuals
     return learned
 

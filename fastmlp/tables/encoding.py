@@ -20,9 +20,9 @@ _NONE = -1.0  # no code
 def operations_on(columns: Sequence[Column]) -> tuple[tuple[str, Any], ...]:
     """Return the operations that codes of such columns go through, see `NetworkSpec`.
 
-    A number enters as its code and, in tables of few, as waves; a missing one as 0 with a column that says
-    so. Two categories are -1 and 1, a few have a column each, more a learned vector; an
-    unknown one is all zeros. Then each column has a trained factor.
+    A number enters as its code and, in tables of few, as waves; a missing one as 0 with
+    a column that says so. Two categories are -1 and 1, a few have a column each, more a
+    learned vector; an unknown one is all zeros. Then each column has a trained factor.
     """
     rules: list[tuple[int, float, float, float, float | None]] = []
     numbers, categories = [], []
