@@ -212,10 +212,13 @@ class BaseMLP(HiddenFeatures, CallbackSupportMixin, BaseEstimator, ABC):
         >>> from fastmlp import MLPClassifier
         >>> from sklearn.datasets import load_iris
         >>> X, y = load_iris(return_X_y=True)
-        >>> clf = MLPClassifier((8,), max_iter=500, random_state=0).fit(X, y)
+        >>> clf = MLPClassifier((8,), tol=0.1, random_state=0).fit(X, y)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     code = clf.to_c(f"{folder}/iris.c").read_text()
-        >>> print(code[code.index("/* Declarations") : code.index("static")])
+        >>> start, end = code.index("void iris_predict"), code.index("extern const")
+        >>> print(code[start:end], end="")
+        void iris_predict(const float x[4], float out[3]);
+        int iris_class(const float x[4]);
         """
         return write(self, path, name)
 
