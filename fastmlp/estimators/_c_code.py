@@ -148,7 +148,7 @@ def write(model: Any, path: Any, name: str | None) -> Path:
             f"name={name!r} must be an identifier in C, a letter and then letters, "
             "digits and _: pass name=, which by default is the file's name."
         )
-    file.write_text(_code(model, name), "ascii", newline="\n")
+    file.write_text(_code(model, name), "utf-8", newline="\n")
     return file
 
 
