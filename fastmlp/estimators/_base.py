@@ -7,12 +7,14 @@ it was.
 
 from abc import ABC, abstractmethod
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, _fit_context
 
+from fastmlp.estimators._c_code import write
 from fastmlp.estimators._callbacks import CallbackSupportMixin, watched
 from fastmlp.estimators._features import HiddenFeatures
 from fastmlp.estimators._fitted import outputs_of
@@ -168,6 +170,57 @@ class BaseMLP(HiddenFeatures, CallbackSupportMixin, BaseEstimator, ABC):
             If there is nothing to export.
         """
         return export(self, X, name, target_opset)
+
+    def to_c(self, path: Any, *, name: str | None = None) -> Path:
+        """Write the fitted network as a file in C that needs only <math.h>.
+
+        The file is C99 and C++, computes in float32 and allocates nothing. It has a
+        function ``void NAME_predict(const float x[], float out[])`` that writes for a
+        row x what `predict_proba` returns, `decision_function` with `loss` 'hinge', or
+        a regressor's `predict`. That of a classifier, unless y was multilabel, also has
+        ``int NAME_class(const float x[])``, the index of a row's label in the array
+        ``NAME_classes``. Its first lines name the layers, the bytes of the constants
+        and the multiply-adds of a row. Steps before the network in a pipeline are not
+        in the file.
+
+        Parameters
+        ----------
+        path : str, bytes or path-like
+            Of the file, which is overwritten.
+        name : str, default=None
+            What the names in the file begin with. None: the file's name without
+            its suffix.
+
+        Returns
+        -------
+        path : pathlib.Path
+            Of the file.
+
+        Raises
+        ------
+        ValueError
+            If the activation, the outputs or the classes have no form in C, a weight
+            is not finite in float32, or `name` is not an identifier.
+        OSError
+            If the file cannot be written.
+        sklearn.exceptions.NotFittedError
+            If there is nothing to export.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from fastmlp import MLPClassifier
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = MLPClassifier((8,), tol=0.1, random_state=0).fit(X, y)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     code = clf.to_c(f"{folder}/iris.c").read_text()
+        >>> start, end = code.index("void iris_predict"), code.index("extern const")
+        >>> print(code[start:end], end="")
+        void iris_predict(const float x[4], float out[3]);
+        int iris_class(const float x[4]);
+        """
+        return write(self, path, name)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes and the version; the weights once."""

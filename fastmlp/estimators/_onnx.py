@@ -13,6 +13,7 @@ from sklearn.base import ClassifierMixin, is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from fastmlp.estimators._checks import float_type
+from fastmlp.estimators._export import form_of, hidden_layers, plain_labels
 from fastmlp.estimators._fitted import check_features, current_network
 from fastmlp.kernels.math.functions import _FLOAT32, _FLOAT64
 from fastmlp.kernels.ops.activations import _SELU_ALPHA, _SELU_LAMBDA
@@ -267,15 +268,6 @@ OUTPUTS = {
 }
 
 
-def _form(table, name, role):
-    if name not in table:
-        raise ValueError(
-            f"{role} {name!r} has no form in ONNX yet. There are "
-            f"{', '.join(map(repr, table))}."
-        )
-    return table[name]
-
-
 def outputs(graph: Graph, x: str, network: Network, out_activation: str) -> str:
     """Add layers and activations; return the name of the outputs.
 
@@ -287,24 +279,14 @@ def outputs(graph: Graph, x: str, network: Network, out_activation: str) -> str:
     network : Network
     out_activation : str
     """
-    parameters = [parameter for _, parameter in network.activations]
-    for i, slopes in enumerate(network.slopes):
-        parameters[i] = parameters[i] if slopes is None else slopes
-    for (name, _), parameter, W, b, width in zip(
-        network.activations,
-        parameters,
-        network.coefs,
-        network.intercepts,
-        network.units[1:],
-        strict=False,
-    ):
+    for name, parameter, W, b, width in hidden_layers(network):
         pieces = [
             graph("Gemm", x, W[:, at : at + width], b[at : at + width])
             for at in range(0, b.size, width)
         ]
-        x = _form(FORMS, name, "activation")(graph, *pieces, parameter)
+        x = form_of(FORMS, name, "activation", "ONNX")(graph, *pieces, parameter)
     z = graph("Gemm", x, network.coefs[-1], network.intercepts[-1])
-    return _form(OUTPUTS, out_activation, "out_activation_")(graph, z)
+    return form_of(OUTPUTS, out_activation, "out_activation_", "ONNX")(graph, z)
 
 
 def _begin(scope, operator, container):
@@ -369,19 +351,7 @@ def label_values(scope: Any, model: Any) -> np.ndarray:
     """Return the labels as int64 or str, (n_classes,)."""
     from skl2onnx.common.utils_classifier import get_label_classes
 
-    classes = np.asarray(get_label_classes(scope, model))
-    if classes.dtype.kind == "O" and all(type(each) is str for each in classes):
-        return classes.astype(str)
-    if classes.dtype.kind == "U":
-        return classes
-    if classes.dtype.kind in "biuf":
-        integers = classes.astype(np.int64)
-        if (integers == classes).all():
-            return integers
-    raise ValueError(
-        f"classes_ must be integers or strings to be labels in ONNX, got {classes} of "
-        f"dtype {classes.dtype}: encode y with sklearn.preprocessing.LabelEncoder."
-    )
+    return plain_labels(np.asarray(get_label_classes(scope, model)), "ONNX")
 
 
 def _is_multilabel(model):
