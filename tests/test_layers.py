@@ -94,6 +94,7 @@ ESTIMATORS = (
     "_saving",
     "_features",
     "_onnx",
+    "_conversion",
     "_base",
     "_folds",
     "_scaling",
