@@ -263,7 +263,7 @@ class BaseMLP(HiddenFeatures, CallbackSupportMixin, BaseEstimator, ABC):
             If another version of fastmlp, or of scikit-learn, saved it.
         """
         if "_sklearn_version" in state:
-            vars(self).update(_conversion.state_from_sklearn(type(self), state))
+            self.__dict__.update(_conversion.state_from_sklearn(type(self), state))
             return
         super().__setstate__(loaded_state(state, type(self).__name__))
         restore_network(self)

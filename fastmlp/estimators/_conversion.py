@@ -250,10 +250,11 @@ def _own_optimizer(model: Any, optimizer: Any, network: Network) -> OptimizerSta
     """Return the state of scikit-learn's optimizer."""
     state = new_optimizer(model)
     state.learning_rate_init = float(optimizer.learning_rate_init)
+    moments: list[list[np.ndarray]]
     if isinstance(optimizer, AdamOptimizer):
-        state.t, moments = optimizer.t, (optimizer.ms, optimizer.vs)
+        state.t, moments = optimizer.t, [optimizer.ms, optimizer.vs]
     else:
-        moments = (optimizer.velocities,)
+        moments = [optimizer.velocities]
         state.learning_rate = float(optimizer.learning_rate)
     state.moments = tuple(
         np.concatenate([each.ravel() for each in moment], dtype=network.dtype)

@@ -344,7 +344,7 @@ def test_one_quantile_passes_and_several_do_not():
 def test_all_that_is_outside_is_named():
     model = MLPRegressor("log_loss", activation="gelu", max_iter=1)
     model.fit(np.eye(2), [0.0, 1.0])
-    with pytest.raises(ValueError, match="'gelu'; .* 'logistic'.*to_onnx"):
+    with pytest.raises(ValueError, match=r"'gelu'; .* 'logistic'.*to_onnx"):
         model.to_sklearn()
 
 
