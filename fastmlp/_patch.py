@@ -49,6 +49,7 @@ def patch_sklearn() -> AbstractContextManager:
     - Estimators that are scikit-learn's own can be pickled only after the end.
     - Another name, as in ``import MLPClassifier as Net``, keeps scikit-learn's class if
       it was bound before. So does a process that starts anew ("spawn").
+    - `fit` also warns of parameters that others leave unused.
 
     A module that imports a class while scikit-learn is patched keeps fastmlp's
     afterwards.
@@ -83,6 +84,10 @@ def unpatch_sklearn() -> None:
     """Give scikit-learn its classes back, in all modules that `patch_sklearn` changed.
 
     Without a patch it does nothing.
+
+    Returns
+    -------
+    None
 
     Examples
     --------

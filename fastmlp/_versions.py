@@ -32,6 +32,10 @@ def show_versions() -> None:
     For bug reports, as scikit-learn's function of this name; ``python -m fastmlp
     versions`` prints the same.
 
+    Returns
+    -------
+    None
+
     Examples
     --------
     >>> import fastmlp
