@@ -20,14 +20,19 @@ weights and means of regularisation: ``help(fastmlp.MLPClassifier)`` lists them.
 - `fastmlp.displays`: the same drawn, and the curves of training;
 - `fastmlp.examples`: networks of a lecture, ``python -m fastmlp.examples``;
 - `fastmlp.onnx_export`: pipelines as ONNX models;
-- `fastmlp.warmup`: compiling ahead of time.
+- `fastmlp.warmup`: compiling ahead of time;
+- `fastmlp.patch_sklearn`, `fastmlp.unpatch_sklearn`: programs written for
+  scikit-learn's classes, unchanged, also by ``python -m fastmlp run script.py``;
+- `fastmlp.show_versions`: facts for a bug report.
 
-These modules are imported when they are first used.
+The modules are imported when they are first used.
 """
 
 import importlib
 from typing import Any
 
+from fastmlp._patch import patch_sklearn, unpatch_sklearn
+from fastmlp._versions import show_versions
 from fastmlp._warmup import warmup
 from fastmlp.estimators import (
     MLPClassifier,
@@ -44,6 +49,9 @@ __all__ = [
     "TabularClassifier",
     "TabularRegressor",
     "__version__",
+    "patch_sklearn",
+    "show_versions",
+    "unpatch_sklearn",
     "warmup",
 ]
 

@@ -20,7 +20,7 @@ from sklearn.neural_network import MLPClassifier as SklearnMLPClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler
 
-from fastmlp import MLPClassifier, warmup
+from fastmlp import MLPClassifier, _patch, show_versions, warmup
 
 GRID = {
     "mlp__hidden_layer_sizes": [(100,), (100, 50)],
@@ -126,6 +126,17 @@ def warm_up(args: argparse.Namespace) -> None:
     print(f"compiled or loaded in {seconds:.1f} s, kept in {folder}")
 
 
+def run_program(args: argparse.Namespace) -> None:
+    """Run a program with fastmlp in place of scikit-learn's classes."""
+    program, *arguments = args.program
+    _patch.run(program, arguments, is_module=args.module)
+
+
+def print_versions(args: argparse.Namespace) -> None:
+    """Print what a bug report needs."""
+    show_versions()
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line: one sub-command per job."""
     parser = argparse.ArgumentParser(prog="python -m fastmlp", description=__doc__)
@@ -144,6 +155,23 @@ def make_parser() -> argparse.ArgumentParser:
         "warmup", help="compile the kernels ahead of time and say where they are kept"
     )
     job.set_defaults(run=warm_up)
+    job = commands.add_parser(
+        "run",
+        help="run a program with fastmlp in place of scikit-learn's MLPs",
+        usage="python -m fastmlp run [-m] PROGRAM [ARGUMENT ...]",
+    )
+    job.add_argument(
+        "-m", dest="module", action="store_true", help="PROGRAM names a module"
+    )
+    job.add_argument(
+        "program",
+        nargs=argparse.PARSER,
+        metavar="PROGRAM",
+        help="path of a script, and the arguments that it gets",
+    )
+    job.set_defaults(run=run_program)
+    job = commands.add_parser("versions", help="print what a bug report needs")
+    job.set_defaults(run=print_versions)
     return parser
 
 

@@ -24,8 +24,13 @@ def run_python(code, *arguments, **environment):
     subprocess.CompletedProcess
         Ended, well or not; what it printed, and its errors, are text.
     """
+    return run_interpreter("-c", code, *arguments, **environment)
+
+
+def run_interpreter(*arguments, **environment):
+    """Run a new interpreter with arguments of its own; see `run_python`."""
     return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
+        [sys.executable, *arguments],
         cwd=ROOT,
         env=os.environ | environment,
         capture_output=True,

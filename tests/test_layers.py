@@ -96,6 +96,7 @@ ESTIMATORS = (
     "_export",
     "_onnx",
     "_c_code",
+    "_conversion",
     "_base",
     "_folds",
     "_scaling",

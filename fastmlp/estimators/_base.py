@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, _fit_context
 
+from fastmlp.estimators import _conversion
 from fastmlp.estimators._c_code import write
 from fastmlp.estimators._callbacks import CallbackSupportMixin, watched
 from fastmlp.estimators._features import HiddenFeatures
@@ -222,6 +223,84 @@ class BaseMLP(HiddenFeatures, CallbackSupportMixin, BaseEstimator, ABC):
         """
         return write(self, path, name)
 
+    def to_sklearn(self) -> Any:
+        """Return scikit-learn's own fitted estimator, which predicts the same.
+
+        For tools that know scikit-learn's class only, such as PMML exporters and
+        optimisation modellers, and for readers of a pickle who have no fastmlp.
+        `partial_fit` with `solver` 'adam' or 'sgd' goes on where training was.
+
+        Returns
+        -------
+        estimator : sklearn.neural_network.MLPClassifier or MLPRegressor
+            It shares no array with this one. Parameters that scikit-learn does not have
+            are left out and values that it does not know become its defaults, as
+            `solver` 'adamw' or `batch_size` 'full': the predictions are the same,
+            another `fit` may not be.
+
+        Raises
+        ------
+        ValueError
+            If scikit-learn has no such network, saying why: activations other than
+            'identity', 'logistic', 'tanh' and 'relu', several of them, a classifier's
+            scores, a regressor's logistic outputs, several quantiles.
+        sklearn.exceptions.NotFittedError
+            If there is nothing to convert.
+
+        See Also
+        --------
+        to_onnx : For every activation and loss.
+
+        Examples
+        --------
+        >>> from fastmlp import MLPRegressor
+        >>> X, y = [[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0]
+        >>> regr = MLPRegressor(hidden_layer_sizes=(), solver="lbfgs").fit(X, y)
+        >>> plain = regr.to_sklearn()
+        >>> type(plain).__module__
+        'sklearn.neural_network._multilayer_perceptron'
+        >>> bool(abs(plain.predict(X) - regr.predict(X)).max() < 1e-12)
+        True
+        """
+        return _conversion.to_sklearn(self)
+
+    @classmethod
+    def from_sklearn(cls, estimator: Any) -> Self:
+        """Return a fitted estimator that predicts as scikit-learn's does.
+
+        `partial_fit` and `warm_start` go on where its training was.
+
+        Parameters
+        ----------
+        estimator : sklearn.neural_network.MLPClassifier or MLPRegressor
+            Fitted; the one of this class's name. Not changed, no array is shared.
+
+        Returns
+        -------
+        estimator : object
+            With the same parameters and fitted attributes; `lr_curve_` begins with the
+            next training.
+
+        Raises
+        ------
+        TypeError
+            If `estimator` is of another class.
+        sklearn.exceptions.NotFittedError
+            If it is not fitted.
+
+        Examples
+        --------
+        >>> from sklearn import neural_network
+        >>> from fastmlp import MLPRegressor
+        >>> X, y = [[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0]
+        >>> plain = neural_network.MLPRegressor(hidden_layer_sizes=(), solver="lbfgs")
+        >>> plain = plain.fit(X, y)
+        >>> regr = MLPRegressor.from_sklearn(plain)
+        >>> bool(abs(plain.predict(X) - regr.predict(X)).max() < 1e-12)
+        True
+        """
+        return _conversion.from_sklearn(cls, estimator)
+
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes and the version; the weights once."""
         return saved_state(super().__getstate__())
@@ -229,11 +308,16 @@ class BaseMLP(HiddenFeatures, CallbackSupportMixin, BaseEstimator, ABC):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Set the attributes that `__getstate__` returned.
 
+        After `fastmlp.patch_sklearn` the state may be that of scikit-learn's class.
+
         Warns
         -----
         InconsistentVersionWarning
-            If another version of fastmlp saved it.
+            If another version of fastmlp, or of scikit-learn, saved it.
         """
+        if "_sklearn_version" in state:
+            self.__dict__.update(_conversion.state_from_sklearn(type(self), state))
+            return
         super().__setstate__(loaded_state(state, type(self).__name__))
         restore_network(self)
 

@@ -20,6 +20,7 @@ from .predict import predict_outputs
 from .program import OVERREAD, check_memory
 from .rows import Data
 from .runtime.core_budget import available_cores
+from .simd.tiles import describe_cpu
 from .spec import (
     ACTIVATION_ALIASES,
     NetworkSpec,
@@ -57,6 +58,7 @@ __all__ = [
     "available_cores",
     "cache_folder",
     "check_memory",
+    "describe_cpu",
     "did_you_mean",
     "layer_activations",
     "parameters_of",

@@ -37,6 +37,17 @@ PART_BYTES = min(VECTOR_BYTES, 32)
 TILE_PARTS = TILE_VECTORS * VECTOR_BYTES // PART_BYTES
 
 
+def describe_cpu() -> dict[str, str]:
+    """Return the CPU that kernels are compiled for and its vectors, for reports."""
+    _, cpu, _ = cpu_target.target_context.codegen().magic_tuple()
+    used = {"avx512f", "avx2", "fma"} & _cpu_features()
+    return {
+        "CPU": cpu,
+        "features": ", ".join(sorted(used)) or "those of every CPU",
+        "vectors": f"{VECTOR_BYTES} bytes",
+    }
+
+
 def lanes(dtype: Any) -> int:
     """Elements of `dtype` in one vector register."""
     return VECTOR_BYTES // np.dtype(dtype).itemsize
