@@ -136,11 +136,11 @@ class BaseMLP(HiddenFeatures, CallbackSupportMixin, BaseEstimator, ABC):
     ) -> Any:
         """Return the fitted network as an ONNX model, by skl2onnx's conventions.
 
-        The input is "X", of shape (any, n_features_in_). A classifier has the outputs
+        The input is "X", of shape (any, `n_features_in_`). A classifier has the outputs
         "label", with the classes as int64 or strings, and "probabilities", those of
         `predict_proba`; with `loss` 'hinge' these are "scores", those of
         `decision_function` in a column per score. A regressor has the output
-        "variable", of shape (any, n_outputs_).
+        "variable", of shape (any, `n_outputs_`).
 
         Whole pipelines are exported by ``skl2onnx.to_onnx(pipeline, X)``, after
         `fastmlp.onnx_export.register`.

@@ -168,11 +168,11 @@ class BaseTabular(CallbackSupportMixin, BaseEstimator, ABC):
           NaN is missing.
 
         For an X without names and without strings the input is "X" instead, float64 of
-        shape (any, n_features_in_), with all columns.
+        shape (any, `n_features_in_`), with all columns.
 
         A classifier has the outputs "label", with the classes as int64 or strings, and
         "probabilities", those of `predict_proba`. A regressor has the output
-        "variable", of shape (any, n_outputs_).
+        "variable", of shape (any, `n_outputs_`).
 
         Pipelines are exported by ``skl2onnx.to_onnx(pipeline, X)``, after
         `fastmlp.onnx_export.register`.

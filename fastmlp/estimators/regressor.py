@@ -264,7 +264,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         activations. They are not penalised, and may be changed or set.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, if X had names that are all strings.
     n_iter_ : int
         Epochs, or iterations, of the last call.

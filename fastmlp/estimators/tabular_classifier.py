@@ -97,7 +97,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         Outputs of each network: 1 for two classes.
     n_features_in_ : int
         Number of columns.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, if X had names that are all strings.
 
     See Also

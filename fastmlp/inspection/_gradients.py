@@ -91,8 +91,8 @@ def sample_gradients(
     In the raw score it is delta of the last layer; in the weights of layer i the outer
     product of a_i and delta_i, in its biases delta_i, and in the slopes of 'prelu'
     p_i = g_i * min(z_i, 0), g_i being the derivative in the outputs. Its squared norm
-    is therefore the sum over layers of (|a_i|^2 + 1) |delta_i|^2 + |p_i|^2: no product
-    is needed [1]_.
+    is therefore the sum over layers of ``(|a_i|^2 + 1) |delta_i|^2 + |p_i|^2``: no
+    product is needed [1]_.
 
     Parameters
     ----------

@@ -99,8 +99,8 @@ def activation_statistics(
     model : fitted MLPClassifier or MLPRegressor
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
     threshold : float, default=0.01
-        Size of the derivative below which a unit counts as saturated: beyond |z| = 4.6
-        for 'logistic', |z| = 3 for 'tanh', z <= 0 for 'relu'.
+        Size of the derivative below which a unit counts as saturated: beyond
+        ``|z| = 4.6`` for 'logistic', ``|z| = 3`` for 'tanh', z <= 0 for 'relu'.
 
     Returns
     -------
