@@ -1,8 +1,12 @@
 """Sphinx: how the documentation is built. Nothing is fetched while it is."""
 
+import contextlib
 import inspect
+import io
+from pathlib import Path
 
 import fastmlp
+from fastmlp.examples import NAMES, load
 
 project = "fastmlp"
 author = copyright = "The fastmlp developers"
@@ -48,6 +52,43 @@ def skip_foreign(app, what, name, obj, skip, options):
     return True if str(module).startswith("sklearn.") else None
 
 
+EXAMPLE = """# {name}
+
+{docstring}
+
+```sh
+python -m fastmlp.examples {name}
+```
+
+```text
+{printed}
+```
+
+![picture of {name}]({name}.png)
+
+```{{literalinclude}} /../fastmlp/examples/{name}.py
+:language: python
+```
+"""
+
+
+def make_gallery(app, config):
+    """Run the examples that have no page yet: what they say, draw and print."""
+    folder = Path(app.srcdir, "generated", "examples")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in NAMES:
+        page = folder / f"{name}.md"
+        if page.exists():
+            continue
+        example, printed = load(name), io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            found = example.run()
+        example.draw(found).savefig(page.with_suffix(".png"), dpi=100)
+        parts = {"docstring": example.__doc__, "printed": printed.getvalue()}
+        page.write_text(EXAMPLE.format(name=name, **parts), encoding="utf-8")
+
+
 def setup(app):
     """Connect the functions above."""
+    app.connect("config-inited", make_gallery)
     app.connect("autodoc-skip-member", skip_foreign)
