@@ -83,7 +83,7 @@ class Workload:
         return replace(self, rows=min(rows, self.rows), epochs=min(epochs, self.epochs))
 
     def describe(self):
-        """Return rows, layers and batch in the README's notation."""
+        """Return rows, layers and batch in the notation of docs/benchmarks.md."""
         layers = "→".join(map(str, self.units))
         return f"{self.rows:,} × {layers}, {self.batch}"
 

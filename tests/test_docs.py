@@ -15,19 +15,33 @@ from tests.estimators import BEFORE_1_9
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
+PAGES = [
+    str(path.relative_to(ROOT))
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md")))
+    if ">>> " in path.read_text("utf-8") and "generated" not in path.parts
+]
+MODULES = (fastmlp, displays, inspection, onnx_export)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 
-def test_readme_examples():
-    text = README
-    if BEFORE_1_9:  # which has no callbacks
-        blocks = re.findall(r"^```python\n.*?^```$", text, re.DOTALL | re.MULTILINE)
-        (callbacks,) = (block for block in blocks if "sklearn.callback" in block)
-        text = text.replace(callbacks, "")
-    test = doctest.DocTestParser().get_doctest(text, {}, "README.md", None, 0)
+@pytest.mark.parametrize("page", PAGES)
+def test_examples(page):
+    text = (ROOT / page).read_text("utf-8")
+    if BEFORE_1_9 and "sklearn.callback" in text:
+        pytest.skip("callbacks came with scikit-learn 1.9")
+    test = doctest.DocTestParser().get_doctest(text, {}, page, None, 0)
     failed, attempted = doctest.DocTestRunner().run(test)
-    assert attempted > 5
+    assert attempted > 0
     assert failed == 0
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_api_page_lists_the_public_names(module):
+    page = (ROOT / "docs" / "api.rst").read_text("utf-8")
+    _, *parts = re.split(r"^\.\. currentmodule:: (.+)$", page, flags=re.MULTILINE)
+    parts = dict(zip(parts[::2], parts[1::2], strict=True))
+    listed = re.findall(r"^   (\w+)$", parts[module.__name__], re.MULTILINE)
+    assert sorted(listed) == sorted({*module.__all__} - {"__version__"})
 
 
 @pytest.mark.parametrize(
@@ -88,8 +102,7 @@ def test_version_is_written_once():
 
 def public_objects():
     """Yield the name and the object of whatever a user calls."""
-    modules = (fastmlp, displays, inspection, onnx_export)
-    for module, name in ((each, name) for each in modules for name in each.__all__):
+    for module, name in ((each, name) for each in MODULES for name in each.__all__):
         thing = getattr(module, name)
         # Named tuples say what their fields are under Attributes.
         if not callable(thing) or (inspect.isclass(thing) and issubclass(thing, tuple)):
