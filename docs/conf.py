@@ -1,7 +1,6 @@
 """Sphinx: how the documentation is built. Nothing is fetched while it is."""
 
 import contextlib
-import inspect
 import io
 from pathlib import Path
 
@@ -26,30 +25,36 @@ nitpick_ignore_regex = [("py:.*", r"sklearn\..*")]  # on scikit-learn's own site
 default_role = "literal"
 
 autosummary_generate = True
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False  # the template lists them
 autodoc_typehints = "none"  # the docstrings hold the types
 myst_heading_anchors = 3
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
+# The empty line before the end of a block, which doctest needs, is not shown.
+highlight_options = {"python": {"stripnl": True}}
+
 html_theme = "pydata_sphinx_theme"
 html_title = f"fastmlp {release}"
 html_static_path = ["_static"]
 html_css_files = ["fastmlp.css"]
 html_show_sourcelink = False
+html_sidebars = {"*": []}  # for pages in folders only
 html_theme_options = {
     "logo": {"text": "fastmlp"},
     "navbar_align": "left",
     "footer_start": ["copyright"],
     "footer_end": [],
-    "show_prev_next": True,
+    "header_links_before_dropdown": 6,
+    "primary_sidebar_end": [],  # no place for advertisements
 }
 
 
 def skip_foreign(app, what, name, obj, skip, options):
-    """Leave out members that scikit-learn defines."""
-    module = getattr(inspect.unwrap(obj) if callable(obj) else obj, "__module__", "")
-    return True if str(module).startswith("sklearn.") else None
+    """Leave out members that scikit-learn or Python defines."""
+    module = getattr(obj, "__module__", None) or ""
+    return None if module.startswith("fastmlp") else True
 
 
 EXAMPLE = """# {name}
