@@ -32,6 +32,7 @@ from fastmlp.kernels import (
     parameters_of,
     predict,
     predict_outputs,
+    predict_samples,
     program,
     rows,
     spec,

@@ -16,7 +16,7 @@ from .ops import ACTIVATIONS, OPERATIONS, Categories, Layout, Waves
 from .ops.base import Parameter
 from .ops.periodic import N_ROWS as WAVE_ROWS
 from .ops.periodic import N_WAVES
-from .predict import predict_outputs
+from .predict import predict_outputs, predict_samples
 from .program import OVERREAD, check_memory
 from .rows import Data
 from .runtime.core_budget import available_cores
@@ -63,6 +63,7 @@ __all__ = [
     "layer_activations",
     "parameters_of",
     "predict_outputs",
+    "predict_samples",
     "solvers",
     "watch_compilation",
 ]
