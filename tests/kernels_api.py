@@ -27,6 +27,7 @@ from fastmlp.kernels import (
     Tracer,
     Trainer,
     Waves,
+    custom,
     engine,
     layer_activations,
     parameters_of,

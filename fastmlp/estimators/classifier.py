@@ -100,7 +100,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         - 'hard_swish': f(x) = x min(max(x + 3, 0), 6) / 6;
         - 'maxout': the largest of k affine functions of the inputs; parameter k, 2
           [10]_. ``coefs_[i]`` has k columns per unit: all units' first, then all units'
-          second, and so on.
+          second, and so on;
+        - a name of your own, see `fastmlp.register_activation`.
     solver : {'lbfgs', 'sgd', 'adam', 'adamw', 'rmsprop', 'nadam'}, default='adam'
         How the loss is minimised.
 

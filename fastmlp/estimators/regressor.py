@@ -40,7 +40,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         - 'gamma': half the gamma deviance ``log(p / y) + y / p - 1`` of the prediction
           p, for ``y > 0``; exponential outputs;
         - 'log_loss': binary cross-entropy ``-y * log(p) - (1 - y) * log(1 - p)`` for y
-          in [0, 1]; logistic outputs.
+          in [0, 1]; logistic outputs;
+        - a name of your own, see `fastmlp.register_loss`.
     hidden_layer_sizes : array-like of int, default=(100,)
         Units of each hidden layer, from the input to the output. ``()`` has no hidden
         layer: linear regression.
@@ -69,7 +70,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         - 'hard_swish': f(x) = x min(max(x + 3, 0), 6) / 6;
         - 'maxout': the largest of k affine functions of the inputs; parameter k, 2
           [10]_. ``coefs_[i]`` has k columns per unit: all units' first, then all units'
-          second, and so on.
+          second, and so on;
+        - a name of your own, see `fastmlp.register_activation`.
     solver : {'lbfgs', 'sgd', 'adam', 'adamw', 'rmsprop', 'nadam'}, default='adam'
         How the loss is minimised.
 
