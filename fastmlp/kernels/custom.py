@@ -60,6 +60,10 @@ def register_activation(name: str, value: Callable, derivative: Callable) -> Non
         ``derivative(z, a)`` returns its derivative at the score z, a being the value
         there.
 
+    Returns
+    -------
+    None
+
     Raises
     ------
     TypeError
@@ -127,6 +131,10 @@ def register_loss(
     targets : {'real', 'count', 'positive', 'share'}, default='real'
         The y that it is for: any numbers, at least 0, above 0, or from 0 to 1. The
         prediction may be any number in each case.
+
+    Returns
+    -------
+    None
 
     Raises
     ------
