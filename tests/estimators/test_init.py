@@ -64,7 +64,7 @@ def test_init_of_arrays_of_any_kind():
         (_weights((4, 1)), r"network of \(4, 1\) units, but .* need \(4, 5, 1\)"),
         (([ONES, np.ones((6, 1))], [np.ones(5), [1]]), r"^init: coefs_\[1\] has shape"),
         (([ONES, np.ones((5, 1))], [np.ones(5)]), "2 weight matrices and 1 bias vect"),
-        (([ONES, np.full((5, 1), np.nan)], [np.ones(5), [0]]), r"init\[0\]\[1\] contains"),
+        (([ONES, np.full((5, 1), np.nan)], [np.ones(5), [0]]), r"init\[0\]\[1\] cont"),
         ((ONES,), r"pair \(coefs, intercepts\) of lists of arrays, got 1"),
     ],
 )  # fmt: skip
