@@ -20,6 +20,7 @@ weights and means of regularisation: ``help(fastmlp.MLPClassifier)`` lists them.
 - `fastmlp.displays`: the same drawn, and the curves of training;
 - `fastmlp.examples`: networks of a lecture, ``python -m fastmlp.examples``;
 - `fastmlp.onnx_export`: pipelines as ONNX models;
+- `fastmlp.register_activation`, `fastmlp.register_loss`: functions of one's own;
 - `fastmlp.warmup`: compiling ahead of time;
 - `fastmlp.patch_sklearn`, `fastmlp.unpatch_sklearn`: programs written for
   scikit-learn's classes, unchanged, also by ``python -m fastmlp run script.py``;
@@ -40,6 +41,7 @@ from fastmlp.estimators import (
     TabularClassifier,
     TabularRegressor,
 )
+from fastmlp.kernels import register_activation, register_loss
 
 __version__ = "0.1.0"
 
@@ -50,6 +52,8 @@ __all__ = [
     "TabularRegressor",
     "__version__",
     "patch_sklearn",
+    "register_activation",
+    "register_loss",
     "show_versions",
     "unpatch_sklearn",
     "warmup",

@@ -13,14 +13,20 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils import check_scalar
 from sklearn.utils._optional_dependencies import check_matplotlib_support
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from fastmlp.inspection import Histograms, gradient_statistics, layer_outputs
+from fastmlp.inspection import (
+    Histograms,
+    gradient_statistics,
+    integrated_gradients,
+    layer_outputs,
+)
 from fastmlp.inspection._opened import check_model
 from fastmlp.inspection._summary import hidden_names
 
 __all__ = [
     "ActivationDisplay",
+    "AttributionDisplay",
     "GradientFlowDisplay",
     "LossCurveDisplay",
     "WeightDisplay",
@@ -472,4 +478,123 @@ class WeightDisplay(_Display):
         self.image_ = ax.imshow(canvas, cmap="RdBu_r", vmin=-largest, vmax=largest)
         self.figure_.colorbar(self.image_, ax=ax, label="weight")
         ax.set_axis_off()
+        return self
+
+
+class AttributionDisplay(_Display):
+    """Bars of the features' attributions: of one row, or their mean size over rows.
+
+    Parameters
+    ----------
+    attributions : (n_features,) array
+        Of one row, with their signs, or the means of their magnitudes over rows.
+    feature_names : list of str
+    xlabel : str, default="attribution"
+
+    Attributes
+    ----------
+    bars_ : matplotlib BarContainer
+        The feature with the largest bar first, which is the one at the top.
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from fastmlp import MLPClassifier
+    >>> from fastmlp.displays import AttributionDisplay
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.preprocessing import scale
+    >>> X, y = load_iris(return_X_y=True, as_frame=True)
+    >>> X = X.apply(scale)
+    >>> clf = MLPClassifier(solver="lbfgs", alpha=1.0, max_iter=2000).fit(X, y)
+    >>> display = AttributionDisplay.from_estimator(clf, X, n_features=2)
+    >>> sorted(display.feature_names)
+    ['petal length (cm)', 'petal width (cm)']
+    """
+
+    def __init__(self, attributions, feature_names, *, xlabel="attribution"):
+        self.attributions = np.asarray(attributions)
+        self.feature_names = list(feature_names)
+        self.xlabel = xlabel
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        *,
+        baseline: Any = None,
+        n_steps: int = 64,
+        row: int | None = None,
+        output: int | None = None,
+        n_features: int | None = None,
+        ax: Any = None,
+    ) -> "AttributionDisplay":
+        """Draw the `integrated_gradients` of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : fitted MLPClassifier or MLPRegressor
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        baseline, n_steps
+            See `inspection.integrated_gradients`.
+        row : int, default=None
+            Draw the attributions of this row of X. None: the means of their magnitudes
+            over all rows.
+        output : int, default=None
+            Draw those of this output of several. None: the means over all of them,
+            which `row` does not have.
+        n_features : int, default=None
+            Only so many, those of the largest bars. None: all.
+        ax : matplotlib Axes, default=None
+            None: a new figure's.
+
+        Returns
+        -------
+        display : AttributionDisplay
+
+        Raises
+        ------
+        ValueError
+            If the input is not valid, or `row` is given without the `output` of several
+            to draw.
+        """
+        found = integrated_gradients(estimator, X, baseline, n_steps)
+        found = found.reshape(*found.shape[:2], -1)
+        n_outputs = found.shape[2]
+        if output is not None or n_outputs == 1:
+            found = found[:, :, [output or 0]]
+        elif row is not None:
+            raise ValueError(
+                f"The network has {n_outputs} outputs: pass output=, the number of the "
+                "one whose attributions to draw."
+            )
+        if row is None:
+            values, xlabel = abs(found).mean(axis=(0, 2)), "mean |attribution|"
+        else:
+            values, xlabel = found[row, :, 0], "attribution"
+        order = np.argsort(-abs(values), kind="stable")
+        if n_features is not None:
+            check_scalar(n_features, "n_features", Integral, min_val=1)
+            order = order[:n_features]
+        names = _check_feature_names_in(estimator)[order]
+        return cls(values[order], names, xlabel=xlabel).plot(ax=ax)
+
+    def plot(self, ax: Any = None) -> Self:
+        """Draw the bars, from the top in the order of `attributions`.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None: a new figure's.
+
+        Returns
+        -------
+        self : AttributionDisplay
+        """
+        ax = self._prepare(ax)
+        places = np.arange(len(self.attributions))
+        self.bars_ = ax.barh(places, self.attributions, tick_label=self.feature_names)
+        ax.invert_yaxis()
+        ax.set_xlabel(self.xlabel)
         return self

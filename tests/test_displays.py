@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import NotFittedError
@@ -10,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 from fastmlp import MLPClassifier, MLPRegressor, inspection
 from fastmlp.displays import (
     ActivationDisplay,
+    AttributionDisplay,
     GradientFlowDisplay,
     LossCurveDisplay,
     WeightDisplay,
@@ -121,14 +123,49 @@ def test_weights():
         WeightDisplay.from_estimator(model, (3, 2))
 
 
+def test_attributions():
+    model = make(MLPClassifier).fit(pd.DataFrame(X, columns=list("abcd")), Y)
+    rows = pd.DataFrame(X, columns=list("abcd"))
+    ref = inspection.integrated_gradients(model, rows)
+    several = ref.ndim == 3
+    display = AttributionDisplay.from_estimator(model, rows)
+    sizes = abs(ref).mean(axis=(0, 2) if several else 0)
+    order = np.argsort(-sizes)
+    assert_allclose([bar.get_width() for bar in display.bars_], sizes[order])
+    labels = [text.get_text() for text in display.ax_.get_yticklabels()]
+    assert labels == display.feature_names == list(np.array(list("abcd"))[order])
+    assert display.ax_.yaxis_inverted()
+    one = AttributionDisplay.from_estimator(
+        model, rows, row=3, output=1 if several else None, n_features=2
+    )
+    values = ref[3, :, 1] if several else ref[3]
+    order = np.argsort(-abs(values))[:2]
+    assert_array_equal(one.attributions, values[order])
+    with pytest.raises(ValueError, match="n_features == 0, must be >= 1"):
+        AttributionDisplay.from_estimator(model, rows, n_features=0)
+
+
+def test_attributions_of_one_of_several_outputs():
+    model = make(MLPRegressor).fit(X, np.stack([X[:, 0], 100 * X[:, 1]], axis=1))
+    ref = inspection.integrated_gradients(model, X)
+    display = AttributionDisplay.from_estimator(model, X, output=1)
+    sizes = abs(ref[:, :, 1]).mean(axis=0)
+    assert_allclose(display.attributions, np.sort(sizes)[::-1])
+    names = [f"x{i}" for i in np.argsort(-sizes)]
+    assert display.feature_names == names
+    with pytest.raises(ValueError, match="has 2 outputs: pass output="):
+        AttributionDisplay.from_estimator(model, X, row=0)
+
+
 def test_axes_that_are_given_are_drawn_into():
-    figure, axes = plt.subplots(1, 4)
+    figure, axes = plt.subplots(1, 5)
     model = _deep()
     displays = [
         LossCurveDisplay.from_estimator(model, ax=axes[0]),
         GradientFlowDisplay.from_estimator(model, X, Y, ax=axes[1]),
         ActivationDisplay.from_estimator(model, X, ax=axes[2]),
         WeightDisplay.from_estimator(model, ax=axes[3]),
+        AttributionDisplay.from_estimator(model, X, ax=axes[4]),
     ]
     for display, ax in zip(displays, axes, strict=True):
         assert display.ax_ is ax

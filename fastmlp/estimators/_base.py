@@ -18,7 +18,7 @@ from fastmlp.estimators import _conversion
 from fastmlp.estimators._c_code import write
 from fastmlp.estimators._callbacks import CallbackSupportMixin, watched
 from fastmlp.estimators._features import HiddenFeatures
-from fastmlp.estimators._fitted import outputs_of
+from fastmlp.estimators._fitted import outputs_of, samples_of
 from fastmlp.estimators._learning import learn, publish
 from fastmlp.estimators._onnx import export
 from fastmlp.estimators._parameters import check_changed, check_parameters, hints
@@ -126,6 +126,57 @@ class BaseMLP(HiddenFeatures, CallbackSupportMixin, BaseEstimator, ABC):
     def _outputs(self, X: Any) -> np.ndarray:
         """Return the outputs of the network, (n_samples, n_outputs)."""
         return outputs_of(self, X)
+
+    def predict_samples(
+        self, X: Any, n_samples: int = 100, random_state: Any = None
+    ) -> np.ndarray:
+        """Return outputs of the network with dropout left on.
+
+        Monte Carlo dropout [1]_: each sample drops other units, as in training, and the
+        samples' spread shows how uncertain the network is of a row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_rows, n_features)
+            The input data.
+        n_samples : int, default=100
+            Samples to draw. Each takes somewhat longer than a prediction.
+        random_state : int, RandomState instance or None, default=None
+            Decides what is dropped. With the same integer a row, at the same place in
+            X, drops the same units, whatever the other rows and `n_threads` are.
+
+        Returns
+        -------
+        samples : ndarray of shape (n_samples, n_rows, n_outputs)
+            The outputs: predictions of a regressor, several quantiles not sorted;
+            probabilities of a classifier, for two classes only that of ``classes_[1]``;
+            scores with `loss` 'hinge'.
+
+        Raises
+        ------
+        ValueError
+            If X or `n_samples` is not valid, or `dropout` has no rate above 0.
+
+        References
+        ----------
+        .. [1] Y. Gal and Z. Ghahramani, "Dropout as a Bayesian approximation:
+           representing model uncertainty in deep learning", ICML 2016.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastmlp import MLPRegressor
+        >>> X = np.linspace(-1, 1, 200)[:, None]
+        >>> regr = MLPRegressor(dropout=0.1, max_iter=500, random_state=0)
+        >>> regr = regr.fit(X, np.sin(3 * X[:, 0]))
+        >>> samples = regr.predict_samples([[0.0], [3.0]], random_state=0)
+        >>> samples.shape
+        (100, 2, 1)
+        >>> near, far = samples.std(axis=0)[:, 0]
+        >>> bool(near < far)  # 3 is far from all that it has seen
+        True
+        """
+        return samples_of(self, X, n_samples, random_state)
 
     def to_onnx(
         self,

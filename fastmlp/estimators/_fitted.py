@@ -4,10 +4,12 @@ The attributes may have been set since the fit, and so may the parameters.
 """
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, TypeVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin
+from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastmlp.estimators._checks import (
@@ -15,6 +17,7 @@ from fastmlp.estimators._checks import (
     check_activation,
     check_range,
     check_sparse,
+    dropout_rates,
     float_type,
     is_float_type,
     surely_finite,
@@ -24,10 +27,13 @@ from fastmlp.estimators._targets import Goal, Labels, Numbers
 from fastmlp.kernels import (
     OUTPUTS,
     Data,
+    NetworkSpec,
     Objective,
+    Regularisation,
     Tracer,
     Trainer,
     predict_outputs,
+    predict_samples,
 )
 from fastmlp.network import Network
 
@@ -51,18 +57,24 @@ class Fitted:
 
     def outputs(self, X: Any) -> np.ndarray:
         """Return the outputs for rows as kernels take them, (n_samples, n_outputs)."""
+        return predict_outputs(*self._arguments(X), self.n_threads)
+
+    def samples(
+        self, X: Any, regularisation: Regularisation, n_samples: int
+    ) -> np.ndarray:
+        """Return outputs with dropout, see `kernels.predict_samples`."""
+        arguments = self._arguments(X)
+        return predict_samples(*arguments, regularisation, n_samples, self.n_threads)
+
+    def _arguments(self, X: Any) -> tuple[NetworkSpec, np.ndarray, str, Any]:
+        """Return the first arguments of predictions of rows as kernels take them."""
         if self.out_activation not in OUTPUTS:
             raise ValueError(
                 f"out_activation_={self.out_activation!r} is not known: it must be "
                 f"one of {', '.join(map(repr, OUTPUTS))}."
             )
-        return predict_outputs(
-            self.network.spec,
-            self.network.parameters,
-            self.out_activation,
-            X,
-            self.n_threads,
-        )
+        network = self.network
+        return network.spec, network.parameters, self.out_activation, X
 
 
 def weight_attributes(network: Network) -> dict[str, Any]:
@@ -169,6 +181,22 @@ def outputs_of(estimator: Any, X: Any) -> np.ndarray:
     if network is None:
         network, X = prepare(estimator, X)
     return Fitted(network, estimator.out_activation_, estimator.n_threads).outputs(X)
+
+
+def samples_of(estimator: Any, X: Any, n_samples: int, random_state: Any) -> np.ndarray:
+    """Return outputs with dropout, (n_samples, n, n_outputs)."""
+    check_scalar(n_samples, "n_samples", Integral, min_val=1)
+    random_state = check_random_state(random_state)
+    network, X = prepare(estimator, X)
+    rates = dropout_rates(estimator.dropout, len(network.activations))
+    if not any(rates):
+        raise ValueError(
+            f"dropout={estimator.dropout!r} drops nothing, and all samples would be "
+            f"the same: fit {type(estimator).__name__} with a rate above 0."
+        )
+    fitted = Fitted(network, estimator.out_activation_, estimator.n_threads)
+    regularisation = Regularisation(dropout=rates).seeded(random_state)
+    return fitted.samples(X, regularisation, n_samples)
 
 
 def check_prediction(estimator: Any) -> None:

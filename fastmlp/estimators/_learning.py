@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 import scipy.optimize
+from numpy.typing import DTypeLike
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils.optimize import _check_optimize_result
 
-from fastmlp.estimators._checks import as_float, float_type
+from fastmlp.estimators._checks import as_float, errors_name, float_type
 from fastmlp.estimators._fitted import (
     check_features,
     current_network,
@@ -150,14 +151,43 @@ def build(problem: Problem, random_state: np.random.RandomState) -> Network:
     model = problem.model
     if not problem.anew:
         return continued_network(model, problem.units)
+    dtype = float_type(model.dtype) or problem.X.dtype
+    if not isinstance(model.init, str):
+        return given_network(model, problem.units, dtype)
     return Network.initial(
         problem.units,
         model.activation,
         random_state,
-        float_type(model.dtype) or problem.X.dtype,
+        dtype,
         model.init,
         model.init_scale,
     )
+
+
+def given_network(model: Any, units: tuple[int, ...], dtype: DTypeLike) -> Network:
+    """Return a network of the weights and biases in `init`."""
+    if len(model.init) != 2:
+        raise ValueError(
+            "init must be a name or a pair (coefs, intercepts) of lists of arrays, got "
+            f"{len(model.init)} entries."
+        )
+    coefs, intercepts = (
+        [
+            check_array(
+                array, dtype=dtype, ensure_2d=False, input_name=f"init[{kind}][{layer}]"
+            )
+            for layer, array in enumerate(each)
+        ]
+        for kind, each in enumerate(model.init)
+    )
+    with errors_name("init"):
+        network = Network.from_arrays(coefs, intercepts, model.activation)
+    if network.units != units:
+        raise ValueError(
+            f"init is a network of {network.units} units, but X, hidden_layer_sizes "
+            f"and y need {units}: features, hidden layers, outputs."
+        )
+    return network
 
 
 def continued_network(model: Any, units: tuple[int, ...]) -> Network:

@@ -161,7 +161,7 @@ PARAMETERS = {
     "dtype": Parameter(None, [FloatType(), None]),
     "n_threads": Parameter(None, [_count, Options(Integral, {-1}), None]),
     "out_activation": Parameter(None, [_outputs, None]),
-    "init": Parameter("glorot_uniform", [StrOptions(INITIALIZERS.keys())]),
+    "init": Parameter("glorot_uniform", [StrOptions(INITIALIZERS.keys()), tuple, list]),
     "init_scale": Parameter(1.0, [_not_negative]),
     "T_0": Parameter(None, [_count, None], "schedule"),
     "T_mult": Parameter(None, [_count, None], "schedule"),

@@ -100,7 +100,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         - 'hard_swish': f(x) = x min(max(x + 3, 0), 6) / 6;
         - 'maxout': the largest of k affine functions of the inputs; parameter k, 2
           [10]_. ``coefs_[i]`` has k columns per unit: all units' first, then all units'
-          second, and so on.
+          second, and so on;
+        - a name of your own, see `fastmlp.register_activation`.
     solver : {'lbfgs', 'sgd', 'adam', 'adamw', 'rmsprop', 'nadam'}, default='adam'
         How the loss is minimised.
 
@@ -211,7 +212,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Share s, in [0, 1), of a target that is spread over all classes [5]_: softmax
         outputs learn ``(1 - s) * one_hot + s / n_classes``, logistic ones
         ``(1 - s) * y + s / 2``. For 'log_loss' only.
-    init : str, default='glorot_uniform'
+    init : str or pair of lists of arrays, default='glorot_uniform'
         How the weights of a layer from n to m units are drawn: uniform in [-b, b] or
         normal with mean 0 and standard deviation s. Biases are zero except for the
         default.
@@ -227,9 +228,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
           b = sqrt(6 / (n + m)) or s = sqrt(2 / (n + m));
         - 'lecun_uniform', 'lecun_normal': b = sqrt(3 / n) or s = sqrt(1 / n), for
           'identity';
-        - 'normal': s = 1, to be given as `init_scale`.
+        - 'normal': s = 1, to be given as `init_scale`;
+        - ``(coefs, intercepts)``: lists of arrays in the shapes of `coefs_` and
+          `intercepts_`, of which the network starts with a copy.
     init_scale : float, default=1.0
-        Factor of the drawn weights, at least 0; the biases are left alone.
+        Factor of drawn weights, at least 0; the biases are left alone.
     T_0 : int or None, default=None
         Epochs of the first cycle of 'cosine_restarts'. None: 10.
     T_mult : int or None, default=None

@@ -40,7 +40,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         - 'gamma': half the gamma deviance ``log(p / y) + y / p - 1`` of the prediction
           p, for ``y > 0``; exponential outputs;
         - 'log_loss': binary cross-entropy ``-y * log(p) - (1 - y) * log(1 - p)`` for y
-          in [0, 1]; logistic outputs.
+          in [0, 1]; logistic outputs;
+        - a name of your own, see `fastmlp.register_loss`.
     hidden_layer_sizes : array-like of int, default=(100,)
         Units of each hidden layer, from the input to the output. ``()`` has no hidden
         layer: linear regression.
@@ -69,7 +70,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         - 'hard_swish': f(x) = x min(max(x + 3, 0), 6) / 6;
         - 'maxout': the largest of k affine functions of the inputs; parameter k, 2
           [10]_. ``coefs_[i]`` has k columns per unit: all units' first, then all units'
-          second, and so on.
+          second, and so on;
+        - a name of your own, see `fastmlp.register_activation`.
     solver : {'lbfgs', 'sgd', 'adam', 'adamw', 'rmsprop', 'nadam'}, default='adam'
         How the loss is minimised.
 
@@ -167,7 +169,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         'logistic' with `loss` 'squared_error' keeps predictions of y in [0, 1] there;
         the loss is then half the sum of squares over the outputs, with its own
         derivative. Other pairs raise a ValueError.
-    init : str, default='glorot_uniform'
+    init : str or pair of lists of arrays, default='glorot_uniform'
         How the weights of a layer from n to m units are drawn: uniform in [-b, b] or
         normal with mean 0 and standard deviation s. Biases are zero except for the
         default.
@@ -183,9 +185,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
           b = sqrt(6 / (n + m)) or s = sqrt(2 / (n + m));
         - 'lecun_uniform', 'lecun_normal': b = sqrt(3 / n) or s = sqrt(1 / n), for
           'identity';
-        - 'normal': s = 1, to be given as `init_scale`.
+        - 'normal': s = 1, to be given as `init_scale`;
+        - ``(coefs, intercepts)``: lists of arrays in the shapes of `coefs_` and
+          `intercepts_`, of which the network starts with a copy.
     init_scale : float, default=1.0
-        Factor of the drawn weights, at least 0; the biases are left alone.
+        Factor of drawn weights, at least 0; the biases are left alone.
     T_0 : int or None, default=None
         Epochs of the first cycle of 'cosine_restarts'. None: 10.
     T_mult : int or None, default=None

@@ -14,9 +14,10 @@ back-propagating errors", Nature 323, 1986.
 In reading order: `_opened` (the network in an engine), `_gradients` (`sample_losses`,
 `sample_gradients`, `loss_gradient`, `check_gradient`), `_layers` (`layer_outputs`,
 `activation_statistics`, `gradient_statistics`), `_summary`, `_inputs`
-(`input_gradients`).
+(`input_gradients`), `_attributions` (`integrated_gradients`).
 """
 
+from fastmlp.inspection._attributions import integrated_gradients
 from fastmlp.inspection._gradients import (
     GradientCheck,
     Gradients,
@@ -48,6 +49,7 @@ __all__ = [
     "check_gradient",
     "gradient_statistics",
     "input_gradients",
+    "integrated_gradients",
     "layer_outputs",
     "loss_gradient",
     "sample_gradients",

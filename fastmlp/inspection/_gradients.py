@@ -88,19 +88,19 @@ def sample_gradients(
 ) -> np.ndarray | Gradients:
     """Return the gradient of each row's loss, without the penalties.
 
-    In the raw score it is delta of the last layer; in the weights of layer i the outer
-    product of a_i and delta_i, in its biases delta_i, and in the slopes of 'prelu'
-    p_i = g_i * min(z_i, 0), g_i being the derivative in the outputs. Its squared norm
-    is therefore the sum over layers of ``(|a_i|^2 + 1) |delta_i|^2 + |p_i|^2``: no
-    product is needed [1]_.
+    In the raw score it is delta of the last layer; in the inputs delta_0 W_0'; in the
+    weights of layer i the outer product of a_i and delta_i, in its biases delta_i, and
+    in the slopes of 'prelu' p_i = g_i * min(z_i, 0), g_i being the derivative in the
+    outputs. The squared norm of that in all parameters is therefore the sum over layers
+    of ``(|a_i|^2 + 1) |delta_i|^2 + |p_i|^2``: no product is needed [1]_.
 
     Parameters
     ----------
     model : fitted MLPClassifier or MLPRegressor
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-    wrt : {'scores', 'parameters'}, default='scores'
-        Take derivatives in the raw scores, or in all parameters.
+    wrt : {'scores', 'inputs', 'parameters'}, default='scores'
+        Take derivatives in the raw scores, in X, or in all parameters.
     norms_only : bool, default=False
         True: return only the Euclidean norm of each row's gradient. Gradients in all
         parameters are then never formed, which would take `n_parameters` numbers a
@@ -108,9 +108,10 @@ def sample_gradients(
 
     Returns
     -------
-    gradients : ndarray of shape (n_samples, n_outputs), or `Gradients`
-        In the raw score, or per layer arrays (n_samples, fan_in, fan_out) of the
-        weights, (n_samples, fan_out) of the biases and (n_samples, n_units) of the
+    gradients : ndarray of shape (n_samples, n_outputs) or (n_samples, n_features), or \
+`Gradients`
+        In the raw score or in X, or per layer arrays (n_samples, fan_in, fan_out) of
+        the weights, (n_samples, fan_out) of the biases and (n_samples, n_units) of the
         slopes. With `norms_only`, an ndarray of shape (n_samples,).
 
     Raises
@@ -143,22 +144,26 @@ def sample_gradients(
     >>> int(norms.argmax())
     83
     """
-    if wrt not in ("scores", "parameters"):
-        raise ValueError(f"wrt must be 'scores' or 'parameters', got {wrt!r}.")
+    if wrt not in ("scores", "inputs", "parameters"):
+        raise ValueError(
+            f"wrt must be 'scores', 'inputs' or 'parameters', got {wrt!r}."
+        )
     with open_model(model, X, y) as opened:
-        if wrt == "scores":
-            return _score_gradients(opened, norms_only)
+        if wrt != "parameters":
+            gradients = _row_gradients(opened, wrt)
+            return np.linalg.norm(gradients, axis=1) if norms_only else gradients
         if norms_only:
             return _parameter_norms(opened)
         return _parameter_gradients(opened)
 
 
-def _score_gradients(opened, norms_only):
-    last = opened.layers[-1]
-    gradients = np.concatenate(
-        [block.deltas(last) for block in opened.tracer.trace(opened.data)]
+def _row_gradients(opened, wrt):
+    """Return the gradients in the raw scores or in the inputs, a row for each row."""
+    layer = 0 if wrt == "inputs" else opened.layers[-1]
+    deltas = np.concatenate(
+        [block.deltas(layer) for block in opened.tracer.trace(opened.data)]
     )
-    return np.linalg.norm(gradients, axis=1) if norms_only else gradients
+    return deltas @ opened.network.coefs[0].T if wrt == "inputs" else deltas
 
 
 def _parameter_norms(opened):

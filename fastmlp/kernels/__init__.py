@@ -3,11 +3,20 @@
 `README.md` in this folder draws one training step, the memory and the records, and says
 how an operation is added. In reading order: `spec` (a network as a list of operations),
 `ops` (one file an operation), `program` (where everything lies), `step`, `predict` and
-`trace` (how it runs), `engine` (the classes that the rest of the package calls).
+`trace` (how it runs), `engine` (the classes that the rest of the package calls),
+`custom` (activations and losses that users register).
 """
 
 from .compile.cache import watch_compilation
 from .compile.options import cache_folder
+from .custom import (
+    CUSTOM,
+    Custom,
+    add_custom,
+    is_known,
+    register_activation,
+    register_loss,
+)
 from .engine import Objective, Step, Tracer, Trainer
 from .heads.losses import LOSS_ALIASES, LOSSES
 from .heads.outputs import OUTPUTS
@@ -16,7 +25,7 @@ from .ops import ACTIVATIONS, OPERATIONS, Categories, Layout, Waves
 from .ops.base import Parameter
 from .ops.periodic import N_ROWS as WAVE_ROWS
 from .ops.periodic import N_WAVES
-from .predict import predict_outputs
+from .predict import predict_outputs, predict_samples
 from .program import OVERREAD, check_memory
 from .rows import Data
 from .runtime.core_budget import available_cores
@@ -34,6 +43,7 @@ from .update.rules import RULES, Optimizer, solvers
 __all__ = [
     "ACTIVATIONS",
     "ACTIVATION_ALIASES",
+    "CUSTOM",
     "LOSSES",
     "LOSS_ALIASES",
     "N_WAVES",
@@ -43,6 +53,7 @@ __all__ = [
     "RULES",
     "WAVE_ROWS",
     "Categories",
+    "Custom",
     "Data",
     "Group",
     "Layout",
@@ -55,14 +66,19 @@ __all__ = [
     "Tracer",
     "Trainer",
     "Waves",
+    "add_custom",
     "available_cores",
     "cache_folder",
     "check_memory",
     "describe_cpu",
     "did_you_mean",
+    "is_known",
     "layer_activations",
     "parameters_of",
     "predict_outputs",
+    "predict_samples",
+    "register_activation",
+    "register_loss",
     "solvers",
     "watch_compilation",
 ]

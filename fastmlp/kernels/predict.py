@@ -22,6 +22,7 @@ from .simd.llvm import address, pointer
 from .simd.tiles import TILE_ROWS
 from .spec import NetworkSpec, count_products, make_operations, parameters_of
 from .step import CHUNK_ROWS, forward
+from .update.regularisation import Regularisation
 
 # Rows up to which an arena that stays in the first-level cache serves.
 FEW_ROWS = 8
@@ -91,7 +92,7 @@ def predict(thread, bounds, share, records, parameters, memory, rows, order, out
     write = head_at(head).write
     for begin in range(bounds[thread], bounds[thread + 1], share):
         count = min(share, bounds[thread + 1] - begin)
-        context.begin = begin - first
+        context.begin = context.row = begin - first
         forward(place, operations, first, count)
         call_write(write, (place, head, first, count, address(out, begin * n_out)))
 
@@ -118,23 +119,75 @@ def predict_outputs(
     n_threads : int, default=None
         -1: all cores this process may use; None: chosen by the amount of work.
     """
-    n, dtype = X.shape[0], parameters.dtype
+    n = X.shape[0]
     threads = count_threads(spec, n, n_threads)
-    room = CHUNK_ROWS * threads if n > CHUNK_ROWS else CHUNK_ROWS
-    if n <= FEW_ROWS:
-        room = FEW_ROWS
+    room = FEW_ROWS if n <= FEW_ROWS else _rows_of(n, threads)
     form = form_of(X, bool(spec.inputs))
-    program = _program(spec, out_activation, dtype, room, n <= FLAT_ROWS, form)
-    # Kernels write each element before they read it; pages that they never touch
-    # cost nothing.
-    memory = np.empty(program.size // parameters.itemsize, dtype)
-    if not program.flat:
-        # The padding has to be zero.
-        memory[: program.n_parameters] = 0
-        program.pack(parameters, memory)
-        parameters = memory
+    program = _program(
+        spec, out_activation, parameters.dtype, room, n <= FLAT_ROWS, form
+    )
+    parameters, memory = _load(program, parameters)
     entries, rows = program.prediction_entries(out_activation), describe(X)
     return run(program, entries, parameters, memory, rows, ALL_ROWS, n, threads)
+
+
+def predict_samples(
+    spec: NetworkSpec,
+    parameters: np.ndarray,
+    out_activation: str,
+    X: Any,
+    regularisation: Regularisation,
+    n_samples: int,
+    n_threads: int | None = None,
+) -> np.ndarray:
+    """Return outputs with dropout, (n_samples, n, n_outputs), for all rows of X.
+
+    Sample s of row i draws the random numbers of row i of the minibatch s: they depend
+    on the seed, and not on the other rows nor on the threads.
+
+    Parameters
+    ----------
+    spec, parameters, out_activation, X, n_threads : as in `predict_outputs`
+    regularisation : Regularisation
+        Without input noise.
+    n_samples : int
+    """
+    n, numbers = X.shape[0], numbers_of(parameters.dtype)
+    threads = count_threads(spec, n, n_threads)
+    copied = bool(spec.inputs) or regularisation.changes_inputs
+    operations = make_operations(spec, numbers, form_of(X, copied), regularisation)
+    room = _rows_of(n, threads)
+    # Not kept: the records hold the seed.
+    program = Program(operations, Head(out_activation), numbers, room)
+    parameters, memory = _load(program, parameters)
+    entries, rows = program.prediction_entries(out_activation), describe(X)
+    context = program.context
+    context["dropout"] = 1
+    out = np.empty((n_samples, n, program.n_outputs), memory.dtype)
+    for sample in range(n_samples):
+        context["step"] = sample
+        out[sample] = run(
+            program, entries, parameters, memory, rows, ALL_ROWS, n, threads
+        )
+    return out
+
+
+def _rows_of(n, n_threads):
+    """Return the rows that there is room for where n are predicted."""
+    return CHUNK_ROWS * n_threads if n > CHUNK_ROWS else CHUNK_ROWS
+
+
+def _load(program, parameters):
+    """Return the parameters as kernels read them, and new memory."""
+    # Kernels write each element before they read it; pages that they never touch
+    # cost nothing.
+    memory = np.empty(program.size // parameters.itemsize, parameters.dtype)
+    if program.flat:
+        return parameters, memory
+    # The padding has to be zero.
+    memory[: program.n_parameters] = 0
+    program.pack(parameters, memory)
+    return memory, memory
 
 
 def run(

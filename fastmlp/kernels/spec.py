@@ -202,7 +202,8 @@ def _checked(entry):
         names = [*ACTIVATIONS, *OPERATIONS]
         hint = did_you_mean(name, names, ACTIVATION_ALIASES)
         raise ValueError(
-            f"{name!r} is not known.{hint} There are {', '.join(map(repr, names))}."
+            f"{name!r} is not known.{hint} There are {', '.join(map(repr, names))}; "
+            "fastmlp.register_activation adds others, in each process."
         )
     default, least = _setting_of(name)
     if parameter is None:

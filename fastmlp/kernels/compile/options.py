@@ -107,12 +107,15 @@ def callback(function: Callable, signature: Any, name: str | None) -> Any:
 def own_name(function: Any, *parts: Any) -> str | None:
     """Return a name for `callback`, or None where `function` is not of this package.
 
-    It begins with the function's: the same key of a table may mean another one day.
+    It begins with the function's: the same key of a table may mean another one day. One
+    that closes over others has a name for all of them in `kept_as`, see `custom`.
     """
     source = function.py_func
-    if Path(__file__).parents[1] not in Path(source.__code__.co_filename).parents:
+    name = getattr(source, "kept_as", source.__name__)
+    own = Path(__file__).parents[1] in Path(source.__code__.co_filename).parents
+    if name is None or not own:
         return None
-    return "-".join(getattr(part, "__name__", part) for part in (source, *parts))
+    return "-".join([name, *(getattr(part, "__name__", part) for part in parts)])
 
 
 _compiling = threading.RLock()

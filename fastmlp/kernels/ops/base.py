@@ -90,9 +90,11 @@ CONTEXT = np.dtype(
         # Addresses of the targets and of the rows' weights in float64; 0: all are 1.
         ("targets", np.int64),
         ("sample_weight", np.int64),
-        # Number of the minibatch since training began, which random numbers depend on,
-        # and the factor of the rates of dropout.
+        # Number of the minibatch since training began, and of the row that memory's
+        # first row stands for: what dropout's random numbers depend on. The factor of
+        # the rates of dropout.
         ("step", np.int64),
+        ("row", np.int64),
         ("dropout", np.float64),
     ],
     align=True,

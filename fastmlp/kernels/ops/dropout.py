@@ -52,8 +52,8 @@ def compile_forward(numbers: Numbers) -> Any:
             # At rate 0 any words will do: none is below 0.
             if bound > 0:
                 draw_words(
-                    words, count, width, first, j * width, this.stream, run.step,
-                    this.seed,
+                    words, count, width, run.row + first, j * width, this.stream,
+                    run.step, this.seed,
                 )  # fmt: skip
             for k in range(n):
                 factors[k] = zero if words[k] < bound else kept

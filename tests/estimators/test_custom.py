@@ -1,0 +1,161 @@
+"""Registered activations and losses as parameters: searches, pickles, other processes.
+
+The names that this file registers are its own: see the fixture `registered`.
+"""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import skops.io
+from joblib import parallel_config
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+
+from fastmlp import (
+    MLPClassifier,
+    MLPRegressor,
+    inspection,
+    register_activation,
+    register_loss,
+)
+from fastmlp.kernels import ACTIVATIONS
+from tests.custom_functions import (
+    log_cosh,
+    log_cosh_derivative,
+    softsign,
+    softsign_derivative,
+)
+from tests.estimators import X, Y, both, make
+from tests.fresh import run_python
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+LOAD = """
+import pickle, sys
+with open(sys.argv[1], "rb") as file:
+    model = pickle.load(file)
+print(model.predict([[0.5, -0.5, 1.0, 0.0]])[0])
+"""
+
+
+@both
+def test_an_activation_is_an_estimators(registered, Estimator):
+    register_activation("softsign_1", softsign, softsign_derivative)
+    model = make(
+        Estimator, activation=["tanh", "softsign_1"], hidden_layer_sizes=(6, 5)
+    )
+    model.fit(X, Y)
+    hidden = np.tanh(X @ model.coefs_[0] + model.intercepts_[0])
+    z = hidden @ model.coefs_[1] + model.intercepts_[1]
+    assert_allclose(model.transform(X), z / (1 + abs(z)), rtol=1e-10)
+    assert inspection.check_gradient(model, X, Y).max_relative_error < 1e-6
+    for again in (clone(model).fit(X, Y), copy.deepcopy(model)):
+        assert_array_equal(again.predict(X), model.predict(X))
+    register_activation("softsign_2", softsign, softsign_derivative)
+    with pytest.raises(ValueError, match=r"Did you mean 'softsign_2'\?"):
+        make(Estimator, activation="softsin_2").fit(X, Y)
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_loss_is_a_regressors(registered, solver):
+    name = f"log_cosh_{solver}"
+    register_loss(name, log_cosh, log_cosh_derivative)
+    y = np.stack([X[:, 0], 2 * X[:, 1]], axis=1)
+    model = make(MLPRegressor, loss=name, solver=solver, max_iter=300, alpha=0.0)
+    model.fit(X, y)
+    assert model.score(X, y) > 0.5
+    losses = np.log(np.cosh(model.predict(X) - y)).sum(axis=1)
+    comp = inspection.sample_losses(model, X, y)
+    assert_allclose(comp, losses, rtol=1e-10, atol=1e-15)
+    with pytest.raises(ValueError, match="'loss' parameter of MLPClassifier must be"):
+        make(MLPClassifier, loss=name).fit(X, Y)
+    with pytest.raises(ValueError, match=r"\('huber', 1\.0\)"):
+        make(MLPRegressor, loss=(name, 1.0)).fit(X, y)
+
+
+def test_a_search_in_processes(registered):
+    """The workers get the functions with the estimator, from their module.
+
+    The one of the grid, too, which no parameter names before.
+    """
+    register_activation("softsign_3", softsign, softsign_derivative)
+    register_loss("log_cosh_3", log_cosh, log_cosh_derivative)
+    model = make(MLPRegressor, loss="log_cosh_3")
+    grid = {"activation": ["relu", "softsign_3"]}
+    ref = GridSearchCV(model, grid, cv=2).fit(X, X[:, 0])
+    with parallel_config("loky", inner_max_num_threads=1):
+        comp = GridSearchCV(model, grid, cv=2, n_jobs=2).fit(X, X[:, 0])
+    for fold in ("split0_test_score", "split1_test_score"):
+        assert_allclose(comp.cv_results_[fold], ref.cv_results_[fold], rtol=1e-12)
+
+
+@pytest.mark.parametrize("layers", ["softsign_4", ["softsign_4", ("elu", 2.0)]])
+def test_pickles_bring_functions_of_a_module(registered, tmp_path, layers):
+    if "softsign_4" not in ACTIVATIONS:
+        register_activation("softsign_4", softsign, softsign_derivative)
+    sizes = (5,) if layers == "softsign_4" else (5, 4)
+    model = make(MLPRegressor, activation=layers, hidden_layer_sizes=sizes).fit(X, Y)
+    (tmp_path / "model").write_bytes(pickle.dumps(model))
+    done = run_python(LOAD, tmp_path / "model")
+    ref = model.predict([[0.5, -0.5, 1.0, 0.0]])[0]
+    assert float(done.stdout) == pytest.approx(ref), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [("activation", "square", ["tanh", "square"]), ("loss", "biased", "biased")],
+)
+def test_pickles_without_functions_say_what_is_missing(
+    registered, tmp_path, kind, name, value
+):
+    """Functions of no module's top level: another process would not find them."""
+    if kind == "activation":
+        register_activation(name, lambda z: z * z, lambda z, a: 2 * z)
+    else:
+        register_loss(name, lambda y, p: (p - y) ** 2, lambda y, p: 2 * (p - y))
+    model = make(MLPRegressor, hidden_layer_sizes=(5, 4), **{kind: value}).fit(X, Y)
+    saved = pickle.dumps(model)
+    assert_array_equal(pickle.loads(saved).predict(X), model.predict(X))
+    (tmp_path / "model").write_bytes(saved)
+    message = (
+        f"ValueError: {kind} '{name}' is not registered in this process: call "
+        f"fastmlp.register_{kind} before loading"
+    )
+    assert message in run_python(LOAD, tmp_path / "model").stderr
+
+
+def test_an_earlier_registration_serves_a_pickle_without_functions(
+    registered, tmp_path
+):
+    register_activation("square", lambda z: z * z, lambda z, a: 2 * z)
+    model = make(MLPRegressor, activation="square").fit(X, Y)
+    (tmp_path / "model").write_bytes(pickle.dumps(model))
+    code = (
+        "import fastmlp; fastmlp.register_activation('square', lambda z: z * z, "
+        "lambda z, a: 2 * z)"
+    )
+    done = run_python(code + LOAD, tmp_path / "model")
+    ref = model.predict([[0.5, -0.5, 1.0, 0.0]])[0]
+    assert float(done.stdout) == pytest.approx(ref), done.stderr
+
+
+def test_fitted_estimators_bring_only_what_they_need(registered):
+    """Others would have to find the module."""
+    register_activation("softsign_7", softsign, softsign_derivative)
+    model = make(MLPRegressor)
+    assert b"custom_functions" in pickle.dumps(model)
+    assert b"custom_functions" not in pickle.dumps(model.fit(X, Y))
+
+
+def test_skops_is_asked_to_trust_the_functions(registered):
+    register_activation("softsign_6", softsign, softsign_derivative)
+    model = make(MLPRegressor, activation="softsign_6").fit(X, Y)
+    saved = skops.io.dumps(model)
+    functions = softsign, softsign_derivative
+    names = [f"tests.custom_functions.{each.__name__}" for each in functions]
+    assert {*names} <= {*skops.io.get_untrusted_types(data=saved)}
+    again = skops.io.loads(saved, trusted=[MLPRegressor, *names])
+    assert_array_equal(again.predict(X), model.predict(X))
