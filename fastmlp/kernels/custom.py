@@ -15,7 +15,7 @@ import numpy as np
 from numba.core.errors import NumbaError
 from numba.extending import is_jitted
 
-from .compile.options import OPTIONS, jit
+from .compile.options import OPTIONS, inlined, jit
 from .heads.losses import LOSSES, Loss
 from .ops import ACTIVATIONS, OPERATIONS, Activation
 
@@ -76,9 +76,9 @@ def register_activation(name: str, value: Callable, derivative: Callable) -> Non
     Notes
     -----
     Compiled code is kept on disk like that of the package, under a hash of the
-    functions and of the values that they refer to: numbers, strings and tuples, what
-    `math` and `numpy` define, and other functions that Numba compiles. Functions that
-    refer to anything else are compiled in every process.
+    functions and of the values that they refer to: numbers, strings and tuples, and
+    what `math` and `numpy` define. Functions that refer to anything else, as to others
+    that Numba compiles, are compiled in every process.
 
     An estimator that is loaded in another process, as by the workers of a search with
     `n_jobs`, needs the activation there. It brings along functions that a module other
@@ -260,7 +260,7 @@ def _plain(function):
 
 def _activation(value, derivative, key):
     """Return a row of ACTIVATIONS."""
-    value, derivative = jit(_plain(value)), jit(_plain(derivative))
+    value, derivative = _copies(value, derivative, key)
 
     # The functions' literals are float64, and so may be what they return.
     def custom_value(z, parameter):
@@ -275,7 +275,7 @@ def _activation(value, derivative, key):
 
 def _loss(value, derivative, targets, key):
     """Return a row of LOSSES."""
-    value, derivative = jit(_plain(value)), jit(_plain(derivative))
+    value, derivative = _copies(value, derivative, key)
 
     def custom_loss(z, y, w, loss_out, scratch, n_outputs, settings):
         real = z.dtype.type
@@ -289,9 +289,31 @@ def _loss(value, derivative, targets, key):
     return Loss(_named(custom_loss, key), targets)
 
 
+def _copies(value, derivative, key):
+    """Return jitted copies whose symbols belong to their code.
+
+    LLVM links by symbol, code that another process kept too: two functions of one name
+    could be taken for each other.
+    """
+    copies = []
+    for role, function in (("value", value), ("derivative", derivative)):
+        source = _plain(function)
+        copied = types.FunctionType(
+            source.__code__,
+            source.__globals__,
+            source.__name__,
+            source.__defaults__,
+            source.__closure__,
+        )
+        copied.__qualname__ = f"custom-{role}-{key}"
+        copies.append(inlined(copied))
+    return copies
+
+
 def _named(function, key):
-    """Return a function jitted, with the name that `own_name` gives to its code."""
-    function.kept_as = key and f"{function.__name__}-{key}"
+    """Return a function jitted, with a name for `own_name`, and for its symbol."""
+    function.__qualname__ = f"{function.__name__}-{key}"
+    function.kept_as = function.__qualname__ if key else None
     return jit(function)
 
 
@@ -332,8 +354,6 @@ def _content(function):
 
 def _value(value):
     """Return something that tells a value from all others."""
-    if is_jitted(value):
-        return _content(value), sorted(value.targetoptions.items(), key=str)
     if isinstance(value, tuple):
         return [_value(each) for each in value]
     if value is None or isinstance(value, bool | int | float | str | np.generic):

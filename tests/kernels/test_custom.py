@@ -1,5 +1,6 @@
 """Registered activations and losses: their numbers, checks, and names on disk."""
 
+import inspect
 import math
 import os
 
@@ -16,7 +17,7 @@ from tests.custom_functions import (
     softsign_derivative,
 )
 from tests.fresh import run_python
-from tests.kernels_api import custom
+from tests.kernels_api import FUSED, custom
 from tests.networks import BASE, DTYPES, KERNELS, NAIVE, make_problem, run_epochs
 
 SCALE = 2.0
@@ -151,7 +152,7 @@ def _with_default(factor):
     return scaled
 
 
-@pytest.mark.parametrize("make", [_scaled, _callee, _with_default])
+@pytest.mark.parametrize("make", [_scaled, _with_default])
 def test_the_key_is_that_of_source_and_values(make):
     assert custom._key(make(2.0)) == custom._key(make(2.0)) is not None
     others = [custom._key(make(each)) for each in (2, 2.5, True, -0.0, 0.0)]
@@ -176,12 +177,24 @@ def test_the_key_is_that_of_globals(monkeypatch):
         _scaled(np.ones(3)),
         _scaled([1.0]),
         _scaled((1.0, np.ones(3))),
+        _callee(1.0),
         lambda z: os.sep and z,
         lambda z: sum(each for each in (z, z)),
     ],
 )
 def test_no_key_is_made_of_other_values(function):
     assert custom._key(function) is None
+
+
+def test_functions_of_one_name_have_symbols_of_their_own(registered):
+    """Of code that another process kept, too: their numbers may be the same there."""
+    for name, factor in (("twice", 2.0), ("thrice", 3.0)):
+        register_activation(name, _scaled(factor), lambda z, a: a / z)
+    functions = [FUSED[name].value for name in ("twice", "thrice")]
+    inner = [inspect.getclosurevars(f.py_func).nonlocals["value"] for f in functions]
+    symbols = {each.py_func.__qualname__ for each in (*functions, *inner)}
+    assert len(symbols) == 4
+    assert "<" not in str(symbols)
 
 
 PROGRAM = """
