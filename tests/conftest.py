@@ -5,7 +5,6 @@ import signal
 import pytest
 
 from fastmlp.estimators import _parameters
-from fastmlp.kernels import ACTIVATIONS, CUSTOM, LOSSES
 from fastmlp.kernels.compile import cache
 
 
@@ -21,20 +20,6 @@ def interruptible():
     earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, earlier)
-
-
-@pytest.fixture
-def registered():
-    """Forget the activations and losses that a test registers.
-
-    Their names stay those of the compiled functions: each test needs others.
-    """
-    tables = ACTIVATIONS, LOSSES, CUSTOM
-    earlier = [dict(table) for table in tables]
-    yield
-    for table, rows in zip(tables, earlier, strict=True):
-        table.clear()
-        table.update(rows)
 
 
 @pytest.fixture(autouse=True)

@@ -130,7 +130,7 @@ def test_the_temperature_lowers_the_loss_of_rows_held_out():
 
 
 def test_best_epochs_are_those_of_the_score():
-    clf = fitted(TabularClassifier, max_epochs=12, learning_rate=0.3)
+    clf = fitted(TabularClassifier, max_epochs=12, learning_rate=1.0)
     folds = folds_of(LABELS == "yes", 3)
     for i, raw in enumerate(outputs(clf)):
         scores = clf.validation_scores_[i]
