@@ -40,7 +40,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         The learning rate of the first step; it falls along half a cosine to 0. None:
         0.06.
     batch_size : int, default=None
-        Rows of a step. None: 64.
+        Rows of a step. None: 64, and 128 for networks that train on 3,500 rows or more.
     scoring : str, callable or None, default=None
         The score by which each network's best epoch is chosen. None: the log-loss.
         Otherwise the name of a scorer of scikit-learn or ``scoring(estimator, X, y)``,

@@ -54,7 +54,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         0.15, and 0.06 with 'poisson', 'gamma' and 'log_loss', whose outputs are
         exponentials.
     batch_size : int, default=None
-        Rows of a step. None: 64.
+        Rows of a step. None: 64, and 128 for networks that train on 3,500 rows or more.
     scoring : str, callable or None, default=None
         The score by which each network's best epoch is chosen. None: the loss.
         Otherwise the name of a scorer of scikit-learn or ``scoring(estimator, X, y)``,

@@ -66,8 +66,8 @@ LEAST_EPOCHS, LEAST_STEPS, MOST_EPOCHS = 50, 2500, 400
 # were up to it. It halves the time, and changes few of the best epochs.
 PATIENCE, PATIENCE_GROWTH = 20, 1.0
 
-# Smaller batches cost more time for an epoch, larger ones need more epochs.
-BATCH_SIZE = 64
+# Small tables need the steps of small batches, which cost more time for an epoch.
+BATCH_SIZE, LARGE_BATCH_SIZE, LARGE_TABLE = 64, 128, 3500
 
 # Adam forgets squared gradients within some twenty steps.
 BETA_2 = 0.95
@@ -93,7 +93,9 @@ def make_recipe(
     n_rows : int
         Rows that each network trains on.
     """
-    batch = min(n_rows, BATCH_SIZE if batch_size is None else batch_size)
+    if batch_size is None:
+        batch_size = BATCH_SIZE if n_rows < LARGE_TABLE else LARGE_BATCH_SIZE
+    batch = min(n_rows, batch_size)
     epochs = max(LEAST_EPOCHS, LEAST_STEPS // -(-n_rows // batch))
     epochs = min(epochs, MOST_EPOCHS)
     return Recipe(
