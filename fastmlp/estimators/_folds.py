@@ -87,6 +87,7 @@ def counted_rows(
         _, first, which = np.unique(
             table, axis=0, return_index=True, return_inverse=True
         )
+        which = which.ravel()  # NumPy 2.0.0 returns a column
         merged = np.bincount(which, weights=weight)
         if np.count_nonzero(merged) > 1:
             place = _places(merged)[which]
