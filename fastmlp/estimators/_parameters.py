@@ -192,7 +192,7 @@ _count_or_none = Parameter(None, [_count, None])
 
 # The parameters of both estimators for tables; None stands for the recipe's.
 OF_TABLES = {
-    "n_networks": Parameter(5, [_count]),
+    "n_networks": Parameter(8, [_count]),
     "hidden_layer_sizes": Parameter(None, ["array-like", _count, None]),
     "max_epochs": _count_or_none,
     "learning_rate": Parameter(None, [_positive, None]),
