@@ -22,6 +22,17 @@ def interruptible():
     signal.signal(signal.SIGINT, earlier)
 
 
+@pytest.fixture
+def agg():
+    """Draw without a window, and close the figures."""
+    from matplotlib import pyplot as plt  # only tests that draw wait for it
+
+    plt.close("all")
+    plt.switch_backend("Agg")
+    yield
+    plt.close("all")
+
+
 @pytest.fixture(autouse=True)
 def nothing_was_warned_of():
     """Have each test warned of unused parameters as the first one is."""

@@ -19,14 +19,10 @@ from fastmlp.displays import (
 from tests.estimators import X, Y, make
 from tests.fresh import run_python
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-
-
-@pytest.fixture(autouse=True)
-def agg():
-    plt.switch_backend("Agg")
-    yield
-    plt.close("all")
+pytestmark = [
+    pytest.mark.usefixtures("agg"),
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
 
 
 def _deep():

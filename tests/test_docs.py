@@ -25,7 +25,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_examples(page):
+def test_examples(page, agg):
     text = (ROOT / page).read_text("utf-8")
     if BEFORE_1_9 and "sklearn.callback" in text:
         pytest.skip("callbacks came with scikit-learn 1.9")

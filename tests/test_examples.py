@@ -5,7 +5,6 @@ import subprocess
 import sys
 from urllib.error import URLError
 
-import matplotlib.pyplot as plt
 import numpy as np
 import onnx
 import pytest
@@ -13,12 +12,7 @@ import pytest
 from fastmlp.examples import NAMES, load, purpose
 from fastmlp.examples.__main__ import main
 
-
-@pytest.fixture(autouse=True)
-def agg():
-    plt.switch_backend("Agg")
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("agg")
 
 
 def _drawn(module, found):

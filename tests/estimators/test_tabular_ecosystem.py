@@ -2,7 +2,6 @@
 
 from itertools import product
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -92,8 +91,7 @@ def test_partial_dependence_is_the_mean_over_changed_tables(classifier):
         assert_allclose(average, p[:, 1].mean())
 
 
-def test_partial_dependence_display(regressor):
-    plt.switch_backend("Agg")
+def test_partial_dependence_display(regressor, agg):
     display = PartialDependenceDisplay.from_estimator(
         regressor,
         TABLE,
@@ -105,7 +103,6 @@ def test_partial_dependence_display(regressor):
         random_state=0,
     )
     assert display.lines_.shape == (1, 2, 11)
-    plt.close(display.figure_)
 
 
 @both
