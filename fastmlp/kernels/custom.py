@@ -33,7 +33,7 @@ _TARGETS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 class Custom(NamedTuple):
-    """What was registered under a name."""
+    """The functions that a name stands for."""
 
     value: Callable
     derivative: Callable

@@ -25,7 +25,7 @@ from ..simd.tiles import TILE_PARTS, panel_width
 from ..simd.vectors import sum_rows, sum_squares
 
 if TYPE_CHECKING:
-    from ..program import PlacedGroup, Program
+    from ..program import Place, PlacedGroup, Program
 
 
 def round_up(n: int, multiple: int) -> int:
@@ -322,6 +322,51 @@ def vector_blocks(
     blocks["x"] = blocks["transposed"] = -1
     blocks["dy"] = deltas + panels * program.jump
     blocks["panel"], blocks["group"] = panels, group.address
+    blocks["finish"] = squares_address(group, program)
+    return blocks
+
+
+def column_blocks(
+    record: np.ndarray,
+    parameter: Place,
+    shape: tuple[int, ...],
+    height: int,
+    sources: np.ndarray,
+    group: PlacedGroup,
+    program: Program,
+) -> np.ndarray:
+    """Return the blocks of a matrix whose rows belong to single columns of x.
+
+    A block has up to `height` rows. Its `x` is the place of its column of x, its `dy`
+    that of all deltas; `gradient` and `target` are the caller's.
+
+    Parameters
+    ----------
+    record : an operation's
+    parameter : Place
+        Of the matrix.
+    shape : tuple of int
+        Its rows and columns.
+    height : int
+    sources : (ceil(rows / height),) int64 array
+        The column of x of each block of rows.
+    group : PlacedGroup
+    """
+    (rows, columns), numbers = shape, program.numbers
+    width, size, n = numbers.width, numbers.size, len(sources)
+    panel, k = (axis.ravel() for axis in np.mgrid[: -(-columns // width), :n])
+    blocks = np.zeros(panel.size, BLOCK)
+    blocks["place"] = parameter.place + panel * parameter.jump
+    blocks["place"] += k * height * width * size
+    blocks["rows"] = np.minimum(height, rows - k * height)
+    blocks["columns"] = np.minimum(width, columns - panel * width)
+    blocks["padding"] = (width - blocks["columns"]) // (width // TILE_PARTS)
+    blocks["x"] = record["x"] + sources[k] // width * program.jump
+    blocks["x"] += sources[k] % width * size
+    blocks["dy"], blocks["transposed"] = record["dy"], -1
+    blocks["first"] = k * height
+    blocks["panel"], blocks["n_panel"] = panel * n, n
+    blocks["group"] = group.address
     blocks["finish"] = squares_address(group, program)
     return blocks
 

@@ -12,7 +12,6 @@ from numba import carray
 
 from ..compile.options import callback, compiled_once
 from ..simd.llvm import pointer
-from ..simd.tiles import TILE_PARTS
 from . import base
 
 if TYPE_CHECKING:
@@ -135,22 +134,14 @@ class Embedding(base.Operation):
 
     def blocks(self, record: np.ndarray, program: Program) -> np.ndarray:
         """Return a block for each panel's width of categories and of columns."""
-        numbers, [vectors] = program.numbers, program.places(self)
-        width, size, this = numbers.width, numbers.size, self._categories
-        n, m = -(-this.n_categories // width), -(-this.n_columns // width)
-        j, k = (axis.ravel() for axis in np.mgrid[:m, :n])
-        blocks = np.zeros(n * m, base.BLOCK)
-        blocks["gradient"] = compile_gradient(numbers).address
-        blocks["place"] = vectors.place + j * vectors.jump + k * width * width * size
-        blocks["rows"] = np.minimum(width, this.n_categories - k * width)
-        blocks["columns"] = np.minimum(width, this.n_columns - j * width)
-        blocks["padding"] = (width - blocks["columns"]) // (width // TILE_PARTS)
-        blocks["x"] = record["x"] + this.source // width * program.jump
-        blocks["x"] += this.source % width * size
-        blocks["dy"], blocks["target"] = record["dy"], this.target + j * width
-        blocks["first"], blocks["transposed"] = k * width, -1
-        blocks["panel"], blocks["n_panel"] = j * n, n
+        [vectors], this = program.places(self), self._categories
+        width = program.numbers.width
+        shape = self.parameters[0].shape
+        sources = np.full(-(-this.n_categories // width), this.source)
         group = program.group(self, "vectors")
-        blocks["group"] = group.address
-        blocks["finish"] = base.squares_address(group, program)
+        blocks = base.column_blocks(
+            record, vectors, shape, width, sources, group, program
+        )
+        blocks["gradient"] = compile_gradient(program.numbers).address
+        blocks["target"] = this.target + blocks["panel"] // sources.size * width
         return blocks

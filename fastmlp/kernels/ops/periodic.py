@@ -18,7 +18,6 @@ from numba import carray
 from ..compile.options import callback, compiled_once
 from ..math.functions import sine_of_turns
 from ..simd.llvm import pointer
-from ..simd.tiles import TILE_PARTS
 from . import base
 
 if TYPE_CHECKING:
@@ -189,22 +188,12 @@ class Periodic(base.Operation):
 
     def blocks(self, record: np.ndarray, program: Program) -> np.ndarray:
         """Return a block for each number and panel."""
-        numbers, [waves] = program.numbers, program.places(self)
-        width, size, n = numbers.width, numbers.size, self._sources.size
-        j, s = (axis.ravel() for axis in np.mgrid[: -(-N_FREQUENCIES // width), :n])
-        blocks = np.zeros(j.size, base.BLOCK)
-        blocks["gradient"] = compile_gradient(numbers).address
-        blocks["place"] = waves.place + j * waves.jump + s * N_ROWS * width * size
-        blocks["rows"] = N_ROWS
-        blocks["columns"] = np.minimum(width, N_FREQUENCIES - j * width)
-        blocks["padding"] = (width - blocks["columns"]) // (width // TILE_PARTS)
-        source = self._sources[s]
-        blocks["x"] = record["x"] + source // width * program.jump
-        blocks["x"] += source % width * size
-        blocks["dy"], blocks["target"] = record["dy"], self._target + s * N_WAVES
-        blocks["transposed"] = -1
-        blocks["panel"], blocks["n_panel"] = j * n, n
-        group = program.group(self, "waves")
-        blocks["group"], blocks["work"] = group.address, _WORK
-        blocks["finish"] = base.squares_address(group, program)
+        [waves], group = program.places(self), program.group(self, "waves")
+        shape = self.parameters[0].shape
+        blocks = base.column_blocks(
+            record, waves, shape, N_ROWS, self._sources, group, program
+        )
+        blocks["gradient"] = compile_gradient(program.numbers).address
+        blocks["target"] = self._target + blocks["first"] // N_ROWS * N_WAVES
+        blocks["work"] = _WORK
         return blocks
