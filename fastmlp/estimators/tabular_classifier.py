@@ -69,9 +69,10 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         How each column is coded: `Number` or `Category`, named tuples. Columns that
         are constant are left out.
     temperature_ : float
-        By which each network's scores are divided before probabilities are averaged;
-        above 1 the networks were too sure. Fitted on rows held out, of which it takes
-        150; otherwise 1.
+        By which each network's scores are divided before probabilities are averaged.
+        Fitted on rows held out, of which it takes 150; otherwise 1. It is above 1,
+        which makes probabilities softer, for one network or with `X_val` only: several
+        on folds are softer by being averaged.
     loss_curve_ : list of list of float
         The loss of each epoch, for each network.
     validation_scores_ : list of list of float

@@ -47,14 +47,15 @@ def test_the_temperature_has_the_least_log_loss(n_classes, sharpness, n_networks
         assert_allclose(comp, sharpness, rtol=0.3)
 
 
-def test_averaging_later_needs_less_softening():
+def test_averages_need_no_softening():
     weight = np.ones(N)
     outputs, labels = make_scores(3, 4.0)
-    single = fit_temperature(outputs, labels, weight, 1)
-    assert_allclose(fit_temperature(outputs, labels, weight, 5), single**0.5)
+    assert fit_temperature(outputs, labels, weight, 1) > 2
+    assert fit_temperature(outputs, labels, weight, 5) == 1.0
     outputs, labels = make_scores(3, 0.3)
     single = fit_temperature(outputs, labels, weight, 1)
-    assert_allclose(fit_temperature(outputs, labels, weight, 5), single)
+    assert single < 0.9
+    assert fit_temperature(outputs, labels, weight, 5) == single
 
 
 def test_few_rows_leave_it_at_1():

@@ -113,17 +113,19 @@ def test_the_temperature_lowers_the_loss_of_rows_held_out():
     y = np.where(rng.rand(N) < 0.3, rng.permutation(LABELS), LABELS)
     # All epochs score the same: the last one, sure of itself, is taken.
     params = {"max_epochs": 60, "scoring": lambda estimator, X, y: 1.0}
-    clf = make(TabularClassifier, hidden_layer_sizes=(64,), **params).fit(X, y)
+    clf = make(TabularClassifier, hidden_layer_sizes=(64,), **params)
+    train, held = np.arange(N) < N // 2, np.arange(N) >= N // 2
+    clf.fit(X[train], y[train], X_val=X[held], y_val=y[held])
     assert clf.best_epochs_ == [60, 60, 60]
     assert clf.temperature_ > 1.1
-    with_it = clf.oof_predictions_
-    without = with_it**clf.temperature_
-    without /= without.sum(axis=1, keepdims=True)
-    assert log_loss(y, with_it) < log_loss(y, without) - 0.001
-    few = make(TabularClassifier).fit(
-        X[: CALIBRATION_ROWS - 1], y[: CALIBRATION_ROWS - 1]
-    )
-    assert few.temperature_ == 1.0
+    with_it = log_loss(y[held], clf.predict_proba(X[held]))
+    clf.temperature_ = 1.0
+    assert with_it < log_loss(y[held], clf.predict_proba(X[held])) - 0.001
+    clf.fit(X, y)  # networks on folds are averaged
+    assert clf.temperature_ == 1.0
+    one = make(TabularClassifier, n_networks=1, max_epochs=60).fit(X, y)
+    assert CALIBRATION_ROWS > N // 5
+    assert one.temperature_ == 1.0  # few rows are held out
 
 
 # -- the best epoch --------------------------------------------------------------------
