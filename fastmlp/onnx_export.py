@@ -43,5 +43,5 @@ def register() -> None:
     >>> [output.name for output in model.graph.output]
     ['variable']
     """
-    _onnx.register(MLPClassifier, MLPRegressor)
-    _table_onnx.register(TabularClassifier, TabularRegressor)
+    _onnx.register((MLPClassifier, MLPRegressor), _onnx.CONVERTERS)
+    _onnx.register((TabularClassifier, TabularRegressor), _table_onnx.CONVERTERS)

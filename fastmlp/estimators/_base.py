@@ -21,23 +21,15 @@ from fastmlp.estimators._features import HiddenFeatures
 from fastmlp.estimators._fitted import outputs_of, samples_of
 from fastmlp.estimators._learning import learn, publish
 from fastmlp.estimators._onnx import export
-from fastmlp.estimators._parameters import check_changed, check_parameters, hints
+from fastmlp.estimators._parameters import Checked, check_changed, hints
 from fastmlp.estimators._problem import Given
 from fastmlp.estimators._saving import loaded_state, restore_network, saved_state
 from fastmlp.estimators._targets import Goal
 from fastmlp.kernels import solvers, watch_compilation
 
 
-class BaseMLP(HiddenFeatures, CallbackSupportMixin, BaseEstimator, ABC):
+class BaseMLP(HiddenFeatures, CallbackSupportMixin, Checked, BaseEstimator, ABC):
     """Base of `MLPClassifier` and `MLPRegressor`; not to be used directly."""
-
-    def _set_parameters(self, parameters: dict[str, Any]) -> None:
-        """Set the constructor's parameters, given its ``locals()``."""
-        del parameters["self"]
-        self.__dict__.update(parameters)
-
-    def _validate_params(self) -> None:
-        check_parameters(self)
 
     @abstractmethod
     def _goal(self, y: Any, incremental: bool = False) -> Goal:
@@ -240,8 +232,8 @@ class BaseMLP(HiddenFeatures, CallbackSupportMixin, BaseEstimator, ABC):
         path : str, bytes or path-like
             Of the file, which is overwritten.
         name : str, default=None
-            What the names in the file begin with. None: the file's name without
-            its suffix.
+            The beginning of the names in the file. None: the file's name without its
+            suffix.
 
         Returns
         -------

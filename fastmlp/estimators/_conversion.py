@@ -82,7 +82,7 @@ def to_sklearn(estimator: Any) -> Any:
         intercepts_=intercepts,
         n_layers_=len(network.units),
         n_outputs_=network.units[-1],
-        # What a warm start with early stopping returns to.
+        # A warm start with early stopping returns to these.
         _best_coefs=[W.copy() for W in coefs],
         _best_intercepts=[b.copy() for b in intercepts],
     )

@@ -31,7 +31,7 @@ MISSING = (
 def export(model: Any, X: Any, name: str | None, target_opset: Any) -> Any:
     """Return a fitted estimator as an ONNX model; see `to_onnx`."""
     check_is_fitted(model)
-    register(type(model))
+    register([type(model)], CONVERTERS)
     import skl2onnx
 
     network = current_network(model)
@@ -52,32 +52,15 @@ def export(model: Any, X: Any, name: str | None, target_opset: Any) -> Any:
     )
 
 
-def register(*classes: type) -> None:
-    """Register converters for MLP estimators of these classes with skl2onnx.
-
-    Raises
-    ------
-    ImportError
-        If skl2onnx is not installed.
-    """
-    register_converters(
-        classes,
-        (_classifier_types, _convert_classifier),
-        (_regressor_types, _convert_regressor),
-    )
-
-
-def register_converters(
-    classes: Iterable[type], of_classifiers: tuple, of_regressors: tuple
-) -> None:
-    """Register a pair of functions for estimators of these classes with skl2onnx.
+def register(classes: Iterable[type], converters: tuple[tuple, tuple]) -> None:
+    """Register functions for estimators of these classes with skl2onnx.
 
     Parameters
     ----------
     classes : iterable of type
-    of_classifiers, of_regressors : (set_types, convert)
-        ``set_types(operator)`` sets the types of an operator's outputs,
-        ``convert(scope, operator, container)`` adds its nodes.
+    converters : ((set_types, convert), (set_types, convert))
+        Of classifiers and of regressors. ``set_types(operator)`` sets the types of an
+        operator's outputs, ``convert(scope, operator, container)`` adds its nodes.
 
     Raises
     ------
@@ -93,7 +76,7 @@ def register_converters(
         skl2onnx.update_registered_converter(
             each,
             f"Fastmlp{each.__name__}",
-            *(of_classifiers if classifier else of_regressors),
+            *converters[0 if classifier else 1],
             options={
                 "zipmap": [True, False, "columns"],
                 "nocl": [True, False],
@@ -129,7 +112,7 @@ class Graph:
         )
         return out
 
-    def constant(self, value):
+    def constant(self, value: Any) -> str:
         """Return the name of a constant array."""
         from onnx import TensorProto, numpy_helper
 
@@ -406,3 +389,9 @@ def _classifier_types(operator):
     if columns == 1 and model.out_activation_ != "identity":
         columns = 2
     operator.outputs[1].type = _real_type(operator)([n, columns])
+
+
+CONVERTERS = (
+    (_classifier_types, _convert_classifier),
+    (_regressor_types, _convert_regressor),
+)

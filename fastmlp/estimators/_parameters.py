@@ -99,6 +99,18 @@ def hints(**meant: str) -> Callable[[F], F]:
     return decorate
 
 
+class Checked:
+    """Mixin: parameters set as they are given, and checked in `fit`."""
+
+    def _set_parameters(self, parameters: dict[str, Any]) -> None:
+        """Set the constructor's parameters, given its ``locals()``."""
+        del parameters["self"]
+        self.__dict__.update(parameters)
+
+    def _validate_params(self) -> None:
+        check_parameters(self)
+
+
 class Parameter(NamedTuple):
     """One parameter of the estimators.
 

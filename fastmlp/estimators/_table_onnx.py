@@ -16,7 +16,7 @@ from fastmlp.estimators._onnx import (
     Graph,
     label_values,
     outputs,
-    register_converters,
+    register,
     sort,
 )
 from fastmlp.estimators._scaling import Scaling
@@ -33,7 +33,7 @@ FLOAT, DOUBLE = 1, 11
 def export(model: Any, X: Any, name: str | None, target_opset: Any) -> Any:
     """Return a fitted estimator as an ONNX model; see `to_onnx`."""
     check_is_fitted(model)
-    register(type(model))
+    register([type(model)], CONVERTERS)
     import skl2onnx
 
     names, types = zip(*_inputs(model, X), strict=True)
@@ -69,21 +69,6 @@ def _name_inputs(graph: Any, names: Sequence[str]) -> None:
     for node in graph.node:
         node.input[:] = [new.get(each, each) for each in node.input]
         node.output[:] = [new.get(each, each) for each in node.output]
-
-
-def register(*classes: type) -> None:
-    """Register converters for tabular estimators of these classes with skl2onnx.
-
-    Raises
-    ------
-    ImportError
-        If skl2onnx is not installed.
-    """
-    register_converters(
-        classes,
-        (_classifier_types, _convert_classifier),
-        (_regressor_types, _convert_regressor),
-    )
 
 
 # -- inputs ----------------------------------------------------------------------------
@@ -397,3 +382,9 @@ def _classifier_types(operator: Any) -> None:
     words = label_values(operator.scope_inst, model).dtype.kind == "U"
     operator.outputs[0].type = (StringTensorType if words else Int64TensorType)([n])
     operator.outputs[1].type = _real_type(operator)([n, len(model.classes_)])
+
+
+CONVERTERS = (
+    (_classifier_types, _convert_classifier),
+    (_regressor_types, _convert_regressor),
+)

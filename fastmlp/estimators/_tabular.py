@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from fastmlp.estimators._base import compilation_shown
 from fastmlp.estimators._callbacks import CallbackSupportMixin, watched
 from fastmlp.estimators._learning import publish
-from fastmlp.estimators._parameters import check_parameters, hints
+from fastmlp.estimators._parameters import Checked, hints
 from fastmlp.estimators._problem import Given
 from fastmlp.estimators._saving import loaded_state, saved_state
 from fastmlp.estimators._table_learning import learn_table
@@ -23,16 +23,8 @@ from fastmlp.estimators._targets import Goal
 from fastmlp.tables.sources import Table, open_table
 
 
-class BaseTabular(CallbackSupportMixin, BaseEstimator, ABC):
+class BaseTabular(CallbackSupportMixin, Checked, BaseEstimator, ABC):
     """Base of `TabularClassifier` and `TabularRegressor`; not to be used directly."""
-
-    def _set_parameters(self, parameters: dict[str, Any]) -> None:
-        """Set the constructor's parameters, given its ``locals()``."""
-        del parameters["self"]
-        self.__dict__.update(parameters)
-
-    def _validate_params(self) -> None:
-        check_parameters(self)
 
     @abstractmethod
     def _goal(self, y: Any) -> Goal:

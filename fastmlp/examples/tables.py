@@ -93,7 +93,7 @@ def houses() -> tuple[str, Any, Any]:
 def incomes() -> tuple[str, Any, Any]:
     """Return a name, a table and classes to predict."""
 
-    def fetch(**options):
+    def fetch(**options: Any) -> Any:
         return fetch_openml("adult", version=2, **options)
 
     if found := _fetched("adult", fetch):

@@ -33,7 +33,7 @@ ACTIVATION = ("mish", None)
 
 
 class Task(NamedTuple):
-    """What a network is to learn.
+    """The outputs and the loss of a network.
 
     Parameters
     ----------

@@ -46,13 +46,14 @@ class Recipe(NamedTuple):
     averaging: float = 0.95
 
 
-# Twice the width takes three times as long and gains 1 % of the error.
+# LAYERS
 HIDDEN_LAYER_SIZES = (128, 128)
 
 # Rates between half and twice these are as good.
 LEARNING_RATE = {"classification": 0.06, "regression": 0.15}
 
-# Dropout gains 5 % of the log-loss, and costs 4 % of the squared error's root.
+# Without dropout classes have errors 2 % larger; with 0.05 those of regression are 2 %
+# larger, with 0.15 4 %.
 DROPOUT = {"classification": 0.2, "regression": 0.0}
 
 # Classes change more slowly with a number than values do.
