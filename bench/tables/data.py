@@ -51,7 +51,7 @@ def split(X, y, classes, rows, seed):
     X : DataFrame
     y : Series or array
     classes : bool
-        Whether y are classes.
+        True if y are classes.
     rows : int
     seed : int
     """

@@ -2,7 +2,7 @@
 
 import json
 
-# What tells runs apart.
+# Fields in which two runs differ.
 KEY = ("table", "model", "rows", "seed", "threads")
 
 

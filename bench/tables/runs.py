@@ -27,7 +27,7 @@ def fit(model, X, y, classes, seed, threads):
         A key of `MODELS`.
     X, y : DataFrame and array
     classes : bool
-        Whether y are classes: integers from 0, each of which occurs.
+        True if y are classes: integers from 0, each of which occurs.
     seed : int
     threads : int
     """
