@@ -46,9 +46,9 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         Units of each hidden layer. None: two layers of 128; larger ones gain little on
         tables.
     max_epochs : int, default=None
-        Most passes over the rows. None: 50; networks that train on fewer than 3,200
-        rows take as many as make 2,500 steps, and at most 400. Training ends 20 epochs
-        after the best one, and one more for each epoch up to that.
+        Most passes over the rows. None: 45; networks that train on fewer than 3,500
+        rows take more, 160,000 divided by the rows and at most 400. Training ends 20
+        epochs after the best one, and one more for each epoch up to that.
     learning_rate : float, default=None
         The learning rate of the first step; it falls along half a cosine to 0. None:
         0.15, and 0.06 with 'poisson', 'gamma' and 'log_loss', whose outputs are

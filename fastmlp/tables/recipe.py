@@ -59,9 +59,9 @@ DROPOUT = {"classification": 0.2, "regression": 0.0}
 # Classes change more slowly with a number than values do.
 FREQUENCY_SPREAD = {"classification": 0.3, "regression": 0.5}
 
-# A small table needs thousands of steps rather than epochs; of a tiny one, epochs cost
-# more than their steps.
-LEAST_EPOCHS, LEAST_STEPS, MOST_EPOCHS = 50, 2500, 400
+# A small table needs more epochs, so many that this many rows pass; of a tiny one, epochs
+# cost more than their steps.
+LEAST_EPOCHS, LEAST_PASSES, MOST_EPOCHS = 45, 160_000, 400
 
 # Training ends before that so many epochs after the best one, and as many more as there
 # were up to it. It halves the time, and changes few of the best epochs.
@@ -96,14 +96,12 @@ def make_recipe(
     """
     if batch_size is None:
         batch_size = BATCH_SIZE if n_rows < LARGE_TABLE else LARGE_BATCH_SIZE
-    batch = min(n_rows, batch_size)
-    epochs = max(LEAST_EPOCHS, LEAST_STEPS // -(-n_rows // batch))
-    epochs = min(epochs, MOST_EPOCHS)
+    epochs = min(MOST_EPOCHS, max(LEAST_EPOCHS, LEAST_PASSES // n_rows))
     return Recipe(
         HIDDEN_LAYER_SIZES if hidden_layer_sizes is None else hidden_layer_sizes,
         LEARNING_RATE[task] if learning_rate is None else learning_rate,
         epochs if max_epochs is None else max_epochs,
-        batch,
+        min(n_rows, batch_size),
         DROPOUT[task],
         FREQUENCY_SPREAD[task],
     )

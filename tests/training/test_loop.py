@@ -193,6 +193,17 @@ def test_initial_parameters_are_kept_if_no_score_is_better():
     assert_array_equal(start, [0.0])
 
 
+def test_patience_grows_with_the_best_epoch():
+    scores = [0.1, 0.2, 0.3] + [0.0] * 9
+    for growth, n_iter in [(0.0, 5), (0.5, 6), (1.0, 8)]:
+        training, outcome, reached = train(
+            ScriptedEngine([1.0] * 12), scores, patience=1, patience_growth=growth
+        )
+        assert outcome is Outcome.CONVERGED
+        assert training.history.n_iter == n_iter
+        assert reached == 3
+
+
 def test_scores_that_are_nan_end_training():
     scores = [0.5] + [NAN] * 9
     training, outcome, reached = train(ScriptedEngine([1.0] * 10), scores, patience=2)

@@ -27,6 +27,15 @@ def _address(x, offset):
     return llvm.address(x, offset)
 
 
+@numba.njit
+def _product(x, y, mode):
+    earlier = llvm.float_mode()
+    llvm.set_float_mode(earlier | mode)
+    out = x[0] * y[0]
+    llvm.set_float_mode(earlier)
+    return out, x[0] * y[0], llvm.float_mode() == earlier
+
+
 def test_atomic_words():
     words = np.array([5, 6, 7])
     assert _count(words, 10) == (6, 16)
@@ -83,3 +92,15 @@ def test_call_with_arguments_of_other_types_does_not_compile(arguments):
 
     with pytest.raises(numba.TypingError, match=r"a callback of .* is called with"):
         run.compile((types.intp, numba.typeof(arguments)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_subnormal_numbers_are_flushed_on_demand(dtype):
+    tiny = np.finfo(dtype).smallest_normal
+    x, y = np.array([tiny]), np.array([0.5], dtype)
+    assert _product(x, y, 0) == (tiny / 2, tiny / 2, True)
+    if llvm.FLUSHES:
+        assert _product(x, y, llvm.FLUSHES) == (0, tiny / 2, True)
+        # As a factor a subnormal number is 0 too.
+        x[0], y[0] = tiny / 2, 4
+        assert _product(x, y, llvm.FLUSHES) == (0, 2 * tiny, True)

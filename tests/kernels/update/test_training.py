@@ -169,6 +169,30 @@ def test_average_is_that_of_the_parameters_behind_each_step(restraints, dtype):
         np.testing.assert_array_equal(predicted, engine.predict(X))
 
 
+@both
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_subnormal_moments_are_flushed_on_demand(dtype, n_threads):
+    """Gradients of features that are 0 leave velocities to decay."""
+    tiny = np.finfo(dtype).smallest_normal
+    data = Data(np.zeros((30, 7), dtype), np.zeros((30, 1), dtype))
+    found = {}
+    for flushes in (False, True):
+        optimizer = Optimizer("sgd", learning_rate=0.0, momentum=0.5)
+        with Engine(
+            **NETWORK, dtype=dtype, batch_size=30, optimizer=optimizer,
+            n_threads=n_threads, flushes=flushes,
+        ) as engine:  # fmt: skip
+            trainer = engine.network(Trainer, data.form)
+            start = _start(dtype)
+            trainer.load(start, [np.full_like(start, tiny)])
+            trainer.train_epoch(data, np.arange(30), 0.0)
+            found[flushes] = trainer.store_moments()[0][: 7 * 35]
+        # Outside of training all is as it was.
+        assert np.array([tiny]) * dtype(0.5) > 0
+    assert (found[False] == tiny / 2).all()
+    assert (found[True] == 0).all()
+
+
 def _unpacked(trainer, gradient):
     """Return a step's gradient in scikit-learn's packing."""
     memory = np.zeros_like(trainer.memory)
