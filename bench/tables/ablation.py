@@ -93,9 +93,6 @@ VARIANTS = {
     ),
     "beta_2 = 0.999": patch("fastmlp.tables.member.BETA_2", 0.999),
     "relu": patch("fastmlp.tables.member.ACTIVATION", ("relu", None)),
-    "no temperature": patch(
-        "fastmlp.estimators._table_learning.fit_temperature", lambda *args: 1.0
-    ),
     "all epochs": patch("fastmlp.tables.member.PATIENCE", np.inf),
     "one network": _with_parameters(n_networks=1),
     "five networks": _with_parameters(n_networks=5),

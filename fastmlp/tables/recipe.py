@@ -46,7 +46,7 @@ class Recipe(NamedTuple):
     averaging: float = 0.95
 
 
-# LAYERS
+# 256 units take 2.6 times as long and have errors 0.5 % smaller.
 HIDDEN_LAYER_SIZES = (128, 128)
 
 # Rates between half and twice these are as good.
