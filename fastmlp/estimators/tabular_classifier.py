@@ -27,8 +27,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     ----------
     n_networks : int, default=8
         Networks. The rows are divided into as many parts, and each network is trained
-        on all but one, which chooses its best epoch. 5 take two thirds of the time and
-        have errors 2 % larger. 1: a fifth of the rows is held out.
+        on all but one, which chooses its best epoch. 5 take two thirds of the time
+        and have errors 1 % larger. 1: a fifth of the rows is held out.
     hidden_layer_sizes : array-like of int, default=None
         Units of each hidden layer. None: two layers of 128; larger ones gain little on
         tables.

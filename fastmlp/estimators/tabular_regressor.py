@@ -40,8 +40,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         - 'log_loss': of the mean of shares, y from 0 to 1.
     n_networks : int, default=8
         Networks. The rows are divided into as many parts, and each network is trained
-        on all but one, which chooses its best epoch. 5 take two thirds of the time and
-        have errors 2 % larger. 1: a fifth of the rows is held out.
+        on all but one, which chooses its best epoch. 5 take two thirds of the time
+        and have errors 1 % larger. 1: a fifth of the rows is held out.
     hidden_layer_sizes : array-like of int, default=None
         Units of each hidden layer. None: two layers of 128; larger ones gain little on
         tables.
