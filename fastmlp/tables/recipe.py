@@ -59,8 +59,8 @@ DROPOUT = {"classification": 0.2, "regression": 0.0}
 # Classes change more slowly with a number than values do.
 FREQUENCY_SPREAD = {"classification": 0.3, "regression": 0.5}
 
-# A small table needs more epochs, so many that this many rows pass; of a tiny one, epochs
-# cost more than their steps.
+# Small tables need more epochs, so many that this number of rows pass; of tiny ones,
+# epochs cost more than their steps.
 LEAST_EPOCHS, LEAST_PASSES, MOST_EPOCHS = 45, 160_000, 400
 
 # Training ends before that so many epochs after the best one, and as many more as there
