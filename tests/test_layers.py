@@ -14,17 +14,17 @@ BELOW = {
     "kernels": (),
     "network": ("kernels",),
     "training": ("kernels", "network"),
+    "data": (),
     "tables": ("kernels", "network", "training"),
-    "estimators": ("kernels", "network", "training", "tables"),
+    "estimators": ("kernels", "network", "training", "data", "tables"),
     "inspection": ("kernels", "network", "training", "tables", "estimators"),
     "displays": ("kernels", "network", "training", "estimators", "inspection"),
 }
 
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 KERNELS = [path for path in MODULES if path.parts[0] == "kernels"]
-BELOW_THE_ESTIMATORS = [
-    path for path in MODULES if path.parts[0] in ("kernels", "network", "training")
-]
+WITHOUT_SKLEARN = ("kernels", "network", "training", "data")
+BELOW_THE_ESTIMATORS = [path for path in MODULES if path.parts[0] in WITHOUT_SKLEARN]
 
 
 def imports(path):

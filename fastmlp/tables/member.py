@@ -26,6 +26,7 @@ from fastmlp.tables.recipe import (
 )
 from fastmlp.training.holdout import Holdout
 from fastmlp.training.loop import History, Outcome, Settings, Steps, Training
+from fastmlp.training.rows import InMemory
 from fastmlp.training.schedules import Constant
 
 # With a trained share of it (`parametric_mish`) networks are no better, and slower.
@@ -162,8 +163,7 @@ def train_member(
         training = Training(
             trainer,
             start,
-            data,
-            rows,
+            InMemory(data, rows),
             optimizer=optimizer,
             schedule=schedule,
             history=History(),

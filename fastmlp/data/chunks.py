@@ -1,0 +1,59 @@
+"""Rows in blocks: what a source of data is."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+# Bytes of a block where a source may choose: a disk reads so many at full speed.
+BLOCK_BYTES = 4 * 2**20
+
+# Bytes of a buffer, and its least number of blocks.
+BUFFER_BYTES = 256 * 2**20
+BUFFER_BLOCKS = 20
+
+
+class Chunk(NamedTuple):
+    """Some rows.
+
+    Parameters
+    ----------
+    X : array of shape (n, n_features)
+    y : array of shape (n,) or (n, n_outputs)
+    sample_weight : array of shape (n,) or None, default=None
+        None: all 1.
+    """
+
+    X: Any
+    y: Any
+    sample_weight: Any = None
+
+
+class Source(Protocol):
+    """Rows in blocks that can be read in any order, again and again.
+
+    A source may also have a method ``read_y(block)`` that returns the targets of a
+    block without its X.
+
+    Parameters
+    ----------
+    n_features : int
+    block_rows : sequence of int
+        Rows of each block, known without reading it.
+    """
+
+    n_features: int
+    block_rows: Sequence[int]
+
+    def read(self, block: int) -> Chunk:
+        """Return the rows of a block, by its number from 0 on."""
+
+
+def read_y(source: Source, block: int) -> Any:
+    """Return the targets of a block."""
+    read = getattr(source, "read_y", None)
+    return source.read(block).y if read is None else read(block)
+
+
+def choose_buffer_rows(block_rows: Sequence[int], row_bytes: int) -> int:
+    """Return the rows of a buffer of `BUFFER_BYTES` and of at least `BUFFER_BLOCKS`."""
+    rows = BUFFER_BYTES // max(1, row_bytes)
+    return max(1, rows, BUFFER_BLOCKS * max(block_rows, default=0))
