@@ -26,7 +26,7 @@ from fastmlp.estimators._onnx import export
 from fastmlp.estimators._parameters import Checked, check_changed, hints
 from fastmlp.estimators._problem import Given, stand_in
 from fastmlp.estimators._saving import loaded_state, restore_network, saved_state
-from fastmlp.estimators._streams import learn_stream
+from fastmlp.estimators._streams import learn_on_disk, learn_stream, read_in_blocks
 from fastmlp.estimators._targets import Goal
 from fastmlp.kernels import solvers, watch_compilation
 
@@ -56,7 +56,9 @@ class BaseMLP(HiddenFeatures, CallbackSupportMixin, Checked, BaseEstimator, ABC)
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The input data. float32 and float64 arrays of any layout and CSR matrices
-            are used as they are; everything else is converted.
+            are used as they are; everything else is converted. `numpy.memmap` of more
+            than 256 MiB and other objects with `shape`, `dtype` and slices, such as
+            HDF5 and Zarr arrays, are read in blocks, as by `fit_stream`.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Class labels, or real numbers for a regressor.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -103,6 +105,8 @@ class BaseMLP(HiddenFeatures, CallbackSupportMixin, Checked, BaseEstimator, ABC)
         given = Given(X, y, sample_weight, X_val, y_val, sample_weight_val)
 
         def fit(make_steps):
+            if read_in_blocks(self, given):
+                return learn_on_disk(self, given, make_steps)
             return learn(self, given, self._goal, watch=make_steps)
 
         with compilation_shown(self.verbose):
@@ -142,8 +146,9 @@ class BaseMLP(HiddenFeatures, CallbackSupportMixin, Checked, BaseEstimator, ABC)
             blocks are held out, `validation_fraction` of them. If the buffer does not
             hold all rows to validate on, `scoring` can only be None or 'loss'.
         buffer_rows : int, default="auto"
-            Rows of the buffer. 'auto': as many as fill 256 MiB, and those of at least
-            20 blocks. Two buffers are in memory.
+            Rows of the buffer, at least; it is filled up to the end of a block, and has
+            a minibatch. 'auto': as many as fill 256 MiB, and those of at least 20
+            blocks. Two buffers are in memory.
 
         Returns
         -------

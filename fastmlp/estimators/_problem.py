@@ -43,6 +43,22 @@ class Given(NamedTuple):
     y_val: Any = None
     sample_weight_val: Any = None
 
+    @property
+    def has_validation(self) -> bool:
+        """True if there are rows to validate on.
+
+        Raises
+        ------
+        ValueError
+            If only a part of them was given.
+        """
+        if self.X_val is not None and self.y_val is not None:
+            return True
+        for name in ("X_val", "y_val", "sample_weight_val"):
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name} was given: X_val and y_val go together.")
+        return False
+
 
 class Basis(NamedTuple):
     """What a `Problem` has of its estimator.
@@ -270,12 +286,9 @@ def training_sample(problem: Problem, dtype: DTypeLike) -> Sample:
 
 def validation_sample(problem: Problem, dtype: DTypeLike) -> Sample | None:
     """Return the user's validation set, None if there is none."""
-    X_val, y_val, weight_val = problem.given[3:]
-    if X_val is None or y_val is None:
-        for name in ("X_val", "y_val", "sample_weight_val"):
-            if getattr(problem.given, name) is not None:
-                raise ValueError(f"{name} was given: X_val and y_val go together.")
+    if not problem.given.has_validation:
         return None
+    X_val, y_val, weight_val = problem.given[3:]
     if problem.model.solver == "lbfgs":
         raise ValueError(
             "X_val has no use with solver='lbfgs', which knows no epochs: leave it "

@@ -6,11 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
 
+from fastmlp.data.arrays import ArraySource
 from fastmlp.data.buffers import buffers, read_ahead
-from fastmlp.data.chunks import choose_buffer_rows
+from fastmlp.data.chunks import BUFFER_BYTES, Chunk, choose_buffer_rows
 from fastmlp.data.iterables import as_source
 from fastmlp.estimators._block_judge import BlockJudge
 from fastmlp.estimators._blocks import (
@@ -155,6 +157,44 @@ def learn_stream(
     return learned
 
 
+def read_in_blocks(estimator: Any, given: Given) -> bool:
+    """Return True if `fit` is to read X in blocks.
+
+    A memory map whose numbers as floats take more than the buffer, and what
+    `has_slices`. 'lbfgs' needs all rows at once.
+    """
+    X = given.X
+    if estimator.solver == "lbfgs" or given.y is None:
+        return False
+    if isinstance(X, np.memmap):
+        size = X.itemsize if X.dtype.kind == "f" else 8
+        return X.ndim == 2 and X.size * size > BUFFER_BYTES
+    return has_slices(X)
+
+
+def has_slices(X: Any) -> bool:
+    """Return True for a matrix that is no array and no table, but has slices."""
+    sliceable = all(hasattr(X, name) for name in ("shape", "dtype", "__getitem__"))
+    # Arrays of other libraries in memory, tables.
+    known = ("__array_interface__", "__dlpack__", "iloc", "__dataframe__")
+    return (
+        sliceable
+        and len(X.shape) == 2
+        and not sp.issparse(X)
+        and not any(hasattr(X, name) for name in known)
+    )
+
+
+def learn_on_disk(estimator: Any, given: Given, watch: Watch | None) -> Learned:
+    """Fit to arrays that are read in blocks."""
+    source = ArraySource(given.X, given.y, given.sample_weight)
+    validation: Any = None
+    if given.has_validation:
+        on_disk = isinstance(given.X_val, np.memmap) or has_slices(given.X_val)
+        validation = ArraySource(*given[3:]) if on_disk else [Chunk(*given[3:])]
+    return learn_stream(estimator, source, None, validation, "auto", watch)
+
+
 def goal_of(model: Any, classes: Any, summary: Summary, example_y: np.ndarray) -> Goal:
     """Return how y of a source is understood."""
     if not is_classifier(model):
@@ -202,10 +242,10 @@ def learn_blocks(
     encoded = EncodedBlocks(checked, goal, problem.class_weights, network.dtype)
     n_rows = int(checked.block_rows[blocks].sum())
     batch_size = clipped_batch_size(model.batch_size, n_rows)
-    if batch_size > buffer_rows:
+    if model.batch_size == "full":
         raise ValueError(
-            f"A minibatch of batch_size={model.batch_size!r} has {batch_size} rows, "
-            f"more than buffer_rows={buffer_rows}: lower the first or raise the second."
+            f"A minibatch of batch_size='full' has {n_rows} rows, more than "
+            f"buffer_rows={buffer_rows}: set a number of rows, or a larger buffer."
         )
     judge = None
     if judges is not None:

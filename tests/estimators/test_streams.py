@@ -502,3 +502,86 @@ def test_interruption_keeps_the_buffers_that_are_complete(monkeypatch):
     with pytest.warns(UserWarning, match="interrupted"):
         model.fit_stream(source, buffer_rows=100)
     assert (model.n_iter_, model.t_) == (2, 700)
+
+
+class OnDisk:
+    """An array that can only be sliced, as HDF5 and Zarr have it."""
+
+    def __init__(self, array):
+        self._array = array
+        self.shape, self.dtype = array.shape, array.dtype
+        self.most = 0
+
+    def __getitem__(self, part):
+        assert isinstance(part, slice)
+        self.most = max(self.most, len(self._array[part]))
+        return self._array[part]
+
+
+@pytest.fixture
+def small_buffer(monkeypatch):
+    """Buffers of 100 rows of five float64, blocks of 20."""
+    monkeypatch.setattr("fastmlp.data.chunks.BUFFER_BYTES", 4000)
+    monkeypatch.setattr("fastmlp.estimators._streams.BUFFER_BYTES", 4000)
+    monkeypatch.setattr("fastmlp.data.chunks.BUFFER_BLOCKS", 5)
+    monkeypatch.setattr("fastmlp.data.arrays.BLOCK_BYTES", 800)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+def test_fit_to_an_array_that_can_be_sliced(kind, weighted):
+    X, y, weight = rows()
+    weight = weight if weighted else None
+    model = kind(hidden_layer_sizes=(8,), max_iter=3, random_state=0)
+    y = target(model, X, y)
+    ref = clone(model).fit(X, y, weight, X_val=X[:50], y_val=y[:50])
+    comp = model.fit(OnDisk(X), OnDisk(y), weight, X_val=OnDisk(X[:50]), y_val=y[:50])
+    assert_same(comp, ref)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+def test_fit_to_a_memory_map(tmp_path, small_buffer, dtype):
+    """It is streamed where it is larger than the buffer, and not copied."""
+    X, y, _ = rows()
+    X = (X * (1 if dtype != np.uint8 else 10)).astype(dtype)
+    mapped = np.memmap(tmp_path / "X", dtype, "w+", shape=X.shape)
+    mapped[:] = X
+    model = MLPClassifier((8,), max_iter=3, random_state=0, batch_size=50)
+    source = OnDisk(X)
+    ref = clone(model).fit_stream(ArraySource(X, y))
+    assert_same(clone(model).fit(mapped, y), ref)
+    assert_same(clone(model).fit(source, y), ref)
+    assert source.most <= 160
+    validated = clone(model).set_params(early_stopping=True, scoring="f1_macro")
+    validated.fit(mapped, y, X_val=X[:90], y_val=y[:90])
+    assert len(validated.validation_scores_) == 3
+    few = mapped[:50]
+    assert_same(clone(model).fit(few, y[:50]), clone(model).fit(X[:50], y[:50]))
+    if dtype == np.uint8:
+        return
+    lbfgs = clone(model).set_params(solver="lbfgs", alpha=9.0, tol=10.0, max_iter=99)
+    assert_same(clone(lbfgs).fit(mapped, y), lbfgs.fit(X, y))
+
+
+def test_errors_of_arrays_on_disk(small_buffer):
+    X, y, _ = rows()
+    model = MLPClassifier((8,), max_iter=3)
+    with pytest.raises(ValueError, match="X has 500 rows, but y has 499"):
+        model.fit(OnDisk(X), y[1:])
+    with pytest.raises(ValueError, match="go together"):
+        model.fit(OnDisk(X), y, X_val=X)
+    with pytest.raises(ValueError, match="requires y"):
+        model.fit(OnDisk(X), None)
+    X[333, 2] = np.nan
+    model.set_params(max_iter=2)
+    with pytest.raises(ValueError, match="row 333 has a number that is not finite"):
+        model.fit(OnDisk(X), y)
+
+
+def test_arrays_of_other_libraries_are_converted_as_before():
+    """Those that are in memory, and tables."""
+    X, y, _ = rows()
+    model = MLPClassifier((8,), max_iter=2, random_state=0)
+    ref = clone(model).fit(X, y)
+    for table in (pd.DataFrame(X), X.tolist(), np.asfortranarray(X)):
+        assert_array_equal(clone(model).fit(table, y).coefs_[0], ref.coefs_[0])
