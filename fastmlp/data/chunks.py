@@ -52,7 +52,7 @@ class Source(Protocol):
 def read_y(source: Source, block: int) -> Any:
     """Return the targets of a block."""
     read = getattr(source, "read_y", None)
-    return source.read(block).y if read is None else read(block)
+    return Chunk(*source.read(block)).y if read is None else read(block)
 
 
 def choose_buffer_rows(block_rows: Sequence[int] | np.ndarray, row_bytes: int) -> int:
