@@ -11,7 +11,7 @@ from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
 
 from fastmlp.data.arrays import ArraySource
-from fastmlp.data.buffers import buffers, read_ahead
+from fastmlp.data.buffers import buffers, make_pair, read_ahead
 from fastmlp.data.chunks import BUFFER_BYTES, Chunk, choose_buffer_rows
 from fastmlp.data.iterables import as_source
 from fastmlp.estimators._block_judge import BlockJudge
@@ -74,6 +74,8 @@ class BlockRows:
     ) -> None:
         self._encoded, self._blocks, self._in_order = encoded, blocks, in_order
         self._buffer_rows, self._batch_size = buffer_rows, batch_size
+        enough = max(buffer_rows, batch_size)
+        self._pair = make_pair(encoded.block_rows[blocks], enough)
         self.n_rows = int(encoded.block_rows[blocks].sum())
 
     def parts(
@@ -89,6 +91,7 @@ class BlockRows:
             self._buffer_rows,
             self._batch_size,
             random_state,
+            self._pair,
         )
         for chunk, order in read_ahead(filled):
             yield Data(*chunk), order
