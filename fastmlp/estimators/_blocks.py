@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import _check_sample_weight, _num_samples
 
+from fastmlp.data.arrays import ArraySource
 from fastmlp.data.chunks import Chunk, Source
 from fastmlp.estimators._checks import as_held, check_range
 from fastmlp.estimators._problem import check_rows
@@ -73,6 +74,14 @@ class CheckedBlocks:
         first = self.read(int(self.blocks[0]))
         self.dtype, self.weighted = first.X.dtype, first.sample_weight is not None
         self.n_features, self.example_y = first.X.shape[1], first.y[:1]
+
+    @property
+    def mapped(self) -> np.memmap | None:
+        """X of all rows, if it is mapped and needs no conversion."""
+        X = self._source.X if type(self._source) is ArraySource else None
+        if not isinstance(X, np.memmap) or not X.flags.c_contiguous:
+            return None
+        return X if X.dtype == self.dtype else None
 
     def read(self, block: int) -> Chunk:
         """Return the rows of a block: X in one float type, y, weights."""
