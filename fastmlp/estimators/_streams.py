@@ -302,7 +302,7 @@ def learn_blocks(
         goal.class_weights(y),
         None,
     )
-    warn_if_sorted(summary, checked, buffer_rows)
+    warn_if_sorted(summary, len(checked.blocks), checked.n_rows, buffer_rows)
     random_state = check_random_state(model.random_state)
     network = build(problem, random_state)
     blocks, held = hold_out_blocks(checked, judges, model, random_state)
@@ -354,11 +354,12 @@ def balanced(goal: Goal, summary: Summary) -> Goal:
     return replace(goal, class_weight=dict(zip(summary.classes, weights, strict=True)))
 
 
-def warn_if_sorted(summary: Summary, checked: CheckedBlocks, buffer_rows: int) -> None:
+def warn_if_sorted(
+    summary: Summary, n_blocks: int, n_rows: int, buffer_rows: int
+) -> None:
     """Warn if y differs more between blocks than in shuffled rows."""
     if summary.between > SORTED:
-        n_blocks = len(checked.blocks)
-        held = min(n_blocks, max(1, buffer_rows * n_blocks // checked.n_rows))
+        held = min(n_blocks, max(1, buffer_rows * n_blocks // n_rows))
         warnings.warn(
             f"{summary.between:.0%} of the variance of y lies between blocks, as in "
             f"rows sorted by y, and the buffer holds about {held} of {n_blocks} "
