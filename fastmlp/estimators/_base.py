@@ -147,8 +147,8 @@ class BaseMLP(HiddenFeatures, CallbackSupportMixin, Checked, BaseEstimator, ABC)
             hold all rows to validate on, `scoring` can only be None or 'loss'.
         buffer_rows : int, default="auto"
             Rows of the buffer, at least; it is filled up to the end of a block, and has
-            a minibatch. 'auto': as many as fill 256 MiB, and those of at least 20
-            blocks. Two buffers are in memory.
+            a minibatch. 'auto': as many as fill 256 MiB, or up to twice as many to have
+            20 blocks. Two buffers are in memory.
 
         Returns
         -------

@@ -147,7 +147,8 @@ class BaseTabular(CallbackSupportMixin, Checked, BaseEstimator, ABC):
             Rows to validate on, as `X_val` in `fit`; they have to fit in memory.
         buffer_rows : int, default="auto"
             Rows that are shuffled together, at least; up to the end of a block. 'auto':
-            as many as take 256 MiB, 8 bytes for each column, and those of 20 blocks.
+            as many as take 256 MiB, 8 bytes for each column, or up to twice as many to
+            have 20 blocks.
         folder : str or path-like, default=None
             Where the file of codes is during the fit. None: where `tempfile` puts it,
             which must not be in memory.
