@@ -136,7 +136,8 @@ class BaseMLP(HiddenFeatures, CallbackSupportMixin, Checked, BaseEstimator, ABC)
             form, see `fastmlp.data`, whose blocks are visited in a random order. Or an
             iterable of ``(X, y)`` or ``(X, y, sample_weight)`` that can be iterated
             again and again: the items of a sequence are visited in a random order,
-            those of another iterable in their own.
+            those of another iterable in their own. For one epoch a generator is enough,
+            with `classes` for a classifier.
         classes : array-like of shape (n_classes,), default=None
             All labels of a classifier's y. None: y is read once before training.
         epochs : int, default=None
