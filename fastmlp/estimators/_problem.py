@@ -57,8 +57,8 @@ class Problem:
         Features, hidden layers, outputs.
     regularisation : Regularisation
     model : estimator
-        The estimator to fit or, if training starts anew, a copy with the names of the
-        features in X.
+        The estimator to fit or, in a first call and if training starts anew, a copy
+        with the number and names of the features in X.
     X : ndarray or CSR matrix of shape (n, n_features)
     y : array
     goal : Goal
@@ -138,8 +138,10 @@ def check(
     anew = not (hasattr(estimator, "coefs_") and (incremental or estimator.warm_start))
     if anew or not incremental:
         warn_of_ignored(estimator, own_validation=given.X_val is not None)
-    model = stand_in(estimator) if anew else estimator
-    X, y = check_rows(model, given.X, given.y, reset=anew)
+    # Weights may have been set on an estimator that was never fitted.
+    counts = anew or not hasattr(estimator, "n_features_in_")
+    model = stand_in(estimator) if counts else estimator
+    X, y = check_rows(model, given.X, given.y, reset=counts)
     goal = goal_of(y)
     target = goal.encode(y)
     class_weights = goal.class_weights(y)
