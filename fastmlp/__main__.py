@@ -143,8 +143,10 @@ def play(args: argparse.Namespace) -> None:
 
     try:
         run(args.port, browser=args.browser)
-    except (ImportError, OSError) as error:
+    except ImportError as error:
         sys.exit(str(error))
+    except OSError as error:
+        sys.exit(f"{error}: choose another --port, or none.")
 
 
 def make_parser() -> argparse.ArgumentParser:

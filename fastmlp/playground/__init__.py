@@ -3,11 +3,11 @@
 A local server trains with fastmlp's estimators and sends the page what there is to see.
 In reading order: `datasets` and `features` (points of the plane, and what a network
 gets of them), `state` (the settings of a lesson), `learners` (an estimator trained step
-by step), `program` (the steps as a Python program), `pictures` (what a fitted network
-shows), `frames` (how that is packed), `session` (all of these for one user), `server`
-(tornado: addresses and messages), and `page/` (what the browser runs).
+by step), `program` (the steps as a Python program), `pictures` and `measures` (what a
+fitted network shows), `frames` (how that is packed), `session` (all of these for one
+user), `_server` (tornado: addresses and messages), and `page/` (what the browser runs).
 
-Only `server` needs tornado, the extra `playground`.
+Only `_server` needs tornado, the extra `playground`.
 """
 
 from typing import Any
@@ -41,11 +41,11 @@ def run(port: int = 0, *, browser: bool = True) -> Any:
         If the port is taken.
     """
     try:
-        from fastmlp.playground.server import serve
-    except ModuleNotFoundError as error:
-        if error.name != "tornado":
-            raise
+        import tornado  # noqa: F401
+    except ImportError as error:
         raise ImportError(
             "The playground needs tornado: pip install 'fastmlp[playground]'."
         ) from error
+    from fastmlp.playground._server import serve
+
     serve(port, browser)

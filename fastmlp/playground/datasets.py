@@ -286,7 +286,10 @@ def from_csv(text: str, test_share: float = 0.5, random_state: int = 0) -> Data:
         raise ValueError(f"The table has more than {MOST_BYTES:,} bytes.")
     delimiter = max(",;\t", key=text.count)
     lines = csv.reader(io.StringIO(text), delimiter=delimiter)
-    rows = [[cell.strip() for cell in row] for row in lines if any(row)]
+    try:
+        rows = [[cell.strip() for cell in row] for row in lines if any(row)]
+    except csv.Error as error:
+        raise ValueError(f"The table is not CSV: {error}.") from None
     for i, row in enumerate(rows):
         if len(row) != 3:
             raise ValueError(

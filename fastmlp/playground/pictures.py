@@ -1,25 +1,20 @@
-"""What a fitted network shows: pictures over the plane, histograms, losses, scores."""
+"""Pictures of a fitted network over the plane, as numbers."""
 
+from collections.abc import Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from sklearn.base import is_classifier
 
-from fastmlp.inspection._opened import open_model
+from fastmlp.inspection import layer_outputs
 from fastmlp.playground.datasets import SPAN
+from fastmlp.playground.features import columns
+from fastmlp.playground.measures import bounded
 
 PLANE_PIXELS = 100
 UNIT_PIXELS = 32
 VIEW_LINES = 21
-BINS = 20
-
-# Size of an activation's derivative below which a unit is saturated, as in
-# `inspection.activation_statistics`.
-SATURATION = 0.01
-
-# Decades below the largest gradient that a histogram shows.
-MOST_DECADES = 20
 
 
 @cache
@@ -44,7 +39,7 @@ def _mesh(x, y):
 
 def as_bytes(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """Return values as uint8, `low` as 0 and `high` as 255."""
-    scaled = (np.nan_to_num(values) - low) * (255 / (high - low))
+    scaled = (bounded(values) - low) * (255 / (high - low))
     return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
 
 
@@ -62,7 +57,7 @@ def scaled_pictures(outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     scale : (n_units,) float32 array
         The largest magnitude of each unit's outputs, 1 where that is 0.
     """
-    outputs = np.nan_to_num(outputs).T
+    outputs = bounded(outputs).T
     scale = np.abs(outputs).max(axis=1, initial=0.0)
     scale[scale == 0] = 1.0
     pictures = np.rint(128 + 127 * (outputs / scale[:, None]))
@@ -103,132 +98,54 @@ def _probabilities(scores):
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def score(targets: np.ndarray, predicted: np.ndarray) -> float | None:
-    """Return the accuracy of indices of classes, the R² of numbers.
+def plane_pictures(model: Any, features: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return the pictures of the output: `plane`, of several classes `plane_class`."""
+    X = columns(pixels(PLANE_PIXELS), features)
+    shown, predicted = shown_outputs(model, layer_outputs(model, X, -1))
+    side = (PLANE_PIXELS, PLANE_PIXELS)
+    found = {"plane": as_bytes(shown, 0, 1).reshape(side)}
+    if is_classifier(model) and len(model.classes_) > 2:
+        found["plane_class"] = predicted.astype(np.uint8).reshape(side)
+    return found
 
-    None without rows, or where R² is not defined.
+
+def unit_plane(model: Any, features: Sequence[str], unit: int) -> np.ndarray:
+    """Return the picture of a hidden unit in the size of the plane.
+
+    Units are counted over all hidden layers.
     """
-    if len(targets) == 0:
-        return None
-    if targets.dtype.kind == "i":
-        return float(np.mean(targets == predicted))
-    squares = np.square(targets - targets.mean()).sum()
-    if squares == 0:
-        return None
-    return float(1 - np.square(targets - predicted).sum() / squares)
+    starts = np.cumsum([0, *(len(b) for b in model.intercepts_)])
+    layer = int(np.searchsorted(starts, unit, side="right")) - 1
+    X = columns(pixels(PLANE_PIXELS), features)
+    outputs = layer_outputs(model, X, layer)[:, [unit - starts[layer]]]
+    return scaled_pictures(outputs)[0].reshape(PLANE_PIXELS, PLANE_PIXELS)
 
 
-class Traced(NamedTuple):
-    """Rows through the network and back; the lists have an entry per hidden layer.
-
-    Attributes
-    ----------
-    losses : (n,) array
-    outputs, deltas : list of (n, n_units) arrays
-        Outputs, and derivatives of the loss in what the activation gets.
-    saturated, dead : list of float
-        Shares of rows and units, and of units for every row, where the derivative of
-        the activation is next to 0.
-    """
-
-    losses: np.ndarray
-    outputs: list
-    deltas: list
-    saturated: list
-    dead: list
+def unit_pictures(model: Any, features: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return the pictures of all hidden units, `units`, and their `unit_scale`."""
+    X = columns(pixels(UNIT_PIXELS), features)
+    *hidden, _ = layer_outputs(model, X)
+    units, scale = scaled_pictures(np.hstack([np.empty((len(X), 0)), *hidden]))
+    return {"units": _squares(units), "unit_scale": scale}
 
 
-def traced(model: Any, X: np.ndarray, y: np.ndarray) -> Traced:
-    """Return the `Traced` of some rows."""
-    with open_model(model, X, y) as opened:
-        hidden, units = opened.layers[:-1], opened.network.units[1:-1]
-        losses = np.empty(len(y))
-        outputs, deltas = ([np.empty((len(y), n)) for n in units] for _ in range(2))
-        flat = [np.empty((len(y), n), bool) for n in units]
-        for block in opened.tracer.trace(opened.data):
-            rows = slice(block.begin, block.end)
-            losses[rows] = block.losses()
-            for i in hidden:
-                outputs[i][rows], deltas[i][rows] = block.inputs(i + 1), block.deltas(i)
-        for block in opened.tracer.trace(opened.data, what="derivatives"):
-            for i in hidden:
-                small = np.abs(block.deltas(i)) < SATURATION
-                flat[i][block.begin : block.end] = small
-    return Traced(
-        losses,
-        outputs,
-        deltas,
-        [float(each.mean()) for each in flat],
-        [float(each.all(axis=0).mean()) for each in flat],
-    )
+def input_pictures(features: Sequence[str]) -> np.ndarray:
+    """Return the pictures of the features, (n_features, UNIT_PIXELS, UNIT_PIXELS)."""
+    return _squares(scaled_pictures(columns(pixels(UNIT_PIXELS), features))[0])
 
 
-def histograms(layers: list) -> tuple[np.ndarray, np.ndarray]:
-    """Return a histogram per layer over its own range.
+def _squares(pictures):
+    return pictures.reshape(-1, UNIT_PIXELS, UNIT_PIXELS)
+
+
+def lines_seen(
+    model: Any, features: Sequence[str], layer: int, units: Sequence[int]
+) -> np.ndarray:
+    """Return the outputs of two units of a hidden layer at the crossings of lines.
 
     Returns
     -------
-    shares : (n_layers, BINS) float32 array
-    edges : (n_layers, 2) float32 array
-        The least and the largest value.
+    outputs : (VIEW_LINES, VIEW_LINES, 2) float32 array
     """
-    edges = np.array([_range(each) for each in layers], float).reshape(-1, 2)
-    return _shares(layers, edges), edges.astype(np.float32)
-
-
-def gradient_histograms(deltas: list) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return histograms of log10 of magnitudes, with one range for all layers.
-
-    Returns
-    -------
-    shares : (n_layers, BINS) float32 array
-        Zeros are in the first bin.
-    edges : (n_layers, 2) float32 array
-        Integers.
-    sizes : (n_layers,) float32 array
-        Root of the mean square.
-    """
-    sizes = [np.sqrt(np.mean(np.square(each))) for each in deltas]
-    magnitudes = [np.abs(np.nan_to_num(each)) for each in deltas]
-    high = max((each.max() for each in magnitudes), default=0.0)
-    top = np.ceil(np.log10(high)) if high > 0 else 0.0
-    logarithms = [
-        np.log10(np.maximum(each, 10 ** (top - MOST_DECADES))) for each in magnitudes
-    ]
-    low = min((each.min() for each in logarithms), default=top - 1)
-    edges = np.array([[min(np.floor(low), top - 1), top]] * len(deltas)).reshape(-1, 2)
-    return (
-        _shares(logarithms, edges),
-        edges.astype(np.float32),
-        np.array(sizes, np.float32),
-    )
-
-
-def _range(values):
-    values = np.nan_to_num(values)
-    low, high = values.min(), values.max()
-    return (low, high) if low < high else (low - 0.5, high + 0.5)
-
-
-def _shares(layers, edges):
-    """Return the share of values in each of BINS bins, a row per layer."""
-    shares = np.zeros((len(layers), BINS), np.float32)
-    for row, values, (low, high) in zip(shares, layers, edges, strict=True):
-        # np.histogram takes several times as long.
-        places = (np.nan_to_num(values).ravel() - low) * (BINS / (high - low))
-        bins = np.clip(places, 0, BINS - 1).astype(np.intp)
-        row[:] = np.bincount(bins, minlength=BINS) / bins.size
-    return shares
-
-
-def layer_arrays(traced: Traced) -> dict[str, np.ndarray]:
-    """Return the arrays of a frame that describe the hidden layers."""
-    shares, edges = histograms(traced.outputs)
-    gradient_shares, gradient_edges, sizes = gradient_histograms(traced.deltas)
-    return {
-        "activation_histograms": shares,
-        "activation_edges": edges,
-        "gradient_histograms": gradient_shares,
-        "gradient_edges": gradient_edges,
-        "gradient_norms": sizes,
-    }
+    outputs = layer_outputs(model, columns(crossings(VIEW_LINES), features), layer)
+    return outputs[:, units].astype(np.float32).reshape(VIEW_LINES, VIEW_LINES, 2)

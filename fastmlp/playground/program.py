@@ -117,8 +117,15 @@ class Recorder:
         rows = ROWS.format(features=self.features)
         lines = [HEAD.format(name=self.name), *map(str, self.data), rows]
         minimises = trained = False
-        for step in self.steps:
+        last = max(
+            (i for i, step in enumerate(self.steps) if isinstance(step, Trained)),
+            default=-1,
+        )
+        for i, step in enumerate(self.steps):
             match step:
+                case Made(continued=True) if i > last:
+                    # It would not be fitted.
+                    pass
                 case Made():
                     minimises, trained = step.parameters.get("solver") == "lbfgs", False
                     lines.append(self._made(step))
@@ -136,6 +143,8 @@ class Recorder:
                     lines.append(self._epochs(epochs))
                 case _:
                     lines.append(str(step))
+        if last >= 0:
+            lines.append("print(network.score(X_train, y_train))")
         return "\n".join(lines) + "\n"
 
     def _made(self, step):

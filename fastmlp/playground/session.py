@@ -11,7 +11,7 @@ import numpy as np
 from fastmlp.estimators import MLPClassifier, MLPRegressor
 from fastmlp.estimators._parameters import parameter_defaults
 from fastmlp.inspection import layer_outputs, sample_losses
-from fastmlp.playground import datasets, pictures
+from fastmlp.playground import datasets, measures, pictures
 from fastmlp.playground.datasets import Data
 from fastmlp.playground.features import columns
 from fastmlp.playground.frames import pack
@@ -37,6 +37,9 @@ OF_NETWORK = {
 OF_OPTIMIZER = {"learning_rate_init", "learning_rate", "max_iter"}
 
 MOST_WEIGHT = 1000.0
+
+# Of a frame.
+MOST_EPOCHS = 1000
 
 
 class Session:
@@ -103,12 +106,15 @@ class Session:
         """Draw other data, or of own data other test rows, and start anew."""
         self.set({"data_seed": self.state.data_seed + 1})
 
-    def edit_points(self, **rows: Any) -> bool:
+    def edit_points(
+        self, add: Any = None, move: Any = None, remove: Any = None
+    ) -> bool:
         """Edit the data, see `datasets.edited`; return whether training starts anew.
 
         It does for another class.
         """
-        rows = {name: each for name, each in rows.items() if len(each)}
+        rows = {"add": add, "move": move, "remove": remove}
+        rows = {name: each for name, each in rows.items() if each}
         data, before = datasets.edited(self.data, **rows), self.data
         self.data, self.state = data, replace(self.state, data=OWN)
         append(self._statements, Edit(rows))
@@ -152,8 +158,8 @@ class Session:
 
     # -- training ----------------------------------------------------------------------
 
-    def edit_weight(self, layer: Any, row: Any, column: Any, value: Any) -> None:
-        """Set a weight, or with row -1 a bias.
+    def edit_weight(self, layer: Any, row: Any, column: Any, value: Any) -> bool:
+        """Set a weight, or with row -1 a bias; return whether training starts anew.
 
         Raises
         ------
@@ -188,6 +194,7 @@ class Session:
             lists = [[each.tolist() for each in part] for part in (coefs, intercepts)]
             self._start(tuple(lists))
         self.converged, self.diverged = False, None
+        return self.epoch == 0
 
     def train(self, epochs: int = 1, budget: float | None = None) -> np.ndarray:
         """Train for some epochs, or fewer if they take too long or training ends.
@@ -206,15 +213,16 @@ class Session:
         """
         curves: list[tuple[float, float, float]] = []
         end = np.inf if budget is None else time.perf_counter() + budget / 1000
-        with warnings.catch_warnings():
-            # That few iterations are few is known, and that a schedule ended is seen.
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            # That few iterations are few is known, that a schedule ended is seen, and
+            # numbers overflow before training diverges.
             warnings.simplefilter("ignore")
             while len(curves) < epochs and self._step():
                 losses = sample_losses(self.model, self._X, self.data.targets)
                 curves.append((self._learner.rate, *self._means(losses)))
                 if time.perf_counter() >= end:
                     break
-        return np.array(curves, np.float32).reshape(-1, 3)
+            return np.array(curves, np.float32).reshape(-1, 3)
 
     def _step(self):
         """Train for an epoch; return False where that is not possible."""
@@ -223,8 +231,9 @@ class Session:
         try:
             self.converged = not self._learner.step(self._rows)
         except ValueError as error:
-            # The only other one is a weight's square that overflows.
-            self.diverged = self._divergence(error)
+            if "non-finite" not in str(error):
+                raise
+            self.diverged = self._divergence()
             return False
         if self.converged:
             return False
@@ -232,22 +241,21 @@ class Session:
         append(self._recorder.steps, Trained(1))
         return True
 
-    def _divergence(self, error):
+    def _divergence(self):
         """Return a sentence that names the epoch and what helps."""
-        if "non-finite" not in str(error):
-            raise error
         what, remedy = "epoch", "lower the learning rate"
         if self.state.solver == "lbfgs":
             what, remedy = "iteration", "raise the L2 penalty"
         return (
-            f"Training diverged in {what} {self.epoch + 1}: {remedy}, or reset. The "
+            f"Training diverged in {what} {self.epoch + 1}: {remedy} and reset. The "
             f"network is that of {what} {self.epoch}."
         )
 
     def _means(self, values):
-        """Return the means over the training and the test rows."""
+        """Return the means over the training and the test rows, NaN without any."""
         test = self.data.test
-        return values[~test].mean(), values[test].mean() if test.any() else np.nan
+        mean_of_test = float(values[test].mean()) if test.any() else np.nan
+        return float(values[~test].mean()), mean_of_test
 
     def _start(self, init=None):
         """Start anew; with `init` from these weights instead of drawn ones."""
@@ -303,7 +311,7 @@ class Session:
         return Made(others, seed, continued)
 
     def _choose_parameters(self):
-        """Return the parameters of the estimator that differ from its defaults."""
+        """Return the parameters that the state sets, without the seed."""
         state, table = self.state, make_fields()
         chosen = {}
         for name in parameter_defaults(self._estimator):
@@ -316,6 +324,8 @@ class Session:
                 chosen[name] = value
         if not state.hidden_layer_sizes:
             del chosen["activation"]
+        if "dropout" in chosen:
+            chosen["dropout"] = state.dropout or None
         if "batch_size" in chosen:
             chosen["batch_size"] = min(state.batch_size, len(self._rows[1]))
         if self._init is not None:
@@ -347,19 +357,25 @@ class Session:
         InvalidSetting
             If there is no such unit. Nothing has been trained then.
         """
+        if not isinstance(epochs, int) or not 0 <= epochs <= MOST_EPOCHS:
+            raise InvalidSetting(
+                "epochs", f"Epochs must be from 0 to {MOST_EPOCHS}, got {epochs!r}."
+            )
+        if not isinstance(budget, int | float | None):
+            raise InvalidSetting("budget", f"{budget!r} is no number of milliseconds.")
         units = sum(self.state.hidden_layer_sizes)
         if unit is not None and not (isinstance(unit, int) and 0 <= unit < units):
             raise InvalidSetting("unit", f"There is no hidden unit {unit!r}.")
         pair = None if view is None else self._pair(view)
+        curves = self.train(epochs, budget)
         with np.errstate(all="ignore"):
-            # A network that is about to diverge has numbers that overflow.
-            curves = self.train(epochs, budget)
             header, arrays = self._seen(unit, pair)
         header |= {"n_epochs": len(curves)}
         return pack(header, arrays | {"curves": curves})
 
     def _pair(self, view):
         """Return layer and units of a view."""
+        view = view if isinstance(view, dict) else {}
         sizes, layer = self.state.hidden_layer_sizes, view.get("layer")
         if not isinstance(layer, int) or not 0 <= layer < len(sizes):
             raise InvalidSetting("view", f"There is no hidden layer {layer!r}.")
@@ -376,84 +392,57 @@ class Session:
 
     def _seen(self, unit, pair):
         """Return header and arrays of a frame, without the curves."""
-        model, data, state = self.model, self.data, self.state
-        traced = pictures.traced(model, self._X, data.targets)
-        grid = self._columns(pictures.pixels(pictures.UNIT_PIXELS))
-        hidden = layer_outputs(model, grid)[:-1]
-        plane = self._columns(pictures.pixels(pictures.PLANE_PIXELS))
-        outputs = layer_outputs(model, np.vstack([plane, self._X]), -1)
-        shown, predicted = pictures.shown_outputs(model, outputs)
-        n, side = len(plane), (pictures.PLANE_PIXELS,) * 2
-        arrays: dict[str, np.ndarray] = {
-            "plane": pictures.as_bytes(shown[:n], 0, 1).reshape(side)
-        }
-        if len(data.classes) > 2:
-            arrays["plane_class"] = predicted[:n].astype(np.uint8).reshape(side)
+        model, data, features = self.model, self.data, self.state.features
+        traced = measures.traced(model, self._X, data.targets)
+        arrays = pictures.plane_pictures(model, features)
         if unit is not None:
-            arrays["plane"] = self._unit_picture(unit, plane).reshape(side)
-        units, scale = pictures.scaled_pictures(_beside(hidden, len(grid)))
-        arrays["units"] = units.reshape(-1, *(pictures.UNIT_PIXELS,) * 2)
-        arrays["unit_scale"] = scale
-        arrays["weights"] = np.concatenate(
-            [
-                part.ravel().astype(np.float32)
-                for layer in zip(model.coefs_, model.intercepts_, strict=True)
-                for part in layer
-            ]
-        )
-        if pair is not None:
-            arrays |= self._view(pair, traced)
+            arrays["plane"] = pictures.unit_plane(model, features, unit)
+        arrays |= pictures.unit_pictures(model, features)
+        layers = zip(model.coefs_, model.intercepts_, strict=True)
+        flat = [part.ravel() for layer in layers for part in layer]
+        arrays["weights"] = np.concatenate(flat).astype(np.float32)
         if not self._announced or self.epoch == 0:
             self._announced = True
-            inputs, _ = pictures.scaled_pictures(grid)
-            arrays["inputs"] = inputs.reshape(-1, *(pictures.UNIT_PIXELS,) * 2)
-            arrays["points"] = np.column_stack(
-                [data.points, data.targets, data.test]
-            ).astype(np.float32)
-        arrays |= pictures.layer_arrays(traced)
-        train_loss, test_loss = self._means(traced.losses)
-        test, predicted = data.test, predicted[n:]
-        header = {
+            arrays["inputs"] = pictures.input_pictures(features)
+            points = np.column_stack([data.points, data.targets, data.test])
+            arrays["points"] = points.astype(np.float32)
+        if pair is not None:
+            layer, units = pair
+            arrays["view_grid"] = pictures.lines_seen(model, features, layer, units)
+            at_points = traced.outputs[layer][:, units]
+            arrays["view_points"] = at_points.astype(np.float32)
+        return self._header(traced), arrays | measures.histograms(traced)
+
+    def _header(self, traced):
+        """Return what a frame says in words and single numbers."""
+        data, test, state = self.data, self.data.test, self.state
+        losses = self._means(traced.losses)
+        outputs = layer_outputs(self.model, self._X, -1)
+        _, predicted = pictures.shown_outputs(self.model, outputs)
+        scores = [
+            measures.score(data.targets[rows], predicted[rows])
+            for rows in (~test, test)
+        ]
+        layers = zip(
+            state.hidden_layer_sizes,
+            state.activation,
+            traced.dead,
+            traced.saturated,
+            strict=True,
+        )
+        names = ("units", "activation", "dead", "saturated")
+        return {
             "epoch": self.epoch,
-            "train_loss": float(train_loss),
-            "test_loss": float(test_loss),
-            "train_score": pictures.score(data.targets[~test], predicted[~test]),
-            "test_score": pictures.score(data.targets[test], predicted[test]),
+            "train_loss": losses[0],
+            "test_loss": losses[1],
+            "train_score": scores[0],
+            "test_score": scores[1],
             "score_name": "accuracy" if data.classes else "R²",
             "rate": self._learner.rate,
             "converged": self.converged,
             "diverged": self.diverged,
-            "classes": list(data.classes),
-            "layers": [
-                {"units": n_units, "activation": name, "dead": dead, "saturated": flat}
-                for n_units, name, dead, flat in zip(
-                    state.hidden_layer_sizes,
-                    state.activation,
-                    traced.dead,
-                    traced.saturated,
-                    strict=True,
-                )
-            ],
-        }
-        return header, arrays
-
-    def _unit_picture(self, unit, plane):
-        """Return the outputs of a hidden unit over the plane, as bytes."""
-        ends = np.cumsum(self.state.hidden_layer_sizes)
-        layer = int(np.searchsorted(ends, unit, side="right"))
-        column = unit - int(ends[layer])
-        outputs = layer_outputs(self.model, plane, layer)[:, [column]]
-        return pictures.scaled_pictures(outputs)[0]
-
-    def _view(self, pair, traced):
-        """Return the outputs of two units, at crossings of lines and at the points."""
-        layer, units = pair
-        lines = self._columns(pictures.crossings(pictures.VIEW_LINES))
-        side = (pictures.VIEW_LINES,) * 2
-        grid = layer_outputs(self.model, lines, layer)[:, units]
-        return {
-            "view_grid": grid.astype(np.float32).reshape(*side, 2),
-            "view_points": traced.outputs[layer][:, units].astype(np.float32),
+            "classes": data.classes,
+            "layers": [dict(zip(names, layer, strict=True)) for layer in layers],
         }
 
     def code(self) -> str:
@@ -473,10 +462,6 @@ class Session:
             If skl2onnx, the extra `onnx`, is not installed.
         """
         return self.model.to_onnx().SerializeToString()
-
-
-def _beside(layers, n_rows):
-    return np.hstack([np.empty((n_rows, 0)), *layers])
 
 
 def _assignment(name, function, arguments):

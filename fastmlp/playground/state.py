@@ -7,7 +7,6 @@ parameter for a setting, it has the parameter's name, values and meaning.
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
-from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 from fastmlp.estimators._pairings import CLASSIFICATION_LOSSES, DOMAINS, paired
@@ -179,7 +178,8 @@ def make_fields() -> dict[str, Field]:
             values_by=("solver", schedules_for),
         ),
         "max_iter": Field(
-            "Epochs of the schedule", "integer", None, 1, 1_000_000, by_minibatches
+            "Epochs of the schedule", "integer", None, 1, 1_000_000,
+            {**by_minibatches, "learning_rate": ["cosine", "one_cycle"]},
         ),
         "loss": Field(
             "Loss", "choice", [*dict.fromkeys(chain(*losses.values()))],
@@ -242,6 +242,8 @@ def merge(state: State, changes: Any) -> State:
             raise InvalidSetting(name, f"There is no setting {name!r}.")
     checked = {name: check(name, table[name], value) for name, value in changes.items()}
     state = replace(state, **checked)
+    if len({*state.features}) < len(state.features):
+        raise InvalidSetting("features", "Features: each may be there only once.")
     for name, field in table.items():
         if field.values_by is None:
             continue
@@ -302,9 +304,13 @@ def _element(name, field, value):
             )
         return value
     whole = field.kind != "number"
-    number = Integral if whole else Real
-    valid = isinstance(value, number) and not isinstance(value, bool)
-    if not valid or not field.minimum <= value <= field.maximum:
+    # JSON's true is an int to Python.
+    valid = isinstance(value, int if whole else int | float)
+    if (
+        not valid
+        or isinstance(value, bool)
+        or not field.minimum <= value <= field.maximum
+    ):
         raise InvalidSetting(
             name,
             f"{field.label} must be {'an integer' if whole else 'a number'} from "

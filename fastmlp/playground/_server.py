@@ -13,9 +13,9 @@ Text messages are JSON in both directions, see `Socket`; frames are binary.
 
 import asyncio
 import hmac
-import inspect
 import json
 import secrets
+import socket
 import webbrowser
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -25,13 +25,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler, StaticFileHandler
 from tornado.websocket import WebSocketHandler
 
-from fastmlp.playground import datasets
 from fastmlp.playground.session import Session
-from fastmlp.playground.state import InvalidSetting, State, options
+from fastmlp.playground.state import State, options
 
 PAGE = Path(__file__).parent / "page"
 ADDRESS = "127.0.0.1"
@@ -145,7 +143,7 @@ class Socket(Guarded, WebSocketHandler):
     by a message 'error', and nothing has changed then.
     """
 
-    session: Session | None = None
+    session: Any = None  # a Session, once there was a message
 
     def open(self, *args: str, **kwargs: str) -> None:
         """Send the table of the settings."""
@@ -161,6 +159,9 @@ class Socket(Guarded, WebSocketHandler):
             content = json.loads(message)
             if not isinstance(content, dict):
                 raise ValueError("A message must be an object.")
+            if self.session is None:
+                self.session = await run(self, Session)
+            self._use()
             answer = await run(self, self._answer, content)
         except ValueError as error:
             field = getattr(error, "field", None)
@@ -173,32 +174,29 @@ class Socket(Guarded, WebSocketHandler):
 
     def _answer(self, message):
         """Return the answer to a message; runs on the thread that computes."""
-        if self.session is None:
-            self.session = Session()
-        session, used = self.session, self.settings["used"]
-        if used[-1:] != [session]:
-            used[:] = [each for each in used if each is not session] + [session]
-        kind = message.pop("type", None)
+        session, get = self.session, message.get
         restarted = True
-        match kind:
+        match get("type"):
             case "frame":
-                return session.frame(**_arguments(message, session.frame))
+                return session.frame(
+                    get("epochs", 0), get("budget"), get("unit"), get("view")
+                )
             case "code":
                 return {"type": "code", "text": session.code()}
             case "set":
-                restarted = session.set(message.get("state"))
+                restarted = session.set(get("state"))
             case "reset":
                 session.reset()
             case "new_data":
                 session.new_data()
             case "points":
-                restarted = session.edit_points(**_arguments(message, datasets.edited))
+                restarted = session.edit_points(get("add"), get("move"), get("remove"))
             case "csv":
-                session.load_csv(message.get("text"))
+                session.load_csv(str(get("text")))
             case "edit":
-                session.edit_weight(**_arguments(message, session.edit_weight))
-                restarted = session.epoch == 0
-            case _:
+                place = get("layer"), get("row"), get("column")
+                restarted = session.edit_weight(*place, get("value"))
+            case kind:
                 raise ValueError(f"There is no message of type {kind!r}.")
         return {
             "type": "state",
@@ -207,10 +205,18 @@ class Socket(Guarded, WebSocketHandler):
             "points": len(session.data.points),
         }
 
+    def _use(self):
+        """Make the network the one that was used last."""
+        used = self.settings["used"]
+        self.on_close()
+        if self.ws_connection is not None:
+            used.append(self.session)
+
     def on_close(self) -> None:
         """Forget the network."""
         used = self.settings["used"]
-        used[:] = [each for each in used if each is not self.session]
+        if self.session in used:
+            used.remove(self.session)
 
     def _send_json(self, type, **content):
         self._send(json.dumps({"type": type, **content}))
@@ -219,15 +225,6 @@ class Socket(Guarded, WebSocketHandler):
         # The page may have been closed meanwhile.
         if self.ws_connection is not None:
             self.write_message(content, binary=isinstance(content, bytes))
-
-
-def _arguments(message, function):
-    """Return a message as the keyword arguments of a function."""
-    known = inspect.signature(function).parameters
-    for name in message:
-        if name not in known:
-            raise InvalidSetting(name, f"There is no argument {name!r}.")
-    return message
 
 
 def make_application(token: str, port: int) -> Application:
@@ -260,10 +257,11 @@ def serve(port: int, browser: bool) -> None:
 
 
 async def _serve(port, browser):
-    sockets = bind_sockets(port, ADDRESS)
-    port, token = sockets[0].getsockname()[1], secrets.token_urlsafe()
+    listener = socket.create_server((ADDRESS, port))
+    listener.setblocking(False)
+    port, token = listener.getsockname()[1], secrets.token_urlsafe()
     server = HTTPServer(make_application(token, port), max_body_size=0)
-    server.add_sockets(sockets)
+    server.add_socket(listener)
     url = f"http://{ADDRESS}:{port}/?token={token}"
     print("The playground is at this address, until Ctrl-C ends it:", flush=True)
     print(url, flush=True)
