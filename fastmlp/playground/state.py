@@ -178,7 +178,7 @@ def make_fields() -> dict[str, Field]:
             values_by=("solver", schedules_for),
         ),
         "max_iter": Field(
-            "Epochs of the schedule", "integer", None, 1, 1_000_000,
+            "Schedule's epochs", "integer", None, 1, 1_000_000,
             {**by_minibatches, "learning_rate": ["cosine", "one_cycle"]},
         ),
         "loss": Field(
@@ -192,7 +192,7 @@ def make_fields() -> dict[str, Field]:
             "Label smoothing", "number", None, 0.0, 0.5, logarithmic
         ),
         "batch_size": Field(
-            "Rows of a minibatch", "integer", None, 1, 5000, by_minibatches
+            "Batch size", "integer", None, 1, 5000, by_minibatches
         ),
         "init": Field("Initial weights", "choice", [*INITIALIZERS]),
         "random_state": Field("Seed of the network", "integer", None, 0, MOST_SEED),
