@@ -1,0 +1,168 @@
+/** Curves over the epochs, the plane as a layer sees it, histograms per layer. */
+
+import { paintCurves, paintHistogram, paintView } from "./drawing.js";
+import { h } from "./dom.js";
+import { Curves, format, nextPair } from "./logic.js";
+
+const LINES = [
+  { field: "train", name: "training", colour: "#222222", dash: [] },
+  { field: "test", name: "test", colour: "#b55600", dash: [5, 3] },
+];
+const RATE = [{ field: "rate", colour: "#1b5ca6", dash: [] }];
+
+const chart = (name) => h(`canvas.${name}`, { role: "img" });
+
+/** Loss and learning rate over the epochs. */
+export function createCurves() {
+  const loss = chart("loss-chart");
+  const rate = chart("rate-chart");
+  const key = LINES.map(({ field, name }) => h(`span.line.${field}`, {}, name));
+  const element = h(
+    "section.panel.curves-panel",
+    { "aria-label": "Loss and learning rate" },
+    h("div.panel-head", {}, h("h2", {}, "Loss"), ...key),
+    loss,
+    h("h3", {}, "Learning rate"),
+    rate,
+  );
+  const curves = new Curves();
+
+  const paint = () => {
+    paintCurves(loss, curves.rows, LINES);
+    paintCurves(rate, curves.rows, RATE);
+    const last = curves.rows.at(-1);
+    if (!last) return;
+    loss.setAttribute(
+      "aria-label",
+      `loss after ${curves.epoch} epochs: training ${format(last.train)}, test ${format(last.test)}`,
+    );
+    rate.setAttribute("aria-label", `learning rate ${format(last.rate)}`);
+  };
+  new ResizeObserver(paint).observe(loss);
+
+  return {
+    element,
+    paint,
+    clear: () => curves.clear(),
+    add: (data, epoch) => curves.add(data, epoch),
+  };
+}
+
+/**
+ * The plane's grid and the points, where two units of a layer put them.
+ *
+ * @param {() => void} changed another layer or pair was chosen
+ */
+export function createView(changed) {
+  const canvas = chart("view-chart");
+  const select = h("select", { "aria-label": "layer", change: () => choose(Number(select.value)) });
+  const next = h("button", { type: "button", click: () => choose(layer, nextPair(pair, sizes[layer])) });
+  next.textContent = "next pair";
+  const caption = h("p.caption");
+  const element = h(
+    "section.panel.view-panel",
+    { "aria-label": "The plane as a layer sees it" },
+    h("h2", {}, "The plane as a layer sees it"),
+    h("div.row", {}, select, next),
+    canvas,
+    caption,
+  );
+  let sizes = [];
+  let layer = 0;
+  let pair = [0, 0];
+
+  function choose(nextLayer, nextUnits = [0, Math.min(1, sizes[nextLayer] - 1)]) {
+    layer = nextLayer;
+    pair = nextUnits;
+    changed();
+  }
+
+  return {
+    element,
+
+    /** Offer the hidden layers of these widths; keep the choice where it still exists. */
+    update(hidden) {
+      if (String(hidden) === String(sizes)) return;
+      sizes = hidden;
+      select.replaceChildren(...sizes.map((_, l) => h("option", { value: l }, `layer ${l + 1}`)));
+      element.classList.toggle("empty", sizes.length === 0);
+      layer = Math.max(0, Math.min(layer, sizes.length - 1));
+      if (!pair.every((unit) => unit < sizes[layer])) pair = [0, 0];
+      if (pair[0] === pair[1]) pair = [0, Math.min(1, (sizes[layer] ?? 1) - 1)];
+      select.value = layer;
+    },
+
+    /** Return the message's `view`. */
+    request: () => (sizes.length ? { layer, units: pair } : null),
+
+    paint(frame, points) {
+      const { view_grid: grid, view_points: outputs } = frame.arrays;
+      if (!grid) return;
+      const placed = [];
+      for (let i = 0; 4 * i < points.length; i++) {
+        if (points[4 * i + 3]) continue;
+        const [x, y] = outputs.data.subarray(2 * i, 2 * i + 2);
+        placed.push({ x, y, target: points[4 * i + 2], test: false });
+      }
+      const spans = paintView(canvas, grid.data, grid.shape[0], placed, frame.classes.length);
+      const [a, b] = spans.map(([low, high]) => `${format(low)} to ${format(high)}`);
+      const text =
+        sizes[layer] > 1
+          ? `across: unit ${pair[0] + 1}, ${a}; up: unit ${pair[1] + 1}, ${b}`
+          : `both ways: unit 1, ${a}`;
+      if (caption.textContent !== text) {
+        caption.textContent = text;
+        canvas.setAttribute("aria-label", text);
+      }
+    },
+  };
+}
+
+/** Activations and back-propagated gradients of each layer. */
+export function createHistograms() {
+  const rows = h("div.histograms");
+  const element = h(
+    "section.panel.histograms-panel",
+    { "aria-label": "Activations and gradients per layer" },
+    h("h2", {}, "Activations and gradients per layer"),
+    rows,
+  );
+  let charts = [];
+
+  function build(n, nHidden) {
+    charts = Array.from({ length: n }, (_, l) => {
+      const name = l < nHidden ? `Layer ${l + 1}` : "Output";
+      return { name, activations: chart("histogram"), gradients: chart("histogram"), norm: h("span") };
+    });
+    const cells = charts.map(({ name, activations, gradients, norm }) =>
+      h("div.histogram-column", {}, h("h3", {}, name), activations, gradients, norm),
+    );
+    const names = h("div.histogram-names", {}, h("h3", {}, " "));
+    names.append(h("span", {}, "activations"), h("span", {}, "gradients, log10 |δ|"), h("span", {}, "norm"));
+    rows.replaceChildren(names, ...cells);
+  }
+
+  return {
+    element,
+    paint(frame, nHidden) {
+      const n = frame.arrays.gradient_norms?.data.length ?? 0;
+      if (charts.length !== n) build(n, nHidden);
+      charts.forEach((column, l) => {
+        for (const [part, name] of [
+          ["activations", "activation"],
+          ["gradients", "gradient"],
+        ]) {
+          const { data, shape } = frame.arrays[`${name}_histograms`];
+          const shares = data.subarray(l * shape[1], (l + 1) * shape[1]);
+          const edges = frame.arrays[`${name}_edges`].data.subarray(2 * l, 2 * l + 2);
+          paintHistogram(column[part], shares, edges);
+          const text = `${part} of ${column.name}: ${format(edges[0])} to ${format(edges[1])}`;
+          if (column[part].getAttribute("aria-label") !== text) {
+            column[part].setAttribute("aria-label", text);
+          }
+        }
+        column.norm.textContent = format(frame.arrays.gradient_norms.data[l]);
+      });
+    },
+  };
+}
