@@ -63,9 +63,7 @@ export function createView(changed) {
     "section.panel.view-panel",
     { "aria-label": "The plane as a layer sees it" },
     h("h2", {}, "The plane as a layer sees it"),
-    h("div.row", {}, select, next),
-    canvas,
-    caption,
+    h("div.view-body", {}, canvas, h("div.view-choice", {}, select, next, caption)),
   );
   let sizes = [];
   let layer = 0;
@@ -108,8 +106,8 @@ export function createView(changed) {
       const [a, b] = spans.map(([low, high]) => `${format(low)} to ${format(high)}`);
       const text =
         sizes[layer] > 1
-          ? `across: unit ${pair[0] + 1}, ${a}; up: unit ${pair[1] + 1}, ${b}`
-          : `both ways: unit 1, ${a}`;
+          ? `across: unit ${pair[0] + 1}, from ${a}; up: unit ${pair[1] + 1}, from ${b}`
+          : `across and up: unit 1, from ${a}`;
       if (caption.textContent !== text) {
         caption.textContent = text;
         canvas.setAttribute("aria-label", text);

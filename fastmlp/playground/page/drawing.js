@@ -5,7 +5,7 @@
  * and sign, the classes of Okabe and Ito (2008) and two more, and a shape of its own for each class.
  */
 
-import { format, range } from "./logic.js";
+import { format, range, short } from "./logic.js";
 
 // Lightness falls to both sides alike, so that grey copies show the size.
 const STOPS = [
@@ -219,9 +219,9 @@ export function paintHistogram(canvas, shares, edges) {
   context.fillStyle = INK;
   context.textBaseline = "top";
   context.textAlign = "left";
-  context.fillText(format(edges[0]), 0, h + 4);
+  context.fillText(short(edges[0]), 0, h + 4);
   context.textAlign = "right";
-  context.fillText(format(edges[1]), width, h + 4);
+  context.fillText(short(edges[1]), width, h + 4);
 }
 
 /**

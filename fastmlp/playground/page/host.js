@@ -40,7 +40,7 @@ function start() {
   const query = `?token=${encodeURIComponent(token)}`;
   const socket = new WebSocket(`ws://${location.host}/socket${query}`);
   const lesson = () => location.hash.slice(1);
-  const downloads = { "model.onnx": `/model.onnx${query}`, "model.pickle": `/model.pickle${query}` };
+  const downloads = { ONNX: `/model.onnx${query}`, pickle: `/model.pickle${query}` };
   const values = { lesson: lesson(), downloads };
   const model = createModel(socket, values, (saved) => {
     history.replaceState(null, "", `#${saved.lesson}`);

@@ -292,4 +292,7 @@ export function format(value) {
   return value.toFixed(digits).replace("-", "−");
 }
 
+/** Return a number in at most two significant digits. */
+export const short = (value) => String(Number(value.toPrecision(2))).replace("-", "−");
+
 export const percent = (share) => `${Math.round(100 * share)} %`;

@@ -18,7 +18,7 @@ const picture = () => h("canvas", { width: PICTURE, height: PICTURE, "aria-hidde
 /** A − and a + around a count. */
 function stepper(name, count, step) {
   const button = (sign, change) =>
-    h("button.step", { type: "button", "aria-label": `${sign} ${name}`, click: () => step(change) });
+    h("button", { type: "button", "aria-label": `${sign} ${name}`, click: () => step(change) });
   const less = button("fewer", -1);
   const more = button("more", 1);
   less.textContent = "−";
@@ -34,8 +34,9 @@ function stepper(name, count, step) {
  * @param {(unit: number|null) => void} actions.preview the unit under the pointer
  * @param {(unit: number) => void} actions.pin the unit that was clicked
  * @param {(layer: number, row: number, column: number, value: number) => void} actions.edit
+ * @param {HTMLElement[]} fields controls of settings that belong to the network
  */
-export function createNetwork(options, actions) {
+export function createNetwork(options, actions, fields) {
   const columns = h("div.columns");
   const edges = h("svg.edges", { role: "group", "aria-label": "weights and biases" });
   const readout = h("output.readout", { "aria-live": "off" });
@@ -46,7 +47,7 @@ export function createNetwork(options, actions) {
   const element = h(
     "section.panel.network-panel",
     { "aria-label": "Network" },
-    h("div.panel-head", {}, heading, layerCount, readout),
+    h("div.panel-head", {}, heading, layerCount, ...fields, readout),
     h("div.scroll", {}, box),
     editor.element,
   );

@@ -4,7 +4,7 @@
  *
  * `model.send` carries the messages to the server, "msg:custom" those from it; a frame is
  * `{ type: "frame" }` with one buffer. Two values are read: `lesson`, the state as text,
- * which the page also sets, and `downloads`, addresses by file name.
+ * which the page also sets, and `downloads`, addresses by format.
  */
 
 import { createCurves, createHistograms, createView } from "./charts.js";
@@ -39,8 +39,9 @@ const SPEEDS = [
   { name: "as many as fit", epochs: 1000, pause: 0 },
 ];
 
-const DATA_FIELDS = { data: "choice", n_points: "slider", noise: "slider", test_share: "slider" };
-const NETWORK_FIELDS = ["features", "hidden_layer_sizes", "activation"];
+const DATA_FIELDS = { problem: "choice", data: "choice", n_points: "slider", noise: "slider", test_share: "slider" };
+const NETWORK_FIELDS = ["init", "random_state"];
+const DRAWN = ["features", "hidden_layer_sizes", "activation"];
 
 const button = (text, click) => {
   const element = h("button", { type: "button", click });
@@ -99,25 +100,6 @@ function createLesson(model, el, { options, state: first }) {
   const histograms = createHistograms();
   const plane = createPlane((changes) => send({ type: "points", ...changes }));
   const code = createCodeDialog(() => send({ type: "code" }));
-  const network = createNetwork(options, {
-    set,
-    changeLayers: (change) => set(changeLayers(state, change)),
-    changeUnits: (layer, change) => set(changeUnits(state, layer, change)),
-    preview(unit) {
-      pointed = unit;
-      refresh();
-    },
-    pin(unit) {
-      pinned = pinned === unit ? null : unit;
-      network.mark(pinned);
-      refresh();
-    },
-    edit: (layer, row, column, value) => {
-      send({ type: "edit", layer, row, column, value });
-      refresh();
-    },
-  });
-
   const notice = h("p.notice", { role: "alert" });
   const spoken = h("p.spoken", { role: "status" });
   const tell = (text) => {
@@ -136,18 +118,39 @@ function createLesson(model, el, { options, state: first }) {
     ]),
   );
   const links = Object.entries(model.get("downloads") ?? {}).map(([name, href]) =>
-    h("a.download", { href, download: name }, name),
+    h("a.download", { href, download: "", title: `Download the network as ${name}` }, name),
   );
 
   const hidden = hiddenFields(model.get("lesson") ?? "");
   const controls = Object.fromEntries(
     Object.entries(options)
-      .filter(([field]) => !NETWORK_FIELDS.includes(field))
+      .filter(([field]) => !DRAWN.includes(field))
       .map(([field, option]) => [field, control(field, option, set, DATA_FIELDS[field])]),
   );
   const visible = (fields) =>
     fields.filter((field) => controls[field] && !hidden.includes(field)).map((f) => controls[f].element);
-  const settings = Object.keys(controls).filter((f) => !(f in DATA_FIELDS) && f !== "data_seed");
+  const elsewhere = [...Object.keys(DATA_FIELDS), ...NETWORK_FIELDS, "data_seed"];
+  const settings = Object.keys(controls).filter((field) => !elsewhere.includes(field));
+
+  const actions = {
+    set,
+    changeLayers: (change) => set(changeLayers(state, change)),
+    changeUnits: (layer, change) => set(changeUnits(state, layer, change)),
+    preview(unit) {
+      pointed = unit;
+      refresh();
+    },
+    pin(unit) {
+      pinned = pinned === unit ? null : unit;
+      network.mark(pinned);
+      refresh();
+    },
+    edit: (layer, row, column, value) => {
+      send({ type: "edit", layer, row, column, value });
+      refresh();
+    },
+  };
+  const network = createNetwork(options, actions, visible(NETWORK_FIELDS));
 
   const file = h("input", { type: "file", accept: ".csv,text/csv,text/plain", change: readFile });
   const data = h(

@@ -53,7 +53,7 @@ export function createPlane(change) {
     h("div.plane-box", {}, axis("y"), area, axis("x")),
     legend,
     h("div.plane-options", {}, showTestLabel, discreteLabel, target),
-    help,
+    h("details", {}, h("summary", {}, "Points by mouse and keys"), help),
     spoken,
   );
 
@@ -198,22 +198,22 @@ export function createPlane(change) {
   function paintLegend() {
     const classes = frame.classes;
     const ends = shown
-      ? [format(-shown.scale), "0", format(shown.scale)]
+      ? [format(-shown.scale), format(shown.scale)]
       : nClasses()
-        ? [`class ${classes[0]}`, "", `class ${classes[1]}`]
-        : ["−1", "0", "1"];
+        ? [`class ${classes[0]}`, `class ${classes[1]}`]
+        : ["−1", "1"];
     const many = !shown && nClasses() > 2;
-    const key = JSON.stringify(many ? classes : ends);
+    const key = (many ? classes : ends).join(", ");
     if (key === legendKey) return;
     legendKey = key;
-    legend.setAttribute("aria-label", `colours: ${(many ? classes : ends).filter(Boolean).join(", ")}`);
+    legend.setAttribute("aria-label", `colours: ${key}`);
     if (many) {
       legend.replaceChildren(...classes.map((name, k) => swatch(name, k)));
       return;
     }
     const bar = h("canvas", { width: 256, height: 1 });
     paintPicture(bar, pixels(Uint8Array.from({ length: 256 }, (_, i) => i)));
-    legend.replaceChildren(bar, h("div.ends", {}, ...ends.map((text) => h("span", {}, text))));
+    legend.replaceChildren(ends[0], bar, ends[1]);
   }
 
   function swatch(name, k) {
@@ -232,7 +232,7 @@ export function createPlane(change) {
       ? h("select", { id }, ...frame.classes.map((name, k) => h("option", { value: k }, name)))
       : h("input", { id, type: "number", min: -1, max: 1, step: 0.25, value: 1 });
     readTarget = () => Number(input.value);
-    const text = nClasses() ? "new points: class" : "new points: value";
+    const text = nClasses() ? "add class" : "add value";
     target.replaceChildren(h("label", { for: id }, text), input);
   }
 
