@@ -28,8 +28,8 @@ export function createCurves() {
   const curves = new Curves();
 
   const paint = () => {
-    paintCurves(loss, curves.rows, LINES);
-    paintCurves(rate, curves.rows, RATE);
+    paintCurves(loss, curves.rows, curves.epoch, LINES);
+    paintCurves(rate, curves.rows, curves.epoch, RATE);
     const last = curves.rows.at(-1);
     if (!last) return;
     loss.setAttribute(
@@ -127,24 +127,26 @@ export function createHistograms() {
   );
   let charts = [];
 
-  function build(n, nHidden) {
-    charts = Array.from({ length: n }, (_, l) => {
-      const name = l < nHidden ? `Layer ${l + 1}` : "Output";
-      return { name, activations: chart("histogram"), gradients: chart("histogram"), norm: h("span") };
-    });
-    const cells = charts.map(({ name, activations, gradients, norm }) =>
-      h("div.histogram-column", {}, h("h3", {}, name), activations, gradients, norm),
+  function build(n) {
+    charts = Array.from({ length: n }, (_, l) => ({
+      name: `Layer ${l + 1}`,
+      activations: chart("histogram"),
+      gradients: chart("histogram"),
+      size: h("span"),
+    }));
+    const cells = charts.map(({ name, activations, gradients, size }) =>
+      h("div.histogram-column", {}, h("h3", {}, name), activations, gradients, size),
     );
     const names = h("div.histogram-names", {}, h("h3", {}, " "));
-    names.append(h("span", {}, "activations"), h("span", {}, "gradients, log10 |δ|"), h("span", {}, "norm"));
+    names.append(h("span", {}, "activations"), h("span", {}, "gradients, log10 |δ|"), h("span", {}, "root mean square"));
     rows.replaceChildren(names, ...cells);
   }
 
   return {
     element,
-    paint(frame, nHidden) {
-      const n = frame.arrays.gradient_norms?.data.length ?? 0;
-      if (charts.length !== n) build(n, nHidden);
+    paint(frame) {
+      const n = frame.layers.length;
+      if (charts.length !== n) build(n);
       charts.forEach((column, l) => {
         for (const [part, name] of [
           ["activations", "activation"],
@@ -159,7 +161,7 @@ export function createHistograms() {
             column[part].setAttribute("aria-label", text);
           }
         }
-        column.norm.textContent = format(frame.arrays.gradient_norms.data[l]);
+        column.size.textContent = format(frame.arrays.gradient_norms.data[l]);
       });
     },
   };

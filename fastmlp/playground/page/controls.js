@@ -54,8 +54,7 @@ const KINDS = { choice, number, integer: number, slider };
  * @param {object} option the server's: label, kind, values, minimum, maximum, applies
  * @param {(partial: object) => void} set
  * @param {string} [kind] "slider" for a number within narrow bounds
- * @returns {{ element: HTMLElement, update: (state: object) => void,
- *   complain: () => void }}
+ * @returns {{ element: HTMLElement, update: (state: object) => void }}
  */
 export function control(field, option, set, kind = option.kind) {
   const { element: input, parts = [input], offer, read, write } = KINDS[kind](option);
@@ -69,8 +68,6 @@ export function control(field, option, set, kind = option.kind) {
       offer?.(state);
       if (read() !== state[field]) write(state[field]);
       input.disabled = !applies(option, state);
-      input.removeAttribute("aria-invalid");
     },
-    complain: () => input.setAttribute("aria-invalid", "true"),
   };
 }

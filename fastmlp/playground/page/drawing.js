@@ -150,6 +150,7 @@ export function paintPoints(context, points, nClasses, radius = 3) {
     context.fill();
     context.stroke();
     if (test || nClasses) continue;
+    // Where a number is predicted well, its point has the colour of the plane.
     context.strokeStyle = "#444";
     context.lineWidth = 0.5;
     context.stroke();
@@ -164,9 +165,10 @@ const PADDING = { left: 46, right: 8, top: 6, bottom: 18 };
  * Paint lines over epochs, with the ends of both axes as numbers.
  *
  * @param {{ epoch: number }[]} rows
+ * @param {number} last the last epoch
  * @param {{ field: string, colour: string, dash: number[] }[]} lines
  */
-export function paintCurves(canvas, rows, lines) {
+export function paintCurves(canvas, rows, last, lines) {
   const { context, width, height } = clear(canvas);
   const { left, right, top, bottom } = PADDING;
   const [w, h] = [width - left - right, height - top - bottom];
@@ -177,9 +179,8 @@ export function paintCurves(canvas, rows, lines) {
   if (!limits) return;
   const low = Math.min(0, limits[0]);
   const high = limits[1] > low ? limits[1] : low + 1;
-  const last = Math.max(rows.at(-1).epoch, 2);
   const place = (epoch, value) => [
-    left + ((epoch - 1) / (last - 1)) * w,
+    left + ((epoch - 1) / Math.max(last - 1, 1)) * w,
     top + (1 - (value - low) / (high - low)) * h,
   ];
   for (const { field, colour, dash } of lines) {
@@ -199,7 +200,7 @@ export function paintCurves(canvas, rows, lines) {
   context.fillText(format(high), left - 5, top + 5);
   context.fillText(format(low), left - 5, top + h - 4);
   context.textBaseline = "top";
-  context.fillText(`epoch ${rows.at(-1).epoch}`, left + w, top + h + 5);
+  context.fillText(`epoch ${last}`, left + w, top + h + 5);
   context.textAlign = "left";
   context.fillText("1", left, top + h + 5);
 }

@@ -52,9 +52,14 @@ export function decodeFrame(view) {
   return { ...header, arrays };
 }
 
-/** Return the state as the text of a URL's hash: `data=xor&hidden_layer_sizes=4,2&…`. */
+/**
+ * Return the state as the text of a URL's hash: `data=xor&hidden_layer_sizes=4,2&…`.
+ *
+ * Points of one's own are not in it: another page cannot have them.
+ */
 export function encodeLesson(state) {
   return Object.entries(state)
+    .filter(([field, value]) => field !== "data" || value !== "own")
     .map(([field, value]) => `${field}=${encodeURIComponent(value)}`)
     .join("&")
     .replaceAll("%2C", ",");
@@ -151,17 +156,11 @@ export function weightIndex(block, row, column) {
   return block.begin + (row < 0 ? block.rows : row) * block.columns + column;
 }
 
-/**
- * Return the number of output units of a frame's network, by its number of weights; 0 if
- * the frame is not one of this state's hidden layers and features.
- */
+/** Return the number of output units of a frame's network, by its number of weights. */
 export function outputCount(state, frame) {
-  const hidden = state.hidden_layer_sizes;
-  const sizes = [state.features.length, ...hidden];
-  const same = String(hidden) === String(frame.layers.map(({ units }) => units));
+  const sizes = [state.features.length, ...state.hidden_layer_sizes];
   const inner = weightBlocks(sizes).reduce((sum, { rows, columns }) => sum + (rows + 1) * columns, 0);
-  const count = (frame.arrays.weights.data.length - inner) / (sizes.at(-1) + 1);
-  return same && Number.isInteger(count) && count > 0 ? count : 0;
+  return (frame.arrays.weights.data.length - inner) / (sizes.at(-1) + 1);
 }
 
 /** Return the names of n output units. */

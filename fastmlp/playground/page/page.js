@@ -29,6 +29,7 @@ import { createPlane } from "./plane.js";
 const BUDGET = 20; // milliseconds of training per frame
 const SPOKEN_EVERY = 5000; // milliseconds between two reports to screen readers
 const CALM = 500; // milliseconds between frames for those who want less motion
+const PATIENCE = 1500; // milliseconds after which a frame that takes long is explained
 const LARGEST_CSV = 1_000_000; // characters
 
 const SPEEDS = [
@@ -55,7 +56,7 @@ function render({ model, el }) {
   let lesson = null;
   const receive = (message, buffers = []) => {
     if (message.type === "options") lesson = createLesson(model, el, message);
-    else lesson?.[message.type]?.(message, buffers);
+    else lesson.take(message, buffers);
   };
   const follow = () => lesson?.follow();
   model.on("msg:custom", receive);
@@ -69,7 +70,7 @@ function render({ model, el }) {
 
 export default { render };
 
-/** Build the page; the functions returned take the server's messages by their type. */
+/** Build the page and run its loop; `take` gets the server's messages. */
 function createLesson(model, el, { options, state: first }) {
   let state = first;
   let points = new Float32Array(0);
@@ -77,17 +78,21 @@ function createLesson(model, el, { options, state: first }) {
   let pinned = null; // the hidden unit shown large, by a click
   let pointed = null; // the one under the pointer
 
-  // The loop: at most one request is under way.
+  // The loop: the next frame is asked for when the server has answered everything.
   let playing = false;
   let wanted = 0; // epochs that Step asks for
   let stale = true; // what is shown is out of date
-  let waiting = false;
+  let unanswered = 0;
   let scheduled = false;
   let asked = 0;
+  let askedUnit = null;
   let received = null;
   let spoke = 0;
 
-  const send = (message) => model.send(message);
+  const send = (message) => {
+    unanswered += 1;
+    model.send(message);
+  };
   const set = (partial) => send({ type: "set", state: partial });
   const refresh = () => {
     stale = true;
@@ -102,9 +107,12 @@ function createLesson(model, el, { options, state: first }) {
   const code = createCodeDialog(() => send({ type: "code" }));
   const notice = h("p.notice", { role: "alert" });
   const spoken = h("p.spoken", { role: "status" });
-  const tell = (text) => {
+  const tell = (text, kind = "problem") => {
     if (notice.textContent !== text) notice.textContent = text;
+    notice.classList.toggle("problem", kind === "problem");
   };
+  let explanation = null;
+  const explain = () => tell("Kernels for these settings are compiled: this happens once.", "news");
 
   const play = button("Play", () => setPlaying(!playing));
   play.classList.add("play");
@@ -118,7 +126,7 @@ function createLesson(model, el, { options, state: first }) {
     ]),
   );
   const links = Object.entries(model.get("downloads") ?? {}).map(([name, href]) =>
-    h("a.download", { href, download: "", title: `Download the network as ${name}` }, name),
+    h("a.download", { href, target: "_blank", title: `Download the network as ${name}` }, name),
   );
 
   const hidden = hiddenFields(model.get("lesson") ?? "");
@@ -145,19 +153,18 @@ function createLesson(model, el, { options, state: first }) {
       network.mark(pinned);
       refresh();
     },
-    edit: (layer, row, column, value) => {
-      send({ type: "edit", layer, row, column, value });
-      refresh();
-    },
+    edit: (layer, row, column, value) => send({ type: "edit", layer, row, column, value }),
   };
   const network = createNetwork(options, actions, visible(NETWORK_FIELDS));
 
   const file = h("input", { type: "file", accept: ".csv,text/csv,text/plain", change: readFile });
+  const count = h("p.count");
   const data = h(
     "section.panel.data-panel",
     { "aria-label": "Data" },
     h("h2", {}, "Data"),
     ...visible(Object.keys(DATA_FIELDS)),
+    count,
     button("New data", () => send({ type: "new_data" })),
     h("label.file", { title: "two columns of numbers and a label or a number" }, "Own CSV file", file),
   );
@@ -182,9 +189,13 @@ function createLesson(model, el, { options, state: first }) {
   function setPlaying(value) {
     playing = value;
     play.textContent = playing ? "Pause" : "Play";
-    play.setAttribute("aria-pressed", String(playing));
     if (!playing) spoke = 0;
     wake();
+  }
+
+  function stopWith(text, kind) {
+    tell(text, kind);
+    setPlaying(false);
   }
 
   function step() {
@@ -223,7 +234,7 @@ function createLesson(model, el, { options, state: first }) {
   /** Ask for the next frame, then paint the last, while the server trains. */
   function tick(now) {
     scheduled = false;
-    if (!waiting) {
+    if (!unanswered) {
       const { epochs, pause } = SPEEDS[speed.value];
       const due = playing && now - asked >= Math.max(pause, calm.matches ? CALM : 0);
       if (due || wanted || stale) ask(due ? epochs : wanted, now);
@@ -236,32 +247,27 @@ function createLesson(model, el, { options, state: first }) {
 
   function ask(epochs, now) {
     if (epochs) asked = now;
-    [waiting, wanted, stale] = [true, 0, false];
-    send({ type: "frame", epochs, budget: BUDGET, unit: shown(), view: view.request() });
+    [wanted, stale, askedUnit] = [0, false, shown()];
+    explanation = setTimeout(explain, PATIENCE);
+    send({ type: "frame", epochs, budget: BUDGET, unit: askedUnit, view: view.request() });
   }
 
   function paint(frame) {
-    const n = outputCount(state, frame);
-    // A frame of the network before the last change.
-    if (!n) return refresh();
-    outputs = outputNames(frame.classes, n);
+    outputs = outputNames(frame.classes, outputCount(state, frame));
     network.update(state, outputs);
     network.paint(frame);
     plane.paint(frame, shownUnit(frame));
     curves.paint();
     view.paint(frame, points);
-    histograms.paint(frame, state.hidden_layer_sizes.length);
+    histograms.paint(frame);
     paintNumbers(frame);
   }
 
   function shownUnit(frame) {
-    const unit = frame.unit;
-    if (unit === null || unit === undefined) return null;
-    const place = unitPlace(state.hidden_layer_sizes, unit);
-    return {
-      name: `layer ${place.layer + 1} unit ${place.unit + 1}`,
-      scale: frame.arrays.unit_scale.data[unit],
-    };
+    if (askedUnit === null) return null;
+    const { layer, unit } = unitPlace(state.hidden_layer_sizes, askedUnit);
+    const scale = frame.arrays.unit_scale.data[askedUnit];
+    return { name: `layer ${layer + 1} unit ${unit + 1}`, scale };
   }
 
   function paintNumbers(frame) {
@@ -291,20 +297,10 @@ function createLesson(model, el, { options, state: first }) {
     network.mark(pinned);
   }
 
-  showState();
-  follow();
-  refresh();
-
-  return {
-    follow,
-
-    stop() {
-      playing = false;
-      scheduled = true; // no further tick
-    },
-
+  const answers = {
     state(message) {
       ({ state } = message);
+      received = null; // a frame of the network before the change
       if (message.restarted) curves.clear();
       tell("");
       showState();
@@ -315,33 +311,51 @@ function createLesson(model, el, { options, state: first }) {
     },
 
     frame(message, [view]) {
-      waiting = false;
+      if (!notice.classList.contains("problem")) tell("", "news");
       received = decodeFrame(view);
-      if (received.arrays.points) {
-        points = received.arrays.points.data.slice();
+      const { points: moved, curves: added } = received.arrays;
+      if (moved) {
+        points = moved.data;
+        count.textContent = `${moved.shape[0]} points`;
         plane.setPoints(points);
       }
-      if (received.epoch < curves.epoch) curves.clear();
-      curves.add(received.arrays.curves.data, received.epoch);
-      if (received.diverged) {
-        tell(received.diverged);
-        setPlaying(false);
-      }
+      curves.add(added.data, received.epoch);
+      if (received.diverged) stopWith(received.diverged);
+      else if (received.converged && playing) stopWith("The solver has found a minimum.", "news");
       wake();
     },
 
     error(message) {
-      waiting = false;
       tell(message.message);
-      controls[message.field]?.complain();
+      showState();
       wake();
     },
 
-    code: (message) => code.show(message.text),
+    code(message) {
+      code.show(message.text);
+      wake();
+    },
 
     closed() {
-      setPlaying(false);
-      tell("The connection to fastmlp is lost. Start it again and open its new address.");
+      stopWith("The connection to fastmlp is lost. Start it again and open its new address.");
+    },
+  };
+
+  showState();
+  follow();
+  refresh();
+
+  return {
+    follow,
+
+    take(message, buffers) {
+      unanswered -= 1;
+      clearTimeout(explanation);
+      answers[message.type](message, buffers);
+    },
+
+    stop() {
+      scheduled = true; // no further tick
     },
   };
 }
