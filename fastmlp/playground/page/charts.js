@@ -10,12 +10,12 @@ const LINES = [
 ];
 const RATE = [{ field: "rate", colour: "#1b5ca6", dash: [] }];
 
-const chart = (name) => h(`canvas.${name}`, { role: "img" });
+const chart = (name, label) => h(`canvas.${name}`, { role: "img", "aria-label": label });
 
 /** Loss and learning rate over the epochs. */
 export function createCurves() {
-  const loss = chart("loss-chart");
-  const rate = chart("rate-chart");
+  const loss = chart("loss-chart", "loss: no epoch yet");
+  const rate = chart("rate-chart", "learning rate: no epoch yet");
   const key = LINES.map(({ field, name }) => h(`span.line.${field}`, {}, name));
   const element = h(
     "section.panel.curves-panel",
@@ -54,7 +54,7 @@ export function createCurves() {
  * @param {() => void} changed another layer or pair was chosen
  */
 export function createView(changed) {
-  const canvas = chart("view-chart");
+  const canvas = chart("view-chart", "two units of a layer");
   const select = h("select", { "aria-label": "layer", change: () => choose(Number(select.value)) });
   const next = h("button", { type: "button", click: () => choose(layer, nextPair(pair, sizes[layer])) });
   next.textContent = "next pair";
@@ -130,8 +130,8 @@ export function createHistograms() {
   function build(n) {
     charts = Array.from({ length: n }, (_, l) => ({
       name: `Layer ${l + 1}`,
-      activations: chart("histogram"),
-      gradients: chart("histogram"),
+      activations: chart("histogram", "activations"),
+      gradients: chart("histogram", "gradients"),
       size: h("span"),
     }));
     const cells = charts.map(({ name, activations, gradients, size }) =>

@@ -126,6 +126,10 @@ export function changeLayers(state, change) {
   return { hidden_layer_sizes: sizes, activation };
 }
 
+/** Return the chosen of all values, in their order, with one added or taken away. */
+export const toggled = (all, chosen, value) =>
+  all.filter((each) => chosen.includes(each) !== (each === value));
+
 /** Return the partial state with `change` units more in a layer, 1 to 8. */
 export function changeUnits(state, layer, change) {
   const sizes = [...state.hidden_layer_sizes];

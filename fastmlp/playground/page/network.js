@@ -18,7 +18,12 @@ const picture = () => h("canvas", { width: PICTURE, height: PICTURE, "aria-hidde
 /** A − and a + around a count. */
 function stepper(name, count, step) {
   const button = (sign, change) =>
-    h("button", { type: "button", "aria-label": `${sign} ${name}`, click: () => step(change) });
+    h("button", {
+      type: "button",
+      name: `${sign} ${name}`,
+      "aria-label": `${sign} ${name}`,
+      click: () => step(change),
+    });
   const less = button("fewer", -1);
   const more = button("more", 1);
   less.textContent = "−";
@@ -28,7 +33,8 @@ function stepper(name, count, step) {
 
 /**
  * @param {object} actions
- * @param {(partial: object) => void} actions.set new features or activations
+ * @param {(feature: string) => void} actions.toggleFeature
+ * @param {(layer: number, name: string) => void} actions.setActivation
  * @param {(change: number) => void} actions.changeLayers
  * @param {(layer: number, change: number) => void} actions.changeUnits
  * @param {(unit: number|null) => void} actions.preview the unit under the pointer
@@ -84,11 +90,11 @@ export function createNetwork(options, actions, fields) {
       ...hidden.map((n, l) => Array.from({ length: n }, (_, i) => `layer ${l + 1} unit ${i + 1}`)),
       outputs,
     ];
+    const focused = element.contains(document.activeElement) && document.activeElement.name;
     layerCount.replaceChildren(
       "Hidden layers",
       stepper("hidden layers", hidden.length, actions.changeLayers),
     );
-    const focused = columns.contains(document.activeElement) && document.activeElement.name;
     columns.replaceChildren(featureColumn(state), ...hidden.map((_, l) => hiddenColumn(state, l)));
     columns.append(outputColumn(outputs));
     columns.style.setProperty("--columns", hidden.length + 2);
@@ -99,7 +105,7 @@ export function createNetwork(options, actions, fields) {
       roving(units, (i, pressed) => neighbour(hidden, i, pressed));
     }
     buildWeights();
-    if (focused) columns.querySelector(`[name="${focused}"]`)?.focus();
+    if (focused) element.querySelector(`[name="${focused}"]`)?.focus();
   }
 
   function featureColumn(state) {
@@ -107,12 +113,6 @@ export function createNetwork(options, actions, fields) {
       const used = state.features.includes(feature);
       const canvas = picture();
       paintPicture(canvas, pixels(featurePicture(feature, PICTURE)));
-      const toggle = () => {
-        const chosen = options.features.values.filter(
-          (name) => state.features.includes(name) !== (name === feature),
-        );
-        if (chosen.length) actions.set({ features: chosen });
-      };
       return h(
         `button.node.feature${used ? ".used" : ""}`,
         {
@@ -120,7 +120,7 @@ export function createNetwork(options, actions, fields) {
           name: `feature-${feature}`,
           "aria-pressed": String(used),
           "aria-label": `feature ${feature}`,
-          click: toggle,
+          click: () => actions.toggleFeature(feature),
         },
         h("span", {}, feature),
         canvas,
@@ -134,11 +134,7 @@ export function createNetwork(options, actions, fields) {
     const select = h("select", {
       name: `activation-${layer}`,
       "aria-label": `activation of layer ${layer + 1}`,
-      change: () => {
-        const activation = [...state.activation];
-        activation[layer] = select.value;
-        actions.set({ activation });
-      },
+      change: () => actions.setActivation(layer, select.value),
     });
     for (const name of options.activation.values) select.append(h("option", { value: name }, name));
     select.value = state.activation[layer];

@@ -21,6 +21,7 @@ import {
   hiddenFields,
   outputCount,
   outputNames,
+  toggled,
   unitPlace,
 } from "./logic.js";
 import { createNetwork } from "./network.js";
@@ -93,7 +94,12 @@ function createLesson(model, el, { options, state: first }) {
     unanswered += 1;
     model.send(message);
   };
-  const set = (partial) => send({ type: "set", state: partial });
+  // What has been asked for: a second click may come before the answer to the first.
+  let desired = first;
+  const set = (partial) => {
+    desired = { ...desired, ...partial };
+    send({ type: "set", state: partial });
+  };
   const refresh = () => {
     stale = true;
     wake();
@@ -141,9 +147,13 @@ function createLesson(model, el, { options, state: first }) {
   const settings = Object.keys(controls).filter((field) => !elsewhere.includes(field));
 
   const actions = {
-    set,
-    changeLayers: (change) => set(changeLayers(state, change)),
-    changeUnits: (layer, change) => set(changeUnits(state, layer, change)),
+    toggleFeature(feature) {
+      const features = toggled(options.features.values, desired.features, feature);
+      if (features.length) set({ features });
+    },
+    setActivation: (layer, name) => set({ activation: desired.activation.with(layer, name) }),
+    changeLayers: (change) => set(changeLayers(desired, change)),
+    changeUnits: (layer, change) => set(changeUnits(desired, layer, change)),
     preview(unit) {
       pointed = unit;
       refresh();
@@ -352,6 +362,7 @@ function createLesson(model, el, { options, state: first }) {
       unanswered -= 1;
       clearTimeout(explanation);
       answers[message.type](message, buffers);
+      if (!unanswered) desired = state;
     },
 
     stop() {

@@ -114,6 +114,11 @@ test("layers and units stay within their bounds", () => {
   assert.deepEqual(STATE.hidden_layer_sizes, [4, 2]);
 });
 
+test("values are toggled and keep their order", () => {
+  assert.deepEqual(logic.toggled(["a", "b", "c"], ["c"], "a"), ["a", "c"]);
+  assert.deepEqual(logic.toggled(["a", "b", "c"], ["a", "c"], "c"), ["a"]);
+});
+
 test("weights are found in the flat array", () => {
   const blocks = logic.weightBlocks([2, 3, 1]);
   assert.deepEqual(blocks[1], { begin: 9, rows: 3, columns: 1 });
