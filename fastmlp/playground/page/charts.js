@@ -10,7 +10,10 @@ const LINES = [
 ];
 const RATE = [{ field: "rate", colour: "#1b5ca6", dash: [] }];
 
-const chart = (name, label) => h(`canvas.${name}`, { role: "img", "aria-label": label });
+const NO_LAYER = "There is no hidden layer.";
+
+const chart = (name, label) =>
+  h(`canvas.${name}`, { role: "img", "aria-label": label });
 
 /** Loss and learning rate over the epochs. */
 export function createCurves() {
@@ -55,15 +58,29 @@ export function createCurves() {
  */
 export function createView(changed) {
   const canvas = chart("view-chart", "two units of a layer");
-  const select = h("select", { "aria-label": "layer", change: () => choose(Number(select.value)) });
-  const next = h("button", { type: "button", click: () => choose(layer, nextPair(pair, sizes[layer])) });
+  const select = h("select", {
+    "aria-label": "layer",
+    change: () => choose(Number(select.value)),
+  });
+  const next = h("button", {
+    type: "button",
+    click: () => choose(layer, nextPair(pair, sizes[layer])),
+  });
   next.textContent = "next pair";
   const caption = h("p.caption");
+  const body = h(
+    "div.view-body",
+    {},
+    canvas,
+    h("div.view-choice", {}, select, next, caption),
+  );
+  const nothing = h("p.caption", {}, NO_LAYER);
   const element = h(
     "section.panel.view-panel",
     { "aria-label": "The plane as a layer sees it" },
     h("h2", {}, "The plane as a layer sees it"),
-    h("div.view-body", {}, canvas, h("div.view-choice", {}, select, next, caption)),
+    body,
+    nothing,
   );
   let sizes = [];
   let layer = 0;
@@ -82,8 +99,11 @@ export function createView(changed) {
     update(hidden) {
       if (String(hidden) === String(sizes)) return;
       sizes = hidden;
-      select.replaceChildren(...sizes.map((_, l) => h("option", { value: l }, `layer ${l + 1}`)));
-      element.classList.toggle("empty", sizes.length === 0);
+      select.replaceChildren(
+        ...sizes.map((_, l) => h("option", { value: l }, `layer ${l + 1}`)),
+      );
+      body.hidden = !sizes.length;
+      nothing.hidden = !body.hidden;
       layer = Math.max(0, Math.min(layer, sizes.length - 1));
       if (!pair.every((unit) => unit < sizes[layer])) pair = [0, 0];
       if (pair[0] === pair[1]) pair = [0, Math.min(1, (sizes[layer] ?? 1) - 1)];
@@ -102,7 +122,13 @@ export function createView(changed) {
         const [x, y] = outputs.data.subarray(2 * i, 2 * i + 2);
         placed.push({ x, y, target: points[4 * i + 2], test: false });
       }
-      const spans = paintView(canvas, grid.data, grid.shape[0], placed, frame.classes.length);
+      const spans = paintView(
+        canvas,
+        grid.data,
+        grid.shape[0],
+        placed,
+        frame.classes.length,
+      );
       const [a, b] = spans.map(([low, high]) => `${format(low)} to ${format(high)}`);
       const text =
         sizes[layer] > 1
@@ -125,7 +151,7 @@ export function createHistograms() {
     h("h2", {}, "Activations and gradients per layer"),
     rows,
   );
-  let charts = [];
+  let charts = null;
 
   function build(n) {
     charts = Array.from({ length: n }, (_, l) => ({
@@ -138,15 +164,20 @@ export function createHistograms() {
       h("div.histogram-column", {}, h("h3", {}, name), activations, gradients, size),
     );
     const names = h("div.histogram-names", {}, h("h3", {}, " "));
-    names.append(h("span", {}, "activations"), h("span", {}, "gradients, log10 |δ|"), h("span", {}, "root mean square"));
-    rows.replaceChildren(names, ...cells);
+    names.append(
+      h("span", {}, "activations"),
+      h("span", {}, "gradients, log10 |δ|"),
+      h("span", {}, "root mean square"),
+    );
+    if (n) rows.replaceChildren(names, ...cells);
+    else rows.replaceChildren(h("p.caption", {}, NO_LAYER));
   }
 
   return {
     element,
     paint(frame) {
       const n = frame.layers.length;
-      if (charts.length !== n) build(n);
+      if (charts?.length !== n) build(n);
       charts.forEach((column, l) => {
         for (const [part, name] of [
           ["activations", "activation"],

@@ -4,7 +4,11 @@ import { h } from "./dom.js";
 
 /** @param {() => void} ask asks the server for the program */
 export function createCodeDialog(ask) {
-  const button = h("button", { type: "button", title: "Show me the code", click: ask }, "Code");
+  const button = h(
+    "button",
+    { type: "button", title: "Show me the code", click: ask },
+    "Code",
+  );
   const text = h("code");
   const copied = h("output", { "aria-live": "polite" });
   const copy = async () => {

@@ -12,9 +12,16 @@ function choice(option) {
     const next = choices(option, state);
     if (String(next) === String(values)) return;
     values = next;
-    select.replaceChildren(...values.map((value) => h("option", { value }, readable(value))));
+    select.replaceChildren(
+      ...values.map((value) => h("option", { value }, readable(value))),
+    );
   };
-  return { element: select, offer, read: () => select.value, write: (v) => (select.value = v) };
+  return {
+    element: select,
+    offer,
+    read: () => select.value,
+    write: (v) => (select.value = v),
+  };
 }
 
 /** A number; the option's values are offered beside it. */
@@ -23,7 +30,11 @@ function number({ kind, values, minimum, maximum }) {
   const input = h("input", { type: "number", step, min: minimum, max: maximum });
   const parts = [input];
   if (values) {
-    const list = h("datalist", { id: newId() }, ...values.map((value) => h("option", { value })));
+    const list = h(
+      "datalist",
+      { id: newId() },
+      ...values.map((value) => h("option", { value })),
+    );
     input.setAttribute("list", list.id);
     parts.push(list);
   }
@@ -42,7 +53,12 @@ function slider({ kind, minimum, maximum }) {
     input.value = value;
     show();
   };
-  return { element: input, parts: [input, output], read: () => Number(input.value), write };
+  return {
+    element: input,
+    parts: [input, output],
+    read: () => Number(input.value),
+    write,
+  };
 }
 
 const KINDS = { choice, number, integer: number, slider };
@@ -60,7 +76,7 @@ export function control(field, option, set, kind = option.kind) {
   const { element: input, parts = [input], offer, read, write } = KINDS[kind](option);
   input.id = newId();
   input.name = field;
-  const label = h("label", { for: input.id }, option.label);
+  const label = h("label", { for: input.id, title: option.label }, option.label);
   input.addEventListener("change", () => set({ [field]: read() }));
   return {
     element: h(`div.field.${kind}`, {}, label, ...parts),

@@ -38,7 +38,9 @@ export const newId = () => `fastmlp-${++names}`;
  */
 export function roving(members, next) {
   const visit = (index) => {
-    members.forEach((member, i) => member.setAttribute("tabindex", i === index ? 0 : -1));
+    members.forEach((member, i) =>
+      member.setAttribute("tabindex", i === index ? 0 : -1),
+    );
   };
   members.forEach((member, index) => {
     member.addEventListener("focus", () => visit(index));

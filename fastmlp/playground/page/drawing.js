@@ -44,7 +44,8 @@ function scaleColour(share) {
 const SCALE = Array.from({ length: 256 }, (_, byte) => scaleColour(byte / 255));
 
 // A pixel's four bytes as one number, on the little-endian machines of all browsers.
-const word = ([red, green, blue]) => (0xff000000 | (blue << 16) | (green << 8) | red) >>> 0;
+const word = ([red, green, blue]) =>
+  (0xff000000 | (blue << 16) | (green << 8) | red) >>> 0;
 
 const WORDS = SCALE.map(word);
 const SIDES = WORDS.map((_, byte) => WORDS[byte > 127 ? 232 : 23]);
@@ -109,7 +110,8 @@ export function clear(canvas) {
   const ratio = globalThis.devicePixelRatio || 1;
   const { clientWidth: width, clientHeight: height } = canvas;
   const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
-  if (canvas.width !== w || canvas.height !== h) Object.assign(canvas, { width: w, height: h });
+  if (canvas.width !== w || canvas.height !== h)
+    Object.assign(canvas, { width: w, height: h });
   const context = canvas.getContext("2d");
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, width, height);
@@ -128,7 +130,10 @@ export function shape(context, k, x, y, radius) {
   const turn = k % 4 === 1 ? Math.PI / 4 : Math.PI / 2;
   for (let i = 0; i < corners; i++) {
     const angle = turn + (2 * Math.PI * i) / corners;
-    context.lineTo(x + 1.25 * radius * Math.cos(angle), y - 1.25 * radius * Math.sin(angle));
+    context.lineTo(
+      x + 1.25 * radius * Math.cos(angle),
+      y - 1.25 * radius * Math.sin(angle),
+    );
   }
   context.closePath();
 }
@@ -215,7 +220,12 @@ export function paintHistogram(canvas, shares, edges) {
   context.fillStyle = css(SCALE[30]);
   for (let i = 0; i < shares.length && largest > 0; i++) {
     const size = (shares[i] / largest) * (h - 1);
-    context.fillRect((i * width) / shares.length, h - size, width / shares.length - 1, size);
+    context.fillRect(
+      (i * width) / shares.length,
+      h - size,
+      width / shares.length - 1,
+      size,
+    );
   }
   context.fillStyle = INK;
   context.textBaseline = "top";

@@ -163,7 +163,10 @@ export function weightIndex(block, row, column) {
 /** Return the number of output units of a frame's network, by its number of weights. */
 export function outputCount(state, frame) {
   const sizes = [state.features.length, ...state.hidden_layer_sizes];
-  const inner = weightBlocks(sizes).reduce((sum, { rows, columns }) => sum + (rows + 1) * columns, 0);
+  const inner = weightBlocks(sizes).reduce(
+    (sum, { rows, columns }) => sum + (rows + 1) * columns,
+    0,
+  );
   return (frame.arrays.weights.data.length - inner) / (sizes.at(-1) + 1);
 }
 
@@ -284,18 +287,25 @@ export function range(values) {
   return low <= high ? [low, high] : null;
 }
 
-/** Return a number in at most four significant digits. */
+/** Return a number in a few significant digits, four at most. */
 export function format(value) {
-  if (value === null || value === undefined || Number.isNaN(value)) return "–";
-  if (value === 0) return "0";
+  if (value === null || Number.isNaN(value)) return "–";
+  if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
   const size = Math.abs(value);
-  if (!Number.isFinite(size)) return value > 0 ? "∞" : "−∞";
-  if (size < 1e-3 || size >= 1e5) return value.toExponential(1).replace("-", "−");
   const digits = Math.max(0, 3 - Math.max(0, Math.floor(Math.log10(size))));
-  return value.toFixed(digits).replace("-", "−");
+  return (
+    exponential(value) ?? (value === 0 ? "0" : value.toFixed(digits).replace("-", "−"))
+  );
 }
 
 /** Return a number in at most two significant digits. */
-export const short = (value) => String(Number(value.toPrecision(2))).replace("-", "−");
+export const short = (value) =>
+  exponential(value) ?? String(Number(value.toPrecision(2))).replace("-", "−");
+
+function exponential(value) {
+  const size = Math.abs(value);
+  if (size === 0 || (size >= 1e-3 && size < 1e5)) return null;
+  return value.toExponential(1).replace("+", "").replaceAll("-", "−");
+}
 
 export const percent = (share) => `${Math.round(100 * share)} %`;

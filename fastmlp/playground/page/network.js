@@ -13,7 +13,8 @@ import {
 } from "./logic.js";
 
 const PICTURE = 32;
-const picture = () => h("canvas", { width: PICTURE, height: PICTURE, "aria-hidden": "true" });
+const picture = () =>
+  h("canvas", { width: PICTURE, height: PICTURE, "aria-hidden": "true" });
 
 /** A − and a + around a count. */
 function stepper(name, count, step) {
@@ -68,7 +69,7 @@ export function createNetwork(options, actions, fields) {
   let values = null;
 
   const valueOf = ({ layer, row, column }) =>
-    values?.[weightIndex(weightBlocks(sizes)[layer], row, column)];
+    values?.[weightIndex(weightBlocks(sizes)[layer], row, column)] ?? NaN;
 
   const describe = (weight) => {
     const { layer, row, column } = weight;
@@ -87,18 +88,26 @@ export function createNetwork(options, actions, fields) {
     sizes = [state.features.length, ...hidden, outputs.length];
     names = [
       state.features,
-      ...hidden.map((n, l) => Array.from({ length: n }, (_, i) => `layer ${l + 1} unit ${i + 1}`)),
+      ...hidden.map((n, l) =>
+        Array.from({ length: n }, (_, i) => `layer ${l + 1} unit ${i + 1}`),
+      ),
       outputs,
     ];
-    const focused = element.contains(document.activeElement) && document.activeElement.name;
+    const focused =
+      element.contains(document.activeElement) && document.activeElement.name;
     layerCount.replaceChildren(
       "Hidden layers",
       stepper("hidden layers", hidden.length, actions.changeLayers),
     );
-    columns.replaceChildren(featureColumn(state), ...hidden.map((_, l) => hiddenColumn(state, l)));
+    columns.replaceChildren(
+      featureColumn(state),
+      ...hidden.map((_, l) => hiddenColumn(state, l)),
+    );
     columns.append(outputColumn(outputs));
     columns.style.setProperty("--columns", hidden.length + 2);
-    nodes = [...columns.children].map((column) => [...column.querySelectorAll(".node.used")]);
+    nodes = [...columns.children].map((column) => [
+      ...column.querySelectorAll(".node.used"),
+    ]);
     units = [...columns.querySelectorAll(".unit")];
     feet = [...columns.querySelectorAll(".foot.hidden-layer")];
     if (units.length) {
@@ -136,7 +145,8 @@ export function createNetwork(options, actions, fields) {
       "aria-label": `activation of layer ${layer + 1}`,
       change: () => actions.setActivation(layer, select.value),
     });
-    for (const name of options.activation.values) select.append(h("option", { value: name }, name));
+    for (const name of options.activation.values)
+      select.append(h("option", { value: name }, name));
     select.value = state.activation[layer];
     const buttons = Array.from({ length: hidden[layer] }, (_, i) => {
       const unit = unitIndex(hidden, layer, i);
@@ -183,7 +193,9 @@ export function createNetwork(options, actions, fields) {
           hit.addEventListener("focus", () => show(weight));
           hit.addEventListener("pointerenter", () => show(weight));
           hit.addEventListener("pointerleave", () => (readout.textContent = ""));
-          hit.addEventListener("click", () => editor.open(weight, describe(weight), valueOf(weight)));
+          hit.addEventListener("click", () =>
+            editor.open(weight, describe(weight), valueOf(weight)),
+          );
           hit.addEventListener("keydown", (event) => {
             if (event.key !== "Enter" && event.key !== " ") return;
             event.preventDefault();
@@ -204,7 +216,8 @@ export function createNetwork(options, actions, fields) {
     const moves = { ArrowDown: 1, ArrowUp: -1 };
     roving(
       weights.map(({ hit }) => hit),
-      (i, pressed) => i + (moves[pressed] ?? (pressed === "ArrowRight" ? 1 : -1) * strides[i]),
+      (i, pressed) =>
+        i + (moves[pressed] ?? (pressed === "ArrowRight" ? 1 : -1) * strides[i]),
     );
     weights.forEach(show);
     readout.textContent = "";
@@ -216,19 +229,29 @@ export function createNetwork(options, actions, fields) {
     const origin = box.getBoundingClientRect();
     edges.setAttribute("width", box.clientWidth);
     edges.setAttribute("height", box.clientHeight);
-    const boxes = nodes.map((layer) => layer.map((node) => node.getBoundingClientRect()));
+    const boxes = nodes.map((layer) =>
+      layer.map((node) => node.getBoundingClientRect()),
+    );
     for (const { layer, row, column, line, hit } of weights) {
       const to = boxes[layer + 1][column];
       const [x1, y1] = [to.left - origin.left, (to.top + to.bottom) / 2 - origin.top];
       if (row < 0) {
         const bottom = to.bottom - origin.top;
-        for (const [name, value] of Object.entries({ x: x1 - 5, y: bottom - 7, width: 9, height: 9 })) {
+        for (const [name, value] of Object.entries({
+          x: x1 - 5,
+          y: bottom - 7,
+          width: 9,
+          height: 9,
+        })) {
           line.setAttribute(name, value);
         }
         continue;
       }
       const from = boxes[layer][row];
-      const [x0, y0] = [from.right - origin.left, (from.top + from.bottom) / 2 - origin.top];
+      const [x0, y0] = [
+        from.right - origin.left,
+        (from.top + from.bottom) / 2 - origin.top,
+      ];
       const middle = (x0 + x1) / 2;
       const d = `M${x0} ${y0}C${middle} ${y0} ${middle} ${y1} ${x1} ${y1}`;
       line.setAttribute("d", d);
@@ -256,7 +279,10 @@ export function createNetwork(options, actions, fields) {
       values = flat.data;
       const n = PICTURE * PICTURE;
       units.forEach((button, i) => {
-        paintPicture(button.firstChild, pixels(pictures.data.subarray(i * n, (i + 1) * n)));
+        paintPicture(
+          button.firstChild,
+          pixels(pictures.data.subarray(i * n, (i + 1) * n)),
+        );
       });
       const blocks = weightBlocks(sizes);
       for (const { layer, row, column, line } of weights) {
@@ -277,7 +303,9 @@ export function createNetwork(options, actions, fields) {
 
     /** Mark the unit that is shown large. */
     mark(unit) {
-      units.forEach((button, i) => button.setAttribute("aria-pressed", String(i === unit)));
+      units.forEach((button, i) =>
+        button.setAttribute("aria-pressed", String(i === unit)),
+      );
     },
   };
 }
@@ -294,7 +322,12 @@ function neighbour(hidden, index, pressed) {
 
 /** A small dialog for one weight. */
 function createEditor(edit) {
-  const input = h("input", { type: "number", step: "any", required: true, id: newId() });
+  const input = h("input", {
+    type: "number",
+    step: "any",
+    required: true,
+    id: newId(),
+  });
   const label = h("label", { for: input.id });
   const element = h(
     "dialog.editor",

@@ -41,7 +41,13 @@ const SPEEDS = [
   { name: "as many as fit", epochs: 1000, pause: 0 },
 ];
 
-const DATA_FIELDS = { problem: "choice", data: "choice", n_points: "slider", noise: "slider", test_share: "slider" };
+const DATA_FIELDS = {
+  problem: "choice",
+  data: "choice",
+  n_points: "slider",
+  noise: "slider",
+  test_share: "slider",
+};
 const NETWORK_FIELDS = ["init", "random_state"];
 const DRAWN = ["features", "hidden_layer_sizes", "activation"];
 
@@ -118,7 +124,8 @@ function createLesson(model, el, { options, state: first }) {
     notice.classList.toggle("problem", kind === "problem");
   };
   let explanation = null;
-  const explain = () => tell("Kernels for these settings are compiled: this happens once.", "news");
+  const explain = () =>
+    tell("Kernels for these settings are compiled: this happens once.", "news");
 
   const play = button("Play", () => setPlaying(!playing));
   play.classList.add("play");
@@ -126,23 +133,31 @@ function createLesson(model, el, { options, state: first }) {
   SPEEDS.forEach(({ name }, i) => speed.append(h("option", { value: i }, name)));
   speed.value = 1;
   const numbers = Object.fromEntries(
-    ["Epoch", "Training loss", "Test loss", "Training score", "Test score"].map((name) => [
-      name,
-      { label: h("dt", {}, name), value: h("dd", {}, "–") },
-    ]),
+    ["Epoch", "Training loss", "Test loss", "Training score", "Test score"].map(
+      (name) => [name, { label: h("dt", {}, name), value: h("dd", {}, "–") }],
+    ),
   );
   const links = Object.entries(model.get("downloads") ?? {}).map(([name, href]) =>
-    h("a.download", { href, target: "_blank", title: `Download the network as ${name}` }, name),
+    h(
+      "a.download",
+      { href, target: "_blank", title: `Download the network as ${name}` },
+      name,
+    ),
   );
 
   const hidden = hiddenFields(model.get("lesson") ?? "");
   const controls = Object.fromEntries(
     Object.entries(options)
       .filter(([field]) => !DRAWN.includes(field))
-      .map(([field, option]) => [field, control(field, option, set, DATA_FIELDS[field])]),
+      .map(([field, option]) => [
+        field,
+        control(field, option, set, DATA_FIELDS[field]),
+      ]),
   );
   const visible = (fields) =>
-    fields.filter((field) => controls[field] && !hidden.includes(field)).map((f) => controls[f].element);
+    fields
+      .filter((field) => controls[field] && !hidden.includes(field))
+      .map((f) => controls[f].element);
   const elsewhere = [...Object.keys(DATA_FIELDS), ...NETWORK_FIELDS, "data_seed"];
   const settings = Object.keys(controls).filter((field) => !elsewhere.includes(field));
 
@@ -151,7 +166,8 @@ function createLesson(model, el, { options, state: first }) {
       const features = toggled(options.features.values, desired.features, feature);
       if (features.length) set({ features });
     },
-    setActivation: (layer, name) => set({ activation: desired.activation.with(layer, name) }),
+    setActivation: (layer, name) =>
+      set({ activation: desired.activation.with(layer, name) }),
     changeLayers: (change) => set(changeLayers(desired, change)),
     changeUnits: (layer, change) => set(changeUnits(desired, layer, change)),
     preview(unit) {
@@ -163,11 +179,16 @@ function createLesson(model, el, { options, state: first }) {
       network.mark(pinned);
       refresh();
     },
-    edit: (layer, row, column, value) => send({ type: "edit", layer, row, column, value }),
+    edit: (layer, row, column, value) =>
+      send({ type: "edit", layer, row, column, value }),
   };
   const network = createNetwork(options, actions, visible(NETWORK_FIELDS));
 
-  const file = h("input", { type: "file", accept: ".csv,text/csv,text/plain", change: readFile });
+  const file = h("input", {
+    type: "file",
+    accept: ".csv,text/csv,text/plain",
+    change: readFile,
+  });
   const count = h("p.count");
   const data = h(
     "section.panel.data-panel",
@@ -176,7 +197,12 @@ function createLesson(model, el, { options, state: first }) {
     ...visible(Object.keys(DATA_FIELDS)),
     count,
     button("New data", () => send({ type: "new_data" })),
-    h("label.file", { title: "two columns of numbers and a label or a number" }, "Own CSV file", file),
+    h(
+      "label.file",
+      { title: "two columns of numbers and a label or a number" },
+      "Own CSV file",
+      file,
+    ),
   );
 
   el.replaceChildren(
@@ -185,7 +211,11 @@ function createLesson(model, el, { options, state: first }) {
       {},
       h("h1", {}, "fastmlp playground"),
       h("div.run", {}, play, button("Step", step), button("Reset", reset), speed),
-      h("dl.numbers", {}, ...Object.values(numbers).map(({ label, value }) => h("div", {}, label, value))),
+      h(
+        "dl.numbers",
+        {},
+        ...Object.values(numbers).map(({ label, value }) => h("div", {}, label, value)),
+      ),
       h("div.take", {}, code.button, ...links),
     ),
     h("section.settings", { "aria-label": "Training" }, ...visible(settings)),
@@ -259,7 +289,13 @@ function createLesson(model, el, { options, state: first }) {
     if (epochs) asked = now;
     [wanted, stale, askedUnit] = [0, false, shown()];
     explanation = setTimeout(explain, PATIENCE);
-    send({ type: "frame", epochs, budget: BUDGET, unit: askedUnit, view: view.request() });
+    send({
+      type: "frame",
+      epochs,
+      budget: BUDGET,
+      unit: askedUnit,
+      view: view.request(),
+    });
   }
 
   function paint(frame) {
@@ -331,7 +367,8 @@ function createLesson(model, el, { options, state: first }) {
       }
       curves.add(added.data, received.epoch);
       if (received.diverged) stopWith(received.diverged);
-      else if (received.converged && playing) stopWith("The solver has found a minimum.", "news");
+      else if (received.converged && playing)
+        stopWith("The solver has found a minimum.", "news");
       wake();
     },
 
@@ -347,7 +384,9 @@ function createLesson(model, el, { options, state: first }) {
     },
 
     closed() {
-      stopWith("The connection to fastmlp is lost. Start it again and open its new address.");
+      stopWith(
+        "The connection to fastmlp is lost. Start it again and open its new address.",
+      );
     },
   };
 

@@ -1,8 +1,23 @@
 /** The output over the plane, with the points and a cursor that adds, moves, removes. */
 
-import { classColour, clear, css, paintPicture, paintPoints, pixels } from "./drawing.js";
+import {
+  classColour,
+  clear,
+  css,
+  paintPicture,
+  paintPoints,
+  pixels,
+} from "./drawing.js";
 import { h, newId } from "./dom.js";
-import { EXTENT, clampToPlane, format, nearestPoint, planeIndex, toPixel, toPlane } from "./logic.js";
+import {
+  EXTENT,
+  clampToPlane,
+  format,
+  nearestPoint,
+  planeIndex,
+  toPixel,
+  toPlane,
+} from "./logic.js";
 
 const SIDE = 100; // pixels of the server's picture
 const REACH = 0.4; // how far from a point the pointer and the cursor take hold of it
@@ -18,7 +33,11 @@ const HELP =
  */
 export function createPlane(change) {
   const heading = h("h2");
-  const picture = h("canvas.picture", { width: SIDE, height: SIDE, "aria-hidden": "true" });
+  const picture = h("canvas.picture", {
+    width: SIDE,
+    height: SIDE,
+    "aria-hidden": "true",
+  });
   const overlay = h("canvas.overlay", { "aria-hidden": "true" });
   const cursor = h("div.cursor", { "aria-hidden": "true" });
   const help = h("p.help", { id: newId() }, HELP);
@@ -37,7 +56,11 @@ export function createPlane(change) {
     cursor,
   );
   const axis = (name) =>
-    h(`div.axis.${name}`, { "aria-hidden": "true" }, ...["−6", "0", "6"].map((t) => h("span", {}, t)));
+    h(
+      `div.axis.${name}`,
+      { "aria-hidden": "true" },
+      ...["−6", "0", "6"].map((t) => h("span", {}, t)),
+    );
   const legend = h("div.legend", { role: "img" });
   const checkbox = (text, checked) => {
     const box = h("input", { type: "checkbox", checked, change: () => paint() });
@@ -145,7 +168,12 @@ export function createPlane(change) {
     remove();
   });
 
-  const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+  const ARROWS = {
+    ArrowLeft: [-1, 0],
+    ArrowRight: [1, 0],
+    ArrowUp: [0, 1],
+    ArrowDown: [0, -1],
+  };
   area.addEventListener("keydown", (event) => {
     let say = "";
     if (event.key in ARROWS) {
@@ -229,7 +257,11 @@ export function createPlane(change) {
     targetKey = key;
     const id = newId();
     const input = nClasses()
-      ? h("select", { id }, ...frame.classes.map((name, k) => h("option", { value: k }, name)))
+      ? h(
+          "select",
+          { id },
+          ...frame.classes.map((name, k) => h("option", { value: k }, name)),
+        )
       : h("input", { id, type: "number", min: -1, max: 1, step: 0.25, value: 1 });
     readTarget = () => Number(input.value);
     const text = nClasses() ? "add class" : "add value";

@@ -14,7 +14,9 @@ function lightness(rgb) {
 }
 
 test("the scale is palest in the middle and darkens to both ends", () => {
-  const light = Array.from({ length: 256 }, (_, byte) => lightness(drawing.scale(byte)));
+  const light = Array.from({ length: 256 }, (_, byte) =>
+    lightness(drawing.scale(byte)),
+  );
   for (let byte = 1; byte < 256; byte++) {
     if (byte <= 127) assert.ok(light[byte] >= light[byte - 1], `at ${byte}`);
     else if (byte > 128) assert.ok(light[byte] <= light[byte - 1], `at ${byte}`);
@@ -46,7 +48,9 @@ test("a discrete picture shows the side of the middle only", () => {
 
 test("with many classes colours pale where no class is likely", () => {
   const rgba = drawing.pixels(Uint8Array.of(255, 85), Uint8Array.of(2, 2), 3);
-  const [sure, unsure] = [rgba.slice(0, 3), rgba.slice(4, 7)].map((c) => lightness([...c]));
+  const [sure, unsure] = [rgba.slice(0, 3), rgba.slice(4, 7)].map((c) =>
+    lightness([...c]),
+  );
   assert.ok(unsure > sure + 20);
 });
 

@@ -31,7 +31,9 @@ test("messages go both ways", () => {
 
 test("values are saved", () => {
   const saved = [];
-  const model = createModel(new Socket(), { lesson: "a=1" }, (values) => saved.push({ ...values }));
+  const model = createModel(new Socket(), { lesson: "a=1" }, (values) =>
+    saved.push({ ...values }),
+  );
   assert.equal(model.get("lesson"), "a=1");
   model.set("lesson", "a=2");
   assert.deepEqual(saved, []);

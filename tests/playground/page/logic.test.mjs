@@ -75,7 +75,10 @@ test("a lesson survives the way through the address", () => {
 });
 
 test("points of one's own are left out of the address", () => {
-  assert.equal(logic.encodeLesson({ problem: "regression", data: "own" }), "problem=regression");
+  assert.equal(
+    logic.encodeLesson({ problem: "regression", data: "own" }),
+    "problem=regression",
+  );
 });
 
 test("a lesson may have empty lists, be partial, and have strange parts", () => {
@@ -92,13 +95,19 @@ test("a setting applies by other settings, and choices depend on them", () => {
   assert.equal(logic.applies(OPTIONS.noise, { data: "own" }), false);
   assert.equal(logic.applies(OPTIONS.noise, { data: "xor" }), true);
   assert.equal(logic.applies(OPTIONS.data, {}), true);
-  const loss = { values: ["a", "b"], values_by: { problem: { one: ["a"], two: ["b"] } } };
+  const loss = {
+    values: ["a", "b"],
+    values_by: { problem: { one: ["a"], two: ["b"] } },
+  };
   assert.deepEqual(logic.choices(loss, { problem: "two" }), ["b"]);
   assert.deepEqual(logic.choices(OPTIONS.data, {}), ["xor", "own"]);
 });
 
 test("layers and units stay within their bounds", () => {
-  const six = { hidden_layer_sizes: [1, 2, 3, 4, 5, 6], activation: Array(6).fill("relu") };
+  const six = {
+    hidden_layer_sizes: [1, 2, 3, 4, 5, 6],
+    activation: Array(6).fill("relu"),
+  };
   assert.equal(logic.changeLayers(six, 1).hidden_layer_sizes.length, 6);
   assert.deepEqual(logic.changeLayers(STATE, 1), {
     hidden_layer_sizes: [4, 2, 2],
@@ -125,10 +134,14 @@ test("weights are found in the flat array", () => {
   const seen = new Set();
   blocks.forEach((block) => {
     for (let row = -1; row < block.rows; row++) {
-      for (let j = 0; j < block.columns; j++) seen.add(logic.weightIndex(block, row, j));
+      for (let j = 0; j < block.columns; j++)
+        seen.add(logic.weightIndex(block, row, j));
     }
   });
-  assert.deepEqual([...seen].sort((a, b) => a - b), Array.from({ length: 13 }, (_, i) => i));
+  assert.deepEqual(
+    [...seen].sort((a, b) => a - b),
+    Array.from({ length: 13 }, (_, i) => i),
+  );
   assert.equal(logic.weightIndex(blocks[0], 1, 0), 3);
   assert.equal(logic.weightIndex(blocks[0], -1, 2), 8);
 });
@@ -139,11 +152,18 @@ test("the number of outputs follows from the number of weights", () => {
   const inner = 3 * 4 + 5 * 2;
   assert.equal(logic.outputCount(state, frame(inner + 3)), 1);
   assert.equal(logic.outputCount(state, frame(inner + 9)), 3);
-  assert.equal(logic.outputCount({ features: ["x"], hidden_layer_sizes: [] }, frame(2)), 1);
+  assert.equal(
+    logic.outputCount({ features: ["x"], hidden_layer_sizes: [] }, frame(2)),
+    1,
+  );
 });
 
 test("output units are named", () => {
-  assert.deepEqual(logic.outputNames(["a", "b", "c"], 3), ["class a", "class b", "class c"]);
+  assert.deepEqual(logic.outputNames(["a", "b", "c"], 3), [
+    "class a",
+    "class b",
+    "class c",
+  ]);
   assert.deepEqual(logic.outputNames(["a", "b"], 1), ["class b"]);
   assert.deepEqual(logic.outputNames([], 1), ["output"]);
   assert.deepEqual(logic.outputNames([], 2), ["output 1", "output 2"]);
@@ -202,7 +222,9 @@ test("curves keep every epoch until there are too many", () => {
     curves.add(Float32Array.of(0.5, epoch, NaN), epoch);
   }
   assert.equal(curves.rows.length, limit / 2);
-  assert.ok(curves.rows.every(({ epoch, train }) => epoch % 2 === 0 && epoch === train));
+  assert.ok(
+    curves.rows.every(({ epoch, train }) => epoch % 2 === 0 && epoch === train),
+  );
   curves.add(Float32Array.of(0, 1, 1, 0, 2, 2, 0, 3, 3), limit + 4);
   assert.equal(curves.epoch, limit + 4);
   assert.deepEqual(
@@ -226,7 +248,7 @@ test("numbers are short", () => {
     [12.345, "12.35"],
     [1234.5, "1235"],
     [0.00001234, "1.2e−5"],
-    [1e7, "1.0e+7"],
+    [-1e7, "−1.0e7"],
     [null, "–"],
     [NaN, "–"],
     [Infinity, "∞"],
@@ -234,5 +256,7 @@ test("numbers are short", () => {
   for (const [value, text] of cases) assert.equal(logic.format(value), text);
   assert.equal(logic.short(-0.0123), "−0.012");
   assert.equal(logic.short(1), "1");
+  assert.equal(logic.short(0), "0");
+  assert.equal(logic.short(1.234e17), "1.2e17");
   assert.equal(logic.percent(0.256), "26 %");
 });
