@@ -300,23 +300,23 @@ def test_an_edited_weight_changes_the_output(open_page):
 
 
 def test_divergence_is_named(open_page):
-    page = open_page("problem=regression&solver=sgd&learning_rate_init=1000&activation=relu,relu")
+    page = open_page(
+        "problem=regression&solver=sgd&learning_rate_init=1000&activation=relu,relu"
+    )
     page.get_by_role("button", name="Play").click()
     wait_for(page, ".notice", "diverged")
     wait_for(page, ".play", "Play")
 
 
 def test_a_table_of_ones_own(open_page):
-    rows = [f"{i},{i * i % 17},{'low mid top'.split()[i % 3]}" for i in range(90)]
+    kinds = ["low", "mid", "top"]
+    rows = [f"{i},{i * i % 17},{kinds[i % 3]}" for i in range(90)]
     page = open_page()
     upload(page, "\n".join(["width,height,kind", *rows]))
     wait_for(page, ".count", "90 points")
     wait_for(page, ".legend", "mid")
-    assert page.locator(".node.result").all_inner_texts() == [
-        "class low",
-        "class mid",
-        "class top",
-    ]
+    names = page.locator(".node.result").all_inner_texts()
+    assert names == [f"class {kind}" for kind in kinds]
     upload(page, "no table")
     expect(page.locator(".notice")).not_to_be_empty()
     assert page.locator(".count").inner_text() == "90 points"
@@ -339,9 +339,9 @@ def test_histograms_and_the_view_follow_the_layers(open_page):
     page = open_page("hidden_layer_sizes=3,2,1")
     expect(page.locator(".histogram")).to_have_count(6)
     page.get_by_label("layer", exact=True).select_option("layer 2")
-    wait_for(page, ".caption", "unit 2")
+    wait_for(page, ".view-choice .caption", "unit 2")
     page.get_by_label("layer", exact=True).select_option("layer 3")
-    wait_for(page, ".caption", "across and up: unit 1")
+    wait_for(page, ".view-choice .caption", "across and up: unit 1")
     for _ in range(3):
         page.get_by_role("button", name="fewer hidden layers").click()
     expect(page.locator(".histogram")).to_have_count(0)

@@ -35,10 +35,8 @@ export function createCurves() {
     paintCurves(rate, curves.rows, curves.epoch, RATE);
     const last = curves.rows.at(-1);
     if (!last) return;
-    loss.setAttribute(
-      "aria-label",
-      `loss after ${curves.epoch} epochs: training ${format(last.train)}, test ${format(last.test)}`,
-    );
+    const losses = `training ${format(last.train)}, test ${format(last.test)}`;
+    loss.setAttribute("aria-label", `loss after ${curves.epoch} epochs: ${losses}`);
     rate.setAttribute("aria-label", `learning rate ${format(last.rate)}`);
   };
   new ResizeObserver(paint).observe(loss);
@@ -62,11 +60,8 @@ export function createView(changed) {
     "aria-label": "layer",
     change: () => choose(Number(select.value)),
   });
-  const next = h("button", {
-    type: "button",
-    click: () => choose(layer, nextPair(pair, sizes[layer])),
-  });
-  next.textContent = "next pair";
+  const goOn = () => choose(layer, nextPair(pair, sizes[layer]));
+  const next = h("button", { type: "button", click: goOn }, "next pair");
   const caption = h("p.caption");
   const body = h(
     "div.view-body",
@@ -95,7 +90,7 @@ export function createView(changed) {
   return {
     element,
 
-    /** Offer the hidden layers of these widths; keep the choice where it still exists. */
+    /** Offer the hidden layers; keep the choice where it still exists. */
     update(hidden) {
       if (String(hidden) === String(sizes)) return;
       sizes = hidden;
@@ -187,7 +182,8 @@ export function createHistograms() {
           const shares = data.subarray(l * shape[1], (l + 1) * shape[1]);
           const edges = frame.arrays[`${name}_edges`].data.subarray(2 * l, 2 * l + 2);
           paintHistogram(column[part], shares, edges);
-          const text = `${part} of ${column.name}: ${format(edges[0])} to ${format(edges[1])}`;
+          const [low, high] = [...edges].map(format);
+          const text = `${part} of ${column.name}: ${low} to ${high}`;
           if (column[part].getAttribute("aria-label") !== text) {
             column[part].setAttribute("aria-label", text);
           }

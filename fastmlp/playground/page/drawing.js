@@ -2,7 +2,7 @@
  * Colours and painting on canvases; the colour functions need no document.
  *
  * Colours stay apart for all common kinds of colour blindness: blue to orange by size
- * and sign, the classes of Okabe and Ito (2008) and two more, and a shape of its own for each class.
+ * and sign; for classes the colours of Okabe and Ito (2008) and two more, and shapes.
  */
 
 import { format, range, short } from "./logic.js";
@@ -50,7 +50,7 @@ const word = ([red, green, blue]) =>
 const WORDS = SCALE.map(word);
 const SIDES = WORDS.map((_, byte) => WORDS[byte > 127 ? 232 : 23]);
 
-/** Return [red, green, blue] of a byte on the scale: 0 blue, 128 nearly white, 255 orange. */
+/** Return [red, green, blue] of a byte: 0 blue, 128 nearly white, 255 orange. */
 export const scale = (byte) => SCALE[byte];
 
 /** Return the colour of a number from -1 to 1; beyond, that of the end. */
@@ -68,8 +68,8 @@ export function classColour(k, n) {
  * Return RGBA bytes of a picture.
  *
  * @param {Uint8Array} values 0 to 255 on the scale
- * @param {Uint8Array} [classes] the most probable class of each pixel; then `values` are
- *   its probability, and the colour pales to white towards 1 / n_classes
+ * @param {Uint8Array} [classes] the most probable class of each pixel; then `values`
+ *   are its probability, and the colour pales to white towards 1 / nClasses
  * @param {number} [nClasses]
  * @param {boolean} [discrete] show the side of 0.5, or the class, in full colour
  */

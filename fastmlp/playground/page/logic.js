@@ -4,7 +4,7 @@
  * The plane is [-EXTENT, EXTENT]²; y points up, pixel rows go down.
  */
 
-export const EXTENT = 6;
+const EXTENT = 6;
 
 const FEATURES = {
   x: (x) => x,
@@ -36,7 +36,7 @@ const DTYPES = { uint8: Uint8Array, float32: Float32Array };
  *   share the memory of `view` where it is aligned.
  */
 export function decodeFrame(view) {
-  // A typed array must begin at a multiple of its item size; a notebook's buffers may not.
+  // A typed array begins at a multiple of its item size; a notebook's buffer may not.
   const aligned = view.byteOffset % 8 === 0;
   const { buffer, byteOffset, byteLength } = view;
   const memory = aligned ? buffer : buffer.slice(byteOffset, byteOffset + byteLength);
@@ -189,7 +189,7 @@ export function unitIndex(hiddenSizes, layer, unit) {
   return hiddenSizes.slice(0, layer).reduce((sum, n) => sum + n, unit);
 }
 
-/** Return the pair of units after [a, b] among n: (0,1), (0,2), …, (n-2,n-1), (0,1). */
+/** Return the pair after [a, b] among n units: (0,1), (0,2), …, (n-2,n-1), (0,1). */
 export function nextPair([a, b], n) {
   if (n < 2) return [0, 0];
   if (b + 1 < n) return [a, b + 1];

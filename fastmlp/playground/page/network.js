@@ -18,21 +18,23 @@ const picture = () =>
 
 /** A − and a + around a count. */
 function stepper(name, count, step) {
-  const button = (sign, change) =>
-    h("button", {
-      type: "button",
-      name: `${sign} ${name}`,
-      "aria-label": `${sign} ${name}`,
-      click: () => step(change),
-    });
-  const less = button("fewer", -1);
-  const more = button("more", 1);
-  less.textContent = "−";
-  more.textContent = "+";
+  const button = (text, what, change) =>
+    h(
+      "button",
+      {
+        type: "button",
+        name: `${what} ${name}`,
+        "aria-label": `${what} ${name}`,
+        click: () => step(change),
+      },
+      text,
+    );
+  const [less, more] = [button("−", "fewer", -1), button("+", "more", 1)];
   return h("div.stepper", {}, less, h("span", {}, String(count)), more);
 }
 
 /**
+ * @param {object} options the server's table of the settings
  * @param {object} actions
  * @param {(feature: string) => void} actions.toggleFeature
  * @param {(layer: number, name: string) => void} actions.setActivation
@@ -40,7 +42,8 @@ function stepper(name, count, step) {
  * @param {(layer: number, change: number) => void} actions.changeUnits
  * @param {(unit: number|null) => void} actions.preview the unit under the pointer
  * @param {(unit: number) => void} actions.pin the unit that was clicked
- * @param {(layer: number, row: number, column: number, value: number) => void} actions.edit
+ * @param {(layer: number, row: number, column: number, value: number) => void}
+ *   actions.edit row -1 is the bias
  * @param {HTMLElement[]} fields controls of settings that belong to the network
  */
 export function createNetwork(options, actions, fields) {
@@ -67,6 +70,7 @@ export function createNetwork(options, actions, fields) {
   let feet = [];
   let weights = []; // { layer, row, column, line, hit }
   let values = null;
+  let described = null; // the weight under the pointer, or with the focus
 
   const valueOf = ({ layer, row, column }) =>
     values?.[weightIndex(weightBlocks(sizes)[layer], row, column)] ?? NaN;
@@ -79,9 +83,12 @@ export function createNetwork(options, actions, fields) {
   };
 
   const show = (weight) => {
-    readout.textContent = describe(weight);
-    weight.hit.setAttribute("aria-label", `${readout.textContent}. Enter edits.`);
+    described = weight;
+    const text = weight ? describe(weight) : "";
+    if (readout.textContent !== text) readout.textContent = text;
   };
+  const nameIt = (weight) => weight.hit.setAttribute("aria-label", describe(weight));
+  const edit = (weight) => editor.open(weight, describe(weight), valueOf(weight));
 
   function build(state, outputs) {
     const hidden = state.hidden_layer_sizes;
@@ -190,17 +197,20 @@ export function createNetwork(options, actions, fields) {
           const hit = bias ? line : h("path.hit");
           const weight = { layer, row, column, line, hit };
           hit.setAttribute("role", "button");
-          hit.addEventListener("focus", () => show(weight));
+          hit.addEventListener("focus", () => {
+            nameIt(weight);
+            show(weight);
+          });
+          hit.addEventListener("blur", () => show(null));
           hit.addEventListener("pointerenter", () => show(weight));
-          hit.addEventListener("pointerleave", () => (readout.textContent = ""));
-          hit.addEventListener("click", () =>
-            editor.open(weight, describe(weight), valueOf(weight)),
-          );
+          hit.addEventListener("pointerleave", () => show(null));
+          hit.addEventListener("click", () => edit(weight));
           hit.addEventListener("keydown", (event) => {
             if (event.key !== "Enter" && event.key !== " ") return;
             event.preventDefault();
-            editor.open(weight, describe(weight), valueOf(weight));
+            edit(weight);
           });
+          nameIt(weight);
           weights.push(weight);
         }
       }
@@ -219,8 +229,7 @@ export function createNetwork(options, actions, fields) {
       (i, pressed) =>
         i + (moves[pressed] ?? (pressed === "ArrowRight" ? 1 : -1) * strides[i]),
     );
-    weights.forEach(show);
-    readout.textContent = "";
+    show(null);
     place();
   }
 
@@ -294,6 +303,7 @@ export function createNetwork(options, actions, fields) {
           line.setAttribute("stroke-width", edgeWidth(value));
         }
       }
+      show(described);
       feet.forEach((foot, l) => {
         const { dead, saturated } = frame.layers[l];
         const text = `dead ${percent(dead)}\nsaturated ${percent(saturated)}`;

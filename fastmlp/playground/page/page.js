@@ -2,9 +2,13 @@
  * The playground, written against anywidget's front-end interface (AFM): all that it
  * knows of the world is `model` and `el`.
  *
- * `model.send` carries the messages to the server, "msg:custom" those from it; a frame is
- * `{ type: "frame" }` with one buffer. Two values are read: `lesson`, the state as text,
- * which the page also sets, and `downloads`, addresses by format.
+ * `model.send` carries the messages to the server, "msg:custom" those from it; a frame
+ * is `{ type: "frame" }` with one buffer. Two values are read: `lesson`, the state as
+ * text, which the page also sets, and `downloads`, addresses by format.
+ *
+ * The files in reading order: `logic` and `drawing` (numbers and canvases), `dom`,
+ * `controls` (the settings), `network`, `plane`, `charts`, `code` (parts of the page),
+ * this one, `host` (the page by itself, over a WebSocket).
  */
 
 import { createCurves, createHistograms, createView } from "./charts.js";
@@ -51,11 +55,7 @@ const DATA_FIELDS = {
 const NETWORK_FIELDS = ["init", "random_state"];
 const DRAWN = ["features", "hidden_layer_sizes", "activation"];
 
-const button = (text, click) => {
-  const element = h("button", { type: "button", click });
-  element.textContent = text;
-  return element;
-};
+const button = (text, click) => h("button", { type: "button", click }, text);
 
 function render({ model, el }) {
   el.classList.add("fastmlp-playground");
@@ -93,7 +93,7 @@ function createLesson(model, el, { options, state: first }) {
   let scheduled = false;
   let asked = 0;
   let askedUnit = null;
-  let received = null;
+  let received = null; // a frame that is not painted yet
   let spoke = 0;
 
   const send = (message) => {
@@ -302,17 +302,18 @@ function createLesson(model, el, { options, state: first }) {
     outputs = outputNames(frame.classes, outputCount(state, frame));
     network.update(state, outputs);
     network.paint(frame);
-    plane.paint(frame, shownUnit(frame));
+    plane.paint(frame, namedUnit(frame));
     curves.paint();
     view.paint(frame, points);
     histograms.paint(frame);
     paintNumbers(frame);
   }
 
-  function shownUnit(frame) {
-    if (askedUnit === null) return null;
-    const { layer, unit } = unitPlace(state.hidden_layer_sizes, askedUnit);
-    const scale = frame.arrays.unit_scale.data[askedUnit];
+  /** Return name and scale of the unit that a frame shows instead of the output. */
+  function namedUnit(frame) {
+    if (frame.unit === null) return null;
+    const { layer, unit } = unitPlace(state.hidden_layer_sizes, frame.unit);
+    const scale = frame.arrays.unit_scale.data[frame.unit];
     return { name: `layer ${layer + 1} unit ${unit + 1}`, scale };
   }
 
@@ -358,7 +359,7 @@ function createLesson(model, el, { options, state: first }) {
 
     frame(message, [view]) {
       if (!notice.classList.contains("problem")) tell("", "news");
-      received = decodeFrame(view);
+      received = { ...decodeFrame(view), unit: askedUnit };
       const { points: moved, curves: added } = received.arrays;
       if (moved) {
         points = moved.data;
@@ -384,6 +385,7 @@ function createLesson(model, el, { options, state: first }) {
     },
 
     closed() {
+      scheduled = true; // no further tick
       stopWith(
         "The connection to fastmlp is lost. Start it again and open its new address.",
       );

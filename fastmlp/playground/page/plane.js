@@ -1,4 +1,4 @@
-/** The output over the plane, with the points and a cursor that adds, moves, removes. */
+/** The output over the plane, with points that are added, moved and removed. */
 
 import {
   classColour,
@@ -10,7 +10,6 @@ import {
 } from "./drawing.js";
 import { h, newId } from "./dom.js";
 import {
-  EXTENT,
   clampToPlane,
   format,
   nearestPoint,
@@ -25,8 +24,8 @@ const STEP = 0.25; // of the arrow keys
 
 const HELP =
   "Click adds a point, dragging moves one, a right click removes one. " +
-  "Keys: arrows move the cursor (Shift: faster), Enter adds, Space picks up and puts down, " +
-  "Delete removes.";
+  "Keys: arrows move the cursor (Shift: faster), Enter adds, Space picks up and " +
+  "puts down, Delete removes.";
 
 /**
  * @param {(message: object) => void} change sends `points` messages: add, move, remove
@@ -124,15 +123,18 @@ export function createPlane(change) {
     if (index >= 0) change({ remove: [index] });
     return index >= 0;
   };
+  const hold = (index) => {
+    held = index;
+    area.classList.toggle("holding", held >= 0);
+    paintOverlay();
+  };
   const putDown = () => {
     change({ move: [[held, ...at]] });
     points.set(at, 4 * held);
-    held = -1;
-    area.classList.remove("holding");
+    hold(-1);
   };
   const pickUp = () => {
-    held = near();
-    area.classList.toggle("holding", held >= 0);
+    hold(near());
     return held >= 0;
   };
 
@@ -156,10 +158,13 @@ export function createPlane(change) {
     place(event);
     if (moved && held >= 0) putDown();
     else {
-      held = -1;
-      area.classList.remove("holding");
+      hold(-1);
       if (!moved) add();
     }
+  });
+  area.addEventListener("pointercancel", () => {
+    start = null;
+    hold(-1);
   });
   area.addEventListener("pointerleave", () => (readout.textContent = ""));
   area.addEventListener("contextmenu", (event) => {
@@ -192,9 +197,7 @@ export function createPlane(change) {
     } else if (event.key === "Delete" || event.key === "Backspace") {
       say = remove() ? "point removed" : "no point here";
     } else if (event.key === "Escape" && held >= 0) {
-      held = -1;
-      area.classList.remove("holding");
-      paintOverlay();
+      hold(-1);
     } else return;
     event.preventDefault();
     spoken.textContent = say;
@@ -277,7 +280,7 @@ export function createPlane(change) {
 
     setPoints(data) {
       points = data.slice();
-      held = -1;
+      hold(-1);
     },
 
     /** @param {object} next a frame; @param {?{ name: string, scale: number }} unit */
