@@ -1,6 +1,5 @@
 """The playground in a browser: what a user does, and what is seen then."""
 
-import os
 import pickle
 import re
 import shutil
@@ -26,7 +25,28 @@ expect = sync_api.expect
 PATIENCE = 180_000
 expect.set_options(timeout=PATIENCE)
 
-# The plane's colours, the table of the scale, and what the page shows as numbers.
+# Counts the messages that the server has not answered; the first comes unasked.
+COUNT = """
+  window.unanswered = 1;
+  window.WebSocket = class extends WebSocket {
+    constructor(address) {
+      super(address);
+      window.socket = this;
+      this.addEventListener("message", () => window.unanswered--);
+    }
+    send(data) {
+      window.unanswered++;
+      super.send(data);
+    }
+  };
+"""
+# An answer may lead to a question in the next frame, and is painted then.
+SETTLE = """async () => {
+  for (let still = 0; still < 3; still = window.unanswered ? 0 : still + 1) {
+    await new Promise(requestAnimationFrame);
+  }
+}"""
+# The plane's colours, and the table of the scale.
 PLANE = """() => {
   const canvas = document.querySelector(".picture");
   const { width, height } = canvas;
@@ -44,7 +64,6 @@ def address():
         [sys.executable, "-m", "fastmlp", "playground", "--no-browser"],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     with process:
         yield next(line.strip() for line in process.stdout if line.startswith("http"))
@@ -71,11 +90,13 @@ def open_page(browser, address):
         context = browser.new_context(viewport={"width": width, "height": height})
         contexts.append(context)
         context.set_default_timeout(PATIENCE)
+        context.add_init_script(COUNT)
         page = context.new_page()
         page.on("console", lambda message: messages.append(message.text))
         page.on("pageerror", lambda error: messages.append(str(error)))
         page.goto(f"{address}#{lesson}")
         expect(page.locator(".count")).to_contain_text("points")
+        settle(page)
         return page
 
     yield new_page
@@ -90,8 +111,11 @@ def number(page, name):
 
 
 def wait_for_epoch(page, epoch):
-    while number(page, "Epoch") < epoch:
+    for _ in range(PATIENCE // 50):
+        if number(page, "Epoch") >= epoch:
+            return
         page.wait_for_timeout(50)
+    raise AssertionError(f"no epoch {epoch}")
 
 
 def train(page, epochs):
@@ -104,11 +128,8 @@ def train(page, epochs):
 
 
 def settle(page):
-    """Wait until nothing is asked for and all is painted."""
-    before = None
-    while (now := page.evaluate(PLANE)) != before:
-        before = now
-        page.wait_for_timeout(300)
+    """Wait until everything is answered and painted."""
+    page.evaluate(SETTLE)
 
 
 def plane(page):
@@ -149,6 +170,22 @@ def test_pixels_have_the_colours_of_the_predictions(open_page):
     ref = scale[as_bytes(probability, 0, 1)]
     np.testing.assert_array_equal(comp, ref)
     assert len(np.unique(ref, axis=0)) > 50
+
+
+def test_a_discrete_picture_has_two_colours(open_page):
+    page = open_page()
+    train(page, 20)
+    page.get_by_label("discretise").check()
+    assert len(np.unique(plane(page), axis=0)) == 2
+    page.get_by_label("test points").check()
+    assert len(np.unique(plane(page), axis=0)) == 2
+
+
+def test_a_lost_connection_is_explained(open_page):
+    page = open_page()
+    page.evaluate("window.socket.close()")
+    wait_for(page, ".notice", "connection")
+    wait_for(page, ".play", "Play")
 
 
 def test_onnx_is_a_download(open_page):

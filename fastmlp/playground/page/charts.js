@@ -158,11 +158,11 @@ export function createHistograms() {
     const cells = charts.map(({ name, activations, gradients, size }) =>
       h("div.histogram-column", {}, h("h3", {}, name), activations, gradients, size),
     );
-    const names = h("div.histogram-names", {}, h("h3", {}, " "));
+    const names = h("div.histogram-names", {}, h("span"));
     names.append(
       h("span", {}, "activations"),
-      h("span", {}, "gradients, log10 |δ|"),
-      h("span", {}, "root mean square"),
+      h("span", {}, "gradients, log10\u00a0|δ|"),
+      h("span", {}, "their root mean square"),
     );
     if (n) rows.replaceChildren(names, ...cells);
     else rows.replaceChildren(h("p.caption", {}, NO_LAYER));
