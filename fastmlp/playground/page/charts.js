@@ -161,8 +161,8 @@ export function createHistograms() {
     const names = h("div.histogram-names", {}, h("span"));
     names.append(
       h("span", {}, "activations"),
-      h("span", {}, "gradients, log10\u00a0|δ|"),
-      h("span", {}, "their root mean square"),
+      h("span", {}, "log10 |gradients|"),
+      h("span", {}, "root mean square"),
     );
     if (n) rows.replaceChildren(names, ...cells);
     else rows.replaceChildren(h("p.caption", {}, NO_LAYER));

@@ -115,7 +115,7 @@ export function clear(canvas) {
   const context = canvas.getContext("2d");
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, width, height);
-  context.font = "11px system-ui, sans-serif";
+  context.font = getComputedStyle(canvas).font;
   return { context, width, height };
 }
 
