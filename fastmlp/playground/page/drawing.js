@@ -119,8 +119,8 @@ export function clear(canvas) {
   return { context, width, height };
 }
 
-/** Add the outline of a class's shape: circle, square, triangle, diamond in turn. */
-export function shape(context, k, x, y, radius) {
+/** Begin the outline of a class's shape: circle, square, triangle, diamond in turn. */
+function shape(context, k, x, y, radius) {
   context.beginPath();
   const corners = [0, 4, 3, 4][k % 4];
   if (!corners) {

@@ -1,13 +1,6 @@
 /** The output over the plane, with points that are added, moved and removed. */
 
-import {
-  classColour,
-  clear,
-  css,
-  paintPicture,
-  paintPoints,
-  pixels,
-} from "./drawing.js";
+import { clear, paintPicture, paintPoints, pixels } from "./drawing.js";
 import { h, newId } from "./dom.js";
 import {
   clampToPlane,
@@ -227,30 +220,28 @@ export function createPlane(change) {
 
   let legendKey = null;
   function paintLegend() {
-    const classes = frame.classes;
-    const ends = shown
-      ? [format(-shown.scale), format(shown.scale)]
-      : nClasses()
-        ? [`class ${classes[0]}`, `class ${classes[1]}`]
-        : ["−1", "1"];
-    const many = !shown && nClasses() > 2;
-    const key = (many ? classes : ends).join(", ");
+    const { classes } = frame;
+    const limits = shown ? [-shown.scale, shown.scale].map(format) : ["−1", "1"];
+    const names = shown || !classes.length ? limits : classes.map((c) => `class ${c}`);
+    const key = names.join(", ");
     if (key === legendKey) return;
     legendKey = key;
     legend.setAttribute("aria-label", `colours: ${key}`);
-    if (many) {
-      legend.replaceChildren(...classes.map((name, k) => swatch(name, k)));
-      return;
-    }
-    const bar = h("canvas", { width: 256, height: 1 });
+    const entries = names.map((name, k) =>
+      h("span", {}, ...(names === limits ? [] : [marker(k)]), name),
+    );
+    if (names.length > 2) return legend.replaceChildren(...entries);
+    const bar = h("canvas.bar", { width: 256, height: 1 });
     paintPicture(bar, pixels(Uint8Array.from({ length: 256 }, (_, i) => i)));
-    legend.replaceChildren(ends[0], bar, ends[1]);
+    legend.replaceChildren(entries[0], bar, entries[1]);
   }
 
-  function swatch(name, k) {
-    const box = h("span.swatch");
-    box.style.background = css(classColour(k, nClasses()));
-    return h("span", {}, box, name);
+  /** A point of class k. */
+  function marker(k) {
+    const canvas = h("canvas", { width: 16, height: 16 });
+    const point = { x: 8, y: 8, target: k, test: false };
+    paintPoints(canvas.getContext("2d"), [point], nClasses(), 5);
+    return canvas;
   }
 
   /** Offer the classes, or a number, as the target of points that are added. */
