@@ -178,7 +178,7 @@ def make_fields() -> dict[str, Field]:
             values_by=("solver", schedules_for),
         ),
         "max_iter": Field(
-            "Schedule's epochs", "integer", None, 1, 1_000_000,
+            "Schedule length", "integer", None, 1, 1_000_000,
             {**by_minibatches, "learning_rate": ["cosine", "one_cycle"]},
         ),
         "loss": Field(
