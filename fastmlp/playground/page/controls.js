@@ -77,12 +77,19 @@ export function control(field, option, set, kind = option.kind) {
   input.id = newId();
   input.name = field;
   const label = h("label", { for: input.id, title: option.label }, option.label);
-  input.addEventListener("change", () => set({ [field]: read() }));
+  // What is being typed outlives answers to earlier changes.
+  let typing = false;
+  input.addEventListener("input", () => (typing = true));
+  input.addEventListener("blur", () => (typing = false));
+  input.addEventListener("change", () => {
+    typing = false;
+    set({ [field]: read() });
+  });
   return {
     element: h(`div.field.${kind}`, {}, label, ...parts),
     update(state) {
       offer?.(state);
-      if (read() !== state[field]) write(state[field]);
+      if (!typing && read() !== state[field]) write(state[field]);
       input.disabled = !applies(option, state);
     },
   };

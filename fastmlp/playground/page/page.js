@@ -335,7 +335,7 @@ function createLesson(model, el, { options, state: first }) {
   }
 
   function showState() {
-    Object.values(controls).forEach((one) => one.update(state));
+    Object.values(controls).forEach((one) => one.update(desired));
     network.update(state, outputs);
     view.update(state.hidden_layer_sizes);
     const units = state.hidden_layer_sizes.reduce((sum, n) => sum + n, 0);
@@ -346,7 +346,6 @@ function createLesson(model, el, { options, state: first }) {
 
   const answers = {
     state(message) {
-      ({ state } = message);
       received = null; // a frame of the network before the change
       if (message.restarted) curves.clear();
       tell("");
@@ -402,8 +401,9 @@ function createLesson(model, el, { options, state: first }) {
     take(message, buffers) {
       unanswered -= 1;
       clearTimeout(explanation);
-      answers[message.type](message, buffers);
+      if (message.type === "state") ({ state } = message);
       if (!unanswered) desired = state;
+      answers[message.type](message, buffers);
     },
 
     stop() {
