@@ -20,6 +20,8 @@ weights and means of regularisation: ``help(fastmlp.MLPClassifier)`` lists them.
 - `fastmlp.inspection`: layers, gradients and losses of a fitted network;
 - `fastmlp.displays`: the same drawn, and the curves of training;
 - `fastmlp.examples`: networks of a lecture, ``python -m fastmlp.examples``;
+- `fastmlp.playground`: a page to train small networks on, ``python -m fastmlp
+  playground``;
 - `fastmlp.onnx_export`: pipelines as ONNX models;
 - `fastmlp.register_activation`, `fastmlp.register_loss`: functions of one's own;
 - `fastmlp.warmup`: compiling ahead of time;
@@ -60,7 +62,7 @@ __all__ = [
     "warmup",
 ]
 
-_SUBMODULES = ("displays", "examples", "inspection", "onnx_export")
+_SUBMODULES = ("displays", "examples", "inspection", "onnx_export", "playground")
 
 
 def __getattr__(name: str) -> Any:

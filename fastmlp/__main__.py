@@ -137,6 +137,18 @@ def print_versions(args: argparse.Namespace) -> None:
     show_versions()
 
 
+def play(args: argparse.Namespace) -> None:
+    """Serve the playground."""
+    from fastmlp.playground import run
+
+    try:
+        run(args.port, browser=args.browser)
+    except ImportError as error:
+        sys.exit(str(error))
+    except OSError as error:
+        sys.exit(f"{error}: choose another --port, or none.")
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line: one sub-command per job."""
     parser = argparse.ArgumentParser(prog="python -m fastmlp", description=__doc__)
@@ -170,6 +182,19 @@ def make_parser() -> argparse.ArgumentParser:
         help="path of a script, and the arguments that it gets",
     )
     job.set_defaults(run=run_program)
+    job = commands.add_parser(
+        "playground", help="train small networks on a page in the browser"
+    )
+    job.add_argument(
+        "--port", type=int, default=0, help="of 127.0.0.1; 0 (the default): a free one"
+    )
+    job.add_argument(
+        "--no-browser",
+        dest="browser",
+        action="store_false",
+        help="only print the address",
+    )
+    job.set_defaults(run=play)
     job = commands.add_parser("versions", help="print what a bug report needs")
     job.set_defaults(run=print_versions)
     return parser

@@ -19,6 +19,7 @@ BELOW = {
     "estimators": ("kernels", "network", "training", "data", "tables"),
     "inspection": ("kernels", "network", "training", "tables", "estimators"),
     "displays": ("kernels", "network", "training", "estimators", "inspection"),
+    "playground": ("kernels", "network", "training", "estimators", "inspection"),
 }
 
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))

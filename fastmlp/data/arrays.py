@@ -76,13 +76,33 @@ class ArraySource:
         ]
 
     def read(self, block: int) -> Chunk:
-        """Return the rows of a block."""
+        """Return the rows of a block.
+
+        Parameters
+        ----------
+        block : int
+            Its number, from 0 on.
+
+        Returns
+        -------
+        chunk : Chunk
+        """
         rows, weight = self._rows(block), self.sample_weight
         weight = None if weight is None else np.asarray(weight[rows])
         return Chunk(np.asarray(self.X[rows]), self.read_y(block), weight)
 
     def read_y(self, block: int) -> np.ndarray:
-        """Return the targets of a block."""
+        """Return the targets of a block.
+
+        Parameters
+        ----------
+        block : int
+            Its number, from 0 on.
+
+        Returns
+        -------
+        y : array of shape (n,) or (n, n_outputs)
+        """
         return np.asarray(self.y[self._rows(block)])
 
     def _rows(self, block):

@@ -71,7 +71,17 @@ class _ColumnSource(ABC):
         """Return some columns of a block, filtered, as a pyarrow Table."""
 
     def read(self, block: int) -> Chunk:
-        """Return the rows of a block, X as an array."""
+        """Return the rows of a block, X as an array.
+
+        Parameters
+        ----------
+        block : int
+            Its number, from 0 on.
+
+        Returns
+        -------
+        chunk : Chunk
+        """
         chunk = None if self._cache is None else self._cache.get(block)
         if chunk is None:
             chunk = self._decoded(block)
@@ -80,11 +90,31 @@ class _ColumnSource(ABC):
         return chunk
 
     def read_y(self, block: int) -> np.ndarray:
-        """Return the targets of a block."""
+        """Return the targets of a block.
+
+        Parameters
+        ----------
+        block : int
+            Its number, from 0 on.
+
+        Returns
+        -------
+        y : array of shape (n,) or (n, n_outputs)
+        """
         return self._targets(self._table(block, self._labels))
 
     def read_table(self, block: int) -> Chunk:
-        """Return the rows of a block, X as a pyarrow Table."""
+        """Return the rows of a block, X as a pyarrow Table.
+
+        Parameters
+        ----------
+        block : int
+            Its number, from 0 on.
+
+        Returns
+        -------
+        chunk : Chunk
+        """
         table = self._table(block, [*self.columns, *self._others])
         return Chunk(table.select(self.columns), *self._beside(table))
 

@@ -16,7 +16,7 @@ BUFFER_BLOCKS = 20
 class Chunk(NamedTuple):
     """Some rows.
 
-    Parameters
+    Attributes
     ----------
     X : array of shape (n, n_features)
     y : array of shape (n,) or (n, n_outputs)

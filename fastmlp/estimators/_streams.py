@@ -204,7 +204,7 @@ def learn_stream(
     source = as_source(source, summariser.see, read_all, n_times=model.max_iter)
     if isinstance(source, Once):
         check_once(model, classes, eval_source)
-    checked = CheckedBlocks(source, checker, reset=basis.anew)
+    checked = CheckedBlocks(source, checker, reset=basis.resets)
     judges = None
     if eval_source is not None:
         with errors_name("eval_source"):
