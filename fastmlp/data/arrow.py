@@ -310,7 +310,8 @@ sample_weight=None)
         pa = _require_arrow()
         self._data, files = data, []
         if not isinstance(data, pa.Table):
-            self._data = pa.ipc.open_file(pa.memory_map(os.fspath(data)))
+            self._path = os.fspath(data)
+            self._data = _open(self._path)
             files = [Path(data)]
         super().__init__(
             self._data.schema, label, weight, columns, filter, dtype, cache, files
@@ -323,6 +324,19 @@ sample_weight=None)
             n_blocks = self._data.num_record_batches
         self.block_rows = [len(self._table(block, [])) for block in range(n_blocks)]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the attributes; of a file its name."""
+        state = dict(vars(self))
+        if "_path" in state:
+            del state["_data"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Set the attributes that `__getstate__` returned; the file is opened."""
+        vars(self).update(state)
+        if "_path" in state:
+            self._data = _open(self._path)
+
     def _table(self, block: int, columns: list[str]) -> Any:
         pa = _require_arrow()
         if isinstance(self._data, pa.Table):
@@ -332,3 +346,9 @@ sample_weight=None)
         if self._filter is not None:
             table = table.filter(self._filter)
         return table.select(columns)
+
+
+def _open(path: str) -> Any:
+    """Return an Arrow file, mapped."""
+    pa = _require_arrow()
+    return pa.ipc.open_file(pa.memory_map(path))

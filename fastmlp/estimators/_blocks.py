@@ -139,7 +139,7 @@ class CheckedBlocks:
 
     def errors_name(self, block: int, chunk: Chunk) -> AbstractContextManager:
         """Name block and row in errors; see `errors_name_block`."""
-        first = int(sum(self.block_rows[:block]))
+        first = int(np.sum(self.block_rows[:block]))
         last = first + int(self.block_rows[block]) - 1
         return errors_name_block(block, first, last, chunk)
 

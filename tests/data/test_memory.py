@@ -5,6 +5,7 @@ import pytest
 
 from fastmlp import MLPClassifier
 from fastmlp.data import ArraySource
+from tests.stress import streams
 from tests.test_memory import MEGABYTE, peak_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -35,3 +36,10 @@ def test_memory_is_that_of_the_buffers(tmp_path, wrap, early_stopping):
     peak = peak_of(lambda: model.fit_stream(source, buffer_rows=20_000))
     # Two buffers, some blocks, orders and targets: an eighth of the file.
     assert peak < 2 * buffer + 6 * MEGABYTE < X.nbytes / 5
+
+
+def test_the_script_of_a_file_larger_than_memory(capfd):
+    """The short version of ``tests.stress.streams``."""
+    streams.main(gigabytes=0.02, limit=1.5, parquet=0.02)
+    printed = capfd.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in printed] == ["map", "parquet"]
