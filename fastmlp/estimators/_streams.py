@@ -51,6 +51,10 @@ from fastmlp.network import Network
 from fastmlp.training.holdout import Judge
 
 
+# In the names of the files by which joblib hands arrays to its workers.
+JOBLIB = "joblib_memmapping_folder"
+
+
 class RowsInPlace:
     """The numbers of the rows of an array's blocks, as a source.
 
@@ -263,7 +267,10 @@ def read_in_blocks(estimator: Any, given: Given) -> bool:
         return False
     if isinstance(X, np.memmap):
         size = X.itemsize if X.dtype.kind == "f" else 8
-        return X.ndim == 2 and X.size * size > BUFFER_BYTES
+        large = X.ndim == 2 and X.size * size > BUFFER_BYTES
+        # Those are arrays in memory for the process that started the worker: the same
+        # X is to give the same model there.
+        return large and JOBLIB not in str(X.filename)
     return has_slices(X)
 
 
