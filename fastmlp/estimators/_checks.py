@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from numpy.typing import DTypeLike
 from sklearn import get_config
 from sklearn.utils import assert_all_finite
+from sklearn.utils._array_api import _is_numpy_namespace, get_namespace
 from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import _check_sample_weight
 
@@ -181,6 +182,7 @@ def check_weights(sample_weight: Any, X: Any) -> np.ndarray:
     ValueError
         If they are not finite, do not fit X, are negative or all zero.
     """
+    check_library(sample_weight, "sample_weight")
     sample_weight = _check_sample_weight(sample_weight, X)
     if (sample_weight < 0).any():
         raise ValueError(
@@ -242,6 +244,34 @@ def errors_name(where: str) -> Iterator[None]:
         message = str(error)
         rest = message[1:] if message.startswith("y ") else f": {message}"
         raise kind(where + rest) from error
+
+
+def check_library(array: Any, name: str = "X") -> None:
+    """Refuse an array of another library that scikit-learn would leave as it is.
+
+    It does so under its `array_api_dispatch`, without which it converts to NumPy. Call
+    this before its validation.
+
+    Parameters
+    ----------
+    array : object
+        As the user gave it.
+    name : str, default="X"
+        Of the argument.
+
+    Raises
+    ------
+    TypeError
+    """
+    if not get_config()["array_api_dispatch"] or type(array) is np.ndarray:
+        return
+    if not _is_numpy_namespace(get_namespace(array)[0]):
+        kind = type(array)
+        raise TypeError(
+            f"{name} is a {kind.__module__}.{kind.__qualname__}, but fastmlp computes "
+            "with NumPy's arrays only: convert it, or turn scikit-learn's "
+            "array_api_dispatch off, which then converts it."
+        )
 
 
 # Formats that list, for each row (or column), the indices of its stored values: the

@@ -16,6 +16,7 @@ from fastmlp.estimators._checks import (
     as_held,
     as_rows,
     check_activation,
+    check_library,
     check_range,
     check_regularisation,
     check_sparse,
@@ -180,8 +181,9 @@ def check_rows(model: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
             and state.get("n_features_in_") == n_features
         ):
             return X, y
-    check_sparse(X)
-    check_sparse(y, "y")
+    for array, name in ((X, "X"), (y, "y")):
+        check_library(array, name)
+        check_sparse(array, name)
     # Integers are converted to the first dtype.
     dtypes = [np.float64, np.float32]
     if float_type(model.dtype) == np.float32:

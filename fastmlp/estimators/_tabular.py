@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastmlp.estimators._base import compilation_shown
 from fastmlp.estimators._callbacks import CallbackSupportMixin, watched
+from fastmlp.estimators._checks import check_library
 from fastmlp.estimators._learning import publish
 from fastmlp.estimators._parameters import Checked, hints
 from fastmlp.estimators._problem import Given
@@ -117,6 +118,7 @@ class BaseTabular(CallbackSupportMixin, Checked, BaseEstimator, ABC):
         known, codes = getattr(self, "_known", (None, None))
         if codes is not None and X is known:
             return codes
+        check_library(X)
         table = open_table(X)
         if not self._has_columns(X, table):
             validate_data(self, X, skip_check_array=True, reset=False)
