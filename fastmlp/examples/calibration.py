@@ -62,7 +62,8 @@ def scored(probabilities: np.ndarray, y: np.ndarray) -> Scored:
     share = np.array([group.mean() for group in groups])
     error = float(share @ abs(means[:, 0] - means[:, 1]))
     loss = log_loss(y, probabilities)
-    return Scored(float(right.mean()), loss, error, *means.T, share)
+    confidences, rates = means.T
+    return Scored(float(right.mean()), loss, error, confidences, rates, share)
 
 
 def run() -> Found:

@@ -57,10 +57,11 @@ def test_frozen_network_is_a_transformer_in_a_pipeline(classifier):
 def test_temperature_lowers_the_loss_and_changes_no_decision(classifier):
     frozen = FrozenEstimator(classifier)
     calibrated = CalibratedClassifierCV(frozen, method="temperature")
-    calibrated.fit(X_TRAIN[400:], Y_TRAIN[400:])
-    before, after = (m.predict_proba(X_TEST) for m in (classifier, calibrated))
+    X, y = X_TRAIN[400:], Y_TRAIN[400:]
+    calibrated.fit(X, y)
+    before, after = (model.predict_proba(X) for model in (classifier, calibrated))
     assert_array_equal(before.argmax(axis=1), after.argmax(axis=1))
-    losses = [-np.log(p[np.arange(len(p)), Y_TEST]).mean() for p in (before, after)]
+    losses = [-np.log(p[np.arange(len(p)), y]).mean() for p in (before, after)]
     assert losses[1] < losses[0]
     # As they should be: powers of the probabilities, normalised.
     (calibrator,) = calibrated.calibrated_classifiers_[0].calibrators
