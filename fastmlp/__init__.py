@@ -18,7 +18,7 @@ weights and means of regularisation: ``help(fastmlp.MLPClassifier)`` lists them.
 
 - `fastmlp.inspection`: layers, gradients and losses of a fitted network;
 - `fastmlp.displays`: the same drawn, and the curves of training;
-- `fastmlp.examples`: networks of a lecture, ``python -m fastmlp.examples``;
+- `fastmlp.examples`: tasks and networks of lectures, ``python -m fastmlp.examples``;
 - `fastmlp.playground`: a page to train small networks on, ``python -m fastmlp
   playground``;
 - `fastmlp.onnx_export`: pipelines as ONNX models;

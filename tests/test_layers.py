@@ -92,6 +92,7 @@ ESTIMATORS = (
     "_holdout",
     "_learning",
     "_callbacks",
+    "_doc_link",
     "_saving",
     "_features",
     "_export",

@@ -4,8 +4,9 @@ In reading order: `classifier`, `regressor`, `_base` (a fit in one screen), `_le
 (check, build, train, publish), `_problem` (the arguments of a call, checked),
 `_targets` (labels and numbers), `_pairings` (losses and outputs), `_parameters` (their
 table), `_checks`, `_holdout` (rows to validate on), `_fitted` (predicting), `_features`
-(transformers), `_callbacks`, `_saving`, `_conversion` (scikit-learn's own classes),
-`_export` (a network as `_onnx` and `_c_code` read it), `_table_onnx`.
+(transformers), `_callbacks`, `_doc_link` (links in notebooks), `_saving`, `_conversion`
+(scikit-learn's own classes), `_export` (a network as `_onnx` and `_c_code` read it),
+`_table_onnx`.
 
 Those for tables: `tabular_classifier`, `tabular_regressor`, `_tabular` (their base),
 `_table_learning` (a fit), `_table_problem` (its arguments, checked), `_folds` (which

@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator, _fit_context
 from fastmlp.estimators import _conversion
 from fastmlp.estimators._c_code import write
 from fastmlp.estimators._callbacks import CallbackSupportMixin, watched
+from fastmlp.estimators._doc_link import Documented
 from fastmlp.estimators._features import HiddenFeatures
 from fastmlp.estimators._fitted import outputs_of, samples_of
 from fastmlp.estimators._learning import learn, publish
@@ -28,7 +29,9 @@ from fastmlp.estimators._targets import Goal
 from fastmlp.kernels import solvers, watch_compilation
 
 
-class BaseMLP(HiddenFeatures, CallbackSupportMixin, Checked, BaseEstimator, ABC):
+class BaseMLP(
+    HiddenFeatures, CallbackSupportMixin, Checked, Documented, BaseEstimator, ABC
+):
     """Base of `MLPClassifier` and `MLPRegressor`; not to be used directly."""
 
     @abstractmethod

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from fastmlp.estimators._base import compilation_shown
 from fastmlp.estimators._callbacks import CallbackSupportMixin, watched
 from fastmlp.estimators._checks import check_library
+from fastmlp.estimators._doc_link import Documented
 from fastmlp.estimators._learning import publish
 from fastmlp.estimators._parameters import Checked, hints
 from fastmlp.estimators._problem import Given
@@ -24,7 +25,7 @@ from fastmlp.estimators._targets import Goal
 from fastmlp.tables.sources import Table, open_table
 
 
-class BaseTabular(CallbackSupportMixin, Checked, BaseEstimator, ABC):
+class BaseTabular(CallbackSupportMixin, Checked, Documented, BaseEstimator, ABC):
     """Base of `TabularClassifier` and `TabularRegressor`; not to be used directly."""
 
     @abstractmethod

@@ -176,9 +176,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         there are two classes; with `X_val` in `fit` there is none. Not used by 'lbfgs'.
     validation_fraction : float, default=0.1
         Share of the rows that `early_stopping` holds out, in [0, 1).
-    beta_1, beta_2 : float, default=0.9, 0.999
-        Decay of Adam's averages of the gradient and of its square, in [0, 1); also of
-        'adamw' and 'nadam', and `beta_2` of 'rmsprop'.
+    beta_1 : float, default=0.9
+        Decay of Adam's average of the gradient, in [0, 1); also of 'adamw' and 'nadam'.
+    beta_2 : float, default=0.999
+        Decay of Adam's average of the gradient's square, in [0, 1); also of 'adamw',
+        'nadam' and 'rmsprop'.
     epsilon : float, default=1e-8
         Added to the denominator of their steps.
     n_iter_no_change : int or np.inf, default=10

@@ -55,8 +55,8 @@ def test_tabular_pipeline(model):
 
 # -- MAPIE: conformal intervals and sets -----------------------------------------------
 
-# It tries whether a model is fitted with an array of zeros, to which a column of strings
-# has no answer: categories are coded as numbers.
+# It tries whether a model is fitted with an array of zeros, which a column of strings
+# refuses: categories are coded as numbers.
 without_names = pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 LETTERS = np.unique(TABLE["letter"])
 CODED = TABLE.assign(letter=np.searchsorted(LETTERS, TABLE["letter"]))
