@@ -19,7 +19,7 @@ from bench.workloads import WORKLOADS
 ROOT = Path(__file__).parents[1]
 PUBLISHED = ROOT / "bench" / "published.json"
 PAGES = ("README.md", "docs/benchmarks.md")
-TABLE = ROOT / "bench" / "published.md"
+TABLE = ROOT / "bench" / "published.txt"
 
 TRAINERS = {
     "scikit-learn": "scikit-learn f32",
@@ -247,7 +247,7 @@ def whole(results):
     """Return the table of all rows, with the machine above it."""
     about = report.format_machine(results.about["machine"], results.about["limits"])
     table = report.format_table(results.rows)
-    return f"# The whole table\n\n```\n{about}\n```\n\n{table}\n"
+    return f"{about}\n\n{table}\n"
 
 
 def main(arguments):

@@ -60,13 +60,13 @@ def test_a_new_run_is_published(tmp_path, monkeypatch, results):
     new.write_text(json.dumps(run), encoding="utf-8")
     monkeypatch.setattr(page, "ROOT", tmp_path)
     monkeypatch.setattr(page, "PUBLISHED", tmp_path / "published.json")
-    monkeypatch.setattr(page, "TABLE", tmp_path / "published.md")
+    monkeypatch.setattr(page, "TABLE", tmp_path / "published.txt")
     page.main([str(new)])
     comp = {name: (tmp_path / name).read_text("utf-8") for name in PAGES}
     for text in comp.values():
         assert "on 2031-01-02" in text
         assert filled(text, results) != text
     assert re.search(r"\| tiny: .* \| – \|", comp["docs/benchmarks.md"])
-    assert "JAX f32" not in (tmp_path / "published.md").read_text("utf-8")
+    assert "JAX f32" not in (tmp_path / "published.txt").read_text("utf-8")
     assert (tmp_path / "ratios.png").stat().st_size > 10_000
     assert (tmp_path / "growth.png").stat().st_size > 10_000

@@ -119,14 +119,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     batch_size : int, 'auto' or 'full', default='auto'
         Rows of a minibatch. 'auto' is ``min(200, n_samples)``, 'full' is all rows. Not
         used by 'lbfgs'.
-    learning_rate : {'constant', 'invscaling', 'adaptive', 'cosine', \
-            'cosine_restarts', 'one_cycle', 'step', 'exponential'} or callable, \
-            default='constant'
-        Schedule of the learning rate. The second and the third are for `solver` 'sgd'
-        only, as in scikit-learn; 'lbfgs' has no learning rate. A whole training, to
-        which three of them fit, is `max_iter` epochs; `partial_fit` goes on where the
-        schedule was, one epoch with each call. A plateau ends training early whatever
-        the schedule: ``n_iter_no_change=np.inf`` lets it run to its end.
+    learning_rate : str or callable, default='constant'
+        Schedule of the learning rate. 'invscaling' and 'adaptive' are for `solver`
+        'sgd' only, as in scikit-learn; 'lbfgs' has no learning rate. A whole training,
+        to which three of them fit, is `max_iter` epochs; `partial_fit` goes on where
+        the schedule was, one epoch with each call. A plateau ends training early
+        whatever the schedule: ``n_iter_no_change=np.inf`` lets it run to its end.
 
         - 'constant': `learning_rate_init` throughout;
         - 'invscaling': after each epoch
