@@ -79,7 +79,7 @@ def test_readme_links_exist():
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-@pytest.mark.parametrize("tool", ["ruff", "mypy"])
+@pytest.mark.parametrize("tool", ["ruff", "codespell", "mypy"])
 def test_pre_commit_and_ci_use_the_same_version(tool):
     pins = PROJECT["project"]["optional-dependencies"]["dev"]
     (pinned,) = (pin.partition("==")[2] for pin in pins if pin.startswith(f"{tool}=="))
