@@ -11,8 +11,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import DTypeLike
 from sklearn import get_config
+from sklearn.externals import array_api_compat
 from sklearn.utils import assert_all_finite
-from sklearn.utils._array_api import _is_numpy_namespace, get_namespace
 from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import _check_sample_weight
 
@@ -263,13 +263,14 @@ def check_library(array: Any, name: str = "X") -> None:
     ------
     TypeError
     """
-    if not get_config()["array_api_dispatch"] or type(array) is np.ndarray:
+    if not get_config()["array_api_dispatch"]:
         return
-    if not _is_numpy_namespace(get_namespace(array)[0]):
+    known = array_api_compat.is_array_api_obj(array)
+    if known and not array_api_compat.is_numpy_array(array):
         kind = type(array)
         raise TypeError(
-            f"{name} is a {kind.__module__}.{kind.__qualname__}, but fastmlp computes "
-            "with NumPy's arrays only: convert it, or turn scikit-learn's "
+            f"{name} is of type {kind.__module__}.{kind.__qualname__}, but fastmlp "
+            "computes with NumPy's arrays only: convert it, or turn scikit-learn's "
             "array_api_dispatch off, which then converts it."
         )
 

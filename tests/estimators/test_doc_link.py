@@ -4,7 +4,6 @@ import re
 from html import unescape
 
 import pytest
-from sklearn.utils._repr_html.common import get_docstring
 
 import fastmlp
 from fastmlp.estimators import _doc_link
@@ -39,19 +38,17 @@ def test_a_site_that_was_built_is_found(tmp_path, monkeypatch):
 
 
 @each
-def test_every_parameter_and_attribute_has_a_tooltip(name, monkeypatch):
+def test_every_parameter_has_a_tooltip(name, monkeypatch):
     Estimator = getattr(fastmlp, name)
     monkeypatch.setattr(Estimator, "_doc_link_template", f"https://docs.example/{PAGE}")
-    shown = Estimator()._repr_html_()
+    shown = unescape(Estimator()._repr_html_())
     page = f"https://docs.example/generated/fastmlp.{name}.html"
     assert f'href="{page}"' in shown
     for parameter in Estimator().get_params():
         # The link finds the line of the docstring that begins with the name.
         (kind,) = re.findall(rf"^    {parameter} : (.+)$", Estimator.__doc__, re.M)
-        tooltip = get_docstring(Estimator, "Parameters", parameter)
-        assert unescape(tooltip).startswith(f"{parameter}: {kind}")
         assert f"{page}#:~:text={parameter}," in shown
-        assert tooltip in shown
+        assert f"{parameter}: {kind}<br><br>" in shown
 
 
 @each
