@@ -14,7 +14,6 @@ from pathlib import Path
 
 from bench import charts, report
 from bench.report import Row, format_seconds
-from bench.workloads import WORKLOADS
 
 ROOT = Path(__file__).parents[1]
 PUBLISHED = ROOT / "bench" / "published.json"
@@ -127,7 +126,7 @@ def training(results):
         best, median = (format_seconds(s) for s in (ours.times.best, ours.times.median))
         ratios = [_ratio(rows.get((job, label))) for label in TRAINERS.values()]
         lines.append(
-            f"| {job}: {WORKLOADS[job].describe()} | {best}, {median} | "
+            f"| {_described(ours)} | {best}, {median} | "
             f"{ours.share:.0%} | {' | '.join(ratios)} |"
         )
     return "\n".join(lines)
@@ -146,14 +145,16 @@ def _ratios(section, ours, peers, name):
             if (job, ours) in rows:
                 time = format_seconds(rows[job, ours].times.best)
                 ratios = [_ratio(rows.get((job, label))) for label in peers.values()]
-                lines.append(f"| {name(job)} | {time} | {' | '.join(ratios)} |")
+                job = name(rows[job, ours])
+                lines.append(f"| {job} | {time} | {' | '.join(ratios)} |")
         return "\n".join(lines)
 
     return table
 
 
-def _described(job):
-    return f"{job}: {WORKLOADS[job].describe()}"
+def _described(row):
+    """Return the name of a training job with its rows, layers and batch."""
+    return f"{row.job}: {row.detail.removeprefix('epoch of ')}"
 
 
 def _listed(section):
@@ -185,25 +186,24 @@ def summary(results):
         "| --- | --- | --- | --- |",
     ]
 
-    def add(text, section, job):
+    def add(section, job, describe):
         rows = results.of(section)
         pair = [rows.get((job, f"{name} f32")) for name in ("fastmlp", "scikit-learn")]
         if all(pair):
-            name, *scores = pair[0].note.split()[:2] + pair[1].note.split()[1:2]
-            times = [format_seconds(row.times.best) for row in pair]
-            text = text.format(name, *scores)
-            lines.append(f"| {text} | {' | '.join(times)} | {pair[1].ratio:.1f} |")
+            times = " | ".join(format_seconds(row.times.best) for row in pair)
+            lines.append(f"| {describe(*pair)} | {times} | {pair[1].ratio:.1f} |")
 
-    for job, name in REAL.items():
-        add(f"{name}, the whole pipeline ({{}} {{}} and {{}})", "real data", job)
-    wide = WORKLOADS["wide"]
-    layers = "→".join(map(str, wide.units))
-    add(f"an epoch of {wide.rows:,} rows, layers {layers}", "training", "wide")
-    add(
-        "a grid search on digits in two new processes, 12 settings × 5 folds",
-        "selection",
-        "GridSearchCV",
-    )
+    def scores(ours, theirs):
+        metric, score, *_ = ours.note.split()
+        name = REAL[ours.job]
+        return (
+            f"{name}, the whole pipeline ({metric} {score}, {theirs.note.split()[1]})"
+        )
+
+    for job in REAL:
+        add("real data", job, scores)
+    add("training", "wide", lambda ours, _: f"an {ours.detail} (rows × layers, batch)")
+    add("selection", "GridSearchCV", lambda ours, _: f"a grid {ours.detail}")
     versions = machine["versions"]
     return (
         "\n".join(lines) + f"\n\nBy `{results.about['command']}` on "
@@ -222,7 +222,7 @@ PARTS = {
     "training": training,
     "shapes": _ratios("shapes", "fastmlp f32", TRAINERS, _described),
     "avx2": _ratios("avx2", "fastmlp", RESTRICTED, _described),
-    "prediction": _ratios("prediction", "fastmlp f32", PREDICTORS, str),
+    "prediction": _ratios("prediction", "fastmlp f32", PREDICTORS, lambda row: row.job),
     "profile": profile,
     **{
         name: _listed(name)
