@@ -20,6 +20,7 @@ from bench import (
     report,
     selection,
     start,
+    streams,
     threads,
     training,
 )
@@ -61,6 +62,7 @@ SECTIONS = {
     "growth": growth.measure,
     "threads": threads.measure,
     "memory": memory.measure,
+    "streams": streams.measure,
     "real_data": real_data.measure,
 }
 

@@ -6,7 +6,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bench import activations, avx2, callbacks, inspection, selection, training
+from bench import (
+    activations,
+    avx2,
+    callbacks,
+    inspection,
+    selection,
+    streams,
+    training,
+)
 from bench.contestants import CONTESTANTS, Contestant
 from bench.settings import Settings
 from bench.workloads import WORKLOADS
@@ -129,3 +137,25 @@ def test_callbacks_that_are_not_told_of_each_epoch(settings, monkeypatch):
     wrong = [row.contestant for row in callbacks.measure(settings) if row.failed]
     assert "counter, n_threads=1" in wrong
     assert not any("ProgressBar" in name for name in wrong)
+
+
+def test_streams_stand_beside_memory(settings):
+    rows = streams.measure(settings)
+    assert [row.contestant for row in rows] == ["memory", *streams.GOALS]
+    assert not any(row.failed for row in rows)
+    memory, mapped, _ = rows
+    assert mapped.ratio == memory.times.best / mapped.times.best
+    assert "rows a second" in memory.note
+
+
+def test_streams_of_other_rows_are_noticed(settings, monkeypatch):
+    make_sources = streams.make_sources
+
+    def changed(folder, X, y, rows_per_block):
+        sources = make_sources(folder, X, y, rows_per_block)
+        sources["memory map"].y = ~y
+        return sources
+
+    monkeypatch.setattr(streams, "make_sources", changed)
+    wrong = [row.contestant for row in streams.measure(settings) if row.failed]
+    assert wrong == ["Parquet, cached"]

@@ -16,6 +16,7 @@ are, and need no parameters.
 Beyond scikit-learn's there are more activations, losses, solvers, schedules, initial
 weights and means of regularisation: ``help(fastmlp.MLPClassifier)`` lists them.
 
+- `fastmlp.data`: sources of rows that need not fit in memory, for `fit_stream`;
 - `fastmlp.inspection`: layers, gradients and losses of a fitted network;
 - `fastmlp.displays`: the same drawn, and the curves of training;
 - `fastmlp.examples`: tasks and networks of lectures, ``python -m fastmlp.examples``;

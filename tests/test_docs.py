@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp import displays, inspection, onnx_export, playground
+from fastmlp import data, displays, inspection, onnx_export, playground
 from tests.estimators import BEFORE_1_9
 
 ROOT = Path(__file__).parents[1]
@@ -21,7 +21,7 @@ PAGES = [
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md")))
     if ">>> " in path.read_text("utf-8") and "generated" not in path.parts
 ]
-MODULES = (fastmlp, displays, inspection, onnx_export, playground)
+MODULES = (fastmlp, data, displays, inspection, onnx_export, playground)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 

@@ -14,8 +14,9 @@ BELOW = {
     "kernels": (),
     "network": ("kernels",),
     "training": ("kernels", "network"),
+    "data": (),
     "tables": ("kernels", "network", "training"),
-    "estimators": ("kernels", "network", "training", "tables"),
+    "estimators": ("kernels", "network", "training", "data", "tables"),
     "inspection": ("kernels", "network", "training", "tables", "estimators"),
     "displays": ("kernels", "network", "training", "estimators", "inspection"),
     "playground": ("kernels", "network", "training", "estimators", "inspection"),
@@ -23,9 +24,8 @@ BELOW = {
 
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 KERNELS = [path for path in MODULES if path.parts[0] == "kernels"]
-BELOW_THE_ESTIMATORS = [
-    path for path in MODULES if path.parts[0] in ("kernels", "network", "training")
-]
+WITHOUT_SKLEARN = ("kernels", "network", "training", "data")
+BELOW_THE_ESTIMATORS = [path for path in MODULES if path.parts[0] in WITHOUT_SKLEARN]
 
 
 def imports(path):
@@ -91,6 +91,9 @@ ESTIMATORS = (
     "_fitted",
     "_holdout",
     "_learning",
+    "_blocks",
+    "_block_judge",
+    "_streams",
     "_callbacks",
     "_doc_link",
     "_saving",
@@ -109,6 +112,7 @@ ESTIMATORS = (
     "_table_model",
     "_table_scores",
     "_table_learning",
+    "_table_streams",
     "_tabular",
 )
 

@@ -28,6 +28,7 @@ from fastmlp.estimators._targets import Goal, Labels, Numbers
 from fastmlp.kernels import (
     OUTPUTS,
     Data,
+    Form,
     NetworkSpec,
     Objective,
     Regularisation,
@@ -148,17 +149,17 @@ def make_engine(
     kind: type[Engine],
     network: Network,
     pairing: Pairing,
-    data: Data,
+    form: Form,
     n_threads: int | None,
     **settings: Any,
 ) -> Engine:
-    """Return a Trainer, Objective or Tracer of the network for some data."""
+    """Return a Trainer, Objective or Tracer of the network for X of some form."""
     return kind(
         network.spec,
         pairing.out_activation,
         pairing.loss,
         network.dtype,
-        data.form,
+        form,
         n_threads=n_threads,
         loss_settings=pairing.settings,
         **settings,
@@ -170,7 +171,8 @@ def load_engine(
 ) -> Engine:
     """Return an Objective or Tracer that holds the fitted network."""
     pairing = Pairing(*estimator._pairing)
-    engine = make_engine(kind, network, pairing, data, estimator.n_threads, **settings)
+    n_threads = estimator.n_threads
+    engine = make_engine(kind, network, pairing, data.form, n_threads, **settings)
     engine.load(network.parameters)
     return engine
 

@@ -35,8 +35,9 @@ from fastmlp.estimators._problem import (
     validation_sample,
 )
 from fastmlp.estimators._targets import Goal
-from fastmlp.kernels import RULES, Objective, Trainer
+from fastmlp.kernels import RULES, Form, Objective, Trainer
 from fastmlp.network import Network
+from fastmlp.training.holdout import Judge
 from fastmlp.training.lbfgs import LBFGS
 from fastmlp.training.loop import (
     History,
@@ -46,6 +47,7 @@ from fastmlp.training.loop import (
     Steps,
     Training,
 )
+from fastmlp.training.rows import InMemory, Rows
 from fastmlp.training.schedules import schedule_of, schedule_settings
 
 AUTO_BATCH_SIZE = 200
@@ -137,13 +139,30 @@ def learn(
     watch : Watch or None, default=None
     """
     problem = check(estimator, given, goal_of, incremental)
-    random_state = check_random_state(estimator.random_state)
+    return learn_problem(problem, incremental, watch)
+
+
+def learn_problem(problem: Problem, incremental: bool, watch: Watch | None) -> Learned:
+    """Fit, or go on fitting, to rows in memory that were checked."""
+    model = problem.model
+    random_state = check_random_state(model.random_state)
     network = build(problem, random_state)
     sample = training_sample(problem, network.dtype)
     own = validation_sample(problem, network.dtype)
-    if estimator.solver == "lbfgs":
+    if model.solver == "lbfgs":
         return minimise(problem, network, sample, watch)
-    return train(problem, network, sample, own, random_state, incremental, watch)
+    rows, holdout = hold_out(problem, sample, own, network, random_state)
+    return train(
+        problem,
+        network,
+        sample.data.form,
+        clipped_batch_size(model.batch_size, len(rows)),
+        InMemory(sample.data, rows),
+        holdout,
+        random_state,
+        incremental,
+        watch,
+    )
 
 
 def build(problem: Problem, random_state: np.random.RandomState) -> Network:
@@ -233,18 +252,19 @@ def _learned(
 def train(
     problem: Problem,
     network: Network,
-    sample: Sample,
-    own: Sample | None,
+    form: Form,
+    batch_size: int,
+    rows: Rows,
+    holdout: Judge | None,
     random_state: np.random.RandomState,
     incremental: bool,
     watch: Watch | None,
 ) -> Learned:
     """Train by epochs on minibatches; return the `Learned`.
 
-    `own` are the user's rows to validate on.
+    `form` is how X is stored in all parts of `rows`.
     """
     params, goal = problem.model, problem.goal
-    rows, holdout = hold_out(problem, sample, own, network, random_state)
     scored_by = name_of_scoring(goal.judged_by(params.scoring))
     state, history = earlier_training(problem, network, scored_by, incremental)
     optimizer = state.optimizer()
@@ -252,9 +272,9 @@ def train(
         Trainer,
         network,
         goal.pairing,
-        sample.data,
+        form,
         params.n_threads,
-        batch_size=clipped_batch_size(params.batch_size, len(rows)),
+        batch_size=batch_size,
         optimizer=optimizer,
         regularisation=problem.regularisation.seeded(random_state),
     )
@@ -264,7 +284,6 @@ def train(
         training = Training(
             engine,
             network.parameters,
-            sample.data,
             rows,
             optimizer=optimizer,
             schedule=state.new_schedule(),
@@ -447,7 +466,7 @@ def minimise(
         Objective,
         network,
         problem.goal.pairing,
-        sample.data,
+        sample.data.form,
         params.n_threads,
         l1=problem.regularisation.l1,
     )

@@ -21,7 +21,7 @@ from .engine import Objective, Step, Tracer, Trainer
 from .heads.losses import LOSS_ALIASES, LOSSES
 from .heads.outputs import OUTPUTS
 from .names import did_you_mean
-from .ops import ACTIVATIONS, OPERATIONS, Categories, Layout, Waves
+from .ops import ACTIVATIONS, OPERATIONS, Categories, Form, Layout, Waves
 from .ops.base import Parameter
 from .ops.periodic import N_ROWS as WAVE_ROWS
 from .ops.periodic import N_WAVES
@@ -55,6 +55,7 @@ __all__ = [
     "Categories",
     "Custom",
     "Data",
+    "Form",
     "Group",
     "Layout",
     "NetworkSpec",

@@ -492,8 +492,14 @@ class Trainer(_Network):
     @property
     def last_loss(self) -> float:
         """The loss that the last `train_epoch` returned, or would have."""
+        total, counted = self.last_sums
+        return total / max(1, counted)
+
+    @property
+    def last_sums(self) -> tuple[float, int]:
+        """The sum of the losses that `last_loss` is the mean of, and their number."""
         run = self._run[0]
-        return float(run["total"]) / max(1, int(run["visited"]))
+        return float(run["total"]), int(run["visited"])
 
     def steps(self, data: Data, order: np.ndarray, alpha: float) -> Iterator[Step]:
         """Yield each step of an epoch between its gradient and its update.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -9,6 +10,17 @@ from fastmlp.kernels import Data, Trainer
 
 # Takes an engine with the network and its loss on the rows; returns the score.
 Score = Callable[[Trainer, float], float]
+
+
+class Judge(Protocol):
+    """Evaluates a network after each epoch: `Holdout`, or another of its form."""
+
+    @property
+    def decides(self) -> bool:
+        """True if there is a score."""
+
+    def evaluate(self, engine: Trainer) -> tuple[float, float | None]:
+        """Return the loss without penalty, and the score or None."""
 
 
 @dataclass(frozen=True)

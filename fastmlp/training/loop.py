@@ -14,8 +14,9 @@ from typing import Protocol
 
 import numpy as np
 
-from fastmlp.kernels import Data, Optimizer, Trainer
-from fastmlp.training.holdout import Holdout
+from fastmlp.kernels import Optimizer, Trainer
+from fastmlp.training.holdout import Judge
+from fastmlp.training.rows import Rows
 from fastmlp.training.schedules import Constant, make_schedule
 
 
@@ -244,9 +245,8 @@ class Training:
         Loaded with `parameters`.
     parameters : (n_parameters,) array
         Where to start; not changed.
-    data : Data
-    rows : (n,) int64 array
-        The rows of `data` to train on; not changed.
+    rows : Rows
+        To train on.
     optimizer : Optimizer
         The engine's.
     schedule : see `make_schedule`
@@ -254,8 +254,8 @@ class Training:
         Written to.
     settings : Settings
     random_state : numpy.random.RandomState
-        One permutation of n is drawn per epoch if `settings.shuffle`.
-    holdout : Holdout, optional
+        Shuffles the rows of each epoch if `settings.shuffle`.
+    holdout : Judge, optional
         ``holdout.evaluate(engine)`` returns loss and score of the current parameters
         on rows held out. If ``holdout.decides``, the score decides about stopping and
         the parameters of the best epoch are kept.
@@ -267,18 +267,17 @@ class Training:
         self,
         engine: Trainer,
         parameters: np.ndarray,
-        data: Data,
-        rows: np.ndarray,
+        rows: Rows,
         *,
         optimizer: Optimizer,
         schedule: Constant,
         history: History,
         settings: Settings,
         random_state: np.random.RandomState,
-        holdout: Holdout | None = None,
+        holdout: Judge | None = None,
         epoch: int = 0,
     ) -> None:
-        self.engine, self.data, self.rows = engine, data, rows.copy()
+        self.engine, self.rows = engine, rows
         self.optimizer, self.schedule = optimizer, schedule
         self.history, self.settings = history, settings
         self.random_state, self.holdout, self.epoch = random_state, holdout, epoch
@@ -342,26 +341,41 @@ class Training:
             parameters[...] = self._best
 
     def _epoch(self):
-        if self.settings.shuffle:
-            # Swaps do not depend on the elements: scikit-learn shuffles a range.
-            self.random_state.shuffle(self.rows)
         carried, t = self.optimizer.learning_rate, self.optimizer.t
         rates = self.schedule.before_epoch(
-            carried, self.epoch, self.engine.count_steps(len(self.rows))
+            carried, self.epoch, self.engine.count_steps(self.rows.n_rows)
         )
         self.optimizer.learning_rate = rates
+        self._total, self._counted, self._visited = 0.0, 0, 0
+        random_state = self.random_state if self.settings.shuffle else None
         try:
-            loss = self.engine.train_epoch(self.data, self.rows, self.settings.alpha)
+            for data, order in self.rows.parts(random_state):
+                self._train_part(data, order, t)
         except KeyboardInterrupt:
             if self.optimizer.t == t:
                 raise
-            # The epoch is complete and counts; training ends after it.
-            loss, self._interrupted = self.engine.last_loss, True
+            # The parts that are complete count as an epoch; training ends after it.
+            self._interrupted = True
         finally:
-            self.optimizer.learning_rate = carried
+            self.optimizer.learning_rate, self.optimizer.first_step = carried, 0
         self.epoch += 1
-        self.history.record_loss(loss, len(self.rows), float(np.ravel(rates)[0]))
+        loss = self._total / max(1, self._counted)
+        self.history.record_loss(loss, self._visited, float(np.ravel(rates)[0]))
         self._say(f"Iteration {self.history.n_iter}, loss = {loss:.8f}")
+
+    def _train_part(self, data, order, t):
+        """Train on a part of an epoch that began after step `t`."""
+        before = self.optimizer.t
+        self.optimizer.first_step = before - t
+        try:
+            self.engine.train_epoch(data, order, self.settings.alpha)
+        finally:
+            # KeyboardInterrupt comes before the first step or after the last.
+            if self.optimizer.t > before:
+                total, counted = self.engine.last_sums
+                self._total += total
+                self._counted += counted
+                self._visited += len(order)
 
     def _judge(self):
         score = None

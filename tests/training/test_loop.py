@@ -14,6 +14,7 @@ from fastmlp.training.loop import (
     Settings,
     Training,
 )
+from fastmlp.training.rows import InMemory
 from fastmlp.training.schedules import make_schedule
 from tests.naive import NaiveData, NaiveEngine, NaiveOptimizer
 
@@ -36,9 +37,10 @@ class ScriptedEngine:
         self.epoch += 1
         if self.epoch == self.interrupts:
             raise KeyboardInterrupt
+        self.optimizer.t += self.count_steps(len(order))
         self.orders.append(order.copy())
         self.rates.append(self.optimizer.learning_rate)
-        return self.losses[self.epoch - 1]
+        self.last_sums = self.losses[self.epoch - 1] * len(order), len(order)
 
     def store(self, parameters):
         parameters[0] = self.epoch
@@ -71,8 +73,7 @@ def train(engine, scores=None, schedule="constant", history=None, rows=6, **sett
     training = Training(
         engine,
         np.zeros(1),
-        None,
-        np.arange(rows),
+        InMemory(None, np.arange(rows)) if isinstance(rows, int) else rows,
         optimizer=engine.optimizer,
         schedule=make_schedule(
             schedule, engine.optimizer.learning_rate, len(engine.losses), {}
@@ -253,6 +254,54 @@ def test_rows_stay_in_order_without_shuffle():
     train(engine, rows=20)
     for rows in engine.orders:
         assert_array_equal(rows, np.arange(20))
+
+
+class InParts:
+    """Six rows in three parts of two."""
+
+    n_rows = 6
+
+    def parts(self, random_state):
+        for part in range(3):
+            yield None, np.arange(2 * part, 2 * part + 2)
+
+
+class PartsEngine(ScriptedEngine):
+    """A step for each two rows; `losses` has one of each part."""
+
+    def count_steps(self, n_rows):
+        return n_rows // 2
+
+    def train_epoch(self, data, order, alpha):
+        self.first_steps = [
+            *getattr(self, "first_steps", ()),
+            self.optimizer.first_step,
+        ]
+        super().train_epoch(data, order, alpha)
+
+
+def test_an_epoch_in_parts():
+    engine = PartsEngine([1.0, 2.0, 6.0] * 2)
+    training, outcome, _ = train(
+        engine, schedule="cosine", rows=InParts(), max_epochs=2
+    )
+    assert outcome is Outcome.EXHAUSTED
+    assert training.history.loss_curve == [3.0, 3.0]
+    assert training.history.t == 12
+    assert engine.first_steps == [0, 1, 2] * 2
+    assert {len(rates) for rates in engine.rates} == {3}
+    assert engine.optimizer.first_step == 0
+
+
+@pytest.mark.parametrize(
+    "part, losses, t", [(1, [], 0), (2, [1.0], 2), (5, [3.0, 1.0], 8)]
+)
+def test_interruption_between_parts_keeps_those_that_are_complete(part, losses, t):
+    engine = PartsEngine([1.0, 2.0, 6.0, 1.0, 2.0, 6.0], interrupts=part)
+    training, outcome, _ = train(engine, rows=InParts(), max_epochs=2)
+    assert outcome is Outcome.INTERRUPTED
+    assert training.history.loss_curve == losses
+    assert (training.history.t, training.history.n_iter) == (t, len(losses))
 
 
 def test_rates_of_invscaling():

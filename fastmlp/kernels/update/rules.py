@@ -293,6 +293,8 @@ class Optimizer:
         a decay of 0 stays 0.
     dropout : float or (n_steps,) array
         Factor of the rates of dropout, likewise.
+    first_step : int
+        Where in these arrays the coming steps are: an epoch may be trained in parts.
     t : int
         Steps (minibatches) taken so far.
     """
@@ -320,6 +322,7 @@ class Optimizer:
             weight_decay = RULES[self.rule].weight_decay
         self.weight_decay = weight_decay
         self.dropout: float | np.ndarray = 1.0
+        self.first_step = 0
         self.t = 0
 
     @property
@@ -360,9 +363,15 @@ class Optimizer:
             each weight loses; for "nadam", the rate of the gradient itself and the root
             of the correction of the second moment; the factor of the rates of dropout.
         """
+        rate, dropout, decay = (
+            values[self.first_step :][:n_steps] if values.ndim else values
+            for values in map(
+                np.asarray, (self.learning_rate, self.dropout, self.weight_decay)
+            )
+        )
         steps = np.zeros((n_steps, N_STEP))
-        steps[:, _RATE], steps[:, DROPOUT] = self.learning_rate, self.dropout
-        steps[:, DECAY] = steps[:, _RATE] * self.weight_decay
+        steps[:, _RATE], steps[:, DROPOUT] = rate, dropout
+        steps[:, DECAY] = steps[:, _RATE] * decay
         factors = RULES[self.rule].factors
         if factors is not None and n_steps:
             t = np.arange(self.t + 1, self.t + n_steps + 1)

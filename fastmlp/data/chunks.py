@@ -1,0 +1,62 @@
+"""Rows in blocks: what a source of data is."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+# Bytes of a block where a source may choose: a disk reads so many at full speed.
+BLOCK_BYTES = 4 * 2**20
+
+# Bytes of a buffer. It is twice as large where it would have fewer blocks than this.
+BUFFER_BYTES = 256 * 2**20
+BUFFER_BLOCKS = 20
+
+
+class Chunk(NamedTuple):
+    """Some rows.
+
+    Attributes
+    ----------
+    X : array of shape (n, n_features)
+    y : array of shape (n,) or (n, n_outputs)
+    sample_weight : array of shape (n,) or None, default=None
+        None: all 1.
+    """
+
+    X: Any
+    y: Any
+    sample_weight: Any = None
+
+
+class Source(Protocol):
+    """Rows in blocks that can be read in any order, again and again.
+
+    A source may also have a method ``read_y(block)`` that returns the targets of a
+    block without its X.
+
+    Parameters
+    ----------
+    block_rows : sequence of int
+        Rows of each block, known without reading it.
+    """
+
+    @property
+    def block_rows(self) -> Sequence[int] | np.ndarray:
+        """Rows of each block."""
+
+    def read(self, block: int) -> Chunk:
+        """Return the rows of a block, by its number from 0 on."""
+
+
+def read_y(source: Source, block: int) -> Any:
+    """Return the targets of a block."""
+    read = getattr(source, "read_y", None)
+    return Chunk(*source.read(block)).y if read is None else read(block)
+
+
+def choose_buffer_rows(block_rows: Sequence[int] | np.ndarray, row_bytes: int) -> int:
+    """Return the rows of a buffer of `BUFFER_BYTES`, or up to twice as large."""
+    rows = BUFFER_BYTES // max(1, row_bytes)
+    wanted = BUFFER_BLOCKS * int(max(block_rows, default=0))
+    return max(1, rows, min(wanted, 2 * rows))
