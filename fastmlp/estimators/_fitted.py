@@ -149,14 +149,18 @@ def make_engine(
     pairing: Pairing,
     data: Data,
     n_threads: int | None,
+    dtype: Any = None,
     **settings: Any,
 ) -> Engine:
-    """Return a Trainer, Objective or Tracer of the network for some data."""
+    """Return a Trainer, Objective or Tracer of the network for some data.
+
+    `dtype` is that of the computation; None: the network's.
+    """
     return kind(
         network.spec,
         pairing.out_activation,
         pairing.loss,
-        network.dtype,
+        dtype or network.dtype,
         data.form,
         n_threads=n_threads,
         loss_settings=pairing.settings,

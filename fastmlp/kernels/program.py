@@ -419,7 +419,7 @@ class Program:
             inside[...] = outside
 
     def copy_parameters(self, memory: np.ndarray) -> None:
-        """Have operations copy the parameters in memory that they keep otherwise too."""
+        """Have operations copy those parameters that they keep in another form too."""
         context = self.context.copy()
         context["memory"] = context["parameters"] = memory.ctypes.data
         for op, record in zip(self.operations, self.records, strict=True):

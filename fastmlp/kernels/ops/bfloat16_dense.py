@@ -33,7 +33,7 @@ from .dense import FIELDS, Dense, derivative_step, value_step
 if TYPE_CHECKING:
     from ..program import Program
 
-MORE_FIELDS = [
+MORE_FIELDS: list[tuple[str, Any]] = [
     # Places of x as rows and turned pairs, of dy as rows and pairs.
     ("x_rows", np.int64),
     ("x_turned", np.int64),
@@ -214,7 +214,7 @@ class BFloat16Dense(Dense):
         # number: squares side by side are then no power of two apart.
         squares = program.capacity // SQUARE_ROWS + 1 | 1
         record["room"] = squares * SQUARE
-        goes_back = record["dx"] >= 0
+        goes_back = bool(record["dx"] >= 0)
         sizes = {
             "x_rows": n_in * squares,
             "x_turned": n_in * squares,

@@ -194,7 +194,7 @@ def _turned(source, target):
 
 @intrinsic
 def _room(typingctx):
-    """Return the address of room for a square of float32 numbers and two packed ones."""
+    """Return the address of room for two squares, and for one of float32 numbers."""
 
     def codegen(context, builder, signature, args):
         return room_for(builder, 4 * SQUARE)

@@ -1,8 +1,8 @@
 """The tiles of a product of bfloat16 numbers, for each unit that a CPU may have.
 
-A product C = start + A B of squares (see `bfloat16`) is a sum over squares in ascending
-order, each added to the float32 tile of C, which stays in registers meanwhile. Addresses
-and strides are in bytes; the rows of C are 128 bytes apart.
+A product C = start + A B of squares (see `bfloat16`) is a sum over the squares in
+ascending order. Each is added to a float32 tile of C, which stays in registers
+meanwhile. Addresses and strides are in bytes; the rows of C are 128 bytes apart.
 """
 
 from typing import Any
@@ -167,7 +167,7 @@ def tile_product(typingctx, depth, a, a_jump, b, start, start_row, c):
 
 @intrinsic
 def tile_product_of_few(typingctx, rows, depth, a, a_jump, b, start, c):
-    """The same for up to 16 rows, from one row of initial values.
+    """C = start + A B for up to 16 rows, as `tile_product`, from one row of `start`.
 
     A is read up to 16 rows, C is written up to `rows`.
     """
@@ -196,7 +196,7 @@ def tile_product_of_few(typingctx, rows, depth, a, a_jump, b, start, c):
 
 @intrinsic
 def dot_product(typingctx, depth, a, a_jump, b, start, c):
-    """The same for TILE_ROWS rows, by vector instructions."""
+    """C = start + A B for TILE_ROWS rows, by AVX-512, from one row of `start`."""
 
     def codegen(context, builder, signature, args):
         depth, a, a_jump, b, start, c = args
