@@ -124,7 +124,7 @@ def test_gradient_is_nearly_that_of_float32(unit, multiplies):
         ref = gradient(settings, problem, np.float32)
         comp = gradient(settings, problem)
         distance = np.linalg.norm(comp - ref) / np.linalg.norm(ref)
-        assert 1e-4 < distance < 0.03, activation
+        assert 1e-4 < distance < 0.05, activation
 
 
 @each_unit
