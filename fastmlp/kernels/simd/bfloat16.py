@@ -257,28 +257,28 @@ def pack_loop() -> Any:
             low, high = max(0, first - above), min(SQUARE_ROWS, end - above)
             some = low // 2, min(SQUARE_ROWS, filled - above) // 2
             place = source + above * _FLOATS
+            # Threads share squares whose rows they share.
             whole = high - low == SQUARE_ROWS
             if not (whole and columns >= SQUARE_ROWS):
                 _copy_square(place, low, high, columns, floats)
                 place = floats
             if rows != 0 or turned_rows != 0:
-                _rows(place, straight)
-            if rows != 0:
-                _copy_lines(straight, rows + behind, (low, high), (0, 16))
-            if turned_rows != 0:
-                _turned(straight, turned_rows + behind)
+                to = rows + behind if whole and rows != 0 else straight
+                _rows(place, to)
+                if rows != 0 and not whole:
+                    _copy_lines(straight, rows + behind, (low, high), (0, 16))
+                if turned_rows != 0:
+                    _turned(to, turned_rows + behind)
             if pairs != 0 or turned_pairs != 0:
-                _pairs(place, straight)
-            if pairs != 0:
-                for tile in range(0, 2 * 16, 16):
-                    lines = tile + some[0], tile + some[1]
-                    _copy_lines(straight, pairs + behind, lines, (0, 16))
-            if turned_pairs != 0:
-                if whole:
-                    _turned(straight, turned_pairs + behind)
-                else:
-                    # Threads share squares whose rows they share.
-                    _turned(straight, turned)
-                    _copy_lines(turned, turned_pairs + behind, (0, 32), some)
+                to = pairs + behind if whole and pairs != 0 else straight
+                _pairs(place, to)
+                if pairs != 0 and not whole:
+                    for tile in range(0, 2 * 16, 16):
+                        lines = tile + some[0], tile + some[1]
+                        _copy_lines(straight, pairs + behind, lines, (0, 16))
+                if turned_pairs != 0:
+                    _turned(to, turned_pairs + behind if whole else turned)
+                    if not whole:
+                        _copy_lines(turned, turned_pairs + behind, (0, 32), some)
 
     return callback(pack, PACK, "bfloat16-pack")
