@@ -35,8 +35,8 @@ Kind = tuple[str, Any]
 # _HIDDEN_STREAM on dropout of each hidden layer.
 _NOISE_STREAM, _INPUT_STREAM, _HIDDEN_STREAM = 0, 1, 2
 
-# Columns of x and y from which products in bfloat16 save more than packing takes.
-_LEAST_ROUNDED = 8
+# Columns of both x and y from which products in bfloat16 save more than packing takes.
+_LEAST_ROUNDED = 32
 
 # Names in other libraries, see `did_you_mean`. Softmax is not for hidden layers.
 ACTIVATION_ALIASES = {

@@ -7,9 +7,10 @@ import pytest
 from scipy.special import softmax
 
 from tests import naive
-from tests.kernels.simd.test_bfloat16 import UNITS, each_unit, needed
+from tests.kernels.simd.test_bfloat16 import each_unit, needed
 from tests.kernels_api import (
     CHUNK_ROWS,
+    SQUARE_ROWS,
     TILE_ROWS,
     Data,
     NetworkSpec,
@@ -78,10 +79,14 @@ def rounded_gradient(settings, problem):
     units = settings["units"]
     coefs, intercepts, _ = naive.unpack(make_parameters(units, np.float32), units)
     wide = np.float64
-    rounded = [naive.bfloat16(W).astype(wide) for W in coefs]
+    # Layers that are narrower than a square stay as they are.
+    rounds = [
+        naive.bfloat16 if min(W.shape) >= SQUARE_ROWS else np.asarray for W in coefs
+    ]
+    rounded = [rounds[i](W).astype(wide) for i, W in enumerate(coefs)]
     inputs, a = [], X.astype(wide)
     for i, (W, b) in enumerate(zip(rounded, intercepts, strict=True)):
-        inputs.append(naive.bfloat16(a).astype(wide))
+        inputs.append(rounds[i](a).astype(wide))
         z = inputs[-1] @ W + b
         a = softmax(z, axis=1) if i == len(coefs) - 1 else np.tanh(z)
         if i < len(coefs) - 1:
@@ -90,7 +95,7 @@ def rounded_gradient(settings, problem):
     delta = (a - np.eye(units[-1])[y[:, 0].astype(int)]) * weight[:, np.newaxis]
     weights, biases = [], []
     for i in reversed(range(len(coefs))):
-        sharp = naive.bfloat16(delta).astype(wide)
+        sharp = rounds[i](delta).astype(wide)
         weights.insert(0, rows[i].T @ sharp)
         biases.insert(0, delta.sum(axis=0))
         if i:
@@ -103,7 +108,7 @@ def test_gradient_is_numpys_of_rounded_operands(unit, multiplies):
     """To a step of bfloat16 in few terms: sums in another order round otherwise."""
     multiplies(unit)
     for units, n in itertools.product(
-        [(8, 9, 8), (31, 33, 17), (64, 32, 65, 10), (40, 300, 8)],
+        [(32, 33, 32), (65, 40, 33), (64, 32, 65, 10), (40, 300, 8)],
         (1, TILE_ROWS + 1, 31, 33, CHUNK_ROWS + 33),
     ):
         settings = network(units)
@@ -132,7 +137,12 @@ def test_gradient_is_nearly_that_of_float32(unit, multiplies):
 def test_threads_do_not_change_a_bit(unit, sparse, multiplies):
     multiplies(unit)
     for (batch, units), regularisation in itertools.product(
-        [(1, (8, 8, 8)), (37, (33, 70, 31, 9)), (200, (100, 64, 10)), (300, (65, 33))],
+        [
+            (1, (32, 32, 32)),
+            (37, (33, 70, 31, 9)),
+            (200, (100, 64, 10)),
+            (300, (65, 33)),
+        ],
         ("none", "all"),
     ):
         settings = network(units, "relu")
@@ -157,23 +167,6 @@ def test_threads_do_not_change_a_bit(unit, sparse, multiplies):
         for result in results[1:]:
             for comp, ref in zip(result, results[0], strict=True):
                 np.testing.assert_array_equal(comp, ref)
-
-
-@needed
-def test_units_train_the_same_network(multiplies):
-    """To the rounding of their sums."""
-    settings = network((40, 100, 10), "relu")
-    problem = make_problem(settings, 500, np.float32)
-    data, found = Data(*problem), []
-    for unit in UNITS:
-        multiplies(unit)
-        with make_trainer(settings, data.form, batch_size=50) as trainer:
-            for _ in range(3):
-                trainer.train_epoch(data, np.arange(500), 0.0)
-            found.append(trainer.stored())
-    for comp in found[1:]:
-        distance = np.linalg.norm(comp - found[0]) / np.linalg.norm(found[0])
-        assert distance < 2e-3
 
 
 @needed
@@ -213,7 +206,7 @@ def test_narrow_layers_and_sparse_rows_stay_float32():
         return [isinstance(op, bfloat16_dense.BFloat16Dense) for op in made]
 
     dense = Data(np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32)).form
-    assert kinds((100, 100, 1), dense) == [False, True, False]
-    assert kinds((3, 100, 100, 100), dense) == [False, False, True, True]
+    assert kinds((100, 100, 31), dense) == [False, True, False]
+    assert kinds((31, 32, 32, 100), dense) == [False, False, True, True]
     sparse = dense._replace(sparse=True, multiplied=True)
     assert kinds((100, 100, 100), sparse) == [False, True]
