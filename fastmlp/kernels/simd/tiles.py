@@ -40,7 +40,8 @@ TILE_PARTS = TILE_VECTORS * VECTOR_BYTES // PART_BYTES
 def describe_cpu() -> dict[str, str]:
     """Return the CPU that kernels are compiled for and its vectors, for reports."""
     _, cpu, _ = cpu_target.target_context.codegen().magic_tuple()
-    used = {"avx512f", "avx2", "fma"} & cpu_features()
+    named = {"avx512f", "avx2", "fma", "avx512bf16", "amx-bf16"}
+    used = named & cpu_features()
     return {
         "CPU": cpu,
         "features": ", ".join(sorted(used)) or "those of every CPU",
