@@ -13,6 +13,7 @@ from sklearn.model_selection import train_test_split
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor
 from fastmlp.estimators import _checks
+from tests.fresh import run_python
 from tests.kernels.simd.test_bfloat16 import needed
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -170,6 +171,18 @@ def test_cpu_without_such_products_is_refused(digits, monkeypatch):
     # A model that was trained elsewhere predicts.
     ref = model.predict_proba(digits[0])
     assert_array_equal(model.set_params(dtype="float32").predict_proba(digits[0]), ref)
+
+
+def test_features_that_numba_may_use_decide():
+    run = run_python(
+        "import numpy as np\n"
+        "from fastmlp import MLPRegressor\n"
+        "MLPRegressor(dtype='bfloat16').fit(np.eye(40), np.arange(40.0))",
+        NUMBA_CPU_NAME="generic",
+        NUMBA_CPU_FEATURES="",
+    )
+    assert run.returncode == 1
+    assert "Use dtype='float32'" in run.stderr
 
 
 def test_other_spellings_are_suggested(digits):

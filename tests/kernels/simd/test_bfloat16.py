@@ -198,3 +198,19 @@ def test_infinities_and_nan_arrive(unit):
         comp = operands.run(unit, 0, 17)
         assert np.isfinite(comp[:16]).all()
         np.testing.assert_array_equal(comp[16], value * np.sign(operands.B[35]))
+
+
+@pytest.mark.parametrize(
+    "features, granted, unit",
+    [
+        ({"avx512f", "amx-tile", "amx-bf16"}, True, None),
+        ({"avx512bf16"}, True, "avx512"),
+        ({"avx512bf16", "amx-tile", "amx-bf16"}, True, "amx"),
+        ({"avx512bf16", "amx-tile", "amx-bf16"}, False, "avx512"),
+        ({"avx512bf16", "amx-tile", "amx-int8"}, True, "avx512"),
+    ],
+)
+def test_unit_is_what_cpu_and_system_have(features, granted, unit, monkeypatch):
+    monkeypatch.setattr(bfloat16, "cpu_features", lambda: features)
+    monkeypatch.setattr(bfloat16, "_may_use_tiles", lambda: granted)
+    assert bfloat16.bfloat16_unit.__wrapped__() == unit
