@@ -137,9 +137,11 @@ def format_machine(machine, limits):
     if limits:
         lines.append(
             f"peak of {limits['cores']} cores: {limits['float32'] / 1e9:.0f} GFLOP/s "
-            f"float32, {limits['float64'] / 1e9:.0f} float64; of one: "
-            f"{limits['float32_one_core'] / 1e9:.0f} and "
-            f"{limits['float64_one_core'] / 1e9:.0f}; copying: "
+            f"float32, {limits['float64'] / 1e9:.0f} float64, "
+            f"{limits['bfloat16'] / 1e9:.0f} bfloat16; of one: "
+            f"{limits['float32_one_core'] / 1e9:.0f}, "
+            f"{limits['float64_one_core'] / 1e9:.0f} and "
+            f"{limits['bfloat16_one_core'] / 1e9:.0f}; copying: "
             f"{limits['bandwidth'] / 1e9:.1f} GB/s"
         )
     return "\n".join(lines)
