@@ -16,7 +16,6 @@ from bench.timing import interleave
 FEATURES = 100
 EPOCHS = 10
 NETWORKS = ((100,), (256, 256))
-# A map is to be at least as fast as this share of an array, a decoded file as that.
 
 
 def make_sources(folder, X, y, rows_per_block):
