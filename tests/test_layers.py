@@ -17,6 +17,16 @@ BELOW = {
     "data": (),
     "tables": ("kernels", "network", "training"),
     "estimators": ("kernels", "network", "training", "data", "tables"),
+    "cluster": ("kernels", "network", "training", "data", "tables", "estimators"),
+    "dask": (
+        "kernels",
+        "network",
+        "training",
+        "data",
+        "tables",
+        "estimators",
+        "cluster",
+    ),
     "inspection": ("kernels", "network", "training", "tables", "estimators"),
     "displays": ("kernels", "network", "training", "estimators", "inspection"),
 }

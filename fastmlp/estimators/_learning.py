@@ -251,17 +251,18 @@ def train(
     random_state: np.random.RandomState,
     incremental: bool,
     watch: Watch | None,
+    kind: Callable[..., Trainer] = Trainer,
 ) -> Learned:
     """Train by epochs on minibatches; return the `Learned`.
 
-    `form` is how X is stored in all parts of `rows`.
+    `form` is how X is stored in all parts of `rows`; `kind` makes the engine.
     """
     params, goal = problem.model, problem.goal
     scored_by = name_of_scoring(goal.judged_by(params.scoring))
     state, history = earlier_training(problem, network, scored_by, incremental)
     optimizer = state.optimizer()
     engine = make_engine(
-        Trainer,
+        kind,
         network,
         goal.pairing,
         form,
@@ -446,16 +447,20 @@ def clipped_batch_size(batch_size: Any, n_rows: int) -> int:
 
 
 def minimise(
-    problem: Problem, network: Network, sample: Sample, watch: Watch | None
+    problem: Problem,
+    network: Network,
+    sample: Sample,
+    watch: Watch | None,
+    kind: Callable[..., Objective] = Objective,
 ) -> Learned:
-    """Train by L-BFGS; return the `Learned`.
+    """Train by L-BFGS; return the `Learned`. `kind` makes the engine.
 
     The loss is evaluated in the type of the parameters, and unless `dtype` is set
     the result stays in SciPy's float64, both as in scikit-learn.
     """
     params = problem.model
     engine = make_engine(
-        Objective,
+        kind,
         network,
         problem.goal.pairing,
         sample.data.form,

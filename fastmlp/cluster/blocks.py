@@ -1,0 +1,265 @@
+"""Blocks of rows: checked, described and encoded where they are."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import DTypeLike
+from sklearn.base import ClassifierMixin
+
+from fastmlp.data import Chunk, Source
+from fastmlp.estimators._checks import as_held, check_range, check_weights, errors_name
+from fastmlp.estimators._problem import check_rows, stand_in
+from fastmlp.estimators._targets import Goal, labels_of
+
+
+class Reading(NamedTuple):
+    """A block of a source that each task reads anew.
+
+    Parameters
+    ----------
+    source : Source
+    number : int
+    """
+
+    source: Source
+    number: int
+
+    def read(self) -> Chunk:
+        """Return the rows."""
+        return self.source.read(self.number)
+
+
+class Checked(NamedTuple):
+    """Validated rows of a block.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n, n_features)
+    y : array of shape (n,) or (n, n_outputs)
+    sample_weight : (n,) float array or None
+    names : tuple of str or None
+        Of the features.
+    """
+
+    X: Any
+    y: np.ndarray
+    sample_weight: np.ndarray | None
+    names: tuple[str, ...] | None
+
+
+class Encoded(NamedTuple):
+    """Rows of a block as kernels take them.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n, n_features)
+    values : (n, k) array of the network's dtype
+        Of a `Target`.
+    sample_weight : (n,) float array or None
+        The weights of the classes included.
+    """
+
+    X: Any
+    values: np.ndarray
+    sample_weight: np.ndarray | None
+
+
+class Summary(NamedTuple):
+    """Facts about the rows of a block, or of several.
+
+    Parameters
+    ----------
+    n_rows, n_features : int
+    names : tuple of str or None
+    dtype : numpy dtype
+        Of X.
+    y_shape : tuple of int
+        Of one row of y.
+    y_type : numpy dtype
+    weight : float
+        Sum of the sample weights.
+    labels : (n_labels,) array or None
+        Of a classifier.
+    counts : (n_labels,) float array or None
+        Sums of ones over the rows of each label, None for multilabel y.
+    """
+
+    n_rows: int
+    n_features: int
+    names: tuple[str, ...] | None
+    dtype: np.dtype
+    y_shape: tuple[int, ...]
+    y_type: np.dtype
+    weight: float
+    labels: Any
+    counts: Any
+
+
+def check_block(model: Any, number: int, block: Any) -> Checked | None:
+    """Return the validated rows of a block; None if it has no rows.
+
+    Parameters
+    ----------
+    model : estimator
+        Not changed.
+    number : int
+        Of the block, for errors.
+    block : Chunk or Reading
+    """
+    X, y, weight = block.read() if isinstance(block, Reading) else block
+    n = _length(X)
+    if _length(y) != n or (weight is not None and _length(weight) != n):
+        lengths = [_length(each) for each in (X, y, weight) if each is not None]
+        raise ValueError(
+            f"The arguments have {lengths} rows in partition {number}: X, y and "
+            "sample_weight need equal partitions; use y.rechunk(X.chunks[0]) for "
+            "arrays, and columns of one frame or repartition(divisions=) for frames."
+        )
+    if n == 0:
+        return None
+    own = stand_in(model)
+    with errors_name(f"Partition {number}"):
+        X, y = check_rows(own, X, y, reset=True)
+        if weight is not None:
+            weight = np.asarray(weight)
+            # All weights of one block may be 0.
+            weight = check_weights(weight, X) if weight.any() else np.zeros(n)
+    names = getattr(own, "feature_names_in_", None)
+    return Checked(X, y, weight, None if names is None else tuple(names))
+
+
+def _length(rows):
+    return rows.shape[0] if hasattr(rows, "shape") else len(rows)
+
+
+def summarise(checked: Checked | None, classifies: bool) -> Summary | None:
+    """Return the facts about a block; None if it has no rows."""
+    if checked is None:
+        return None
+    X, y, weight, names = checked
+    n = X.shape[0]
+    labels = counts = None
+    if classifies:
+        labels, _ = labels_of(y)
+        if y.ndim == 1:
+            places = np.searchsorted(labels, y)
+            counts = np.bincount(places, minlength=len(labels)).astype(np.float64)
+    return Summary(
+        n,
+        X.shape[1],
+        names,
+        X.dtype,
+        y.shape[1:],
+        y.dtype,
+        float(n if weight is None else weight.sum(dtype=np.float64)),
+        labels,
+        counts,
+    )
+
+
+def describe_block(
+    model: Any, number: int, block: Reading, classifies: bool
+) -> Summary | None:
+    """Return the facts about a block that no worker keeps."""
+    return summarise(check_block(model, number, block), classifies)
+
+
+def join(summaries: Sequence[Summary]) -> Summary:
+    """Return the facts about all rows.
+
+    Raises
+    ------
+    ValueError
+        If blocks differ in their columns.
+    """
+    first = summaries[0]
+    for each in summaries[1:]:
+        if each.names != first.names or each.n_features != first.n_features:
+            raise ValueError(
+                f"One partition has {each.n_features} features, {each.names}, another "
+                f"{first.n_features}, {first.names}: they must be the same."
+            )
+        if each.y_shape != first.y_shape:
+            raise ValueError("y has not as many columns in all partitions.")
+    labels = counts = None
+    if first.labels is not None:
+        labels = np.unique(np.concatenate([each.labels for each in summaries]))
+    if first.counts is not None:
+        counts = np.zeros(len(labels))
+        for each in summaries:
+            counts[np.searchsorted(labels, each.labels)] += each.counts
+    return first._replace(
+        n_rows=sum(each.n_rows for each in summaries),
+        dtype=np.result_type(*(each.dtype for each in summaries)),
+        y_type=np.result_type(*(each.y_type for each in summaries)),
+        weight=sum(each.weight for each in summaries),
+        labels=labels,
+        counts=counts,
+    )
+
+
+def encode_block(
+    checked: Checked | None,
+    goal: Goal,
+    dtype: DTypeLike,
+    class_weights: np.ndarray | None,
+) -> Encoded:
+    """Return the rows of a block as kernels take them, for a network of the dtype."""
+    assert checked is not None  # blocks without rows are dealt to no replica
+    X, y, weight, _ = checked
+    check_range(X, dtype)
+    target = goal.encode(y)
+    if class_weights is not None:
+        own = class_weights[target.values[:, 0]]
+        weight = own if weight is None else own * weight
+    if weight is not None:
+        as_held("sample_weight", weight, dtype)
+    return Encoded(X, target.learned_in(dtype), weight)
+
+
+def gather_rows(
+    blocks: Sequence[Encoded], rows: np.ndarray
+) -> tuple[Encoded, np.ndarray]:
+    """Return the given rows of some blocks, and their order.
+
+    One block is not copied.
+
+    Parameters
+    ----------
+    blocks : sequence of Encoded
+    rows : (n,) int64 array
+        Numbers of rows, counted through all blocks.
+
+    Returns
+    -------
+    gathered : Encoded
+    order : (n,) int64 array
+        Where in `gathered` the rows are.
+    """
+    if len(blocks) == 1:
+        return blocks[0], rows
+    ends = np.cumsum([len(block.values) for block in blocks])
+    place = np.searchsorted(ends, rows, side="right")
+    parts, where = [], []
+    for number in np.unique(place):
+        mine = np.flatnonzero(place == number)
+        own = rows[mine] - (ends[number] - len(blocks[number].values))
+        X, values, weight = blocks[number]
+        parts.append((X[own], values[own], None if weight is None else weight[own]))
+        where.append(mine)
+    order = np.empty(len(rows), np.int64)
+    order[np.concatenate(where)] = np.arange(len(rows))
+    Xs, values, weights = zip(*parts, strict=True)
+    gathered = Encoded(
+        sp.vstack(Xs, format="csr") if sp.issparse(Xs[0]) else np.concatenate(Xs),
+        np.concatenate(values),
+        None if weights[0] is None else np.concatenate(weights),
+    )
+    return gathered, order
+
+
+def is_classifier(model: Any) -> bool:
+    """Return whether y of a model holds labels."""
+    return isinstance(model, ClassifierMixin)

@@ -1,0 +1,615 @@
+"""Training in rounds: the plan, the rounds, failures and deadlines.
+
+The driver holds the network. In each round every replica trains on its own rows, and
+the driver takes the mean. It knows tasks only by `executors.Executor`; epochs with
+their stopping rules are those of `fastmlp.training.loop`.
+"""
+
+import copy
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.utils import check_random_state
+from sklearn.utils.class_weight import compute_class_weight
+
+from fastmlp.cluster.averaging import FAN_IN, Trained, average
+from fastmlp.cluster.blocks import (
+    Reading,
+    Summary,
+    check_block,
+    describe_block,
+    encode_block,
+    is_classifier,
+    join,
+    summarise,
+)
+from fastmlp.cluster.executors import Executor, LostTask
+from fastmlp.cluster.replicas import (
+    BUFFER_BYTES,
+    Job,
+    Replica,
+    State,
+    average_gradients,
+    deal_blocks,
+    share,
+    train_replica,
+)
+from fastmlp.estimators._checks import (
+    check_activation,
+    check_regularisation,
+    hidden_units,
+)
+from fastmlp.estimators._holdout import Holdout, validation_score
+from fastmlp.estimators._learning import (
+    Learned,
+    Watch,
+    build,
+    clipped_batch_size,
+    minimise,
+    train,
+)
+from fastmlp.estimators._parameters import warn_of_ignored
+from fastmlp.estimators._problem import (
+    Given,
+    Problem,
+    stand_in,
+    training_sample,
+    validation_sample,
+)
+from fastmlp.estimators._targets import Goal, Labels
+from fastmlp.kernels import Objective, Optimizer, Trainer
+from fastmlp.network import Network
+
+# Rounds of an epoch where the user sets none; a single replica has nothing to average.
+ROUNDS_PER_EPOCH = 10
+
+
+class ClusterError(RuntimeError):
+    """A round has no result after all retries. The message names the worker."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How a fit is divided, and how long it waits.
+
+    Parameters
+    ----------
+    n_replicas : int or None
+        None: that of the last fit, else the number of workers.
+    rounds_per_epoch : int or None
+        None: `ROUNDS_PER_EPOCH`, and 1 for one replica.
+    round_timeout : float
+        Seconds that a round may take.
+    max_round_retries : int
+    """
+
+    n_replicas: int | None = None
+    rounds_per_epoch: int | None = None
+    round_timeout: float = 3600.0
+    max_round_retries: int = 3
+
+
+def learn_in_rounds(
+    estimator: Any,
+    local: Any,
+    blocks: Sequence[Any],
+    executor: Executor,
+    limits: Limits,
+    given: Given,
+    watch: Watch | None = None,
+) -> Learned:
+    """Fit on blocks of rows; return the `Learned`.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its parameters and attributes are read.
+    local : estimator
+        With the same parameters, for the workers.
+    blocks : sequence
+        Handles of a `Chunk`, or `Reading`.
+    executor : Executor
+    limits : Limits
+    given : Given
+        Its X and y are None; the validation rows are arrays.
+    watch : Watch or None, default=None
+    """
+    tasks = Tasks(executor, limits)
+    checked, summaries = check_blocks(tasks, local, blocks)
+    facts = join([each for each in summaries if each is not None])
+    block_rows = [0 if each is None else each.n_rows for each in summaries]
+    problem = make_problem(estimator, given, facts)
+    random_state = check_random_state(estimator.random_state)
+    network = build(problem, random_state)
+    holdout = make_holdout(problem, network)
+    replicas = make_replicas(
+        block_rows,
+        count_replicas(estimator, limits, block_rows, executor),
+        random_state,
+    )
+    dealt = [[checked[i] for i in replica.blocks] for replica in replicas]
+    tasks.place(replicas, dealt)
+    if not isinstance(blocks[0], Reading):
+        dealt = [
+            [
+                executor.submit(
+                    encode_block,
+                    handle,
+                    problem.goal,
+                    network.dtype,
+                    problem.class_weights,
+                    home=tasks.homes[replica.number],
+                )
+                for handle in handles
+            ]
+            for replica, handles in zip(replicas, dealt, strict=True)
+        ]
+    job = make_job(problem, local, network, facts, replicas, limits)
+    driver = Driver(tasks, job, replicas, dealt)
+    sample = training_sample(problem, network.dtype)
+    if estimator.solver == "lbfgs":
+        kind = partial(ClusterObjective, driver)
+        learned = minimise(problem, network, sample, watch, kind)
+    else:
+        learned = train(
+            problem,
+            network,
+            sample.data.form,
+            RoundRows(facts.n_rows, job.n_rounds),
+            holdout,
+            random_state,
+            False,
+            watch,
+            kind=partial(Rounds, driver),
+        )
+    learned.attributes["n_replicas_"] = len(replicas)
+    return learned
+
+
+# -- the plan --------------------------------------------------------------------------
+
+
+def check_blocks(
+    tasks: "Tasks", local: Any, blocks: Sequence[Any]
+) -> tuple[list[Any], list[Summary | None]]:
+    """Return handles of the validated blocks, and facts about each."""
+    classifies = is_classifier(local)
+    if isinstance(blocks[0], Reading):
+        calls = [
+            (describe_block, local, number, block, classifies)
+            for number, block in enumerate(blocks)
+        ]
+        return list(blocks), tasks.results(calls)
+    checked = [
+        tasks.executor.submit(check_block, local, number, block)
+        for number, block in enumerate(blocks)
+    ]
+    summaries = tasks.results([(summarise, each, classifies) for each in checked])
+    if not any(summaries):
+        raise ValueError(
+            "Found array with 0 sample(s) in all partitions while a minimum of 1 is "
+            f"required by {type(local).__name__}."
+        )
+    return checked, summaries
+
+
+def make_problem(estimator: Any, given: Given, facts: Summary) -> Problem:
+    """Return the `Problem` of a fit whose rows are elsewhere: X has none."""
+    hidden = hidden_units(estimator.hidden_layer_sizes)
+    check_activation(estimator.activation, len(hidden), type(estimator).__name__)
+    regularisation = check_regularisation(estimator, len(hidden))
+    anew = not (hasattr(estimator, "coefs_") and estimator.warm_start)
+    warn_of_ignored(estimator, own_validation=given.X_val is not None)
+    if estimator.early_stopping and given.X_val is None:
+        raise ValueError(
+            "early_stopping=True needs X_val and y_val on a cluster: hold some rows "
+            "out, for example by dask's random_split, and pass them."
+        )
+    if facts.weight == 0:
+        raise ValueError("Sample weights must contain at least one non-zero number.")
+    model = stand_in(estimator) if anew else estimator
+    if anew:
+        vars(model)["n_features_in_"] = facts.n_features
+        vars(model).pop("feature_names_in_", None)
+        if facts.names is not None:
+            vars(model)["feature_names_in_"] = np.array(facts.names, dtype=object)
+    y = _some_targets(facts)
+    goal = estimator._goal(y)
+    target = goal.encode(y)
+    y, target = y[:0], target._replace(values=target.values[:0])
+    return Problem(
+        given,
+        anew,
+        (facts.n_features, *hidden, target.n_outputs),
+        regularisation,
+        model,
+        np.empty((0, facts.n_features), facts.dtype),
+        y,
+        goal,
+        target,
+        _class_weights(goal, facts),
+        None,
+    )
+
+
+def _some_targets(facts):
+    """Return a y of all labels, or of numbers in every domain."""
+    if facts.labels is None:
+        return np.ones((1, *facts.y_shape), facts.y_type)
+    if facts.y_shape:
+        return np.array([[0] * facts.y_shape[0], [1] * facts.y_shape[0]])
+    # Twice: scikit-learn warns of as many labels as rows.
+    return np.repeat(facts.labels, 2)
+
+
+def _class_weights(goal: Goal, facts: Summary) -> np.ndarray | None:
+    if not isinstance(goal, Labels) or goal.class_weight != "balanced":
+        return goal.class_weights(facts.labels)
+    return compute_class_weight(
+        "balanced", classes=goal.classes, y=goal.classes, sample_weight=facts.counts
+    )
+
+
+def make_holdout(problem: Problem, network: Network) -> Holdout | None:
+    """Return the user's rows to validate on, None if there are none."""
+    own = validation_sample(problem, network.dtype)
+    if own is None:
+        return None
+    score = None
+    if problem.model.early_stopping:
+        score = validation_score(problem, own, None, network)
+    return Holdout(own.data, None, score)
+
+
+def count_replicas(
+    estimator: Any, limits: Limits, block_rows: Sequence[int], executor: Executor
+) -> int:
+    """Return the number of replicas."""
+    n_blocks = np.count_nonzero(block_rows)
+    if limits.n_replicas is None:
+        earlier = getattr(estimator, "n_replicas_", None)
+        return int(min(n_blocks, earlier or max(1, len(executor.workers()))))
+    if limits.n_replicas > n_blocks:
+        raise ValueError(
+            f"n_replicas={limits.n_replicas} needs as many partitions with rows, but "
+            f"there are {n_blocks}: repartition X and y, or choose fewer replicas."
+        )
+    return limits.n_replicas
+
+
+def make_replicas(
+    block_rows: Sequence[int], n_replicas: int, random_state: np.random.RandomState
+) -> list[Replica]:
+    """Return the replicas with their rows and random numbers.
+
+    A single one draws the numbers that `fit` would draw.
+    """
+    states = [copy.deepcopy(random_state)]
+    if n_replicas > 1:
+        seeds = random_state.randint(np.iinfo(np.int32).max, size=n_replicas)
+        states = [np.random.RandomState(seed) for seed in seeds]
+    dealt = deal_blocks(block_rows, n_replicas)
+    return [
+        Replica(number, blocks, tuple(block_rows[i] for i in blocks), state)
+        for number, (blocks, state) in enumerate(zip(dealt, states, strict=True))
+    ]
+
+
+def make_job(
+    problem: Problem,
+    local: Any,
+    network: Network,
+    facts: Summary,
+    replicas: Sequence[Replica],
+    limits: Limits,
+) -> Job:
+    """Return the `Job` of a fit; its optimizer is set by `Rounds`."""
+    batch_size = clipped_batch_size(problem.model.batch_size, facts.n_rows)
+    n_steps = max(replica.count_steps(batch_size) for replica in replicas)
+    n_rounds = limits.rounds_per_epoch
+    if n_rounds is None:
+        n_rounds = ROUNDS_PER_EPOCH if len(replicas) > 1 else 1
+    row_bytes = facts.n_features * facts.dtype.itemsize
+    return Job(
+        token=uuid.uuid4().hex,
+        model=local,
+        goal=problem.goal,
+        class_weights=problem.class_weights,
+        spec=network.spec,
+        dtype=network.dtype,
+        batch_size=batch_size,
+        optimizer=Optimizer("gradient", learning_rate=0.0),
+        regularisation=problem.regularisation,
+        n_rounds=min(n_rounds, n_steps),
+        buffer_rows=max(1, BUFFER_BYTES // row_bytes),
+        n_blocks=sum(len(replica.blocks) for replica in replicas),
+    )
+
+
+# -- tasks -----------------------------------------------------------------------------
+
+
+class Tasks:
+    """Runs tasks until they have results, or an error says why not.
+
+    Parameters
+    ----------
+    executor : Executor
+    limits : Limits
+
+    Attributes
+    ----------
+    homes : list of str or None
+        The worker that each replica prefers, see `place`.
+    """
+
+    def __init__(self, executor: Executor, limits: Limits) -> None:
+        self.executor, self._limits = executor, limits
+        self.homes: list[str | None] = []
+        self._workers: dict[str, int] = {}
+
+    def results(self, calls: Sequence[tuple]) -> list[Any]:
+        """Return the results of some functions with their arguments."""
+        results: list[Any] = [LostTask("not started")] * len(calls)
+        for _ in range(self._limits.max_round_retries + 1):
+            missing = [i for i, each in enumerate(results) if _is_lost(each)]
+            if not missing:
+                break
+            handles = [self.executor.submit(*calls[i]) for i in missing]
+            for i, result in zip(missing, self._gather(handles), strict=True):
+                results[i] = result
+        for each in results:
+            if _is_lost(each):
+                raise self._failed(each) from each
+        return results
+
+    def mean(
+        self,
+        function: Callable,
+        state: State,
+        replicas: Sequence[Replica],
+        blocks: Sequence[list],
+        dtype: Any,
+    ) -> Trained:
+        """Return the `average` of the results of a function for each replica.
+
+        Parameters
+        ----------
+        function : callable
+            ``function(state, replica, blocks)`` returns a `Trained`.
+        state : State
+        replicas : sequence of Replica
+        blocks : sequence of list of handles
+            Of each replica.
+        dtype : numpy dtype or None
+        """
+        leaves: list[Any] = [None] * len(replicas)
+        missing = list(range(len(replicas)))
+        for _ in range(self._limits.max_round_retries + 1):
+            self.place(replicas, blocks)
+            shared = self.executor.scatter(state)
+            for i in missing:
+                leaves[i] = self.executor.submit(
+                    function, shared, replicas[i], blocks[i], home=self.homes[i]
+                )
+            inner = self._submit_averages(leaves, dtype)
+            (result,) = self._gather(inner[-1:], [*leaves, *inner])
+            if not _is_lost(result):
+                return result
+            self.executor.cancel(inner)
+            found = self.executor.locate(leaves)
+            missing = [i for i, where in enumerate(found) if not where]
+            self.executor.cancel([leaves[i] for i in missing])
+        raise self._failed(result) from result
+
+    def _submit_averages(self, leaves, dtype):
+        """Start the tree's tasks; return their handles, that of the root last."""
+        inner, level = [], leaves
+        while len(level) > FAN_IN:
+            level = [
+                self.executor.submit(average, level[i : i + FAN_IN])
+                for i in range(0, len(level), FAN_IN)
+            ]
+            inner += level
+        return [*inner, self.executor.submit(average, level, dtype)]
+
+    def _gather(self, handles, others=()):
+        """Return results, with `LostTask` for those that may be tried again."""
+        try:
+            results = self.executor.gather(handles, self._limits.round_timeout)
+        except BaseException:
+            self.executor.cancel([*handles, *others])
+            raise
+        for each in results:
+            if isinstance(each, Exception) and not _is_lost(each):
+                self.executor.cancel([*handles, *others])
+                raise each
+        return results
+
+    def _failed(self, lost: LostTask) -> ClusterError:
+        return ClusterError(
+            f"A task had no result in {self._limits.max_round_retries + 1} attempts. "
+            f"The last time: {lost}"
+        )
+
+    def place(self, replicas: Sequence[Replica], blocks: Sequence[list]) -> None:
+        """Choose `homes` anew if workers have come or gone.
+
+        A replica stays where most of its rows are, unless its worker then has more
+        replicas than its share by threads.
+        """
+        workers = self.executor.workers()
+        if workers == self._workers and self.homes:
+            return
+        self._workers = workers
+        self.homes = [None] * len(replicas)
+        if not workers:
+            return
+        n_threads = sum(workers.values())
+        room = {name: -(-len(replicas) * n // n_threads) for name, n in workers.items()}
+        homeless = []
+        for replica, own in zip(replicas, blocks, strict=True):
+            held = dict.fromkeys(workers, 0)
+            for rows, where in zip(replica.block_rows, self._locate(own), strict=True):
+                for name in where:
+                    if name in held:
+                        held[name] += rows
+            best = max(sorted(held), key=held.__getitem__)
+            if held[best] and room[best]:
+                self.homes[replica.number] = best
+                room[best] -= 1
+            else:
+                homeless.append(replica.number)
+        for number in homeless:
+            best = max(sorted(room), key=room.__getitem__)
+            self.homes[number] = best
+            room[best] -= 1
+
+    def _locate(self, blocks):
+        if isinstance(blocks[0], Reading):
+            return [()] * len(blocks)
+        return self.executor.locate(blocks)
+
+
+def _is_lost(result: Any) -> bool:
+    return isinstance(result, LostTask)
+
+
+# -- rounds ----------------------------------------------------------------------------
+
+
+class Driver(NamedTuple):
+    """The plan of a fit and where its tasks run.
+
+    Parameters
+    ----------
+    tasks : Tasks
+    job : Job
+    replicas : sequence of Replica
+    blocks : sequence of list of handles
+        Of each replica.
+    """
+
+    tasks: Tasks
+    job: Job
+    replicas: Sequence[Replica]
+    blocks: Sequence[list]
+
+    def mean(self, function: Callable, state: State, dtype: Any = None) -> Trained:
+        """Return the mean over the replicas, see `Tasks.mean`."""
+        return self.tasks.mean(function, state, self.replicas, self.blocks, dtype)
+
+
+class RoundRows:
+    """Rows of an epoch, as `training.rows.Rows`: each part is a round.
+
+    Parameters
+    ----------
+    n_rows : int
+        Of all replicas.
+    n_rounds : int
+    """
+
+    def __init__(self, n_rows: int, n_rounds: int) -> None:
+        self.n_rows, self._n_rounds = n_rows, n_rounds
+
+    def parts(self, random_state: Any) -> Iterator[tuple[Any, Any]]:
+        """Yield the number of each round and its share of the rows.
+
+        The replicas draw their orders themselves.
+        """
+        for number in range(self._n_rounds):
+            yield number, share(self.n_rows, number, self._n_rounds)
+
+
+class Rounds(Trainer):
+    """A `Trainer` whose steps are made by the replicas, round by round.
+
+    Between two rounds it holds the mean network.
+
+    Parameters
+    ----------
+    driver : Driver
+    *arguments, **keywords : those of `Trainer`
+    optimizer : Optimizer
+    """
+
+    def __init__(
+        self, driver: Driver, *arguments: Any, optimizer: Optimizer, **keywords: Any
+    ) -> None:
+        super().__init__(*arguments, optimizer=optimizer, **keywords)
+        self._driver, self._epoch = driver, -1
+        self._job = replace(driver.job, optimizer=copy.copy(optimizer))
+        self._last = 0.0, 0
+
+    def count_steps(self, n_rows: int) -> int:
+        """Return the steps of an epoch of the replica that makes most."""
+        batch_size = self._job.batch_size
+        return max(each.count_steps(batch_size) for each in self._driver.replicas)
+
+    @property
+    def last_sums(self) -> tuple[float, int]:
+        """Of the last round, see `Trainer.last_sums`."""
+        return self._last
+
+    def train_epoch(self, data: Any, order: Any, alpha: float) -> float:
+        """Train for a round.
+
+        Parameters
+        ----------
+        data : int
+            The number of the round, see `RoundRows`.
+        order : range
+        alpha : float
+            As the job has it.
+
+        Returns
+        -------
+        loss : float
+        """
+        optimizer = self._optimizer
+        if data == 0:
+            self._epoch += 1
+        steps = share(self.count_steps(0), data, self._job.n_rounds)
+        rates = optimizer.learning_rate
+        state = State(
+            self._job,
+            (self.stored(), *self.store_moments()),
+            optimizer.t,
+            self._epoch,
+            data,
+            rates[steps.start : steps.stop] if np.ndim(rates) else rates,
+        )
+        mean = self._driver.mean(train_replica, state, self.dtype)
+        if mean.n_rows:
+            self.load(mean.vectors[0], mean.vectors[1:])
+        optimizer.t += len(steps)
+        self._last = mean.loss, int(mean.n_rows)
+        return self.last_loss
+
+
+class ClusterObjective(Objective):
+    """An `Objective` whose gradient is the mean over the replicas' rows.
+
+    Parameters
+    ----------
+    driver : Driver
+    *arguments, **keywords : those of `Objective`
+    """
+
+    def __init__(self, driver: Driver, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self._driver = driver
+
+    def loss_gradient(self, data: Any, alpha: float, gradient: np.ndarray) -> float:
+        """Return the loss over all rows; its gradient overwrites `gradient`.
+
+        The job has data and penalties.
+        """
+        state = State(self._driver.job, (self.stored(),), 0, 0, 0, 0.0)
+        loss, gradient[:] = self._driver.mean(average_gradients, state).vectors
+        return float(loss[0])
