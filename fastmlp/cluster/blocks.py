@@ -183,7 +183,8 @@ def join(summaries: Sequence[Summary]) -> Summary:
             )
         if each.y_shape != first.y_shape:
             raise ValueError("y has not as many columns in all partitions.")
-    labels = counts = None
+    labels: Any = None
+    counts: Any = None
     if first.labels is not None:
         labels = np.unique(np.concatenate([each.labels for each in summaries]))
     if first.counts is not None:

@@ -27,7 +27,7 @@ from fastmlp.cluster.blocks import (
     join,
     summarise,
 )
-from fastmlp.cluster.executors import Executor, LostTask
+from fastmlp.cluster.executors import ClusterError, Executor, LostTask
 from fastmlp.cluster.replicas import (
     BUFFER_BYTES,
     Job,
@@ -68,10 +68,6 @@ from fastmlp.network import Network
 ROUNDS_PER_EPOCH = 10
 
 
-class ClusterError(RuntimeError):
-    """A round has no result after all retries. The message names the worker."""
-
-
 @dataclass(frozen=True)
 class Limits:
     """How a fit is divided, and how long it waits.
@@ -96,7 +92,7 @@ class Limits:
 def learn_in_rounds(
     estimator: Any,
     local: Any,
-    blocks: Sequence[Any],
+    blocks: list[Any],
     executor: Executor,
     limits: Limits,
     given: Given,
@@ -110,8 +106,9 @@ def learn_in_rounds(
         Its parameters and attributes are read.
     local : estimator
         With the same parameters, for the workers.
-    blocks : sequence
-        Handles of a `Chunk`, or `Reading`.
+    blocks : list
+        Handles of a `Chunk`, or `Reading`. Emptied, so that the workers need not keep
+        what they have encoded.
     executor : Executor
     limits : Limits
     given : Given
@@ -134,20 +131,14 @@ def learn_in_rounds(
     dealt = [[checked[i] for i in replica.blocks] for replica in replicas]
     tasks.place(replicas, dealt)
     if not isinstance(blocks[0], Reading):
-        dealt = [
-            [
-                executor.submit(
-                    encode_block,
-                    handle,
-                    problem.goal,
-                    network.dtype,
-                    problem.class_weights,
-                    home=tasks.homes[replica.number],
-                )
-                for handle in handles
+        settings = problem.goal, network.dtype, problem.class_weights
+        for home, handles in zip(tasks.homes, dealt, strict=True):
+            handles[:] = [
+                executor.submit(encode_block, each, *settings, home=home)
+                for each in handles
             ]
-            for replica, handles in zip(replicas, dealt, strict=True)
-        ]
+    blocks.clear()
+    checked.clear()
     job = make_job(problem, local, network, facts, replicas, limits)
     driver = Driver(tasks, job, replicas, dealt)
     sample = training_sample(problem, network.dtype)

@@ -19,6 +19,10 @@ class LostTask(Exception):
     """
 
 
+class ClusterError(RuntimeError):
+    """A round has no result after all retries. The message names the worker."""
+
+
 class Executor(Protocol):
     """Runs pure functions on workers.
 

@@ -303,7 +303,7 @@ def _stretched(rates, n):
 def _cut(parts, begin, end):
     """Yield what lies between two positions of parts that follow each other."""
     for rows in parts:
-        if begin < len(rows) and end > 0:
+        if begin < min(end, len(rows)) and end > 0:
             yield rows[max(0, begin) : end]
         begin, end = begin - len(rows), end - len(rows)
 

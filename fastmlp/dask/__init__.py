@@ -1,0 +1,10 @@
+"""Estimators on a Dask cluster that is there already; needs the extra `dask`.
+
+In reading order: `_estimators`, `_signatures` (what they add to the local ones),
+`_collections` (arrays and frames), `_executor` (Dask as `fastmlp.cluster` knows it).
+"""
+
+from fastmlp.cluster.executors import ClusterError
+from fastmlp.dask._estimators import DaskMLPClassifier, DaskMLPRegressor
+
+__all__ = ["ClusterError", "DaskMLPClassifier", "DaskMLPRegressor"]

@@ -1,0 +1,275 @@
+"""Estimators whose data are on a Dask cluster."""
+
+import contextlib
+import functools
+import inspect
+from collections.abc import Iterator
+from typing import Any, Self
+
+from sklearn.base import _fit_context
+from sklearn.utils.metaestimators import available_if
+
+from fastmlp.cluster.driver import Limits, learn_in_rounds
+from fastmlp.dask._collections import is_collection, partitions, predict_lazily
+from fastmlp.dask._executor import DaskExecutor
+from fastmlp.dask._signatures import OF_ROUNDS, extend
+from fastmlp.estimators import MLPClassifier, MLPRegressor
+from fastmlp.estimators._base import compilation_shown
+from fastmlp.estimators._callbacks import watched
+from fastmlp.estimators._learning import publish
+from fastmlp.estimators._parameters import hints
+from fastmlp.estimators._problem import Given, stand_in
+
+
+def lazy(local: type, name: str) -> Any:
+    """Return a method that predicts Dask collections lazily, and all else as before."""
+    static = inspect.getattr_static(local, name)
+    method = getattr(static, "fn", static)
+
+    @functools.wraps(method)
+    def predict(self, X):
+        if is_collection(X):
+            return predict_lazily(self.to_local(), name, X)
+        return method(self, X)
+
+    predict.__doc__ = _lazy_document(method.__doc__)
+    check = getattr(static, "check", None)
+    return predict if check is None else available_if(check)(predict)
+
+
+def _lazy_document(document):
+    lines = inspect.cleandoc(document)
+    note = (
+        "Of a Dask array or frame the result is one too, with the same partitions and "
+        "index, and\nis computed when it is asked for."
+    )
+    head, parameters = lines.split("Parameters\n", 1)
+    return f"{head}{note}\n\nParameters\n{parameters}"
+
+
+class OnCluster:
+    """Mixin of an estimator with a `client`, before the local class."""
+
+    client: Any
+    round_timeout: float
+    worker_timeout: float
+    max_round_retries: int
+    verbose: Any
+    _local_class: Any
+
+    def to_local(self) -> Any:
+        """Return the local estimator with the same parameters and attributes.
+
+        Returns
+        -------
+        estimator : estimator
+            Of the class that this one's name has without "Dask". It shares its arrays
+            and knows no cluster.
+        """
+        local = self._local_class()
+        names = inspect.signature(type(self)).parameters.keys()
+        own = {*names} - {*inspect.signature(self._local_class).parameters}
+        state = {k: v for k, v in vars(self).items() if k not in own}
+        state.pop("n_replicas_", None)
+        vars(local).clear()
+        vars(local).update(state)
+        return local
+
+    def _unfitted_local(self) -> Any:
+        """Return the local estimator with the same parameters."""
+        names = inspect.signature(self._local_class).parameters
+        return self._local_class(**{name: getattr(self, name) for name in names})
+
+    @contextlib.contextmanager
+    def _open_client(self) -> Iterator[Any]:
+        """Yield the client; in a task that of its worker, whose thread is freed."""
+        from distributed import default_client, get_worker, worker_client
+
+        if self.client is None:
+            with contextlib.suppress(ValueError):
+                get_worker()
+                with worker_client() as client:
+                    yield client
+                return
+        client = self.client or default_client()
+        if client.asynchronous:
+            raise ValueError(
+                "client is asynchronous, and fit waits: pass a client that was made "
+                "without asynchronous=True, and call fit in a thread."
+            )
+        yield client
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state without the client."""
+        state: Any = super().__getstate__()
+        return state | {"client": None}
+
+    def __sklearn_clone__(self) -> Any:
+        """Return an unfitted estimator with the same parameters and the same client."""
+        bare = stand_in(self)
+        bare.client = None
+        base: Any = super(OnCluster, bare)
+        cloned = base.__sklearn_clone__()
+        cloned.client = self.client
+        return cloned
+
+
+class OnRounds(OnCluster):
+    """Mixin of an estimator that is trained in rounds, before the local class."""
+
+    n_replicas: int | None
+    rounds_per_epoch: int | None
+    checkpoint_dir: Any
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    @hints(eval_set="X_val= and y_val=", validation_data="X_val= and y_val=")
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
+        """Fit the network to partitions on the cluster.
+
+        Parameters
+        ----------
+        X : dask Array or DataFrame of shape (n_samples, n_features)
+            The input data. Blocks of an array may be CSR matrices.
+        y : dask Array, Series or DataFrame of shape (n_samples,) or \
+(n_samples, n_outputs)
+            Class labels, or real numbers for a regressor, with the partitions of X.
+        sample_weight : dask Array or Series of shape (n_samples,), default=None
+            Weight of each row, at least 0 and not all 0. None: all 1.
+        X_val : as X, or an array, of shape (n_val, n_features), default=None
+            Rows to validate on. The client holds them and judges each epoch on them:
+            some 10,000 are enough. `early_stopping` needs them. Not for 'lbfgs'.
+        y_val : as y, or an array, of shape (n_val,) or (n_val, n_outputs), default=None
+            Their targets, with no label that y does not have.
+        sample_weight_val : as sample_weight, or an array, of shape (n_val,), \
+default=None
+            Their weights, at least 0 and not all 0. None: all 1.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        TypeError
+            If X, y or the weights are not on a cluster.
+        ValueError
+            As the local estimator; an error about rows names their partition. If there
+            are fewer partitions with rows than `n_replicas`. An earlier fit stays as it
+            was.
+        fastmlp.dask.ClusterError
+            If a round has no result after all retries, or there is no worker.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If `max_iter` or `max_fun` was reached first.
+        UserWarning
+            As the local estimator.
+
+        Notes
+        -----
+        Callbacks set by `set_callbacks` are called on the client, as those of the local
+        estimator. A row is not weighted in the mean over replicas: each counts by the
+        rows that it trained on.
+        """
+        with self._open_client() as client:
+            blocks = partitions(client, X, y, sample_weight)
+            return self._fit_blocks(client, blocks, (X_val, y_val, sample_weight_val))
+
+    def _fit_blocks(self, client, blocks, validation):
+        from dask import compute
+
+        given = Given(None, None, None, *compute(*validation))
+        limits = Limits(
+            self.n_replicas,
+            self.rounds_per_epoch,
+            self.round_timeout,
+            self.max_round_retries,
+        )
+        executor = DaskExecutor(client, self.worker_timeout)
+        local = self._unfitted_local()
+
+        def fit(make_steps):
+            return learn_in_rounds(
+                self, local, blocks, executor, limits, given, make_steps
+            )
+
+        with compilation_shown(self.verbose):
+            learned = watched(self, fit, given)
+        publish(self, learned)
+        return self
+
+
+def _never(self):
+    raise AttributeError(
+        f"{type(self).__name__} has no partial_fit: use to_local(), or warm_start=True."
+    )
+
+
+@extend(MLPClassifier, OF_ROUNDS)
+class DaskMLPClassifier(OnRounds, MLPClassifier):
+    """`MLPClassifier` on a Dask cluster, for data that one machine does not hold.
+
+    Several replicas of the network each train on partitions of their own. Some times in
+    an epoch the mean of them, weighted by rows, takes the place of all. The result
+    depends, to the bit, on `n_replicas`, the partitions and the other parameters, and
+    not on the number of workers, on where the data are or on workers that died.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from distributed import Client
+    >>> from fastmlp.dask import DaskMLPClassifier
+    >>> client = Client(processes=False, dashboard_address=None)
+    >>> X = da.random.default_rng(0).normal(size=(1000, 5), chunks=(250, 5))
+    >>> clf = DaskMLPClassifier((8,), n_replicas=2, tol=0.1, random_state=0)
+    >>> clf = clf.fit(X, X[:, 0] > 0)
+    >>> clf.predict(X)
+    dask.array<predict_block, shape=(1000,), dtype=bool, chunksize=(250,), \
+chunktype=numpy.ndarray>
+    >>> clf.to_local()
+    MLPClassifier(hidden_layer_sizes=(8,), random_state=0, tol=0.1)
+    >>> client.close()
+    """
+
+    predict = lazy(MLPClassifier, "predict")
+    predict_proba = lazy(MLPClassifier, "predict_proba")
+    predict_log_proba = lazy(MLPClassifier, "predict_log_proba")
+    decision_function = lazy(MLPClassifier, "decision_function")
+    transform = lazy(MLPClassifier, "transform")
+    partial_fit = available_if(_never)(MLPClassifier.fit)
+
+
+@extend(MLPRegressor, OF_ROUNDS)
+class DaskMLPRegressor(OnRounds, MLPRegressor):
+    """`MLPRegressor` on a Dask cluster, for data that one machine does not hold.
+
+    See `DaskMLPClassifier`.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from distributed import Client
+    >>> from fastmlp.dask import DaskMLPRegressor
+    >>> client = Client(processes=False, dashboard_address=None)
+    >>> X = da.random.default_rng(0).normal(size=(1000, 5), chunks=(250, 5))
+    >>> regr = DaskMLPRegressor((8,), solver="lbfgs", n_replicas=2, random_state=0)
+    >>> regr = regr.fit(X, X[:, 0] - X[:, 1] ** 2)
+    >>> regr.score(X, X[:, 0] - X[:, 1] ** 2) > 0.95
+    True
+    >>> client.close()
+    """
+
+    predict = lazy(MLPRegressor, "predict")
+    transform = lazy(MLPRegressor, "transform")
+    partial_fit = available_if(_never)(MLPRegressor.fit)
