@@ -36,6 +36,7 @@ from fastmlp.cluster.replicas import (
     average_gradients,
     deal_blocks,
     share,
+    sum_weights,
     train_replica,
 )
 from fastmlp.estimators._checks import (
@@ -317,7 +318,7 @@ def make_job(
         regularisation=problem.regularisation,
         n_rounds=min(n_rounds, n_steps),
         buffer_rows=max(1, BUFFER_BYTES // row_bytes),
-        n_blocks=sum(len(replica.blocks) for replica in replicas),
+        weight=facts.weight,
     )
 
 
@@ -594,7 +595,9 @@ class ClusterObjective(Objective):
 
     def __init__(self, driver: Driver, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
-        self._driver = driver
+        state = State(driver.job, (), 0, 0, 0, 0.0)
+        weight = driver.mean(sum_weights, state).n_rows
+        self._driver = driver._replace(job=replace(driver.job, weight=weight))
 
     def loss_gradient(self, data: Any, alpha: float, gradient: np.ndarray) -> float:
         """Return the loss over all rows; its gradient overwrites `gradient`.

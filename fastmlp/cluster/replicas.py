@@ -59,8 +59,8 @@ class Job:
     n_rounds : int
         Rounds of an epoch.
     buffer_rows : int
-    n_blocks : int
-        Of all replicas: in L-BFGS each adds its part of the penalties.
+    weight : float
+        Of all rows, for L-BFGS: see `sum_weights`.
     """
 
     token: str
@@ -74,7 +74,7 @@ class Job:
     regularisation: Regularisation
     n_rounds: int
     buffer_rows: int
-    n_blocks: int
+    weight: float
 
 
 class Replica(NamedTuple):
@@ -344,6 +344,14 @@ def make_data(job: Job, block: Encoded) -> Data:
     return Data(X, values, weight, copied=job.regularisation.changes_inputs)
 
 
+def sum_weights(state: State, replica: Replica, blocks: Sequence[Any]) -> Trained:
+    """Return the weight of all rows of a replica in the place of their number."""
+    weight = 0.0
+    for block in blocks:
+        weight += make_data(state.job, open_block(state.job, block)).weight
+    return Trained(weight, 0.0, ())
+
+
 def average_gradients(state: State, replica: Replica, blocks: Sequence[Any]) -> Trained:
     """Return loss and gradient over all rows of a replica, for L-BFGS.
 
@@ -364,17 +372,18 @@ def average_gradients(state: State, replica: Replica, blocks: Sequence[Any]) -> 
     for block in blocks:
         data = make_data(job, open_block(job, block))
         if data.weight == 0:
-            parts.append(Trained(0, 0.0, ()))
             continue
+        # Each block adds its part of the penalties.
+        part = data.weight / job.weight
         engine = Objective(
             *engine_arguments(job, data),
             loss_settings=job.goal.pairing.settings,
             n_threads=job.model.n_threads,
-            l1=job.regularisation.l1 / job.n_blocks,
+            l1=job.regularisation.l1 * part,
         )
         with engine:
             engine.load(parameters)
             gradient = np.empty(parameters.size, parameters.dtype)
-            loss = engine.loss_gradient(data, job.model.alpha / job.n_blocks, gradient)
+            loss = engine.loss_gradient(data, job.model.alpha * part, gradient)
         parts.append(Trained(data.weight, 0.0, (np.array([loss]), gradient)))
-    return average(parts)
+    return average(parts or [Trained(0, 0.0, ())])

@@ -38,8 +38,12 @@ class DaskExecutor:
 
     def scatter(self, value: Any) -> Any:
         """Return a handle of a value of the caller's."""
-        # Alone it would be taken apart if it is a tuple.
-        return self._client.scatter([value], hash=False)[0]
+        import dask
+
+        # As a task's argument, not by Dask's `scatter`: the scheduler keeps it, and a
+        # worker that dies takes nothing with it. It warns of more than 10 MB.
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": 1e15}):
+            return self.submit(same, value)
 
     def submit(
         self, function: Callable, *arguments: Any, home: str | None = None
@@ -113,6 +117,8 @@ class DaskExecutor:
             ]
             words = "; ".join(self._log_of(address) for address in busy)
             return LostTask(f"Not in time on {busy or 'any worker'}. {words}")
+        if handle.status != "error":
+            return LostTask("Data that it needs were lost with a worker.")
         error = handle.exception()
         if not isinstance(error, _lost_errors()):
             return error
@@ -126,12 +132,19 @@ class DaskExecutor:
 
     def locate(self, handles: Sequence[Any]) -> list[tuple[str, ...]]:
         """Return the workers that have each value; none if it is not there now."""
-        found = self._client.who_has(handles)
+        # Dask refuses to look for what is cancelled.
+        there = [each for each in handles if each.status in ("pending", "finished")]
+        found = self._client.who_has(there) if there else {}
         return [tuple(found.get(each.key, ())) for each in handles]
 
     def cancel(self, handles: Sequence[Any]) -> None:
         """Give up tasks and values."""
         self._client.cancel(list(handles))
+
+
+def same(value: Any) -> Any:
+    """Return the value."""
+    return value
 
 
 def run_on_worker(function: Callable, *arguments: Any) -> Any:

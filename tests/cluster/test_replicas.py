@@ -30,7 +30,7 @@ def make_job(buffer_rows=10**6, batch_size=4, **params):
         regularisation=Regularisation(),
         n_rounds=1,
         buffer_rows=buffer_rows,
-        n_blocks=1,
+        weight=1.0,
     )
 
 
