@@ -6,7 +6,7 @@ visited in a random order, while the next buffer is read. Source: L. Xu et al.,
 data shuffle", SIGMOD 2022.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -59,12 +59,23 @@ class Buffer:
         self.n_rows = 0
 
 
+Pair = tuple[Buffer, Buffer]
+
+
+def make_pair(block_rows: Sequence[int] | np.ndarray, buffer_rows: int) -> Pair:
+    """Return two buffers for blocks of so many rows."""
+    largest = int(max(block_rows, default=0))
+    capacity = min(int(sum(block_rows)), buffer_rows + largest)
+    return Buffer(capacity), Buffer(capacity)
+
+
 def buffers(
     source: Source,
     blocks: Iterable[int],
     buffer_rows: int,
     batch_size: int,
     random_state: np.random.RandomState | None,
+    pair: Pair | None = None,
 ) -> Iterator[tuple[Chunk, np.ndarray]]:
     """Yield the rows of some blocks, buffer by buffer.
 
@@ -81,6 +92,9 @@ def buffers(
         are the first of the next.
     random_state : numpy.random.RandomState or None
         One permutation is drawn for each buffer. None: rows stay in order.
+    pair : pair of Buffer, default=None
+        Of an earlier call, to use again: new memory costs more than the rows that are
+        copied into it.
 
     Yields
     ------
@@ -89,25 +103,11 @@ def buffers(
     order : (n,) int64 array
         The rows to visit, as indices of `chunk`.
     """
-    blocks = list(blocks)
-    sizes = [source.block_rows[block] for block in blocks]
-    enough = max(buffer_rows, batch_size) + max(sizes, default=0)
-    capacity = min(sum(sizes), enough)
-    chunks = (source.read(block) for block in blocks)
-    return fill_buffers(chunks, buffer_rows, capacity, batch_size, random_state)
-
-
-def fill_buffers(
-    chunks: Iterable[Chunk],
-    buffer_rows: int,
-    capacity: int,
-    batch_size: int,
-    random_state: np.random.RandomState | None,
-) -> Iterator[tuple[Chunk, np.ndarray]]:
-    """Yield the rows of chunks as `buffers` does; `capacity` as for `Buffer`."""
-    chunks = (chunk for chunk in chunks if len(chunk.X))
     enough = max(buffer_rows, batch_size)
-    filled, spare = Buffer(capacity), Buffer(capacity)
+    filled, spare = pair or make_pair(source.block_rows, enough)
+    filled.clear()
+    spare.clear()
+    chunks = (source.read(block) for block in blocks if source.block_rows[block])
     chunk = next(chunks, None)
     while chunk is not None:
         while chunk is not None and filled.n_rows < enough:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 # Bytes of a block where a source may choose: a disk reads so many at full speed.
 BLOCK_BYTES = 4 * 2**20
 
@@ -35,13 +37,13 @@ class Source(Protocol):
 
     Parameters
     ----------
-    n_features : int
     block_rows : sequence of int
         Rows of each block, known without reading it.
     """
 
-    n_features: int
-    block_rows: Sequence[int]
+    @property
+    def block_rows(self) -> Sequence[int] | np.ndarray:
+        """Rows of each block."""
 
     def read(self, block: int) -> Chunk:
         """Return the rows of a block, by its number from 0 on."""
@@ -50,10 +52,10 @@ class Source(Protocol):
 def read_y(source: Source, block: int) -> Any:
     """Return the targets of a block."""
     read = getattr(source, "read_y", None)
-    return source.read(block).y if read is None else read(block)
+    return Chunk(*source.read(block)).y if read is None else read(block)
 
 
-def choose_buffer_rows(block_rows: Sequence[int], row_bytes: int) -> int:
+def choose_buffer_rows(block_rows: Sequence[int] | np.ndarray, row_bytes: int) -> int:
     """Return the rows of a buffer of `BUFFER_BYTES` and of at least `BUFFER_BLOCKS`."""
     rows = BUFFER_BYTES // max(1, row_bytes)
-    return max(1, rows, BUFFER_BLOCKS * max(block_rows, default=0))
+    return max(1, rows, BUFFER_BLOCKS * int(max(block_rows, default=0)))

@@ -7,12 +7,14 @@ it was.
 
 from abc import ABC, abstractmethod
 from contextlib import nullcontext
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils import check_scalar
 
 from fastmlp.estimators import _conversion
 from fastmlp.estimators._c_code import write
@@ -22,8 +24,9 @@ from fastmlp.estimators._fitted import outputs_of, samples_of
 from fastmlp.estimators._learning import learn, publish
 from fastmlp.estimators._onnx import export
 from fastmlp.estimators._parameters import Checked, check_changed, hints
-from fastmlp.estimators._problem import Given
+from fastmlp.estimators._problem import Given, stand_in
 from fastmlp.estimators._saving import loaded_state, restore_network, saved_state
+from fastmlp.estimators._streams import learn_on_disk, learn_stream, read_in_blocks
 from fastmlp.estimators._targets import Goal
 from fastmlp.kernels import solvers, watch_compilation
 
@@ -53,7 +56,9 @@ class BaseMLP(HiddenFeatures, CallbackSupportMixin, Checked, BaseEstimator, ABC)
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The input data. float32 and float64 arrays of any layout and CSR matrices
-            are used as they are; everything else is converted.
+            are used as they are; everything else is converted. `numpy.memmap` of more
+            than 256 MiB and other objects with `shape`, `dtype` and slices, such as
+            HDF5 and Zarr arrays, are read in blocks, as by `fit_stream`.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Class labels, or real numbers for a regressor.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -100,10 +105,110 @@ class BaseMLP(HiddenFeatures, CallbackSupportMixin, Checked, BaseEstimator, ABC)
         given = Given(X, y, sample_weight, X_val, y_val, sample_weight_val)
 
         def fit(make_steps):
+            if read_in_blocks(self, given):
+                return learn_on_disk(self, given, make_steps)
             return learn(self, given, self._goal, watch=make_steps)
 
         with compilation_shown(self.verbose):
             learned = watched(self, fit, given)
+        publish(self, learned)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit_stream(
+        self,
+        source: Any,
+        classes: ArrayLike | None = None,
+        epochs: int | None = None,
+        eval_source: Any = None,
+        buffer_rows: int | str = "auto",
+    ) -> Self:
+        """Fit the network to rows that need not fit in memory.
+
+        Each epoch reads the source block by block into a buffer, trains on the rows in
+        it in a random order, and reads the next buffer meanwhile. If the buffer holds
+        all rows, the result is that of `fit`.
+
+        Parameters
+        ----------
+        source : fastmlp.data source or iterable of tuple
+            An `ArraySource`, `ParquetSource`, `ArrowSource` or another object of their
+            form, see `fastmlp.data`, whose blocks are visited in a random order. Or an
+            iterable of ``(X, y)`` or ``(X, y, sample_weight)`` that can be iterated
+            again and again: the items of a sequence are visited in a random order,
+            those of another iterable in their own.
+        classes : array-like of shape (n_classes,), default=None
+            All labels of a classifier's y. None: y is read once before training.
+        epochs : int, default=None
+            Most epochs, in place of `max_iter`.
+        eval_source : as source, default=None
+            Rows to validate on, as `X_val` in `fit`. None: with `early_stopping` whole
+            blocks are held out, `validation_fraction` of them. If the buffer does not
+            hold all rows to validate on, `scoring` can only be None or 'loss'.
+        buffer_rows : int, default="auto"
+            Rows of the buffer, at least; it is filled up to the end of a block, and has
+            a minibatch. 'auto': as many as fill 256 MiB, and those of at least 20
+            blocks. Two buffers are in memory.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        TypeError
+            If `source` is neither a source nor iterable, or X is sparse.
+        ValueError
+            If `solver` is 'lbfgs', the source can be iterated once only, a block is not
+            valid, which is checked in the first epoch and named, or the parameters
+            become infinite or NaN. An earlier fit stays as it was.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the last epoch was reached first.
+        UserWarning
+            If rows look sorted by y: see `fastmlp.data.shuffled`. On KeyboardInterrupt,
+            which ends training after the current buffer.
+
+        See Also
+        --------
+        fastmlp.data.ArraySource : Arrays on disk, which `fit` takes too.
+
+        References
+        ----------
+        .. [1] L. Xu et al., "In-database machine learning with CorgiPile: stochastic
+           gradient descent without full data shuffle", SIGMOD 2022.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastmlp import MLPClassifier
+        >>> class Waves:  # each `for` over it begins anew
+        ...     def __iter__(self):
+        ...         rng = np.random.default_rng(0)
+        ...         for _ in range(30):
+        ...             X = rng.uniform(-3, 3, (500, 1))
+        ...             yield X, np.sin(X[:, 0]) > 0
+        >>> clf = MLPClassifier((16,), learning_rate_init=0.01, tol=1e-2)
+        >>> clf = clf.fit_stream(Waves(), buffer_rows=2000)
+        >>> clf.predict([[-1.0], [1.0]])
+        array([False,  True])
+        """
+        estimator = stand_in(self)
+        if epochs is not None:
+            estimator.max_iter = check_scalar(epochs, "epochs", Integral, min_val=1)
+        if buffer_rows != "auto":
+            check_scalar(buffer_rows, "buffer_rows", Integral, min_val=1)
+
+        def fit(make_steps):
+            return learn_stream(
+                estimator, source, classes, eval_source, buffer_rows, make_steps
+            )
+
+        with compilation_shown(self.verbose):
+            learned = watched(estimator, fit, Given(None, None))
         publish(self, learned)
         return self
 

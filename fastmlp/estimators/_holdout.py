@@ -38,11 +38,17 @@ def hold_out(
             sample.data.sample_weight if sample.sample_weight is not None else None,
             random_state,
         )
-    judges = sample if own is None else own
+    return rows, judge_on(problem, sample if own is None else own, held, network)
+
+
+def judge_on(
+    problem: Problem, sample: Sample, rows: np.ndarray | None, network: Network
+) -> Holdout:
+    """Return some rows of a sample, or all, as those to validate on."""
     score = None
-    if model.early_stopping:
-        score = validation_score(problem, judges, held, network)
-    return rows, Holdout(judges.data, held, score)
+    if problem.model.early_stopping:
+        score = validation_score(problem, sample, rows, network)
+    return Holdout(sample.data, rows, score)
 
 
 def split_rows(

@@ -139,17 +139,24 @@ def learn(
     watch : Watch or None, default=None
     """
     problem = check(estimator, given, goal_of, incremental)
-    random_state = check_random_state(estimator.random_state)
+    return learn_problem(problem, incremental, watch)
+
+
+def learn_problem(problem: Problem, incremental: bool, watch: Watch | None) -> Learned:
+    """Fit, or go on fitting, to rows in memory that were checked."""
+    model = problem.model
+    random_state = check_random_state(model.random_state)
     network = build(problem, random_state)
     sample = training_sample(problem, network.dtype)
     own = validation_sample(problem, network.dtype)
-    if estimator.solver == "lbfgs":
+    if model.solver == "lbfgs":
         return minimise(problem, network, sample, watch)
     rows, holdout = hold_out(problem, sample, own, network, random_state)
     return train(
         problem,
         network,
         sample.data.form,
+        clipped_batch_size(model.batch_size, len(rows)),
         InMemory(sample.data, rows),
         holdout,
         random_state,
@@ -246,6 +253,7 @@ def train(
     problem: Problem,
     network: Network,
     form: Form,
+    batch_size: int,
     rows: Rows,
     holdout: Judge | None,
     random_state: np.random.RandomState,
@@ -267,7 +275,7 @@ def train(
         goal.pairing,
         form,
         params.n_threads,
-        batch_size=clipped_batch_size(params.batch_size, rows.n_rows),
+        batch_size=batch_size,
         optimizer=optimizer,
         regularisation=problem.regularisation.seeded(random_state),
     )

@@ -43,6 +43,40 @@ class Given(NamedTuple):
     y_val: Any = None
     sample_weight_val: Any = None
 
+    @property
+    def has_validation(self) -> bool:
+        """True if there are rows to validate on.
+
+        Raises
+        ------
+        ValueError
+            If only a part of them was given.
+        """
+        if self.X_val is not None and self.y_val is not None:
+            return True
+        for name in ("X_val", "y_val", "sample_weight_val"):
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name} was given: X_val and y_val go together.")
+        return False
+
+
+class Basis(NamedTuple):
+    """What a `Problem` has of its estimator.
+
+    Parameters
+    ----------
+    anew : bool
+    hidden : tuple of int
+        Units of the hidden layers.
+    regularisation : Regularisation
+    model : estimator
+    """
+
+    anew: bool
+    hidden: tuple[int, ...]
+    regularisation: Regularisation
+    model: Any
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -130,17 +164,14 @@ def check(
     incremental : bool
         True in `partial_fit`.
     """
-    hidden = hidden_units(estimator.hidden_layer_sizes)
-    check_activation(estimator.activation, len(hidden), type(estimator).__name__)
-    regularisation = check_regularisation(estimator, len(hidden))
-    if incremental and estimator.early_stopping:
-        raise ValueError("partial_fit does not support early_stopping=True")
-    anew = not (hasattr(estimator, "coefs_") and (incremental or estimator.warm_start))
-    if anew or not incremental:
-        warn_of_ignored(estimator, own_validation=given.X_val is not None)
-    model = stand_in(estimator) if anew else estimator
-    X, y = check_rows(model, given.X, given.y, reset=anew)
-    goal = goal_of(y)
+    own_validation = given.X_val is not None
+    basis = check_model(estimator, incremental, own_validation)
+    X, y = check_rows(basis.model, given.X, given.y, reset=basis.anew)
+    return make_problem(basis, given, X, y, goal_of(y))
+
+
+def make_problem(basis: Basis, given: Given, X: Any, y: Any, goal: Goal) -> Problem:
+    """Return the `Problem` of validated X and y; the weights are those given."""
     target = goal.encode(y)
     class_weights = goal.class_weights(y)
     sample_weight = combined_weights(
@@ -148,10 +179,10 @@ def check(
     )
     return Problem(
         given,
-        anew,
-        (X.shape[1], *hidden, target.n_outputs),
-        regularisation,
-        model,
+        basis.anew,
+        (X.shape[1], *basis.hidden, target.n_outputs),
+        basis.regularisation,
+        basis.model,
         X,
         y,
         goal,
@@ -159,6 +190,30 @@ def check(
         class_weights,
         sample_weight,
     )
+
+
+def check_model(estimator: Any, incremental: bool, own_validation: bool) -> Basis:
+    """Return the `Basis` of an estimator.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Not changed.
+    incremental : bool
+        True in `partial_fit`.
+    own_validation : bool
+        True if the user gave rows to validate on.
+    """
+    hidden = hidden_units(estimator.hidden_layer_sizes)
+    check_activation(estimator.activation, len(hidden), type(estimator).__name__)
+    regularisation = check_regularisation(estimator, len(hidden))
+    if incremental and estimator.early_stopping:
+        raise ValueError("partial_fit does not support early_stopping=True")
+    anew = not (hasattr(estimator, "coefs_") and (incremental or estimator.warm_start))
+    if anew or not incremental:
+        warn_of_ignored(estimator, own_validation)
+    model = stand_in(estimator) if anew else estimator
+    return Basis(anew, tuple(hidden), regularisation, model)
 
 
 def check_rows(model: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
@@ -231,12 +286,9 @@ def training_sample(problem: Problem, dtype: DTypeLike) -> Sample:
 
 def validation_sample(problem: Problem, dtype: DTypeLike) -> Sample | None:
     """Return the user's validation set, None if there is none."""
-    X_val, y_val, weight_val = problem.given[3:]
-    if X_val is None or y_val is None:
-        for name in ("X_val", "y_val", "sample_weight_val"):
-            if getattr(problem.given, name) is not None:
-                raise ValueError(f"{name} was given: X_val and y_val go together.")
+    if not problem.given.has_validation:
         return None
+    X_val, y_val, weight_val = problem.given[3:]
     if problem.model.solver == "lbfgs":
         raise ValueError(
             "X_val has no use with solver='lbfgs', which knows no epochs: leave it "

@@ -140,7 +140,7 @@ def check_table(
     sample = Rows(given.X, y, target, codes, weight, own)
     data = _make_data(sample, scaling, merged)
     judges, judges_data = sample, data
-    if _has_validation(given):
+    if given.has_validation:
         judges = _validation_rows(model, given, goal, columns, class_weights, y)
         judges_data = _make_data(judges, scaling, judges.weight)
     return TableProblem(
@@ -185,15 +185,6 @@ def _check_classes(goal, labels):
             f"y has one class only, {present[0]!r}, in the rows with a weight above 0: "
             "a classifier needs at least two classes."
         )
-
-
-def _has_validation(given):
-    if given.X_val is not None and given.y_val is not None:
-        return True
-    for name in ("X_val", "y_val", "sample_weight_val"):
-        if getattr(given, name) is not None:
-            raise ValueError(f"{name} was given: X_val and y_val go together.")
-    return False
 
 
 def _validation_rows(model, given, goal, columns, class_weights, y):

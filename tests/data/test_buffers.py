@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from fastmlp.data import ArraySource, Chunk
-from fastmlp.data.buffers import buffers, fill_buffers, read_ahead
+from fastmlp.data.buffers import buffers, make_pair, read_ahead
 
 
 def ref_order(block_rows, blocks, buffer_rows, batch_size, random_state):
@@ -54,14 +54,21 @@ def test_one_buffer_has_the_order_of_fit():
 
 
 def test_chunks_without_rows_and_larger_than_the_buffer():
-    sizes = [0, 3, 0, 0, 25, 1, 0]
-    chunks = [Chunk(np.full((n, 1), n), np.full(n, n)) for n in sizes]
-    seen = [
-        chunk.y[order].tolist() for chunk, order in fill_buffers(chunks, 5, 5, 2, None)
-    ]
-    assert seen == [[3] * 3 + [25] * 25, [1]]
-    assert list(fill_buffers([], 5, 5, 2, None)) == []
-    assert list(fill_buffers(chunks[:1], 5, 5, 2, None)) == []
+    class Blocks:
+        block_rows = (0, 3, 0, 0, 25, 1, 0)
+
+        def read(self, block):
+            n = self.block_rows[block]
+            return Chunk(np.full((n, 1), n), np.full(n, n))
+
+    source = Blocks()
+    pair = make_pair(source.block_rows, 5)
+    for _ in range(2):  # in the same memory
+        parts = buffers(source, range(7), 5, 2, None, pair)
+        seen = [chunk.y[order].tolist() for chunk, order in parts]
+        assert seen == [[3] * 3 + [25] * 25, [1]]
+    assert list(buffers(source, [0, 2], 5, 2, None)) == []
+    assert list(buffers(source, [], 5, 2, None)) == []
 
 
 def test_reading_ahead_gives_the_same_items_one_ahead():

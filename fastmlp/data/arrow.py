@@ -1,0 +1,304 @@
+"""Parquet and Arrow files as sources. They need pyarrow, the extra `arrow`."""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastmlp.data.cache import BlockCache
+from fastmlp.data.chunks import BLOCK_BYTES, Chunk
+
+Names = str | Sequence[str]
+
+
+def _require_arrow() -> Any:
+    """Return pyarrow, which takes a while to import."""
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise ImportError(
+            "Parquet and Arrow files need pyarrow: pip install 'fastmlp[arrow]'."
+        ) from error
+    return pyarrow
+
+
+class _ColumnSource(ABC):
+    """Base of `ParquetSource` and `ArrowSource`."""
+
+    def __init__(
+        self,
+        schema: Any,
+        label: Names,
+        weight: str | None,
+        columns: Sequence[str] | None,
+        filter: Any,
+        dtype: Any,
+        cache: str | os.PathLike | None,
+        files: Sequence[Path],
+    ) -> None:
+        self.label, self.weight = label, weight
+        self._labels = [label] if isinstance(label, str) else list(label)
+        others = [*self._labels, *([] if weight is None else [weight])]
+        if columns is None:
+            columns = [name for name in schema.names if name not in others]
+        self.columns, self.dtype = list(columns), np.dtype(dtype)
+        self.n_features = len(self.columns)
+        for name in [*others, *columns]:
+            if name not in schema.names:
+                raise ValueError(
+                    f"There is no column {name!r}: there are {', '.join(schema.names)}."
+                )
+        if isinstance(filter, list):
+            from pyarrow.parquet import filters_to_expression
+
+            filter = filters_to_expression(filter)
+        self._filter, self._others, self._cache = filter, others, None
+        if cache is not None:
+            if not files:
+                raise ValueError("A table in memory needs no cache: leave it out.")
+            states = [
+                (str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns)
+                for path in files
+            ]
+            key = (states, self.columns, others, str(filter), self.dtype.str)
+            self._cache = BlockCache(cache, key)
+
+    @abstractmethod
+    def _table(self, block: int, columns: list[str]) -> Any:
+        """Return some columns of a block, filtered, as a pyarrow Table."""
+
+    def read(self, block: int) -> Chunk:
+        """Return the rows of a block, X as an array."""
+        chunk = None if self._cache is None else self._cache.get(block)
+        if chunk is None:
+            chunk = self._decoded(block)
+            if self._cache is not None:
+                self._cache.put(block, chunk)
+        return chunk
+
+    def read_y(self, block: int) -> np.ndarray:
+        """Return the targets of a block."""
+        return self._targets(self._table(block, self._labels))
+
+    def read_table(self, block: int) -> Chunk:
+        """Return the rows of a block, X as a pyarrow Table."""
+        table = self._table(block, [*self.columns, *self._others])
+        return Chunk(table.select(self.columns), *self._beside(table))
+
+    def _decoded(self, block):
+        X, y, weight = self.read_table(block)
+        numbers = np.empty((X.num_columns, X.num_rows), self.dtype)
+        for row, name in zip(numbers, self.columns, strict=True):
+            row[:] = _as_float(name, X.column(name), self.dtype)
+        return Chunk(numbers.T, y, weight)
+
+    def _beside(self, table):
+        """Return targets and weights of a table."""
+        weight = None
+        if self.weight is not None:
+            weight = _as_float(self.weight, table.column(self.weight), np.float64)
+        return self._targets(table), weight
+
+    def _targets(self, table):
+        columns = [_labels_of(name, table.column(name)) for name in self._labels]
+        return columns[0] if isinstance(self.label, str) else np.column_stack(columns)
+
+
+def _as_float(name: str, column: Any, dtype: Any) -> np.ndarray:
+    """Return a column of numbers or booleans; nulls are NaN."""
+    pa = _require_arrow()
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    types = pa.types
+    numeric = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal)
+    if not any(is_such(kind) for is_such in numeric):
+        raise TypeError(
+            f"Column {name!r} holds {kind}, no numbers: leave it out by columns=, or "
+            "use TabularClassifier or TabularRegressor, which take categories."
+        )
+    if types.is_boolean(kind):
+        column = column.cast(pa.uint8())
+    return column.cast(pa.from_numpy_dtype(dtype), safe=False).to_numpy()
+
+
+def _labels_of(name: str, column: Any) -> np.ndarray:
+    """Return a column of targets, strings as NumPy's."""
+    pa = _require_arrow()
+    if column.null_count:
+        raise ValueError(
+            f"Column {name!r}, the label, has missing values: leave these rows out by "
+            f"filter=~pyarrow.compute.field({name!r}).is_null()."
+        )
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    values = column.to_numpy()
+    return values.astype(str) if values.dtype == object else values
+
+
+class ParquetSource(_ColumnSource):
+    """The row groups of Parquet files as blocks.
+
+    Files with row groups of 10,000 to 100,000 rows suit it: whole row groups are
+    decoded, and at least 20 should fit in the buffer.
+
+    Parameters
+    ----------
+    path : str, path-like or list of these
+        Files, or a folder of files with the same columns.
+    label : str or list of str
+        The column of y; several make a y of several columns.
+    weight : str, default=None
+        The column of sample weights. None: all 1.
+    columns : list of str, default=None
+        The columns of X, which hold numbers or booleans. None: all others.
+    filter : pyarrow.compute.Expression or list, default=None
+        The rows that are read, as ``pyarrow.compute.field("year") > 2000``, or as
+        pyarrow's list of tuples.
+    dtype : numpy dtype, default="float32"
+        Of X.
+    cache : str or path-like, default=None
+        A folder in which each block is kept as it was read, X in `dtype`, so that it is
+        decoded once only, also by later runs with the same unchanged files. It is yours
+        to remove. None: blocks are decoded in each epoch.
+
+    Attributes
+    ----------
+    block_rows : list of int
+        Rows of each block, after the filter.
+    n_features : int
+    columns : list of str
+
+    Raises
+    ------
+    ImportError
+        If pyarrow, the extra `arrow`, is not installed.
+    ValueError
+        If there is no such column, or the label has missing values.
+    TypeError
+        If a column of X holds no numbers.
+
+    Examples
+    --------
+    >>> from fastmlp import MLPClassifier
+    >>> from fastmlp.data import ParquetSource
+    >>> source = ParquetSource("rides/", label="tip", cache="cache/")  # doctest: +SKIP
+    >>> clf = MLPClassifier().fit_stream(source)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        path: Any,
+        label: Names,
+        *,
+        weight: str | None = None,
+        columns: Sequence[str] | None = None,
+        filter: Any = None,
+        dtype: Any = "float32",
+        cache: str | os.PathLike | None = None,
+    ) -> None:
+        _require_arrow()
+        from pyarrow.dataset import dataset
+
+        data = dataset(path, format="parquet", partitioning="hive")
+        self._schema = data.schema
+        files = [Path(name) for name in data.files]
+        super().__init__(
+            data.schema, label, weight, columns, filter, dtype, cache, files
+        )
+        self._fragments = [
+            group
+            for fragment in data.get_fragments(self._filter)
+            for group in fragment.split_by_row_group(self._filter, data.schema)
+        ]
+        # Without a filter `count_rows` would count the whole file.
+        self.block_rows = [
+            fragment.row_groups[0].num_rows
+            if self._filter is None
+            else fragment.count_rows(filter=self._filter)
+            for fragment in self._fragments
+        ]
+
+    def _table(self, block: int, columns: list[str]) -> Any:
+        return self._fragments[block].to_table(
+            schema=self._schema, columns=columns, filter=self._filter
+        )
+
+
+class ArrowSource(_ColumnSource):
+    """The record batches of an Arrow file, or slices of a table, as blocks.
+
+    Parameters
+    ----------
+    data : pyarrow.Table, str or path-like
+        A table, or a file in Arrow's IPC format (Feather), which is mapped and not read
+        whole.
+    label, weight, columns, filter, dtype, cache : see `ParquetSource`
+        A table in memory has no cache.
+    rows_per_block : int, default=None
+        Of a table. None: as many as fill 4 MiB.
+
+    Attributes
+    ----------
+    block_rows : list of int
+        Rows of each block, after the filter.
+    n_features : int
+    columns : list of str
+
+    Raises
+    ------
+    ImportError, ValueError, TypeError
+        As `ParquetSource`.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from fastmlp.data import ArrowSource
+    >>> table = pa.table({"a": [1, 2, 3], "b": [4.0, 5.0, 6.0], "y": list("uvu")})
+    >>> source = ArrowSource(table, label="y", filter=[("a", ">", 1)])
+    >>> source.read(0)
+    Chunk(X=array([[2., 5.],
+           [3., 6.]], dtype=float32), y=array(['v', 'u'], dtype='<U1'), \
+sample_weight=None)
+    """
+
+    def __init__(
+        self,
+        data: Any,
+        label: Names,
+        *,
+        weight: str | None = None,
+        columns: Sequence[str] | None = None,
+        filter: Any = None,
+        dtype: Any = "float32",
+        cache: str | os.PathLike | None = None,
+        rows_per_block: int | None = None,
+    ) -> None:
+        pa = _require_arrow()
+        self._data, files = data, []
+        if not isinstance(data, pa.Table):
+            self._data = pa.ipc.open_file(pa.memory_map(os.fspath(data)))
+            files = [Path(data)]
+        super().__init__(
+            self._data.schema, label, weight, columns, filter, dtype, cache, files
+        )
+        if isinstance(data, pa.Table):
+            row_bytes = max(1, data.nbytes // max(1, len(data)))
+            self._step = rows_per_block or max(1, BLOCK_BYTES // row_bytes)
+            n_blocks = -(-len(data) // self._step)
+        else:
+            n_blocks = self._data.num_record_batches
+        self.block_rows = [len(self._table(block, [])) for block in range(n_blocks)]
+
+    def _table(self, block: int, columns: list[str]) -> Any:
+        pa = _require_arrow()
+        if isinstance(self._data, pa.Table):
+            table = self._data.slice(block * self._step, self._step)
+        else:
+            table = pa.Table.from_batches([self._data.get_batch(block)])
+        if self._filter is not None:
+            table = table.filter(self._filter)
+        return table.select(columns)

@@ -1,0 +1,97 @@
+"""Chunks that are made one after the other, as a source."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from fastmlp.data.chunks import Chunk, Source, read_y
+
+
+class Chunks:
+    """A re-iterable of chunks as a source: ``(X, y)`` or ``(X, y, sample_weight)``.
+
+    It is read once to count the rows. A sequence is read in any order. Of another
+    iterable, such as an object whose ``__iter__`` reads files, each block is the next
+    one; to read an earlier one it is begun anew.
+
+    Parameters
+    ----------
+    chunks : iterable of tuple
+        Each ``iter(chunks)`` gives the same chunks.
+    see : callable or None
+        Called with y of each chunk when the rows are counted.
+
+    Attributes
+    ----------
+    block_rows : list of int
+    in_order : bool
+        True if only the next block is read without the ones before it.
+    """
+
+    def __init__(
+        self, chunks: Iterable[Any], see: Callable[[Any], None] | None
+    ) -> None:
+        self._chunks, self.in_order = chunks, not isinstance(chunks, Sequence)
+        self._iterator: Iterator[Any] = iter(())
+        self._next = 0
+        self.block_rows: list[int] = []
+        for each in chunks:
+            y = Chunk(*each).y
+            self.block_rows.append(len(y))
+            if see is not None:
+                see(y)
+
+    def read(self, block: int) -> Chunk:
+        """Return the rows of a block."""
+        if isinstance(self._chunks, Sequence):
+            return Chunk(*self._chunks[block])
+        if block < self._next or self._next == 0:
+            self._iterator, self._next = iter(self._chunks), 0
+        skipped, self._next = block - self._next, block + 1
+        chunk = next(islice(self._iterator, skipped, None), None)
+        if chunk is None:
+            raise ValueError(
+                f"The source had {len(self.block_rows)} chunks at first and has fewer "
+                "now: each iter(source) has to give the same chunks."
+            )
+        return Chunk(*chunk)
+
+
+def as_source(
+    source: Any, see: Callable[[Any], None] | None = None, read_all: bool = False
+) -> Source:
+    """Return a source, or a re-iterable of chunks as one.
+
+    Parameters
+    ----------
+    source : Source or iterable of tuple
+    see : callable, default=None
+        Called with y of each block, in order.
+    read_all : bool, default=False
+        False: not where whole blocks would have to be read for it.
+
+    Raises
+    ------
+    TypeError
+        If it is neither.
+    ValueError
+        If it can be iterated once only.
+    """
+    if hasattr(source, "read") and hasattr(source, "block_rows"):
+        if see is not None and (read_all or hasattr(source, "read_y")):
+            for block in range(len(source.block_rows)):
+                see(read_y(source, block))
+        return source
+    if not isinstance(source, Iterable):
+        raise TypeError(
+            "source must be a source of fastmlp.data or an iterable of (X, y) or (X, "
+            f"y, sample_weight), got {type(source).__name__}."
+        )
+    if isinstance(source, Iterator):
+        raise ValueError(
+            f"The source is a {type(source).__name__} and can be read only once, but "
+            "it is read to count its rows and then in each epoch: pass an object whose "
+            "__iter__ begins anew, such as a list of chunks, or of a class whose "
+            "__iter__ is a generator."
+        )
+    return Chunks(source, see)

@@ -1,0 +1,111 @@
+"""Loss and score on validation rows that are read block by block."""
+
+import numpy as np
+
+from fastmlp.data.buffers import read_ahead
+from fastmlp.estimators._blocks import EncodedBlocks
+from fastmlp.estimators._targets import Goal, Numbers
+from fastmlp.kernels import Data, Trainer
+
+
+class BlockJudge:
+    """Evaluates a network on blocks: a `training.holdout.Judge`.
+
+    Parameters
+    ----------
+    encoded : EncodedBlocks
+    blocks : (n,) int64 array
+    goal : Goal
+    scoring : {'score', 'loss'} or None
+        The estimator's `score`, or minus the loss. None: the loss is only recorded.
+    """
+
+    def __init__(
+        self,
+        encoded: EncodedBlocks,
+        blocks: np.ndarray,
+        goal: Goal,
+        scoring: str | None,
+    ) -> None:
+        self._encoded, self._blocks = encoded, blocks
+        self._goal, self._scoring = goal, scoring
+
+    @property
+    def decides(self) -> bool:
+        """True if there is a score."""
+        return self._scoring is not None
+
+    def evaluate(self, engine: Trainer) -> tuple[float, float | None]:
+        """Return the loss without penalty, and the score or None."""
+        total = weights = 0.0
+        scored = _RSquared() if _is_r_squared(self._goal) else _MeanScore(self._goal)
+        chunks = (self._encoded.read(block) for block in self._blocks.tolist())
+        for X, y, weight in read_ahead(chunks):
+            n = len(y) if weight is None else float(weight.sum(dtype=np.float64))
+            if n == 0:
+                continue
+            weights += n
+            total += n * engine.loss(Data(X, y, weight))
+            if self._scoring == "score":
+                scored.add(engine.predict(X), y, weight, n)
+        loss = total / weights if weights else float("nan")
+        if self._scoring == "score":
+            return loss, scored.value()
+        return loss, None if self._scoring is None else -loss
+
+
+def _is_r_squared(goal):
+    return isinstance(goal, Numbers) and len(goal.levels) < 2
+
+
+class _MeanScore:
+    """A score that is a mean over rows: the accuracy, the pinball loss."""
+
+    def __init__(self, goal):
+        self._goal, self._total, self._weight = goal, 0.0, 0.0
+
+    def add(self, outputs, y, weight, n):
+        """Add rows of total weight n."""
+        self._total += n * self._goal.score(outputs, y, weight)
+        self._weight += n
+
+    def value(self):
+        return self._total / self._weight if self._weight else float("nan")
+
+
+class _RSquared:
+    """The mean over the outputs of R², by sums."""
+
+    def __init__(self):
+        self._n_rows, self._center = 0, None
+        self._sums = np.zeros(4)
+
+    def add(self, outputs, y, weight, n):
+        """Add rows of total weight n."""
+        y, outputs = y.astype(np.float64), outputs.astype(np.float64)
+        weight = np.ones(len(y)) if weight is None else weight.astype(np.float64)
+        if self._center is None:
+            # Near the mean of all, so that the differences below lose no digits, and
+            # equal to a y that is constant.
+            self._center = np.where((y == y[0]).all(axis=0), y[0], weight @ y / n)
+            self._sums = np.zeros((4, y.shape[1]))
+        far = y - self._center
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._sums += [
+                np.full(y.shape[1], n),
+                weight @ far,
+                weight @ far**2,
+                weight @ (y - outputs) ** 2,
+            ]
+        self._n_rows += len(y)
+
+    def value(self):
+        weight, first, second, residual = self._sums
+        if self._n_rows < 2 or not np.isfinite(residual).all():
+            return float("nan")
+        variation = second - first**2 / weight
+        # As scikit-learn: 1 or 0 where y is constant.
+        flat = (residual != 0).astype(np.float64)
+        varies = variation > 0
+        share = np.divide(residual, variation, out=flat, where=varies)
+        return float((1 - share).mean())

@@ -1,0 +1,347 @@
+"""A fit to a source of blocks: check, build, train, as `_learning` does."""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import is_classifier
+from sklearn.utils import check_random_state
+
+from fastmlp.data.arrays import ArraySource
+from fastmlp.data.buffers import buffers, make_pair, read_ahead
+from fastmlp.data.chunks import BUFFER_BYTES, Chunk, choose_buffer_rows
+from fastmlp.data.iterables import as_source
+from fastmlp.estimators._block_judge import BlockJudge
+from fastmlp.estimators._blocks import (
+    SORTED,
+    CheckedBlocks,
+    EncodedBlocks,
+    Summariser,
+    Summary,
+    check_labels,
+)
+from fastmlp.estimators._checks import errors_name
+from fastmlp.estimators._holdout import judge_on
+from fastmlp.estimators._learning import (
+    Learned,
+    Watch,
+    build,
+    clipped_batch_size,
+    learn_problem,
+    train,
+)
+from fastmlp.estimators._problem import (
+    COLUMNS,
+    Basis,
+    Given,
+    Problem,
+    check_model,
+    make_problem,
+    stand_in,
+    validation_sample,
+)
+from fastmlp.estimators._targets import Goal, Labels, labels_of
+from fastmlp.kernels import Data, Form
+from fastmlp.network import Network
+from fastmlp.training.holdout import Judge
+
+
+class BlockRows:
+    """Rows of blocks to train on: `training.rows.Rows`.
+
+    An epoch draws one permutation of the blocks, unless they are to be read in order,
+    and one of the rows in each buffer.
+
+    Parameters
+    ----------
+    encoded : EncodedBlocks
+    blocks : (n,) int64 array
+    in_order : bool
+    buffer_rows, batch_size : int
+        As for `data.buffers.buffers`.
+    """
+
+    def __init__(
+        self,
+        encoded: EncodedBlocks,
+        blocks: np.ndarray,
+        in_order: bool,
+        buffer_rows: int,
+        batch_size: int,
+    ) -> None:
+        self._encoded, self._blocks, self._in_order = encoded, blocks, in_order
+        self._buffer_rows, self._batch_size = buffer_rows, batch_size
+        enough = max(buffer_rows, batch_size)
+        self._pair = make_pair(encoded.block_rows[blocks], enough)
+        self.n_rows = int(encoded.block_rows[blocks].sum())
+
+    def parts(
+        self, random_state: np.random.RandomState | None
+    ) -> Iterator[tuple[Data, np.ndarray]]:
+        """Yield data and order of each buffer; a thread reads the next one."""
+        blocks = self._blocks
+        if random_state is not None and not self._in_order:
+            blocks = random_state.permutation(blocks)
+        filled = buffers(
+            self._encoded,
+            blocks.tolist(),
+            self._buffer_rows,
+            self._batch_size,
+            random_state,
+            self._pair,
+        )
+        for chunk, order in read_ahead(filled):
+            yield Data(*chunk), order
+        if not self._encoded.counts:
+            raise ValueError(
+                "The weights of all rows are zero: at least one has to count."
+            )
+
+
+def learn_stream(
+    estimator: Any,
+    source: Any,
+    classes: Any,
+    eval_source: Any,
+    buffer_rows: int | str,
+    watch: Watch | None,
+) -> Learned:
+    """Fit to a source.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its parameters and attributes are read.
+    source, classes, eval_source, buffer_rows : see `fit_stream`
+    watch : Watch or None
+    """
+    model = estimator
+    if model.solver == "lbfgs":
+        raise ValueError(
+            "solver='lbfgs' takes no minibatches and is not for fit_stream: choose "
+            "another solver."
+        )
+    if classes is not None and not is_classifier(model):
+        raise ValueError("classes are for a classifier: leave them out.")
+    basis = check_model(model, False, own_validation=eval_source is not None)
+    # It knows the names of features; training sees arrays without.
+    checker = stand_in(basis.model)
+    summariser = Summariser(is_classifier(model))
+    read_all = classes is None or vars(model).get("class_weight") == "balanced"
+    source = as_source(source, summariser.see, read_all and is_classifier(model))
+    checked = CheckedBlocks(source, checker, reset=basis.anew)
+    judges = None
+    if eval_source is not None:
+        with errors_name("eval_source"):
+            judges = CheckedBlocks(as_source(eval_source), checker, reset=False)
+    nameless = stand_in(checker)
+    vars(nameless).pop("feature_names_in_", None)
+    basis = basis._replace(model=nameless)
+    summary = summariser.summary()
+    goal = goal_of(model, classes, summary, checked.example_y)
+    if isinstance(buffer_rows, str):
+        row_bytes = checked.n_features * checked.dtype.itemsize
+        buffer_rows = choose_buffer_rows(source.block_rows, row_bytes)
+    if max(each.n_rows for each in (checked, judges) if each) <= buffer_rows:
+        rows = checked.collect(checked.blocks)
+        check_labels(goal, rows.y)
+        own = () if judges is None else judges.collect(judges.blocks)
+        problem = make_problem(basis, Given(*rows, *own), rows.X, rows.y, goal)
+        learned = learn_problem(problem, False, watch)
+    else:
+        learned = learn_blocks(
+            basis, goal, summary, checked, judges, buffer_rows, watch
+        )
+    columns = {name: value for name, value in vars(checker).items() if name in COLUMNS}
+    learned.attributes.update(columns)
+    return learned
+
+
+def read_in_blocks(estimator: Any, given: Given) -> bool:
+    """Return True if `fit` is to read X in blocks.
+
+    A memory map whose numbers as floats take more than the buffer, and what
+    `has_slices`. 'lbfgs' needs all rows at once.
+    """
+    X = given.X
+    if estimator.solver == "lbfgs" or given.y is None:
+        return False
+    if isinstance(X, np.memmap):
+        size = X.itemsize if X.dtype.kind == "f" else 8
+        return X.ndim == 2 and X.size * size > BUFFER_BYTES
+    return has_slices(X)
+
+
+def has_slices(X: Any) -> bool:
+    """Return True for a matrix that is no array and no table, but has slices."""
+    sliceable = all(hasattr(X, name) for name in ("shape", "dtype", "__getitem__"))
+    # Arrays of other libraries in memory, tables.
+    known = ("__array_interface__", "__dlpack__", "iloc", "__dataframe__")
+    return (
+        sliceable
+        and len(X.shape) == 2
+        and not sp.issparse(X)
+        and not any(hasattr(X, name) for name in known)
+    )
+
+
+def learn_on_disk(estimator: Any, given: Given, watch: Watch | None) -> Learned:
+    """Fit to arrays that are read in blocks."""
+    source = ArraySource(given.X, given.y, given.sample_weight)
+    validation: Any = None
+    if given.has_validation:
+        on_disk = isinstance(given.X_val, np.memmap) or has_slices(given.X_val)
+        validation = ArraySource(*given[3:]) if on_disk else [Chunk(*given[3:])]
+    return learn_stream(estimator, source, None, validation, "auto", watch)
+
+
+def goal_of(model: Any, classes: Any, summary: Summary, example_y: np.ndarray) -> Goal:
+    """Return how y of a source is understood."""
+    if not is_classifier(model):
+        return model._goal(example_y)
+    labels = summary.classes if classes is None else labels_of(classes)[0]
+    if example_y.ndim == 2:
+        kind = "multilabel"
+    else:
+        kind = "multiclass" if len(labels) > 2 else "binary"
+    return model._goal(labels, first=(labels, kind, False))
+
+
+def learn_blocks(
+    basis: Basis,
+    goal: Goal,
+    summary: Summary,
+    checked: CheckedBlocks,
+    judges: CheckedBlocks | None,
+    buffer_rows: int,
+    watch: Watch | None,
+) -> Learned:
+    """Fit to blocks that are read anew in each epoch."""
+    model = basis.model
+    goal = balanced(goal, summary)
+    y = checked.example_y
+    check_labels(goal, y)
+    target = goal.encode(y)
+    problem = Problem(
+        Given(None, None),
+        basis.anew,
+        (checked.n_features, *basis.hidden, target.n_outputs),
+        basis.regularisation,
+        model,
+        np.empty((0, checked.n_features), checked.dtype),
+        y,
+        goal,
+        target,
+        goal.class_weights(y),
+        None,
+    )
+    warn_if_sorted(summary, checked, buffer_rows)
+    random_state = check_random_state(model.random_state)
+    network = build(problem, random_state)
+    blocks, held = hold_out_blocks(checked, judges, model, random_state)
+    encoded = EncodedBlocks(checked, goal, problem.class_weights, network.dtype)
+    n_rows = int(checked.block_rows[blocks].sum())
+    batch_size = clipped_batch_size(model.batch_size, n_rows)
+    if model.batch_size == "full":
+        raise ValueError(
+            f"A minibatch of batch_size='full' has {n_rows} rows, more than "
+            f"buffer_rows={buffer_rows}: set a number of rows, or a larger buffer."
+        )
+    judge = None
+    if judges is not None:
+        judge = judge_by(problem, network, judges, judges.blocks, buffer_rows)
+    elif len(held):
+        judge = judge_by(problem, network, checked, held, buffer_rows)
+    return train(
+        problem,
+        network,
+        Form(checked.dtype.type),
+        batch_size,
+        BlockRows(encoded, blocks, checked.in_order, buffer_rows, batch_size),
+        judge,
+        random_state,
+        False,
+        watch,
+    )
+
+
+def balanced(goal: Goal, summary: Summary) -> Goal:
+    """Return the goal with the weights of `class_weight` 'balanced' as a dict."""
+    if not isinstance(goal, Labels) or goal.class_weight != "balanced":
+        return goal
+    if len(summary.counts) < len(goal.classes):
+        raise ValueError(
+            "class_weight='balanced' needs rows of all classes: leave out those that "
+            "the source does not have, or pass a dict."
+        )
+    weights = summary.counts.sum() / (len(goal.classes) * summary.counts)
+    return replace(goal, class_weight=dict(zip(summary.classes, weights, strict=True)))
+
+
+def warn_if_sorted(summary: Summary, checked: CheckedBlocks, buffer_rows: int) -> None:
+    """Warn if y differs more between blocks than in shuffled rows."""
+    if summary.between > SORTED:
+        n_blocks = len(checked.blocks)
+        held = min(n_blocks, max(1, buffer_rows * n_blocks // checked.n_rows))
+        warnings.warn(
+            f"{summary.between:.0%} of the variance of y lies between blocks, as in "
+            f"rows sorted by y, and the buffer holds about {held} of {n_blocks} "
+            "blocks: training sees one kind of rows after the other. Shuffle the rows "
+            "once, by fastmlp.data.shuffled(source, folder), or raise buffer_rows.",
+            stacklevel=2,
+        )
+
+
+def hold_out_blocks(
+    checked: CheckedBlocks,
+    judges: CheckedBlocks | None,
+    model: Any,
+    random_state: np.random.RandomState,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the blocks to train on, and those that early stopping holds out."""
+    blocks = checked.blocks
+    if judges is not None or not model.early_stopping:
+        return blocks, blocks[:0]
+    n_held = max(1, round(model.validation_fraction * len(blocks)))
+    if checked.in_order or n_held >= len(blocks):
+        reason = "is read in order" if checked.in_order else f"has {len(blocks)}"
+        raise ValueError(
+            f"early_stopping=True holds out whole blocks, but the source {reason}: "
+            "pass eval_source."
+        )
+    blocks = random_state.permutation(blocks)
+    return np.sort(blocks[n_held:]), np.sort(blocks[:n_held])
+
+
+def judge_by(
+    problem: Problem,
+    network: Network,
+    judges: CheckedBlocks,
+    blocks: np.ndarray,
+    buffer_rows: int,
+) -> Judge:
+    """Return what evaluates each epoch on some blocks.
+
+    They are kept in memory if the buffer could hold them.
+    """
+    model, goal = problem.model, problem.goal
+    if judges.block_rows[blocks].sum() <= buffer_rows:
+        given = Given(None, None, None, *judges.collect(blocks))
+        sample = validation_sample(replace(problem, given=given), network.dtype)
+        assert sample is not None  # since there are rows
+        return judge_on(problem, sample, None, network)
+    scoring = goal.judged_by(model.scoring)
+    if model.early_stopping and scoring not in (None, "loss"):
+        raise ValueError(
+            f"scoring={scoring!r} needs all validation rows at once, but they are more "
+            f"than buffer_rows={buffer_rows}: use scoring=None or 'loss', fewer rows "
+            "in eval_source, or a larger buffer."
+        )
+    encoded = EncodedBlocks(judges, goal, problem.class_weights, network.dtype)
+    decides = None
+    if model.early_stopping:
+        decides = "loss" if scoring == "loss" else "score"
+    return BlockJudge(encoded, blocks, goal, decides)

@@ -1,0 +1,55 @@
+"""A shuffle on disk is a permutation, whatever the size of its buckets."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from fastmlp.data import ArraySource, shuffled
+
+
+def read_all(source):
+    chunks = [source.read(block) for block in range(len(source.block_rows))]
+    return [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
+
+
+@pytest.mark.parametrize("bucket_rows", [1, 7, 10, 99, 100, 1000])
+def test_rows_are_permuted_together(bucket_rows, tmp_path, monkeypatch):
+    monkeypatch.setattr("fastmlp.data.shuffling.BUFFER_BYTES", 16 * bucket_rows)
+    X, y = np.arange(200.0).reshape(100, 2), np.arange(100)
+    source = ArraySource(X, y, y + 0.5, rows_per_block=7)
+    comp = read_all(shuffled(source, tmp_path / "new", random_state=0))
+    order = np.empty(100, int)
+    order[np.random.RandomState(0).permutation(100)] = y
+    for values, ref in zip(comp, (X, y, y + 0.5), strict=True):
+        assert values.dtype == ref.dtype
+        assert_array_equal(values, ref[order])
+    for name, ref in (("X", X), ("y", y), ("sample_weight", y + 0.5)):
+        assert_array_equal(np.load(tmp_path / "new" / f"{name}.npy"), ref[order])
+
+
+def test_strings_and_integers(tmp_path):
+    chunks = [([[1], [2]], ["a", "b"]), ([[3], [4]], ["cccc", "d"])]
+    X, y = read_all_but_weights(shuffled(chunks, tmp_path, random_state=1))
+    assert X.dtype == np.float64
+    assert sorted(zip(X[:, 0].tolist(), y.tolist(), strict=True)) == [
+        (1.0, "a"),
+        (2.0, "b"),
+        (3.0, "cccc"),
+        (4.0, "d"),
+    ]
+    objects = [([[1], [2]], np.array(["a", None], dtype=object))]
+    shuffled(objects, tmp_path / "other")
+    assert not (tmp_path / "other" / "y.npy").exists()
+
+
+def read_all_but_weights(source):
+    chunks = [source.read(block)[:2] for block in range(len(source.block_rows))]
+    return [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
+
+
+def test_nothing_to_shuffle(tmp_path):
+    for source in ([], [(np.empty((0, 2)), [])]):
+        with pytest.raises(ValueError, match="no rows"):
+            shuffled(source, tmp_path)
+    with pytest.raises(ValueError, match="generator"):
+        shuffled((chunk for chunk in []), tmp_path)
