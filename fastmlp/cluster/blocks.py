@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import DTypeLike
-from sklearn.base import ClassifierMixin
 
 from fastmlp.data import Chunk, Source
+from fastmlp.estimators._blocks import Summariser
 from fastmlp.estimators._checks import as_held, check_range, check_weights, errors_name
 from fastmlp.estimators._problem import check_rows, stand_in
-from fastmlp.estimators._targets import Goal, labels_of
+from fastmlp.estimators._targets import Goal
 
 
 class Reading(NamedTuple):
@@ -66,7 +66,7 @@ class Encoded(NamedTuple):
     sample_weight: np.ndarray | None
 
 
-class Summary(NamedTuple):
+class Facts(NamedTuple):
     """Facts about the rows of a block, or of several.
 
     Parameters
@@ -75,26 +75,21 @@ class Summary(NamedTuple):
     names : tuple of str or None
     dtype : numpy dtype
         Of X.
-    y_shape : tuple of int
-        Of one row of y.
-    y_type : numpy dtype
+    example_y : array
+        One element of y.
     weight : float
         Sum of the sample weights.
-    labels : (n_labels,) array or None
-        Of a classifier.
-    counts : (n_labels,) float array or None
-        Sums of ones over the rows of each label, None for multilabel y.
+    targets : Summariser
+        Has seen y.
     """
 
     n_rows: int
     n_features: int
     names: tuple[str, ...] | None
     dtype: np.dtype
-    y_shape: tuple[int, ...]
-    y_type: np.dtype
+    example_y: np.ndarray
     weight: float
-    labels: Any
-    counts: Any
+    targets: Summariser
 
 
 def check_block(model: Any, number: int, block: Any) -> Checked | None:
@@ -123,9 +118,8 @@ def check_block(model: Any, number: int, block: Any) -> Checked | None:
     with errors_name(f"Partition {number}"):
         X, y = check_rows(own, X, y, reset=True)
         if weight is not None:
-            weight = np.asarray(weight)
-            # All weights of one block may be 0.
-            weight = check_weights(weight, X) if weight.any() else np.zeros(n)
+            # Those of one block may all be 0.
+            weight = check_weights(weight, X) if np.any(weight) else np.zeros(n)
     names = getattr(own, "feature_names_in_", None)
     return Checked(X, y, weight, None if names is None else tuple(names))
 
@@ -134,39 +128,26 @@ def _length(rows):
     return rows.shape[0] if hasattr(rows, "shape") else len(rows)
 
 
-def summarise(checked: Checked | None, classifies: bool) -> Summary | None:
-    """Return the facts about a block; None if it has no rows."""
+def describe(checked: Checked | None, number: int, classifies: bool) -> Facts | None:
+    """Return the facts about a block of this number; None if it has no rows."""
     if checked is None:
         return None
     X, y, weight, names = checked
-    n = X.shape[0]
-    labels = counts = None
-    if classifies:
-        labels, _ = labels_of(y)
-        if y.ndim == 1:
-            places = np.searchsorted(labels, y)
-            counts = np.bincount(places, minlength=len(labels)).astype(np.float64)
-    return Summary(
-        n,
-        X.shape[1],
-        names,
-        X.dtype,
-        y.shape[1:],
-        y.dtype,
-        float(n if weight is None else weight.sum(dtype=np.float64)),
-        labels,
-        counts,
-    )
+    targets = Summariser(classifies, number)
+    targets.see(y)
+    n, n_features = X.shape
+    total = float(n if weight is None else weight.sum(dtype=np.float64))
+    return Facts(n, n_features, names, X.dtype, y[:1], total, targets)
 
 
-def describe_block(
+def describe_reading(
     model: Any, number: int, block: Reading, classifies: bool
-) -> Summary | None:
+) -> Facts | None:
     """Return the facts about a block that no worker keeps."""
-    return summarise(check_block(model, number, block), classifies)
+    return describe(check_block(model, number, block), number, classifies)
 
 
-def join(summaries: Sequence[Summary]) -> Summary:
+def join_facts(facts: Sequence[Facts]) -> Facts:
     """Return the facts about all rows.
 
     Raises
@@ -174,30 +155,22 @@ def join(summaries: Sequence[Summary]) -> Summary:
     ValueError
         If blocks differ in their columns.
     """
-    first = summaries[0]
-    for each in summaries[1:]:
+    first = facts[0]
+    targets = Summariser(first.targets.classifier)
+    for each in facts:
         if each.names != first.names or each.n_features != first.n_features:
             raise ValueError(
                 f"One partition has {each.n_features} features, {each.names}, another "
                 f"{first.n_features}, {first.names}: they must be the same."
             )
-        if each.y_shape != first.y_shape:
+        if each.example_y.shape != first.example_y.shape:
             raise ValueError("y has not as many columns in all partitions.")
-    labels: Any = None
-    counts: Any = None
-    if first.labels is not None:
-        labels = np.unique(np.concatenate([each.labels for each in summaries]))
-    if first.counts is not None:
-        counts = np.zeros(len(labels))
-        for each in summaries:
-            counts[np.searchsorted(labels, each.labels)] += each.counts
+        targets.join(each.targets)
     return first._replace(
-        n_rows=sum(each.n_rows for each in summaries),
-        dtype=np.result_type(*(each.dtype for each in summaries)),
-        y_type=np.result_type(*(each.y_type for each in summaries)),
-        weight=sum(each.weight for each in summaries),
-        labels=labels,
-        counts=counts,
+        n_rows=sum(each.n_rows for each in facts),
+        dtype=np.result_type(*(each.dtype for each in facts)),
+        weight=sum(each.weight for each in facts),
+        targets=targets,
     )
 
 
@@ -259,8 +232,3 @@ def gather_rows(
         None if weights[0] is None else np.concatenate(weights),
     )
     return gathered, order
-
-
-def is_classifier(model: Any) -> bool:
-    """Return whether y of a model holds labels."""
-    return isinstance(model, ClassifierMixin)

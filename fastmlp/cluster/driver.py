@@ -7,27 +7,28 @@ their stopping rules are those of `fastmlp.training.loop`.
 
 import copy
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
+from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
-from sklearn.utils.class_weight import compute_class_weight
 
 from fastmlp.cluster.averaging import FAN_IN, Trained, average
 from fastmlp.cluster.blocks import (
+    Facts,
     Reading,
-    Summary,
     check_block,
-    describe_block,
+    describe,
+    describe_reading,
     encode_block,
-    is_classifier,
-    join,
-    summarise,
+    join_facts,
 )
-from fastmlp.cluster.executors import ClusterError, Executor, LostTask
+from fastmlp.cluster.executors import ClusterError, Executor, LostTask, same
 from fastmlp.cluster.replicas import (
     BUFFER_BYTES,
     Job,
@@ -39,12 +40,8 @@ from fastmlp.cluster.replicas import (
     sum_weights,
     train_replica,
 )
-from fastmlp.estimators._checks import (
-    check_activation,
-    check_regularisation,
-    hidden_units,
-)
-from fastmlp.estimators._holdout import Holdout, validation_score
+from fastmlp.estimators._blocks import SORTED
+from fastmlp.estimators._holdout import judge_on
 from fastmlp.estimators._learning import (
     Learned,
     Watch,
@@ -53,15 +50,15 @@ from fastmlp.estimators._learning import (
     minimise,
     train,
 )
-from fastmlp.estimators._parameters import warn_of_ignored
 from fastmlp.estimators._problem import (
+    Basis,
     Given,
     Problem,
-    stand_in,
+    check_model,
     training_sample,
     validation_sample,
 )
-from fastmlp.estimators._targets import Goal, Labels
+from fastmlp.estimators._streams import balanced, goal_of
 from fastmlp.kernels import Objective, Optimizer, Trainer
 from fastmlp.network import Network
 
@@ -117,18 +114,26 @@ def learn_in_rounds(
     watch : Watch or None, default=None
     """
     tasks = Tasks(executor, limits)
-    checked, summaries = check_blocks(tasks, local, blocks)
-    facts = join([each for each in summaries if each is not None])
-    block_rows = [0 if each is None else each.n_rows for each in summaries]
-    problem = make_problem(estimator, given, facts)
+    basis = check_model(estimator, False, own_validation=given.X_val is not None)
+    checked, facts_of = check_blocks(tasks, local, blocks)
+    facts = join_facts([each for each in facts_of if each is not None])
+    block_rows = [0 if each is None else each.n_rows for each in facts_of]
+    problem = make_problem(basis, given, facts)
     random_state = check_random_state(estimator.random_state)
     network = build(problem, random_state)
-    holdout = make_holdout(problem, network)
+    if estimator.early_stopping and not given.has_validation:
+        held = hold_out_blocks(block_rows, estimator.validation_fraction, random_state)
+        problem = replace(problem, given=collect(tasks, local, checked, held))
+        block_rows = [0 if i in held else n for i, n in enumerate(block_rows)]
+    own = validation_sample(problem, network.dtype)
+    holdout = None if own is None else judge_on(problem, own, None, network)
     replicas = make_replicas(
         block_rows,
         count_replicas(estimator, limits, block_rows, executor),
         random_state,
     )
+    if len(replicas) > 1:
+        warn_if_sorted(facts)
     dealt = [[checked[i] for i in replica.blocks] for replica in replicas]
     tasks.place(replicas, dealt)
     if not isinstance(blocks[0], Reading):
@@ -140,8 +145,9 @@ def learn_in_rounds(
             ]
     blocks.clear()
     checked.clear()
-    job = make_job(problem, local, network, facts, replicas, limits)
+    job = make_job(problem, local, network, facts, sum(block_rows), replicas, limits)
     driver = Driver(tasks, job, replicas, dealt)
+    # Of no rows: the engines are told how X is stored.
     sample = training_sample(problem, network.dtype)
     if estimator.solver == "lbfgs":
         kind = partial(ClusterObjective, driver)
@@ -151,7 +157,8 @@ def learn_in_rounds(
             problem,
             network,
             sample.data.form,
-            RoundRows(facts.n_rows, job.n_rounds),
+            job.batch_size,
+            RoundRows(sum(block_rows), job.n_rounds),
             holdout,
             random_state,
             False,
@@ -167,104 +174,116 @@ def learn_in_rounds(
 
 def check_blocks(
     tasks: "Tasks", local: Any, blocks: Sequence[Any]
-) -> tuple[list[Any], list[Summary | None]]:
+) -> tuple[list[Any], list[Facts | None]]:
     """Return handles of the validated blocks, and facts about each."""
     classifies = is_classifier(local)
     if isinstance(blocks[0], Reading):
-        calls = [
-            (describe_block, local, number, block, classifies)
+        checked = list(blocks)
+        calls: list[tuple] = [
+            (describe_reading, local, number, block, classifies)
             for number, block in enumerate(blocks)
         ]
-        return list(blocks), tasks.results(calls)
-    checked = [
-        tasks.executor.submit(check_block, local, number, block)
-        for number, block in enumerate(blocks)
-    ]
-    summaries = tasks.results([(summarise, each, classifies) for each in checked])
-    if not any(summaries):
+    else:
+        checked = [
+            tasks.executor.submit(check_block, local, number, block)
+            for number, block in enumerate(blocks)
+        ]
+        calls = [
+            (describe, block, number, classifies)
+            for number, block in enumerate(checked)
+        ]
+    facts = tasks.results(calls)
+    if not any(facts):
         raise ValueError(
             "Found array with 0 sample(s) in all partitions while a minimum of 1 is "
             f"required by {type(local).__name__}."
         )
-    return checked, summaries
+    return checked, facts
 
 
-def make_problem(estimator: Any, given: Given, facts: Summary) -> Problem:
+def make_problem(basis: Basis, given: Given, facts: Facts) -> Problem:
     """Return the `Problem` of a fit whose rows are elsewhere: X has none."""
-    hidden = hidden_units(estimator.hidden_layer_sizes)
-    check_activation(estimator.activation, len(hidden), type(estimator).__name__)
-    regularisation = check_regularisation(estimator, len(hidden))
-    anew = not (hasattr(estimator, "coefs_") and estimator.warm_start)
-    warn_of_ignored(estimator, own_validation=given.X_val is not None)
-    if estimator.early_stopping and given.X_val is None:
-        raise ValueError(
-            "early_stopping=True needs X_val and y_val on a cluster: hold some rows "
-            "out, for example by dask's random_split, and pass them."
-        )
     if facts.weight == 0:
         raise ValueError("Sample weights must contain at least one non-zero number.")
-    model = stand_in(estimator) if anew else estimator
-    if anew:
-        vars(model)["n_features_in_"] = facts.n_features
-        vars(model).pop("feature_names_in_", None)
+    if basis.anew:
+        state = vars(basis.model)
+        state["n_features_in_"] = facts.n_features
+        state.pop("feature_names_in_", None)
         if facts.names is not None:
-            vars(model)["feature_names_in_"] = np.array(facts.names, dtype=object)
-    y = _some_targets(facts)
-    goal = estimator._goal(y)
-    target = goal.encode(y)
-    y, target = y[:0], target._replace(values=target.values[:0])
+            state["feature_names_in_"] = np.array(facts.names, dtype=object)
+    targets = facts.targets.summary()
+    goal = balanced(goal_of(basis.model, None, targets, facts.example_y), targets)
+    target = goal.encode(facts.example_y)
     return Problem(
         given,
-        anew,
-        (facts.n_features, *hidden, target.n_outputs),
-        regularisation,
-        model,
+        basis.anew,
+        (facts.n_features, *basis.hidden, target.n_outputs),
+        basis.regularisation,
+        basis.model,
         np.empty((0, facts.n_features), facts.dtype),
-        y,
+        facts.example_y[:0],
         goal,
-        target,
-        _class_weights(goal, facts),
+        target._replace(values=target.values[:0]),
+        goal.class_weights(facts.example_y),
         None,
     )
 
 
-def _some_targets(facts):
-    """Return a y of all labels, or of numbers in every domain."""
-    if facts.labels is None:
-        return np.ones((1, *facts.y_shape), facts.y_type)
-    if facts.y_shape:
-        return np.array([[0] * facts.y_shape[0], [1] * facts.y_shape[0]])
-    # Twice: scikit-learn warns of as many labels as rows.
-    return np.repeat(facts.labels, 2)
+def hold_out_blocks(
+    block_rows: Sequence[int], fraction: float, random_state: np.random.RandomState
+) -> set[int]:
+    """Return the blocks that early stopping holds out, a share of those with rows."""
+    blocks = np.flatnonzero(block_rows)
+    n_held = max(1, round(fraction * len(blocks)))
+    if n_held >= len(blocks):
+        raise ValueError(
+            f"early_stopping=True holds out whole partitions, but there are "
+            f"{len(blocks)}: pass X_val and y_val, or repartition X and y."
+        )
+    return {*random_state.permutation(blocks)[:n_held].tolist()}
 
 
-def _class_weights(goal: Goal, facts: Summary) -> np.ndarray | None:
-    if not isinstance(goal, Labels) or goal.class_weight != "balanced":
-        return goal.class_weights(facts.labels)
-    return compute_class_weight(
-        "balanced", classes=goal.classes, y=goal.classes, sample_weight=facts.counts
+def collect(tasks: "Tasks", local: Any, checked: list[Any], held: set[int]) -> Given:
+    """Return the rows of some blocks as those to validate on."""
+    rows = tasks.results(
+        [
+            (check_block, local, i, checked[i])
+            if isinstance(checked[i], Reading)
+            else (same, checked[i])
+            for i in sorted(held)
+        ]
+    )
+    X, y, weight, _ = zip(*rows, strict=True)
+    return Given(
+        None,
+        None,
+        None,
+        sp.vstack(X, format="csr") if sp.issparse(X[0]) else np.concatenate(X),
+        np.concatenate(y),
+        None if weight[0] is None else np.concatenate(weight),
     )
 
 
-def make_holdout(problem: Problem, network: Network) -> Holdout | None:
-    """Return the user's rows to validate on, None if there are none."""
-    own = validation_sample(problem, network.dtype)
-    if own is None:
-        return None
-    score = None
-    if problem.model.early_stopping:
-        score = validation_score(problem, own, None, network)
-    return Holdout(own.data, None, score)
+def warn_if_sorted(facts: Facts) -> None:
+    """Warn if y differs more between partitions than in shuffled rows."""
+    between = facts.targets.summary().between
+    if between > SORTED:
+        warnings.warn(
+            f"{between:.0%} of the variance of y lies between partitions, as in rows "
+            "sorted by y: each replica trains on one kind of rows. Shuffle the rows "
+            "first, for example by a frame's sort_values of a random column.",
+            stacklevel=2,
+        )
 
 
 def count_replicas(
     estimator: Any, limits: Limits, block_rows: Sequence[int], executor: Executor
 ) -> int:
     """Return the number of replicas."""
-    n_blocks = np.count_nonzero(block_rows)
+    n_blocks = int(np.count_nonzero(block_rows))
     if limits.n_replicas is None:
         earlier = getattr(estimator, "n_replicas_", None)
-        return int(min(n_blocks, earlier or max(1, len(executor.workers()))))
+        return min(n_blocks, earlier or max(1, len(executor.workers())))
     if limits.n_replicas > n_blocks:
         raise ValueError(
             f"n_replicas={limits.n_replicas} needs as many partitions with rows, but "
@@ -295,12 +314,13 @@ def make_job(
     problem: Problem,
     local: Any,
     network: Network,
-    facts: Summary,
+    facts: Facts,
+    n_rows: int,
     replicas: Sequence[Replica],
     limits: Limits,
 ) -> Job:
-    """Return the `Job` of a fit; its optimizer is set by `Rounds`."""
-    batch_size = clipped_batch_size(problem.model.batch_size, facts.n_rows)
+    """Return the `Job` of a fit; `Rounds` sets its optimizer."""
+    batch_size = clipped_batch_size(problem.model.batch_size, n_rows)
     n_steps = max(replica.count_steps(batch_size) for replica in replicas)
     n_rounds = limits.rounds_per_epoch
     if n_rounds is None:

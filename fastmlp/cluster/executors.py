@@ -180,6 +180,11 @@ def _outcome(future: Future, deadline: float) -> Any:
     return error or future.result()
 
 
+def same(value: Any) -> Any:
+    """Return the value: the task that makes a value a result."""
+    return value
+
+
 def _done(value: Any) -> Future:
     future: Future = Future()
     future.set_result(value)

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fastmlp.cluster.executors import ClusterError, LostTask
+from fastmlp.cluster.executors import ClusterError, LostTask, same
 from fastmlp.kernels import limited_cores
 
 # Seconds between two looks at the workers while results are missing.
@@ -140,11 +140,6 @@ class DaskExecutor:
     def cancel(self, handles: Sequence[Any]) -> None:
         """Give up tasks and values."""
         self._client.cancel(list(handles))
-
-
-def same(value: Any) -> Any:
-    """Return the value."""
-    return value
 
 
 def run_on_worker(function: Callable, *arguments: Any) -> Any:

@@ -10,10 +10,10 @@ from fastmlp.cluster.blocks import (
     Encoded,
     Reading,
     check_block,
-    describe_block,
+    describe,
+    describe_reading,
     gather_rows,
-    join,
-    summarise,
+    join_facts,
 )
 from fastmlp.data import ArraySource, Chunk
 
@@ -41,7 +41,7 @@ def test_gathered_rows_are_those_of_the_concatenation(sizes, sparse):
 def facts(*chunks, Estimator=MLPClassifier):
     classifies = Estimator is MLPClassifier
     checked = [check_block(Estimator(), i, each) for i, each in enumerate(chunks)]
-    return join([summarise(each, classifies) for each in checked])
+    return join_facts([describe(each, i, classifies) for i, each in enumerate(checked)])
 
 
 def test_facts_are_those_of_all_rows():
@@ -51,17 +51,24 @@ def test_facts_are_those_of_all_rows():
     )
     assert (comp.n_rows, comp.n_features, comp.weight) == (5, 3, 5.0)
     assert comp.dtype == np.float64
-    assert comp.labels.tolist() == ["a", "b", "c"]
-    assert comp.counts.tolist() == [1, 1, 3]
+    targets = comp.targets.summary()
+    assert targets.classes.tolist() == ["a", "b", "c"]
+    assert targets.counts.tolist() == [1, 1, 3]
 
 
 def test_a_block_that_is_read_has_the_same_facts():
     X, y = RNG.randn(10, 2), RNG.randint(3, size=10)
     source = ArraySource(X, y, rows_per_block=5)
-    ref = summarise(check_block(MLPClassifier(), 1, Chunk(X[5:], y[5:])), True)
-    comp = describe_block(MLPClassifier(), 1, Reading(source, 1), True)
-    assert_array_equal(comp.counts, ref.counts)
-    assert comp[:-2] == ref[:-2]
+    ref = facts(Chunk(X[5:], y[5:]))
+    comp = describe_reading(MLPClassifier(), 1, Reading(source, 1), True)
+    assert comp[:4] == ref[:4]
+    assert_array_equal(comp.targets.summary().counts, ref.targets.summary().counts)
+
+
+def test_labels_that_are_none():
+    checked = check_block(MLPClassifier(), 3, Chunk(np.zeros((2, 1)), [0.5, 1.5]))
+    with pytest.raises(ValueError, match=r"In block 3.*Unknown label"):
+        describe(checked, 3, True)
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,24 @@ def test_validation_rows(early_stopping):
     assert comp.validation_scores_ == ref.validation_scores_
 
 
+def test_early_stopping_holds_out_partitions():
+    estimator = make(MLPClassifier, early_stopping=True, validation_fraction=0.3)
+    comp = fit_in_rounds(estimator, cut(X, Y, [50] * 6), n_replicas=2)
+    assert comp.t_ == comp.n_iter_ * 200
+    assert len(comp.validation_scores_) == comp.n_iter_
+    blocks = np.random.RandomState(0)
+    _seeds_after_initial_weights(blocks, 3, n=0)
+    held = np.sort(blocks.permutation(6)[:2])
+    rows = np.concatenate([np.arange(50 * i, 50 * i + 50) for i in held])
+    assert max(comp.validation_scores_) == comp.score(X[rows], Y[rows])
+
+
+def test_rows_sorted_by_y_are_warned_of():
+    order = np.argsort(Y)
+    with pytest.warns(UserWarning, match=r"% of the variance of y lies between part"):
+        fit_in_rounds(VARIED, cut(X[order], Y[order], [60] * 5), **DIVIDED)
+
+
 def test_the_mean_of_two_fits():
     """A round of an epoch is a fit of each replica on its own rows."""
     params = {"dtype": "float64", "max_iter": 1, "solver": "sgd", "momentum": 0.0}
@@ -96,7 +114,7 @@ def test_the_mean_of_two_fits():
     start = make(MLPRegressor, max_iter=1, learning_rate_init=1e-300).fit(X, Y)
     fits = []
     for chunk, seed in zip(
-        chunks, _seeds_after_initial_weights(random_state, estimator), strict=True
+        chunks, _seeds_after_initial_weights(random_state, 1), strict=True
     ):
         init = start.coefs_, start.intercepts_
         own = clone(estimator).set_params(
@@ -111,10 +129,10 @@ def test_the_mean_of_two_fits():
     assert_allclose(comp.loss_, np.average([f.loss_ for f in fits], weights=[2, 1]))
 
 
-def _seeds_after_initial_weights(random_state, estimator):
-    for fan_in, fan_out in ((4, 5), (5, 1)):
+def _seeds_after_initial_weights(random_state, n_outputs, n=2):
+    for fan_in, fan_out in ((4, 5), (5, n_outputs)):
         random_state.uniform(size=fan_in * fan_out + fan_out)
-    return random_state.randint(np.iinfo(np.int32).max, size=2)
+    return random_state.randint(np.iinfo(np.int32).max, size=n)
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +217,8 @@ def test_sparse_rows():
 def test_a_class_may_be_missing_in_a_block():
     order = np.argsort(Y, kind="stable")
     labels = np.array(["a", "b", "c"])[Y[order]]
-    comp = fit_in_rounds(VARIED, cut(X[order], labels, [100] * 3), **DIVIDED)
+    with pytest.warns(UserWarning, match="sorted by y"):
+        comp = fit_in_rounds(VARIED, cut(X[order], labels, [100] * 3), **DIVIDED)
     assert comp.classes_.tolist() == ["a", "b", "c"]
     assert comp.predict_proba(X).shape == (300, 3)
 
@@ -229,7 +248,7 @@ def test_one_replica_draws_the_numbers_of_fit():
 # -- failures --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("lost", ["train_replica", "average", "summarise"])
+@pytest.mark.parametrize("lost", ["train_replica", "average", "describe"])
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_lost_tasks_run_again(lost, solver):
     lost = {("train_replica", "lbfgs"): "average_gradients"}.get((lost, solver), lost)
@@ -302,7 +321,7 @@ def test_a_process_that_is_killed(tmp_path, monkeypatch, varied):
     "chunks, limits, params, message",
     [
         ((300,), {"n_replicas": 2}, {}, "n_replicas=2 needs as many partitions"),
-        ((300,), {}, {"early_stopping": True}, "needs X_val and y_val on a cluster"),
+        ((300,), {}, {"early_stopping": True}, "holds out whole partitions"),
     ],
 )
 def test_plans_that_do_not_work(chunks, limits, params, message):
