@@ -6,6 +6,7 @@ round. Which worker computes what changes no bit: a replica's round is a pure fu
 and the mean is taken along a fixed tree.
 
 In reading order: `blocks` (rows checked and encoded where they are), `replicas` (a
-round of one replica), `averaging` (the mean), `executors` (where tasks run), `driver`
-(the plan, the rounds, failures). `fastmlp.dask` runs it on a Dask cluster.
+round of one replica), `averaging` (the mean), `executors` (where tasks run),
+`checkpoints`, `driver` (the plan, the rounds, failures). `fastmlp.dask` runs it on a
+Dask cluster.
 """

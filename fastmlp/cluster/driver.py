@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
+import joblib
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import is_classifier
@@ -28,6 +29,7 @@ from fastmlp.cluster.blocks import (
     encode_block,
     join_facts,
 )
+from fastmlp.cluster.checkpoints import Checkpoint, Checkpoints, Done
 from fastmlp.cluster.executors import ClusterError, Executor, LostTask, same
 from fastmlp.cluster.replicas import (
     BUFFER_BYTES,
@@ -47,6 +49,7 @@ from fastmlp.estimators._learning import (
     Watch,
     build,
     clipped_batch_size,
+    first_progress,
     minimise,
     train,
 )
@@ -61,6 +64,7 @@ from fastmlp.estimators._problem import (
 from fastmlp.estimators._streams import balanced, goal_of
 from fastmlp.kernels import Objective, Optimizer, Trainer
 from fastmlp.network import Network
+from fastmlp.training.loop import Progress
 
 # Rounds of an epoch where the user sets none; a single replica has nothing to average.
 ROUNDS_PER_EPOCH = 10
@@ -79,12 +83,14 @@ class Limits:
     round_timeout : float
         Seconds that a round may take.
     max_round_retries : int
+    checkpoint_dir : path-like or None
     """
 
     n_replicas: int | None = None
     rounds_per_epoch: int | None = None
     round_timeout: float = 3600.0
     max_round_retries: int = 3
+    checkpoint_dir: Any = None
 
 
 def learn_in_rounds(
@@ -146,25 +152,46 @@ def learn_in_rounds(
     blocks.clear()
     checked.clear()
     job = make_job(problem, local, network, facts, sum(block_rows), replicas, limits)
-    driver = Driver(tasks, job, replicas, dealt)
     # Of no rows: the engines are told how X is stored.
     sample = training_sample(problem, network.dtype)
     if estimator.solver == "lbfgs":
-        kind = partial(ClusterObjective, driver)
+        driver = Driver(tasks, job, replicas, dealt)
+        kind: Any = partial(ClusterObjective, driver)
         learned = minimise(problem, network, sample, watch, kind)
     else:
+        progress = first_progress(problem, network, False)
+        if holdout is not None and holdout.decides:
+            progress = progress._replace(best=network.parameters.copy())
+        checkpoints, done = None, NOTHING_DONE
+        if limits.checkpoint_dir is not None:
+            checkpoints = Checkpoints(
+                limits.checkpoint_dir, fingerprint(local, facts, block_rows, job)
+            )
+            found = checkpoints.load()
+            if found is not None:
+                replicas, done = found.replicas, found.done
+                network.parameters[:] = found.vectors[0]
+                progress = Progress(
+                    replace(found.state, moments=found.vectors[1:]),
+                    found.history,
+                    found.best,
+                )
+        driver = Driver(tasks, job, replicas, dealt)
         learned = train(
             problem,
             network,
             sample.data.form,
             job.batch_size,
-            RoundRows(sum(block_rows), job.n_rounds),
+            RoundRows(sum(block_rows), job.n_rounds, done),
             holdout,
             random_state,
             False,
             watch,
-            kind=partial(Rounds, driver),
+            partial(Rounds, driver, progress, checkpoints),
+            progress,
         )
+        if checkpoints is not None:
+            checkpoints.remove()
     learned.attributes["n_replicas_"] = len(replicas)
     return learned
 
@@ -342,6 +369,15 @@ def make_job(
     )
 
 
+def fingerprint(local: Any, facts: Facts, block_rows: Sequence[int], job: Job) -> str:
+    """Return what a fit and one that goes on from its checkpoint have in common."""
+    params = local.get_params()
+    for name in ("n_threads", "verbose"):
+        del params[name]
+    described = facts.n_features, facts.names, job.spec, job.n_rounds, block_rows
+    return joblib.hash((sorted(params.items()), described))
+
+
 # -- tasks -----------------------------------------------------------------------------
 
 
@@ -516,6 +552,9 @@ class Driver(NamedTuple):
         return self.tasks.mean(function, state, self.replicas, self.blocks, dtype)
 
 
+NOTHING_DONE = Done(0, 0, 0, 0.0, 0)
+
+
 class RoundRows:
     """Rows of an epoch, as `training.rows.Rows`: each part is a round.
 
@@ -524,17 +563,22 @@ class RoundRows:
     n_rows : int
         Of all replicas.
     n_rounds : int
+    done : Done
+        Rounds of the first epoch that a checkpoint holds: its first part.
     """
 
-    def __init__(self, n_rows: int, n_rounds: int) -> None:
-        self.n_rows, self._n_rounds = n_rows, n_rounds
+    def __init__(self, n_rows: int, n_rounds: int, done: Done) -> None:
+        self.n_rows, self._n_rounds, self._done = n_rows, n_rounds, done
 
     def parts(self, random_state: Any) -> Iterator[tuple[Any, Any]]:
         """Yield the number of each round and its share of the rows.
 
         The replicas draw their orders themselves.
         """
-        for number in range(self._n_rounds):
+        done, self._done = self._done, NOTHING_DONE
+        if done.n_rounds:
+            yield done, range(done.n_rows)
+        for number in range(done.n_rounds, self._n_rounds):
             yield number, share(self.n_rows, number, self._n_rounds)
 
 
@@ -546,15 +590,25 @@ class Rounds(Trainer):
     Parameters
     ----------
     driver : Driver
+    progress : Progress
+        Of the training that it is the engine of.
+    checkpoints : Checkpoints or None
     *arguments, **keywords : those of `Trainer`
     optimizer : Optimizer
     """
 
     def __init__(
-        self, driver: Driver, *arguments: Any, optimizer: Optimizer, **keywords: Any
+        self,
+        driver: Driver,
+        progress: Progress,
+        checkpoints: Checkpoints | None,
+        *arguments: Any,
+        optimizer: Optimizer,
+        **keywords: Any,
     ) -> None:
         super().__init__(*arguments, optimizer=optimizer, **keywords)
-        self._driver, self._epoch = driver, -1
+        self._driver, self._progress = driver, progress
+        self._checkpoints, self._done = checkpoints, NOTHING_DONE
         self._job = replace(driver.job, optimizer=copy.copy(optimizer))
         self._last = 0.0, 0
 
@@ -573,8 +627,8 @@ class Rounds(Trainer):
 
         Parameters
         ----------
-        data : int
-            The number of the round, see `RoundRows`.
+        data : int or Done
+            The number of the round, or rounds that are done; see `RoundRows`.
         order : range
         alpha : float
             As the job has it.
@@ -584,15 +638,19 @@ class Rounds(Trainer):
         loss : float
         """
         optimizer = self._optimizer
+        if isinstance(data, Done):
+            self._done, optimizer.t = data, data.t
+            self._last = data.loss, data.counted
+            return self.last_loss
         if data == 0:
-            self._epoch += 1
+            self._done = NOTHING_DONE
         steps = share(self.count_steps(0), data, self._job.n_rounds)
         rates = optimizer.learning_rate
         state = State(
             self._job,
             (self.stored(), *self.store_moments()),
             optimizer.t,
-            self._epoch,
+            self._progress.history.n_iter,
             data,
             rates[steps.start : steps.stop] if np.ndim(rates) else rates,
         )
@@ -601,7 +659,43 @@ class Rounds(Trainer):
             self.load(mean.vectors[0], mean.vectors[1:])
         optimizer.t += len(steps)
         self._last = mean.loss, int(mean.n_rows)
+        self._done = Done(
+            data + 1,
+            self._done.n_rows + len(order),
+            optimizer.t,
+            self._done.loss + mean.loss,
+            self._done.counted + int(mean.n_rows),
+        )
+        if self._checkpoints is not None:
+            self._save(self._checkpoints)
         return self.last_loss
+
+    def _save(self, checkpoints):
+        """Save the network, and training as it was when the epoch began."""
+        state = self._progress.state
+        rate = self._optimizer.learning_rate
+        checkpoints.save(
+            Checkpoint(
+                checkpoints.fingerprint,
+                self._driver.replicas,
+                (self.stored(), *self.store_moments()),
+                replace(
+                    state,
+                    t=self._optimizer.t - self._steps_done(),
+                    # Schedules with a rate for each step carry none on.
+                    learning_rate=state.learning_rate if np.ndim(rate) else rate,
+                    moments=(),
+                ),
+                self._progress.history,
+                self._progress.best,
+                self._done,
+            )
+        )
+
+    def _steps_done(self):
+        """Return the steps of the epoch so far."""
+        n_rounds = self._job.n_rounds
+        return self.count_steps(0) * self._done.n_rounds // n_rounds
 
 
 class ClusterObjective(Objective):

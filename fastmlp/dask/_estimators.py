@@ -195,6 +195,7 @@ default=None
             self.rounds_per_epoch,
             self.round_timeout,
             self.max_round_retries,
+            self.checkpoint_dir,
         )
         executor = DaskExecutor(client, self.worker_timeout)
         local = self._unfitted_local()

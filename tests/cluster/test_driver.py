@@ -361,3 +361,57 @@ def test_interrupt_keeps_the_epochs_done():
         )
     assert 0 < comp.n_iter_ < 30
     assert np.isfinite(comp.coefs_[0]).all()
+
+
+# -- checkpoints -----------------------------------------------------------------------
+
+
+class Died(Exception):
+    """Stands for the death of the client."""
+
+
+def die_after(n_rounds):
+    """Return an executor whose client dies in a round."""
+
+    def loses(number, name):
+        seen.append(name)
+        if seen.count("average") > n_rounds:
+            raise Died
+        return False
+
+    seen = []
+    return Losing(loses)
+
+
+RESUMED = [
+    {"learning_rate": "adaptive", "solver": "sgd", "tol": 0.01, "n_iter_no_change": 2},
+    {"learning_rate": "cosine", "dropout": 0.1},
+    {"early_stopping": True, "n_iter_no_change": 20},
+]
+
+
+@pytest.mark.parametrize("n_rounds", [1, 8, 9, 10, 25])
+@pytest.mark.parametrize("params", RESUMED, ids=str)
+def test_a_fit_goes_on_from_its_checkpoint(params, n_rounds, tmp_path):
+    estimator = clone(VARIED).set_params(max_iter=14, **params)
+    chunks, limits = cut(X, Y, [50] * 6), {"n_replicas": 3, "rounds_per_epoch": 2}
+    ref = fit_in_rounds(estimator, chunks, **limits)
+    limits["checkpoint_dir"] = tmp_path / "new"
+    with pytest.raises(Died):
+        fit_in_rounds(estimator, chunks, die_after(n_rounds), **limits)
+    executor = Losing(lambda number, name: False)
+    comp = fit_in_rounds(estimator, chunks, executor, **limits)
+    assert_same(comp, ref)
+    assert comp.loss_curve_ == ref.loss_curve_
+    assert comp.lr_curve_ == ref.lr_curve_
+    assert executor.functions.count("average") == 2 * ref.n_iter_ - n_rounds
+    assert not list((tmp_path / "new").iterdir())
+
+
+def test_a_checkpoint_of_another_fit_is_refused(tmp_path):
+    chunks, limits = cut(X, Y, SIZES), DIVIDED | {"checkpoint_dir": tmp_path}
+    with pytest.raises(Died):
+        fit_in_rounds(VARIED, chunks, die_after(2), **limits)
+    other = clone(VARIED).set_params(alpha=0.1)
+    with pytest.raises(ValueError, match="fit with other parameters"):
+        fit_in_rounds(other, chunks, **limits)
