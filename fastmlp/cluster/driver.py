@@ -537,14 +537,14 @@ class Driver(NamedTuple):
     ----------
     tasks : Tasks
     job : Job
-    replicas : sequence of Replica
+    replicas : list of Replica
     blocks : sequence of list of handles
         Of each replica.
     """
 
     tasks: Tasks
     job: Job
-    replicas: Sequence[Replica]
+    replicas: list[Replica]
     blocks: Sequence[list]
 
     def mean(self, function: Callable, state: State, dtype: Any = None) -> Trained:
