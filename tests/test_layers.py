@@ -120,6 +120,7 @@ ESTIMATORS = (
     "_table_model",
     "_table_scores",
     "_table_learning",
+    "_table_streams",
     "_tabular",
 )
 

@@ -1,5 +1,6 @@
 """Arrays as sources: slices of anything that has a shape and slices."""
 
+import mmap
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,15 @@ class ArraySource:
 
     def _rows(self, block):
         return slice(block * self._step, (block + 1) * self._step)
+
+
+def fetch(X: np.memmap, rows: slice) -> None:
+    """Ask the system to read rows of a mapped array in C order, without waiting."""
+    file: mmap.mmap = X._mmap  # type: ignore[attr-defined]
+    of_array = X.ctypes.data - np.frombuffer(file, np.uint8).ctypes.data
+    begin, end = (of_array + row * X.strides[0] for row in (rows.start, rows.stop))
+    begin -= begin % mmap.PAGESIZE
+    file.madvise(mmap.MADV_WILLNEED, begin, end - begin)
 
 
 def _sliceable(array: Any) -> Any:

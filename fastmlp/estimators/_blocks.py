@@ -1,7 +1,7 @@
 """Blocks of a source as a network reads them: checked, encoded, summarised."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import _check_sample_weight, _num_samples
 
+from fastmlp.data.arrays import ArraySource
 from fastmlp.data.chunks import Chunk, Source
 from fastmlp.estimators._checks import as_held, check_range
 from fastmlp.estimators._problem import check_rows
@@ -20,10 +21,10 @@ from fastmlp.estimators._targets import Goal, Labels, check_known, labels_of
 SORTED = 0.1
 
 
-def _row_not_finite(chunk):
-    """Return the first row of a chunk with a number that is not finite, or None."""
-    wrong = np.zeros(_num_samples(chunk.X), dtype=bool)
-    for part in chunk:
+def _row_not_finite(parts):
+    """Return the first row with a number that is not finite, or None."""
+    wrong = np.zeros(_num_samples(parts[0]), dtype=bool)
+    for part in parts:
         try:
             numbers = np.asarray(part, dtype=np.float64).reshape(len(wrong), -1)
         except (TypeError, ValueError):
@@ -74,6 +75,14 @@ class CheckedBlocks:
         self.dtype, self.weighted = first.X.dtype, first.sample_weight is not None
         self.n_features, self.example_y = first.X.shape[1], first.y[:1]
 
+    @property
+    def mapped(self) -> np.memmap | None:
+        """X of all rows, if it is mapped and needs no conversion."""
+        X = self._source.X if type(self._source) is ArraySource else None
+        if not isinstance(X, np.memmap) or not X.flags.c_contiguous:
+            return None
+        return X if X.dtype == self.dtype else None
+
     def read(self, block: int) -> Chunk:
         """Return the rows of a block: X in one float type, y, weights."""
         chunk = Chunk(*self._source.read(block))
@@ -121,20 +130,36 @@ class CheckedBlocks:
         weight = np.concatenate(weights) if self.weighted else None
         return Chunk(X, np.concatenate(targets), weight)
 
-    @contextmanager
-    def errors_name(self, block: int, chunk: Chunk) -> Iterator[None]:
-        """Name block and row, counted from 0, in a ValueError or TypeError."""
-        try:
-            yield
-        except (TypeError, ValueError) as error:
-            kind = TypeError if isinstance(error, TypeError) else ValueError
-            first, last = self._first[block], self._first[block + 1] - 1
-            wrong, row = _row_not_finite(chunk), ""
-            if wrong is not None:
-                row = f"; row {first + wrong} has a number that is not finite"
-            raise kind(
-                f"In block {block} of the source, rows {first} to {last}{row}: {error}"
-            ) from error
+    def errors_name(self, block: int, chunk: Chunk) -> AbstractContextManager:
+        """Name block and row in errors; see `errors_name_block`."""
+        first, last = self._first[block], self._first[block + 1] - 1
+        return errors_name_block(block, first, last, chunk)
+
+
+@contextmanager
+def errors_name_block(
+    block: int, first: int, last: int, parts: tuple
+) -> Iterator[None]:
+    """Name block and row, counted from 0, in a ValueError or TypeError.
+
+    Parameters
+    ----------
+    block : int
+    first, last : int
+        Numbers of its rows.
+    parts : tuple
+        Arrays in which a number that is not finite is looked for.
+    """
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        wrong, row = _row_not_finite(parts), ""
+        if wrong is not None:
+            row = f"; row {first + wrong} has a number that is not finite"
+        raise kind(
+            f"In block {block} of the source, rows {first} to {last}{row}: {error}"
+        ) from error
 
 
 def _are_arrays(chunk):

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import DTypeLike
 from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
 
-from fastmlp.data.arrays import ArraySource
+from fastmlp.data.arrays import ArraySource, fetch
 from fastmlp.data.buffers import buffers, make_pair, read_ahead
 from fastmlp.data.chunks import BUFFER_BYTES, Chunk, choose_buffer_rows
 from fastmlp.data.iterables import as_source
@@ -49,6 +50,63 @@ from fastmlp.network import Network
 from fastmlp.training.holdout import Judge
 
 
+class RowsInPlace:
+    """The numbers of the rows of an array's blocks, as a source.
+
+    Of an array that is mapped the kernels read rows where they are: a buffer holds
+    their numbers only.
+
+    Parameters
+    ----------
+    encoded : EncodedBlocks
+    blocks : (n,) int64 array
+        Those that will be read.
+    X : (n_rows, n_features) memmap of floats
+        All rows of the source.
+    n_columns : int
+        Of the targets.
+    dtype : numpy dtype
+        Of the network.
+
+    Attributes
+    ----------
+    block_rows : (n_blocks,) int64 array
+    data : Data
+        All rows. The targets of a block are there once it was read.
+    """
+
+    def __init__(
+        self,
+        encoded: EncodedBlocks,
+        blocks: np.ndarray,
+        X: np.memmap,
+        n_columns: int,
+        dtype: DTypeLike,
+    ) -> None:
+        self._encoded, self._X, self.block_rows = encoded, X, encoded.block_rows
+        self._first = np.concatenate([[0], np.cumsum(self.block_rows)])
+        self._y = np.zeros((len(X), n_columns), dtype)
+        self._weight = np.zeros(len(X), dtype) if encoded.weighted else None
+        self._known: set[int] = set()
+        if encoded.weighted:
+            # `Data` converts the weights: all have to be there.
+            for block in blocks.tolist():
+                self.read(block)
+        self.data = Data(np.asarray(X), self._y, self._weight)
+
+    def read(self, block: int) -> Chunk:
+        """Return the numbers of the rows of a block, which are checked or fetched."""
+        rows = slice(self._first[block], self._first[block + 1])
+        if block in self._known:
+            fetch(self._X, rows)
+        else:
+            _, self._y[rows], weight = self._encoded.read(block)
+            if self._weight is not None:
+                self._weight[rows] = weight
+            self._known.add(block)
+        return Chunk(np.arange(rows.start, rows.stop), None)
+
+
 class BlockRows:
     """Rows of blocks to train on: `training.rows.Rows`.
 
@@ -62,6 +120,7 @@ class BlockRows:
     in_order : bool
     buffer_rows, batch_size : int
         As for `data.buffers.buffers`.
+    in_place : RowsInPlace or None, default=None
     """
 
     def __init__(
@@ -71,8 +130,10 @@ class BlockRows:
         in_order: bool,
         buffer_rows: int,
         batch_size: int,
+        in_place: RowsInPlace | None = None,
     ) -> None:
         self._encoded, self._blocks, self._in_order = encoded, blocks, in_order
+        self._in_place = in_place
         self._buffer_rows, self._batch_size = buffer_rows, batch_size
         enough = max(buffer_rows, batch_size)
         self._pair = make_pair(encoded.block_rows[blocks], enough)
@@ -86,7 +147,7 @@ class BlockRows:
         if random_state is not None and not self._in_order:
             blocks = random_state.permutation(blocks)
         filled = buffers(
-            self._encoded,
+            self._in_place or self._encoded,
             blocks.tolist(),
             self._buffer_rows,
             self._batch_size,
@@ -94,7 +155,10 @@ class BlockRows:
             self._pair,
         )
         for chunk, order in read_ahead(filled):
-            yield Data(*chunk), order
+            if self._in_place is None:
+                yield Data(*chunk), order
+            else:
+                yield self._in_place.data, chunk.X[order]
         if not self._encoded.counts:
             raise ValueError(
                 "The weights of all rows are zero: at least one has to count."
@@ -238,7 +302,7 @@ def learn_blocks(
         goal.class_weights(y),
         None,
     )
-    warn_if_sorted(summary, checked, buffer_rows)
+    warn_if_sorted(summary, len(checked.blocks), checked.n_rows, buffer_rows)
     random_state = check_random_state(model.random_state)
     network = build(problem, random_state)
     blocks, held = hold_out_blocks(checked, judges, model, random_state)
@@ -255,12 +319,21 @@ def learn_blocks(
         judge = judge_by(problem, network, judges, judges.blocks, buffer_rows)
     elif len(held):
         judge = judge_by(problem, network, checked, held, buffer_rows)
+    in_place = None
+    n_columns = target.values.shape[1]
+    numbers = (n_columns + encoded.weighted) * network.dtype.itemsize * checked.n_rows
+    X = checked.mapped
+    if X is not None and numbers <= 2 * buffer_rows * X.strides[0]:
+        in_place = RowsInPlace(encoded, blocks, X, n_columns, network.dtype)
+    rows = BlockRows(
+        encoded, blocks, checked.in_order, buffer_rows, batch_size, in_place
+    )
     return train(
         problem,
         network,
         Form(checked.dtype.type),
         batch_size,
-        BlockRows(encoded, blocks, checked.in_order, buffer_rows, batch_size),
+        rows,
         judge,
         random_state,
         False,
@@ -281,11 +354,12 @@ def balanced(goal: Goal, summary: Summary) -> Goal:
     return replace(goal, class_weight=dict(zip(summary.classes, weights, strict=True)))
 
 
-def warn_if_sorted(summary: Summary, checked: CheckedBlocks, buffer_rows: int) -> None:
+def warn_if_sorted(
+    summary: Summary, n_blocks: int, n_rows: int, buffer_rows: int
+) -> None:
     """Warn if y differs more between blocks than in shuffled rows."""
     if summary.between > SORTED:
-        n_blocks = len(checked.blocks)
-        held = min(n_blocks, max(1, buffer_rows * n_blocks // checked.n_rows))
+        held = min(n_blocks, max(1, buffer_rows * n_blocks // n_rows))
         warnings.warn(
             f"{summary.between:.0%} of the variance of y lies between blocks, as in "
             f"rows sorted by y, and the buffer holds about {held} of {n_blocks} "

@@ -6,6 +6,7 @@ The estimator does not change before training has ended: `learn_table` returns a
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from fastmlp.tables.member import Member, Task
 from fastmlp.tables.recipe import Recipe, make_recipe
 from fastmlp.training.holdout import Holdout
 from fastmlp.training.loop import History, Outcome, Steps
+from fastmlp.training.rows import InMemory, Rows
 
 # Attributes that not every fit sets.
 OF_SOME_FITS = ("quantiles_", "_residuals")
@@ -58,10 +60,40 @@ def learn_table(
     make_steps : MakeSteps or None
     """
     problem = check_table(estimator, given, goal_of)
-    goal, n_outputs = problem.goal, problem.sample.target.n_outputs
     random_state = check_random_state(estimator.random_state)
     turns = divide(problem, random_state)
-    recipe = recipe_of(estimator, goal, min(len(turn.trained) for turn in turns))
+
+    def rows_of(number: int, batch_size: int) -> Rows:
+        return InMemory(problem.data, turns[number].trained)
+
+    n_trained = [len(turn.trained) for turn in turns]
+    return train_networks(problem, turns, n_trained, rows_of, random_state, make_steps)
+
+
+def train_networks(
+    problem: TableProblem,
+    turns: list[Turn],
+    n_trained: list[int],
+    rows_of: Callable[[int, int], Rows],
+    random_state: np.random.RandomState,
+    make_steps: MakeSteps | None,
+) -> Learned:
+    """Train the networks of a problem; return the `Learned`.
+
+    Parameters
+    ----------
+    problem : TableProblem
+    turns : list of Turn
+    n_trained : list of int
+        Rows that each network trains on.
+    rows_of : callable
+        Takes the number of a network and the rows of a minibatch; returns those rows.
+    random_state : RandomState
+    make_steps : MakeSteps or None
+    """
+    estimator, goal = problem.model, problem.goal
+    n_outputs = problem.sample.target.n_outputs
+    recipe = recipe_of(estimator, goal, min(n_trained))
     # Scores of classes, since a temperature divides them.
     of_classes = isinstance(goal, Labels)
     ensemble = make_ensemble(
@@ -70,7 +102,7 @@ def learn_table(
         problem.columns,
         n_outputs,
     )
-    parts, steps = make_parts(problem, turns, ensemble, recipe, make_steps)
+    parts, steps = make_parts(problem, turns, rows_of, ensemble, recipe, make_steps)
     task = Task(*goal.pairing, n_outputs)
     members = train_ensemble(
         ensemble.spec,
@@ -89,8 +121,7 @@ def learn_table(
     learned = after_training(problem, turns, ensemble, histories)
     holdouts = [part.holdout for part in parts]
     n_passes = sum(
-        len(turn.trained) * history.n_iter
-        for turn, history in zip(turns, histories, strict=True)
+        n * history.n_iter for n, history in zip(n_trained, histories, strict=True)
     )
     rises = permutation_importances(
         ensemble, task, holdouts, n_passes, random_state, estimator.n_threads
@@ -133,6 +164,7 @@ def recipe_of(model: Any, goal: Goal, n_rows: int) -> Recipe:
 def make_parts(
     problem: TableProblem,
     turns: list[Turn],
+    rows_of: Callable[[int, int], Rows],
     ensemble: Ensemble,
     recipe: Recipe,
     make_steps: MakeSteps | None,
@@ -153,7 +185,8 @@ def make_parts(
             )
             score = reporter.score
         holdout = Holdout(problem.judges_data, turn.judged, score)
-        parts.append(Part(turn.trained, holdout))
+        make_rows = partial(rows_of, number, recipe.batch_size)
+        parts.append(Part(turn.trained, make_rows, holdout))
         steps.append(own)
     return parts, steps
 

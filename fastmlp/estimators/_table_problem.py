@@ -109,13 +109,13 @@ def check_table(
     model = stand_in(estimator)
     # Of an earlier fit; it would sort predictions.
     vars(model).pop("quantiles_", None)
-    table, y = _check_rows(model, given.X, given.y, reset=True)
+    table, y = check_table_rows(model, given.X, given.y, reset=True)
     if table.shape[0] < 2:
         check_array(np.empty(table.shape), ensure_min_samples=2, estimator=model)
     goal = goal_of(y)
     target = goal.encode(y)
     class_weights = goal.class_weights(y)
-    own, weight = _weights(given.sample_weight, class_weights, target.values)
+    own, weight = table_weights(given.sample_weight, class_weights, target.values)
     if np.count_nonzero(weight) < 2:
         raise ValueError(
             "All sample weights but one are zero, while a minimum of 2 rows that count "
@@ -130,7 +130,7 @@ def check_table(
         columns = fit_columns(kept, model.categorical_features)
         codes = codes_of(table, columns)
     if isinstance(goal, Labels):
-        _check_classes(goal, target.values[rows])
+        check_classes(goal, target.values[rows])
         scaling = None
     else:
         activation = goal.pairing.out_activation
@@ -138,11 +138,11 @@ def check_table(
     merged = np.zeros(len(weight))
     merged[rows] = counted
     sample = Rows(given.X, y, target, codes, weight, own)
-    data = _make_data(sample, scaling, merged)
+    data = make_data(sample, scaling, merged)
     judges, judges_data = sample, data
     if given.has_validation:
-        judges = _validation_rows(model, given, goal, columns, class_weights, y)
-        judges_data = _make_data(judges, scaling, judges.weight)
+        judges = validation_rows(model, given, goal, columns, class_weights, y)
+        judges_data = make_data(judges, scaling, judges.weight)
     return TableProblem(
         model,
         goal,
@@ -157,7 +157,9 @@ def check_table(
     )
 
 
-def _check_rows(model: Any, X: Any, y: Any, reset: bool) -> tuple[Table, np.ndarray]:
+def check_table_rows(
+    model: Any, X: Any, y: Any, reset: bool
+) -> tuple[Table, np.ndarray]:
     """Return the opened X and the validated y."""
     table = open_table(X)
     X, y = validate_data(model, X, y, skip_check_array=True, reset=reset)
@@ -169,7 +171,7 @@ def _check_rows(model: Any, X: Any, y: Any, reset: bool) -> tuple[Table, np.ndar
     return table, y
 
 
-def _weights(sample_weight, class_weights, values):
+def table_weights(sample_weight, class_weights, values):
     """Return the user's weights, checked, and those with the classes' as `Rows` has."""
     own = combined_weights(sample_weight, None, values, values)
     weight = combined_weights(own, class_weights, values, values)
@@ -178,7 +180,7 @@ def _weights(sample_weight, class_weights, values):
     return own, weight.astype(np.float64) / weight.max()
 
 
-def _check_classes(goal, labels):
+def check_classes(goal, labels):
     present = goal.classes[np.unique(labels)]
     if len(present) < 2:
         raise ValueError(
@@ -187,10 +189,10 @@ def _check_classes(goal, labels):
         )
 
 
-def _validation_rows(model, given, goal, columns, class_weights, y):
+def validation_rows(model, given, goal, columns, class_weights, y):
     """Return the `Rows` of the user's validation set; y is that of training."""
     with errors_name("X_val, y_val"):
-        table, y_val = _check_rows(model, given.X_val, given.y_val, reset=False)
+        table, y_val = check_table_rows(model, given.X_val, given.y_val, reset=False)
         codes = codes_of(table, columns)
     if y_val.shape[1:] != y.shape[1:]:
         raise ValueError(
@@ -200,11 +202,13 @@ def _validation_rows(model, given, goal, columns, class_weights, y):
     with errors_name("y_val"):
         target = goal.encode_validation(y_val)
     with errors_name("sample_weight_val"):
-        own, weight = _weights(given.sample_weight_val, class_weights, target.values)
+        own, weight = table_weights(
+            given.sample_weight_val, class_weights, target.values
+        )
     return Rows(given.X_val, y_val, target, codes, weight, own)
 
 
-def _make_data(sample, scaling, weight):
+def make_data(sample, scaling, weight):
     """Return the `Data` of some rows, with these weights."""
     target = sample.target
     if scaling is not None:

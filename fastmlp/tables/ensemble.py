@@ -13,6 +13,7 @@ from fastmlp.tables.member import Member, Task, train_member
 from fastmlp.tables.recipe import Recipe
 from fastmlp.training.holdout import Holdout
 from fastmlp.training.loop import Outcome, Steps
+from fastmlp.training.rows import Rows
 
 # How often a network whose training diverges is trained, and the factor of the learning
 # rate in each further attempt.
@@ -25,13 +26,16 @@ class Part(NamedTuple):
 
     Parameters
     ----------
-    rows : (n,) int64 array
-        To train on.
+    some : (n,) int64 array
+        Rows, all or some, to draw initial parameters by.
+    make_rows : callable
+        Takes no arguments and returns the `Rows` to train on, anew for each attempt.
     holdout : Holdout
         Scores each epoch.
     """
 
-    rows: np.ndarray
+    some: np.ndarray
+    make_rows: Callable[[], Rows]
     holdout: Holdout
 
 
@@ -141,7 +145,8 @@ def train_ensemble(
                 task,
                 slower,
                 data,
-                part.rows,
+                part.some,
+                part.make_rows(),
                 part.holdout,
                 np.random.RandomState(seeds[number]),
                 each,

@@ -26,7 +26,7 @@ from fastmlp.tables.recipe import (
 )
 from fastmlp.training.holdout import Holdout
 from fastmlp.training.loop import History, Outcome, Settings, Steps, Training
-from fastmlp.training.rows import InMemory
+from fastmlp.training.rows import Rows
 from fastmlp.training.schedules import Constant
 
 # With a trained share of it (`parametric_mish`) networks are no better, and slower.
@@ -108,13 +108,14 @@ def train_member(
     task: Task,
     recipe: Recipe,
     data: Data,
-    rows: np.ndarray,
+    some: np.ndarray,
+    rows: Rows,
     holdout: Holdout,
     random_state: np.random.RandomState,
     n_threads: int | None = None,
     steps: Steps | None = None,
 ) -> Member:
-    """Train a network on some rows of data, and keep its best epoch.
+    """Train a network on rows of data, and keep its best epoch.
 
     Parameters
     ----------
@@ -123,7 +124,10 @@ def train_member(
     recipe : Recipe
     data : Data
         Of codes, with ``copied=True``.
-    rows : (n,) int64 array
+    some : (n,) int64 array
+        Rows of `data`, to draw initial parameters by.
+    rows : Rows
+        To train on.
     holdout : Holdout
         Of rows that are not among them. It scores each epoch.
     random_state : RandomState
@@ -139,7 +143,7 @@ def train_member(
     )
     rates = (0.0, *(recipe.dropout,) * len(hidden)) if recipe.dropout else ()
     spread = recipe.frequency_spread
-    start = initial_parameters(spec, data.X, rows, random_state, spread)
+    start = initial_parameters(spec, data.X, some, random_state, spread)
     trainer = Trainer(
         spec,
         task.out_activation,
@@ -163,7 +167,7 @@ def train_member(
         training = Training(
             trainer,
             start,
-            InMemory(data, rows),
+            rows,
             optimizer=optimizer,
             schedule=schedule,
             history=History(),

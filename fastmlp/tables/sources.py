@@ -411,3 +411,21 @@ class _ArrowColumn(Source):
         encoded = self.values.dictionary_encode()
         positions = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
         return positions, encoded.dictionary.to_pylist()
+
+
+def concatenate(tables: Sequence[Any]) -> Any:
+    """Return the rows of several tables of one kind as one table."""
+    first = tables[0]
+    if len(tables) == 1:
+        return first
+    if _is_from("pandas", first, "DataFrame"):
+        return sys.modules["pandas"].concat(tables, ignore_index=True)
+    if _is_from("polars", first, "DataFrame"):
+        return sys.modules["polars"].concat(tables)
+    if _is_from("pyarrow", first, "Table", "RecordBatch"):
+        arrow = sys.modules["pyarrow"]
+        return arrow.concat_tables(
+            each if isinstance(each, arrow.Table) else arrow.Table.from_batches([each])
+            for each in tables
+        )
+    return np.concatenate([np.asarray(each) for each in tables])

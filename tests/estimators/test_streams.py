@@ -542,16 +542,23 @@ def test_fit_to_an_array_that_can_be_sliced(kind, weighted):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
 def test_fit_to_a_memory_map(tmp_path, small_buffer, dtype):
     """It is streamed where it is larger than the buffer, and not copied."""
-    X, y, _ = rows()
+    X, y, weight = rows()
     X = (X * (1 if dtype != np.uint8 else 10)).astype(dtype)
     mapped = np.memmap(tmp_path / "X", dtype, "w+", shape=X.shape)
     mapped[:] = X
     model = MLPClassifier((8,), max_iter=3, random_state=0, batch_size=50)
-    source = OnDisk(X)
-    ref = clone(model).fit_stream(ArraySource(X, y))
-    assert_same(clone(model).fit(mapped, y), ref)
-    assert_same(clone(model).fit(source, y), ref)
-    assert source.most <= 160
+    for weighted, early_stopping in [(False, False), (True, False), (True, True)]:
+        model.set_params(early_stopping=early_stopping)
+        w, source = (weight if weighted else None), OnDisk(X)
+        ref = clone(model).fit_stream(ArraySource(X, y, w))
+        assert_same(clone(model).fit(mapped, y, w), ref)
+        assert_same(clone(model).fit(source, y, w), ref)
+        assert source.most <= 160
+        # Of a part of the map.
+        w = weight[101:] if weighted else None
+        ref = clone(model).fit_stream(ArraySource(X[101:], y[101:], w))
+        assert_same(clone(model).fit(mapped[101:], y[101:], w), ref)
+    model.set_params(early_stopping=False)
     validated = clone(model).set_params(early_stopping=True, scoring="f1_macro")
     validated.fit(mapped, y, X_val=X[:90], y_val=y[:90])
     assert len(validated.validation_scores_) == 3

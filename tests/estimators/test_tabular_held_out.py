@@ -78,7 +78,7 @@ def parts(monkeypatch):
 def test_no_network_is_trained_on_rows_that_it_is_judged_on(Estimator, parts):
     fitted(Estimator)
     assert len(parts) == 3
-    for rows, holdout in parts:
+    for rows, _, holdout in parts:
         assert_array_equal(np.sort(np.r_[rows, holdout.rows]), np.arange(N))
 
 
@@ -87,7 +87,7 @@ def test_equal_rows_of_a_small_table_are_held_out_together(Estimator, parts):
     rows = np.arange(40) % 20
     y = y_of(Estimator)[rows]
     comp = make(Estimator).fit(X.iloc[rows], y)
-    for rows, _ in parts:
+    for rows, *_ in parts:
         assert len(rows) <= 14
     ref = make(Estimator).fit(X.iloc[:20], y[:20], np.full(20, 2))
     assert_array_equal(comp.predict(X), ref.predict(X))
@@ -212,7 +212,7 @@ def test_own_validation_rows_judge_all_networks(Estimator, scoring, parts):
         y_val=y[val],
         sample_weight_val=WEIGHT[val],
     )
-    for rows, holdout in parts:
+    for rows, _, holdout in parts:
         assert_array_equal(rows, np.arange(300))
         assert_array_equal(holdout.data.X, encode(X[val], estimator.columns_))
     assert estimator.oof_predictions_ is None
