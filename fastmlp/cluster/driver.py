@@ -415,6 +415,16 @@ class Tasks:
                 raise self._failed(each) from each
         return results
 
+    def last(self, start: Callable[[], list[Any]]) -> Any:
+        """Return the result of the last of the tasks that `start` starts."""
+        for _ in range(self._limits.max_round_retries + 1):
+            handles = start()
+            (result,) = self._gather(handles[-1:], handles)
+            if not _is_lost(result):
+                return result
+            self.executor.cancel(handles)
+        raise self._failed(result) from result
+
     def mean(
         self,
         function: Callable,

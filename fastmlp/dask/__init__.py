@@ -5,6 +5,17 @@ In reading order: `_estimators`, `_signatures` (what they add to the local ones)
 """
 
 from fastmlp.cluster.executors import ClusterError
-from fastmlp.dask._estimators import DaskMLPClassifier, DaskMLPRegressor
+from fastmlp.dask._estimators import (
+    DaskMLPClassifier,
+    DaskMLPRegressor,
+    DaskTabularClassifier,
+    DaskTabularRegressor,
+)
 
-__all__ = ["ClusterError", "DaskMLPClassifier", "DaskMLPRegressor"]
+__all__ = [
+    "ClusterError",
+    "DaskMLPClassifier",
+    "DaskMLPRegressor",
+    "DaskTabularClassifier",
+    "DaskTabularRegressor",
+]

@@ -7,18 +7,30 @@ from collections.abc import Iterator
 from typing import Any, Self
 
 from sklearn.base import _fit_context
+from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 
 from fastmlp.cluster.driver import Limits, learn_in_rounds
+from fastmlp.cluster.tables import fit_networks, join_chunks
 from fastmlp.dask._collections import is_collection, partitions, predict_lazily
 from fastmlp.dask._executor import DaskExecutor
-from fastmlp.dask._signatures import OF_ROUNDS, extend
-from fastmlp.estimators import MLPClassifier, MLPRegressor
+from fastmlp.dask._signatures import OF_CLUSTERS, OF_ROUNDS, extend
+from fastmlp.data import Chunk
+from fastmlp.estimators import (
+    MLPClassifier,
+    MLPRegressor,
+    TabularClassifier,
+    TabularRegressor,
+)
 from fastmlp.estimators._base import compilation_shown
 from fastmlp.estimators._callbacks import watched
-from fastmlp.estimators._learning import publish
+from fastmlp.estimators._learning import Learned, publish
 from fastmlp.estimators._parameters import hints
-from fastmlp.estimators._problem import Given, stand_in
+from fastmlp.estimators._problem import COLUMNS, Given, stand_in
+from fastmlp.estimators._table_learning import OF_SOME_FITS
+
+# Attributes of an earlier fit to a table that end with the next one.
+FORGOTTEN = frozenset({*OF_SOME_FITS, *COLUMNS})
 
 
 def lazy(local: type, name: str) -> Any:
@@ -211,6 +223,82 @@ default=None
         return self
 
 
+class OnFolds(OnCluster):
+    """Mixin of an estimator for tables, before the local class."""
+
+    random_state: Any
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    @hints(eval_set="X_val= and y_val=", validation_data="X_val= and y_val=")
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
+        """Fit the networks to a table, each in a task of its own.
+
+        Parameters
+        ----------
+        X : dask DataFrame or Array of shape (n_samples, n_features)
+            The table. Each worker that trains a network holds all of it.
+        y : dask Series, DataFrame or Array of shape (n_samples,) or \
+(n_samples, n_outputs)
+            Class labels, or real numbers for a regressor, with the partitions of X.
+        sample_weight : dask Series or Array of shape (n_samples,), default=None
+            Weight of each row, at least 0 and not 0 in all but one. None: all 1.
+        X_val : as X, or a local table, of shape (n_val, n_features), default=None
+            Rows on which all networks are judged, which then train on all rows of X.
+        y_val : as y, or a local array, of shape (n_val,) or (n_val, n_outputs), \
+default=None
+            Their targets, with no label that y does not have.
+        sample_weight_val : as sample_weight, or a local array, of shape (n_val,), \
+default=None
+            Their weights, at least 0 and not all 0. None: all 1.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As the local estimator. An earlier fit stays as it was.
+        fastmlp.dask.ClusterError
+            If the tasks have no result after all retries, or there is no worker.
+
+        Notes
+        -----
+        The attributes are those of the local estimator's `fit` to the same table, to
+        the bit. Callbacks are not called.
+        """
+        from dask import compute
+
+        with self._open_client() as client:
+            executor = DaskExecutor(client, self.worker_timeout)
+            table = executor.submit(
+                join_chunks, partitions(client, X, y, sample_weight)
+            )
+            own = Chunk(*compute(X_val, y_val, sample_weight_val))
+            local = self._unfitted_local()
+            # The same numbers in all tasks.
+            local.random_state = check_random_state(self.random_state)
+            limits = Limits(
+                round_timeout=self.round_timeout,
+                max_round_retries=self.max_round_retries,
+            )
+            fitted = fit_networks(local, table, executor.scatter(own), executor, limits)
+        params = inspect.signature(self._local_class).parameters
+        attributes = {k: v for k, v in vars(fitted).items() if k not in params}
+        publish(self, Learned(attributes, forgotten=FORGOTTEN))
+        return self
+
+
 def _never(self):
     raise AttributeError(
         f"{type(self).__name__} has no partial_fit: use to_local(), or warm_start=True."
@@ -274,3 +362,51 @@ class DaskMLPRegressor(OnRounds, MLPRegressor):
     predict = lazy(MLPRegressor, "predict")
     transform = lazy(MLPRegressor, "transform")
     partial_fit = available_if(_never)(MLPRegressor.fit)
+
+
+@extend(TabularClassifier, OF_CLUSTERS)
+class DaskTabularClassifier(OnFolds, TabularClassifier):
+    """`TabularClassifier` on a Dask cluster: its networks are trained at once.
+
+    For tables that one machine holds: the result is that of the local estimator. Data
+    that no machine holds are for `DaskMLPClassifier`.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from distributed import Client
+    >>> from fastmlp.dask import DaskTabularClassifier
+    >>> client = Client(processes=False, dashboard_address=None)
+    >>> X = da.random.default_rng(0).normal(size=(600, 5), chunks=(200, 5))
+    >>> clf = DaskTabularClassifier(n_networks=2, max_epochs=20, random_state=0)
+    >>> clf = clf.fit(X, X[:, 0] > 0)
+    >>> clf.oof_score_ > 0.9
+    True
+    >>> client.close()
+    """
+
+    predict = lazy(TabularClassifier, "predict")
+    predict_proba = lazy(TabularClassifier, "predict_proba")
+    predict_log_proba = lazy(TabularClassifier, "predict_log_proba")
+
+
+@extend(TabularRegressor, OF_CLUSTERS)
+class DaskTabularRegressor(OnFolds, TabularRegressor):
+    """`TabularRegressor` on a Dask cluster: its networks are trained at once.
+
+    See `DaskTabularClassifier`.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from distributed import Client
+    >>> from fastmlp.dask import DaskTabularRegressor
+    >>> client = Client(processes=False, dashboard_address=None)
+    >>> X = da.random.default_rng(0).normal(size=(600, 5), chunks=(200, 5))
+    >>> regr = DaskTabularRegressor(n_networks=2, max_epochs=20, random_state=0)
+    >>> regr.fit(X, X[:, 0] - X[:, 1]).oof_score_ > 0.9
+    True
+    >>> client.close()
+    """
+
+    predict = lazy(TabularRegressor, "predict")
