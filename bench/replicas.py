@@ -87,13 +87,14 @@ def keep_moments():
     return train
 
 
-def score(name, n_replicas, n_rounds, epochs, keep, seed):
+def score(name, n_replicas, n_rounds, epochs, keep, rate, seed):
     """Return the score of a fit on rows not trained on, R² or the accuracy."""
     X, y = SETS[name]((N_ROWS, N_TEST))
     X = X.astype(np.float32)
     Estimator = MLPRegressor if name == "friedman" else MLPClassifier
     estimator = Estimator(
-        (64, 32),
+        hidden_layer_sizes=(64, 32),
+        learning_rate_init=rate,
         batch_size=BATCH_SIZE,
         max_iter=epochs,
         n_iter_no_change=epochs,
@@ -128,10 +129,12 @@ def main(arguments=None):
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
     parser.add_argument("--replicas", nargs="+", type=int, default=REPLICAS)
     parser.add_argument("--rounds", nargs="+", type=int, default=ROUNDS)
+    parser.add_argument("--rate", type=float, default=0.001)
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("--output", type=Path)
     given = parser.parse_args(arguments)
     warnings.simplefilter("ignore", ConvergenceWarning)
+    settings = given.epochs, given.keep, given.rate
     scores = []
     for name in given.sets:
         print(f"\n{name}: score by replicas (rows) and rounds per epoch (columns)\n")
@@ -146,10 +149,10 @@ def main(arguments=None):
                     cells.append("")
                     continue
                 own = [
-                    score(name, n_replicas, n_rounds, given.epochs, given.keep, seed)
+                    score(name, n_replicas, n_rounds, *settings, seed)
                     for seed in range(given.seeds)
                 ]
-                scores.append((name, n_replicas, n_rounds, given.keep, own))
+                scores.append((name, n_replicas, n_rounds, *settings, own))
                 cells.append(f"{np.mean(own):.3f}")
                 print(scores[-1], file=sys.stderr, flush=True)
             print(f"| {n_replicas} | " + " | ".join(cells) + " |", flush=True)

@@ -20,6 +20,7 @@ weights and means of regularisation: ``help(fastmlp.MLPClassifier)`` lists them.
 - `fastmlp.displays`: the same drawn, and the curves of training;
 - `fastmlp.examples`: networks of a lecture, ``python -m fastmlp.examples``;
 - `fastmlp.onnx_export`: pipelines as ONNX models;
+- `fastmlp.dask`: the same estimators on a Dask cluster;
 - `fastmlp.register_activation`, `fastmlp.register_loss`: functions of one's own;
 - `fastmlp.warmup`: compiling ahead of time;
 - `fastmlp.patch_sklearn`, `fastmlp.unpatch_sklearn`: programs written for
@@ -59,7 +60,7 @@ __all__ = [
     "warmup",
 ]
 
-_SUBMODULES = ("displays", "examples", "inspection", "onnx_export")
+_SUBMODULES = ("dask", "displays", "examples", "inspection", "onnx_export")
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import fastmlp
-from fastmlp import displays, inspection, onnx_export
+from fastmlp import dask, displays, inspection, onnx_export
 from tests.estimators import BEFORE_1_9
 
 ROOT = Path(__file__).parents[1]
@@ -20,7 +20,7 @@ PAGES = [
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md")))
     if ">>> " in path.read_text("utf-8") and "generated" not in path.parts
 ]
-MODULES = (fastmlp, displays, inspection, onnx_export)
+MODULES = (fastmlp, dask, displays, inspection, onnx_export)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 

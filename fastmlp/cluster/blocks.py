@@ -101,7 +101,7 @@ def check_block(model: Any, number: int, block: Any) -> Checked | None:
         Not changed.
     number : int
         Of the block, for errors.
-    block : Chunk or Reading
+    block : (X, y, sample_weight) or Reading
     """
     X, y, weight = block.read() if isinstance(block, Reading) else block
     n = _length(X)

@@ -42,7 +42,7 @@ from fastmlp.cluster.replicas import (
     sum_weights,
     train_replica,
 )
-from fastmlp.estimators._blocks import SORTED
+from fastmlp.estimators._blocks import SORTED, check_labels
 from fastmlp.estimators._holdout import judge_on
 from fastmlp.estimators._learning import (
     Learned,
@@ -67,7 +67,7 @@ from fastmlp.network import Network
 from fastmlp.training.loop import Progress
 
 # Rounds of an epoch where the user sets none; a single replica has nothing to average.
-ROUNDS_PER_EPOCH = 10
+ROUNDS_PER_EPOCH = 4
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,8 @@ class Limits:
         Seconds that a round may take.
     max_round_retries : int
     checkpoint_dir : path-like or None
+    buffer_rows : int or None
+        None: those of `BUFFER_BYTES`.
     """
 
     n_replicas: int | None = None
@@ -91,6 +93,7 @@ class Limits:
     round_timeout: float = 3600.0
     max_round_retries: int = 3
     checkpoint_dir: Any = None
+    buffer_rows: int | None = None
 
 
 def learn_in_rounds(
@@ -101,6 +104,7 @@ def learn_in_rounds(
     limits: Limits,
     given: Given,
     watch: Watch | None = None,
+    classes: Any = None,
 ) -> Learned:
     """Fit on blocks of rows; return the `Learned`.
 
@@ -111,20 +115,22 @@ def learn_in_rounds(
     local : estimator
         With the same parameters, for the workers.
     blocks : list
-        Handles of a `Chunk`, or `Reading`. Emptied, so that the workers need not keep
-        what they have encoded.
+        Lists of handles of X, y and weights, or `Reading`. Emptied, so that the workers
+        need not keep what they have encoded.
     executor : Executor
     limits : Limits
     given : Given
         Its X and y are None; the validation rows are arrays.
     watch : Watch or None, default=None
+    classes : array-like, default=None
+        All labels. None: those of y.
     """
     tasks = Tasks(executor, limits)
     basis = check_model(estimator, False, own_validation=given.X_val is not None)
     checked, facts_of = check_blocks(tasks, local, blocks)
     facts = join_facts([each for each in facts_of if each is not None])
     block_rows = [0 if each is None else each.n_rows for each in facts_of]
-    problem = make_problem(basis, given, facts)
+    problem = make_problem(basis, given, facts, classes)
     random_state = check_random_state(estimator.random_state)
     network = build(problem, random_state)
     if estimator.early_stopping and not given.has_validation:
@@ -228,7 +234,7 @@ def check_blocks(
     return checked, facts
 
 
-def make_problem(basis: Basis, given: Given, facts: Facts) -> Problem:
+def make_problem(basis: Basis, given: Given, facts: Facts, classes: Any) -> Problem:
     """Return the `Problem` of a fit whose rows are elsewhere: X has none."""
     if facts.weight == 0:
         raise ValueError("Sample weights must contain at least one non-zero number.")
@@ -239,7 +245,9 @@ def make_problem(basis: Basis, given: Given, facts: Facts) -> Problem:
         if facts.names is not None:
             state["feature_names_in_"] = np.array(facts.names, dtype=object)
     targets = facts.targets.summary()
-    goal = balanced(goal_of(basis.model, None, targets, facts.example_y), targets)
+    goal = goal_of(basis.model, classes, targets, facts.example_y)
+    check_labels(goal, targets.classes)
+    goal = balanced(goal, targets)
     target = goal.encode(facts.example_y)
     return Problem(
         given,
@@ -364,7 +372,7 @@ def make_job(
         optimizer=Optimizer("gradient", learning_rate=0.0),
         regularisation=problem.regularisation,
         n_rounds=min(n_rounds, n_steps),
-        buffer_rows=max(1, BUFFER_BYTES // row_bytes),
+        buffer_rows=limits.buffer_rows or max(1, BUFFER_BYTES // row_bytes),
         weight=facts.weight,
     )
 

@@ -46,9 +46,9 @@ def fit_networks(
     return Tasks(executor, limits).last(start)
 
 
-def join_chunks(chunks: Sequence[Chunk]) -> Chunk:
-    """Return the rows of all partitions of a table."""
-    with_rows = [each for each in chunks if len(each.y)] or chunks[:1]
+def join_chunks(chunks: Sequence[Sequence]) -> Chunk:
+    """Return the rows of all partitions of a table, X, y and weights of each."""
+    with_rows = [each for each in chunks if len(each[1])] or chunks[:1]
     return Chunk(*(_concatenated(each) for each in zip(*with_rows, strict=True)))
 
 

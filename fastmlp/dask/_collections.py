@@ -4,8 +4,6 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp.data import Chunk
-
 
 def is_collection(X: Any) -> bool:
     """Return whether X is a Dask array, frame or another collection."""
@@ -14,8 +12,10 @@ def is_collection(X: Any) -> bool:
     return is_dask_collection(X)
 
 
-def partitions(client: Any, X: Any, y: Any, sample_weight: Any = None) -> list[Any]:
-    """Return a future of a `Chunk` for each partition.
+def partitions(
+    client: Any, X: Any, y: Any, sample_weight: Any = None
+) -> list[list[Any]]:
+    """Return futures of X, y and the weights, or None, of each partition.
 
     Parameters
     ----------
@@ -31,20 +31,17 @@ def partitions(client: Any, X: Any, y: Any, sample_weight: Any = None) -> list[A
     ValueError
         If they have not the same partitions.
     """
-    from dask import delayed
-
-    parts = [_parts(X, "X")]
-    for name, each in (("y", y), ("sample_weight", sample_weight)):
-        if each is not None or name == "y":
-            parts.append(_parts(_aligned(each, X), name))
+    given = {"X": X, "y": _aligned(y, X), "sample_weight": _aligned(sample_weight, X)}
+    parts = [_parts(each, name) for name, each in given.items() if each is not None]
     if len({len(each) for each in parts}) > 1:
         raise ValueError(
             f"X, y and sample_weight have {[len(each) for each in parts]} partitions: "
             "give them the same, by y.rechunk(X.chunks[0]) for arrays, or as columns "
             "of one frame."
         )
-    chunk = delayed(Chunk, pure=False)
-    return client.compute([chunk(*each) for each in zip(*parts, strict=True)])
+    futures = [client.compute(each) for each in parts]
+    missing = [[None] * len(parts[0])] * (3 - len(parts))
+    return [list(each) for each in zip(*futures, *missing, strict=True)]
 
 
 def _parts(collection, name):
@@ -65,7 +62,7 @@ def _parts(collection, name):
 def _aligned(y, X):
     """Return y with the chunks of X if both are arrays of known chunks."""
     chunks, own = getattr(X, "chunks", None), getattr(y, "chunks", None)
-    if not chunks or not own or chunks[0] == own[0] or X.shape[0] != y.shape[0]:
+    if chunks is None or own is None or chunks[0] == own[0] or X.shape[0] != y.shape[0]:
         return y
     return y.rechunk({0: chunks[0]})
 

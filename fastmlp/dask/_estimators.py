@@ -10,6 +10,7 @@ from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 
+from fastmlp.cluster.blocks import Reading
 from fastmlp.cluster.driver import Limits, learn_in_rounds
 from fastmlp.cluster.tables import fit_networks, join_chunks
 from fastmlp.dask._collections import is_collection, partitions, predict_lazily
@@ -129,6 +130,7 @@ class OnCluster:
 class OnRounds(OnCluster):
     """Mixin of an estimator that is trained in rounds, before the local class."""
 
+    max_iter: int
     n_replicas: int | None
     rounds_per_epoch: int | None
     checkpoint_dir: Any
@@ -198,23 +200,86 @@ default=None
             blocks = partitions(client, X, y, sample_weight)
             return self._fit_blocks(client, blocks, (X_val, y_val, sample_weight_val))
 
-    def _fit_blocks(self, client, blocks, validation):
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit_stream(
+        self,
+        source: Any,
+        classes: Any = None,
+        epochs: int | None = None,
+        eval_source: Any = None,
+        buffer_rows: int | str = "auto",
+    ) -> Self:
+        """Fit the network to a source of which each worker reads its own blocks.
+
+        Parameters
+        ----------
+        source : fastmlp.data source
+            Such as a `ParquetSource` of files that all workers can read. A copy of it
+            goes to each task. Every epoch reads and checks each block once; a replica
+            that takes several rounds for one buffer reads it in each of them.
+        classes : array-like of shape (n_classes,), default=None
+            All labels of a classifier's y. None: those of y.
+        epochs : int, default=None
+            Most epochs, in place of `max_iter`.
+        eval_source : as source, default=None
+            Rows to validate on, which the client reads and holds. None: with
+            `early_stopping` whole blocks are held out, `validation_fraction` of them.
+        buffer_rows : int, default="auto"
+            Rows that a replica shuffles together, at least. 'auto': as many as fill
+            64 MiB.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        TypeError
+            If `source` is none of `fastmlp.data` or of their form.
+        ValueError
+            As `fit`.
+        fastmlp.dask.ClusterError
+            As `fit`.
+        """
+        for each in (source, eval_source):
+            if each is not None and not hasattr(each, "block_rows"):
+                raise TypeError(
+                    "A cluster reads sources with block_rows and read, such as those "
+                    f"of fastmlp.data, got {type(each).__name__}."
+                )
+        blocks = [Reading(source, i) for i in range(len(source.block_rows))]
+        validation: Any = (None, None)
+        if eval_source is not None:
+            numbers = range(len(eval_source.block_rows))
+            validation = join_chunks([eval_source.read(i) for i in numbers])
+        with self._open_client() as client:
+            return self._fit_blocks(
+                client, blocks, validation, classes, epochs, buffer_rows
+            )
+
+    def _fit_blocks(
+        self, client, blocks, validation, classes=None, epochs=None, buffer_rows="auto"
+    ):
         from dask import compute
 
         given = Given(None, None, None, *compute(*validation))
+        model = stand_in(self)
+        model.max_iter = epochs or self.max_iter
         limits = Limits(
             self.n_replicas,
             self.rounds_per_epoch,
             self.round_timeout,
             self.max_round_retries,
             self.checkpoint_dir,
+            None if buffer_rows == "auto" else buffer_rows,
         )
         executor = DaskExecutor(client, self.worker_timeout)
         local = self._unfitted_local()
 
         def fit(make_steps):
             return learn_in_rounds(
-                self, local, blocks, executor, limits, given, make_steps
+                model, local, blocks, executor, limits, given, make_steps, classes
             )
 
         with compilation_shown(self.verbose):
@@ -299,10 +364,13 @@ default=None
         return self
 
 
-def _never(self):
-    raise AttributeError(
-        f"{type(self).__name__} has no partial_fit: use to_local(), or warm_start=True."
-    )
+def absent(name: str) -> Any:
+    """Return an attribute in the place of a method that only local estimators have."""
+
+    def refuse(self):
+        raise AttributeError(f"{type(self).__name__} has no {name}: use to_local().")
+
+    return property(refuse)
 
 
 @extend(MLPClassifier, OF_ROUNDS)
@@ -319,7 +387,7 @@ class DaskMLPClassifier(OnRounds, MLPClassifier):
     >>> import dask.array as da
     >>> from distributed import Client
     >>> from fastmlp.dask import DaskMLPClassifier
-    >>> client = Client(processes=False, dashboard_address=None)
+    >>> client = Client(processes=False, dashboard_address=":0")
     >>> X = da.random.default_rng(0).normal(size=(1000, 5), chunks=(250, 5))
     >>> clf = DaskMLPClassifier((8,), n_replicas=2, tol=0.1, random_state=0)
     >>> clf = clf.fit(X, X[:, 0] > 0)
@@ -336,7 +404,7 @@ chunktype=numpy.ndarray>
     predict_log_proba = lazy(MLPClassifier, "predict_log_proba")
     decision_function = lazy(MLPClassifier, "decision_function")
     transform = lazy(MLPClassifier, "transform")
-    partial_fit = available_if(_never)(MLPClassifier.fit)
+    partial_fit = absent("partial_fit")
 
 
 @extend(MLPRegressor, OF_ROUNDS)
@@ -350,7 +418,7 @@ class DaskMLPRegressor(OnRounds, MLPRegressor):
     >>> import dask.array as da
     >>> from distributed import Client
     >>> from fastmlp.dask import DaskMLPRegressor
-    >>> client = Client(processes=False, dashboard_address=None)
+    >>> client = Client(processes=False, dashboard_address=":0")
     >>> X = da.random.default_rng(0).normal(size=(1000, 5), chunks=(250, 5))
     >>> regr = DaskMLPRegressor((8,), solver="lbfgs", n_replicas=2, random_state=0)
     >>> regr = regr.fit(X, X[:, 0] - X[:, 1] ** 2)
@@ -361,7 +429,7 @@ class DaskMLPRegressor(OnRounds, MLPRegressor):
 
     predict = lazy(MLPRegressor, "predict")
     transform = lazy(MLPRegressor, "transform")
-    partial_fit = available_if(_never)(MLPRegressor.fit)
+    partial_fit = absent("partial_fit")
 
 
 @extend(TabularClassifier, OF_CLUSTERS)
@@ -376,7 +444,7 @@ class DaskTabularClassifier(OnFolds, TabularClassifier):
     >>> import dask.array as da
     >>> from distributed import Client
     >>> from fastmlp.dask import DaskTabularClassifier
-    >>> client = Client(processes=False, dashboard_address=None)
+    >>> client = Client(processes=False, dashboard_address=":0")
     >>> X = da.random.default_rng(0).normal(size=(600, 5), chunks=(200, 5))
     >>> clf = DaskTabularClassifier(n_networks=2, max_epochs=20, random_state=0)
     >>> clf = clf.fit(X, X[:, 0] > 0)
@@ -388,6 +456,7 @@ class DaskTabularClassifier(OnFolds, TabularClassifier):
     predict = lazy(TabularClassifier, "predict")
     predict_proba = lazy(TabularClassifier, "predict_proba")
     predict_log_proba = lazy(TabularClassifier, "predict_log_proba")
+    fit_stream = absent("fit_stream")
 
 
 @extend(TabularRegressor, OF_CLUSTERS)
@@ -401,7 +470,7 @@ class DaskTabularRegressor(OnFolds, TabularRegressor):
     >>> import dask.array as da
     >>> from distributed import Client
     >>> from fastmlp.dask import DaskTabularRegressor
-    >>> client = Client(processes=False, dashboard_address=None)
+    >>> client = Client(processes=False, dashboard_address=":0")
     >>> X = da.random.default_rng(0).normal(size=(600, 5), chunks=(200, 5))
     >>> regr = DaskTabularRegressor(n_networks=2, max_epochs=20, random_state=0)
     >>> regr.fit(X, X[:, 0] - X[:, 1]).oof_score_ > 0.9
@@ -410,3 +479,4 @@ class DaskTabularRegressor(OnFolds, TabularRegressor):
     """
 
     predict = lazy(TabularRegressor, "predict")
+    fit_stream = absent("fit_stream")

@@ -49,7 +49,7 @@ n_replicas : int, default=None
     the last fit, in the first one the number of workers.""",
     "rounds_per_epoch": """\
 rounds_per_epoch : int, default=None
-    How often in an epoch the mean of the replicas is taken. None: 10, and 1 for one
+    How often in an epoch the mean of the replicas is taken. None: 4, and 1 for one
     replica.""",
     "checkpoint_dir": """\
 checkpoint_dir : path-like, default=None

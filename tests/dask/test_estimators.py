@@ -26,6 +26,7 @@ from fastmlp.dask import (
     DaskTabularClassifier,
     DaskTabularRegressor,
 )
+from fastmlp.data import ArraySource
 from tests.dask.data import (
     CHUNKS,
     FIT,
@@ -82,8 +83,8 @@ def test_the_constructor_is_the_local_one_and_more(Estimator, Local):
 
 @pytest.mark.parametrize("Estimator, Local", PAIRS)
 def test_methods_take_what_the_local_ones_take(Estimator, Local):
-    for name in ("fit", "predict", "score", "predict_proba", "transform"):
-        if hasattr(Local, name):
+    for name in ("fit", "fit_stream", "predict", "score", "predict_proba", "transform"):
+        if hasattr(Estimator(), name):
             comp = inspect.signature(getattr(Estimator, name)).parameters
             assert [*comp] == [*inspect.signature(getattr(Local, name)).parameters]
 
@@ -95,8 +96,10 @@ def test_parameters_are_checked(client):
         DaskMLPClassifier(n_workers=2)
 
 
-def test_no_partial_fit():
+def test_what_only_the_local_ones_do():
     assert not hasattr(DaskMLPClassifier(), "partial_fit")
+    with pytest.raises(AttributeError, match="use to_local"):
+        DaskTabularRegressor().fit_stream(None)
 
 
 def test_clone_and_pickle(client, fitted):
@@ -186,6 +189,25 @@ def test_sparse_blocks(client):
     assert_allclose(comp.coefs_[0], ref.coefs_[0], rtol=1e-3, atol=1e-5)
 
 
+def test_sources_that_workers_read(client, fitted):
+    source = ArraySource(X, Y, rows_per_block=60)
+    ref = clone(FIT).set_params(client=client)
+    ref.fit(*on_cluster(X, Y, chunks=(60,) * 5))
+    estimator = clone(FIT).set_params(client=client, max_iter=100)
+    comp = estimator.fit_stream(source, epochs=4)
+    assert_same(comp, ref)
+    assert estimator.max_iter == 100
+    estimator.set_params(early_stopping=True)
+    few = ArraySource(X[:50], Y[:50], rows_per_block=30)
+    estimator.fit_stream(source, [0, 1, 2, 3], epochs=2, eval_source=few)
+    assert len(estimator.validation_scores_) == 2
+    assert estimator.classes_.tolist() == [0, 1, 2, 3]
+    with pytest.raises(ValueError, match=r"not in `self.classes_`"):
+        estimator.fit_stream(source, [0, 1])
+    with pytest.raises(TypeError, match="block_rows and read"):
+        estimator.fit_stream([(X, Y)])
+
+
 def test_what_is_not_on_a_cluster_is_refused(client):
     estimator = clone(FIT).set_params(client=client)
     with pytest.raises(TypeError, match=r"X must be a Dask array.*ndarray"):
@@ -245,15 +267,15 @@ def test_predictions_of_arrays_are_lazy(fitted, method):
     assert comp.chunks[0] == CHUNKS
     assert comp.dtype == ref.dtype
     assert comp.shape == ref.shape
-    assert_array_equal(comp.compute(scheduler="sync"), ref)
+    assert_array_equal(comp.compute(), ref)
 
 
 @pytest.mark.parametrize("method", ["predict", "predict_proba"])
 def test_predictions_of_empty_partitions(fitted, method):
     (x,) = on_cluster(X)
-    comp = getattr(fitted, method)(x[x[:, 0] > 2.0]).compute(scheduler="sync")
+    comp = getattr(fitted, method)(x[x[:, 0] > 2.0]).compute()
     assert_array_equal(comp, getattr(fitted, method)(X[X[:, 0] > 2.0]))
-    none = getattr(fitted, method)(x[x[:, 0] > 1e9]).compute(scheduler="sync")
+    none = getattr(fitted, method)(x[x[:, 0] > 1e9]).compute()
     assert len(none) == 0
 
 
