@@ -104,8 +104,9 @@ def public_objects():
     """Yield the name and the object of whatever a user calls."""
     for module, name in ((each, name) for each in MODULES for name in each.__all__):
         thing = getattr(module, name)
-        # Named tuples say what their fields are under Attributes.
-        if not callable(thing) or (inspect.isclass(thing) and issubclass(thing, tuple)):
+        # Named tuples say what their fields are under Attributes, errors nothing.
+        plain = inspect.isclass(thing) and issubclass(thing, tuple | Exception)
+        if not callable(thing) or plain:
             continue
         yield name, thing
         if inspect.isclass(thing):
