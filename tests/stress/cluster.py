@@ -1,5 +1,7 @@
 """Clusters that shrink and grow, lose all workers, or lose one every few seconds."""
 
+import os
+import signal
 import threading
 import time
 import warnings
@@ -48,15 +50,16 @@ def all_die(n_fits):
     warnings.simplefilter("ignore")
     for _ in range(n_fits):
         with make_client_without_nannies(2) as client:
-            estimator = clone(FIT).set_params(
-                client=client,
-                worker_timeout=3.0,
-                max_iter=10**6,
-                n_iter_no_change=10**6,
-            )
-            kill = threading.Timer(3, client.retire_workers)
-            kill.start()
+            pids = client.run(os.getpid).values()
+
+            def kill(pids=pids):
+                for pid in pids:
+                    os.kill(pid, signal.SIGKILL)
+
+            threading.Timer(3, kill).start()
+            estimator = clone(FIT).set_params(client=client, worker_timeout=3.0)
             try:
+                estimator.set_params(max_iter=10**6, n_iter_no_change=10**6)
                 estimator.fit(*on_cluster(X, Y))
             except ClusterError:
                 continue
