@@ -216,19 +216,25 @@ def gather_rows(
         return blocks[0], rows
     ends = np.cumsum([len(block.values) for block in blocks])
     place = np.searchsorted(ends, rows, side="right")
-    parts, where = [], []
-    for number in np.unique(place):
-        mine = np.flatnonzero(place == number)
-        own = rows[mine] - (ends[number] - len(blocks[number].values))
-        X, values, weight = blocks[number]
-        parts.append((X[own], values[own], None if weight is None else weight[own]))
-        where.append(mine)
-    order = np.empty(len(rows), np.int64)
-    order[np.concatenate(where)] = np.arange(len(rows))
-    Xs, values, weights = zip(*parts, strict=True)
-    gathered = Encoded(
-        sp.vstack(Xs, format="csr") if sp.issparse(Xs[0]) else np.concatenate(Xs),
-        np.concatenate(values),
-        None if weights[0] is None else np.concatenate(weights),
-    )
-    return gathered, order
+    where = [np.flatnonzero(place == number) for number in range(len(blocks))]
+    own = [
+        rows[mine] - (end - len(block.values))
+        for block, mine, end in zip(blocks, where, ends, strict=True)
+    ]
+    gathered = (_gathered(parts, where, own) for parts in zip(*blocks, strict=True))
+    return Encoded(*gathered), np.arange(len(rows))
+
+
+def _gathered(parts, where, own):
+    """Return an array whose elements `where` are the elements `own` of each part."""
+    if parts[0] is None:
+        return None
+    if sp.issparse(parts[0]):
+        chosen = [part[rows] for part, rows in zip(parts, own, strict=True)]
+        return sp.vstack(chosen, format="csr")[np.argsort(np.concatenate(where))]
+    n = sum(map(len, where))
+    dtype = np.result_type(*(part.dtype for part in parts))
+    out = np.empty((n, *parts[0].shape[1:]), dtype)
+    for part, mine, rows in zip(parts, where, own, strict=True):
+        out[mine] = part[rows]
+    return out

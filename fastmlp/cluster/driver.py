@@ -470,6 +470,7 @@ class Tasks:
             found = self.executor.locate(leaves)
             missing = [i for i, where in enumerate(found) if not where]
             self.executor.cancel([leaves[i] for i in missing])
+            self._move(missing)
         raise self._failed(result) from result
 
     def _submit_averages(self, leaves, dtype):
@@ -534,6 +535,14 @@ class Tasks:
             best = max(sorted(room), key=room.__getitem__)
             self.homes[number] = best
             room[best] -= 1
+
+    def _move(self, numbers):
+        """Have replicas prefer another worker: theirs may be slow, and alive."""
+        names = sorted(self._workers)
+        for number in numbers:
+            home = self.homes[number]
+            if home in names:
+                self.homes[number] = names[(names.index(home) + 1) % len(names)]
 
     def _locate(self, blocks):
         if isinstance(blocks[0], Reading):

@@ -60,6 +60,17 @@ def _lazy_document(document):
     return f"{head}{note}\n\nParameters\n{parameters}"
 
 
+def _in_task() -> bool:
+    """Return whether this thread runs a task of a worker."""
+    from distributed import get_worker
+
+    try:
+        get_worker()
+    except ValueError:
+        return False
+    return True
+
+
 class OnCluster:
     """Mixin of an estimator with a `client`, before the local class."""
 
@@ -96,14 +107,12 @@ class OnCluster:
     @contextlib.contextmanager
     def _open_client(self) -> Iterator[Any]:
         """Yield the client; in a task that of its worker, whose thread is freed."""
-        from distributed import default_client, get_worker, worker_client
+        from distributed import default_client, worker_client
 
-        if self.client is None:
-            with contextlib.suppress(ValueError):
-                get_worker()
-                with worker_client() as client:
-                    yield client
-                return
+        if self.client is None and _in_task():
+            with worker_client() as client:
+                yield client
+            return
         client = self.client or default_client()
         if client.asynchronous:
             raise ValueError(

@@ -280,6 +280,30 @@ def test_only_what_is_missing_runs_again():
     assert executor.functions.count("train_replica") == 4
 
 
+def test_a_replica_prefers_its_worker_until_it_has_lost_a_task():
+    class Two(Losing):
+        homes = ()
+
+        def workers(self):
+            return {"a": 1, "b": 2}
+
+        def submit(self, function, *arguments, home=None):
+            if function.__name__ == "train_replica":
+                self.homes = (*self.homes, (arguments[1].number, home))
+            return super().submit(function, *arguments)
+
+    executor = Two(lambda number, name: name == "train_replica" and not losses.pop())
+    losses = [True] * 50 + [False]
+    limits = DIVIDED | {"rounds_per_epoch": 1}
+    estimator = clone(VARIED).set_params(max_iter=2)
+    fit_in_rounds(estimator, cut(X, Y, SIZES), executor, **limits)
+    first, again, second = executor.homes[:3], executor.homes[3], executor.homes[4:]
+    assert sorted(home for _, home in first) == ["a", "b", "b"]
+    number, home = first[0]
+    assert again == (number, "b" if home == "a" else "a")
+    assert dict(second) == dict(first) | dict([again])
+
+
 def test_too_many_losses_are_an_error_that_names_the_worker():
     executor = Losing(lambda number, name: name == "average")
     estimator = clone(VARIED)

@@ -3,6 +3,7 @@
 import inspect
 import pickle
 import threading
+from pathlib import Path
 
 import dask.array as da
 import dask.dataframe as dd
@@ -20,6 +21,7 @@ from fastmlp import (
     TabularClassifier,
     TabularRegressor,
 )
+from fastmlp.cluster.replicas import BUFFER_BYTES
 from fastmlp.dask import (
     DaskMLPClassifier,
     DaskMLPRegressor,
@@ -206,6 +208,36 @@ def test_sources_that_workers_read(client, fitted):
         estimator.fit_stream(source, [0, 1])
     with pytest.raises(TypeError, match="block_rows and read"):
         estimator.fit_stream([(X, Y)])
+
+
+def peak_memory():
+    """Return the most bytes that this process has had in memory."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
+def test_memory_of_a_worker(client):
+    """X is held once; beside it there are two buffers and a few partitions."""
+    address = min(client.nthreads())
+    estimator = clone(FIT).set_params(client=client, max_iter=1, n_replicas=2)
+    estimator.fit(*on_cluster(X, Y))
+    before = client.run(peak_memory, workers=[address])[address]
+    # 20 partitions of 10 MB on each of two workers.
+    x = da.zeros((1_000_000, 100), chunks=(25_000, 100), dtype=np.float32)
+    x = (x + da.arange(100)).astype(np.float32)
+    y = da.arange(1_000_000, chunks=25_000) % 2
+    held = x.nbytes / 2
+    estimator.set_params(batch_size=5000).fit(x, y)
+    grown = client.run(peak_memory, workers=[address])[address] - before
+    assert grown < held + 2 * BUFFER_BYTES + 8 * 10e6 + 50e6
+
+
+def test_a_user_error_in_a_task_is_raised(client):
+    def fit_nothing():
+        clone(FIT).fit(*on_cluster(X * np.nan, Y))
+
+    with pytest.raises(ValueError, match="contains NaN"):
+        client.submit(fit_nothing, pure=False).result()
 
 
 def test_what_is_not_on_a_cluster_is_refused(client):
