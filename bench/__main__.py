@@ -1,7 +1,6 @@
 """``python -m bench``: fastmlp beside its peers, as one table, JSON and charts."""
 
 import argparse
-import logging
 import sys
 from functools import partial
 from pathlib import Path
@@ -10,6 +9,7 @@ from bench import (
     activations,
     avx2,
     callbacks,
+    charts,
     growth,
     inspection,
     machine,
@@ -20,6 +20,7 @@ from bench import (
     report,
     selection,
     start,
+    streams,
     threads,
     training,
 )
@@ -61,6 +62,7 @@ SECTIONS = {
     "growth": growth.measure,
     "threads": threads.measure,
     "memory": memory.measure,
+    "streams": streams.measure,
     "real_data": real_data.measure,
 }
 
@@ -134,8 +136,7 @@ def main(arguments=None):
     settings.limits = machine.measure_limits()
     print(report.format_machine(about, settings.limits), flush=True)
     if sections is None:
-        print()
-        print(profile.format_table(settings))
+        print(f"\n{profile.format_table(settings)}")
         return 0
     rows = []
     for name, measure in SECTIONS.items():
@@ -148,32 +149,27 @@ def main(arguments=None):
     report.write_json(
         settings.output / "results.json",
         rows,
+        command=command(settings),
         machine=about,
         limits=settings.limits,
         rounds=settings.rounds,
         quick=settings.quick,
+        profile=profile.format_table(settings),
     )
-    draw(settings, rows)
+    try:
+        charts.draw(settings.output, rows, settings.limits, settings.quick)
+    except ImportError as error:
+        settings.progress(f"no charts: {error}")
     settings.progress(f"done; JSON and charts are in {settings.output}")
     return int(any(row.failed for row in rows))
 
 
-def draw(settings, rows):
-    """Draw the charts of the sections that were measured."""
-    try:
-        import matplotlib
-    except ImportError as error:
-        settings.progress(f"no charts: {error}")
-        return
-    # Its font lookup logs every font that is missing.
-    logging.getLogger(matplotlib.__name__).setLevel(logging.ERROR)
-    bars = [row for row in rows if row.section in ("training", "prediction")]
-    if any(row.ratio is not None for row in bars):
-        report.draw_ratios(settings.output / "ratios.png", bars)
-    curves = [row for row in rows if row.section == "growth"]
-    if curves:
-        peak = settings.limits["float32"]
-        growth.draw(settings.output / "growth.png", settings.quick, curves, peak)
+def command(settings):
+    """Return the command line in short, for the page of results."""
+    parts = ["python -m bench"]
+    parts += ["--quick"] * settings.quick
+    parts += ["--data FOLDER"] * (settings.data is not None)
+    return " ".join(parts)
 
 
 if __name__ == "__main__":

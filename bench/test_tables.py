@@ -198,10 +198,20 @@ def test_unknown_names(capsys):
         assert f"{wrong[1]!r} is none of" in capsys.readouterr().err
 
 
+def table_with_amounts(task, n=600):
+    """Return a table with a column of numbers that act like categories."""
+    X, y = mixed(n, task)
+    rng = np.random.default_rng(0)
+    amount = 20.0 * rng.integers(1, 12, size=n) + 10 * (y > y.mean())
+    X["amount"] = np.where(rng.random(n) < 0.6, 0.0, amount)
+    return split(X, y, task != "regression", n, 0)
+
+
 def results():
     """Return what an ingredient changes: of classes or of regression."""
     classes, numbers = (
-        run("fastmlp", table_of(task), 0, 1) for task in ("binary", "regression")
+        run("fastmlp", table_with_amounts(task), 0, 1)
+        for task in ("binary", "regression")
     )
     return classes["log_loss"], numbers["error"]
 

@@ -108,7 +108,6 @@ def measure(workload, settings, names, section):
         row.times = times[name].per(workload.epochs)
         if BASELINE[name] in times and name != BASELINE[name]:
             row.ratio = times[name].best / times[BASELINE[name]].best
-            row.goal = workload.goals.get(name)
         if workload.flops:
             row.flops = workload.flops / row.times.best
             row.share = row.flops / settings.limits[np.dtype(_dtype(name)).name]

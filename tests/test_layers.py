@@ -29,6 +29,7 @@ BELOW = {
     ),
     "inspection": ("kernels", "network", "training", "tables", "estimators"),
     "displays": ("kernels", "network", "training", "estimators", "inspection"),
+    "playground": ("kernels", "network", "training", "estimators", "inspection"),
 }
 
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
@@ -104,6 +105,7 @@ ESTIMATORS = (
     "_block_judge",
     "_streams",
     "_callbacks",
+    "_doc_link",
     "_saving",
     "_features",
     "_export",

@@ -11,12 +11,13 @@ from tests.fresh import run_python
 def test_submodules_are_imported_when_they_are_first_used():
     code = """
 import sys, fastmlp
-names = ["displays", "examples", "inspection", "onnx_export"]
+names = ["displays", "examples", "inspection", "onnx_export", "playground"]
 assert not [name for name in names if f"fastmlp.{name}" in sys.modules]
 assert set(names) <= set(dir(fastmlp))
 assert callable(fastmlp.inspection.summary)
 assert callable(fastmlp.onnx_export.register)
 assert callable(fastmlp.displays.LossCurveDisplay.from_estimator)
+assert callable(fastmlp.playground.run)
 """
     comp = run_python(code)
     assert comp.returncode == 0, comp.stderr

@@ -76,6 +76,7 @@ VARIANTS = {
     COMPLETE: nullcontext(),
     "no waves": _with_inputs(_without_waves),
     "RealMLP's frequencies": _with_recipe(frequency_spread=0.1),
+    "no codes of frequent numbers": patch("fastmlp.tables.frequent.ROUGH", np.inf),
     "no trained factors": _with_inputs(_without_factors),
     "start without data": patch(
         "fastmlp.tables.member.initial_parameters", _plain_start

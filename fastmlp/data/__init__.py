@@ -2,7 +2,7 @@
 
 - `ArraySource`: any array with slices, such as `numpy.memmap`, HDF5 and Zarr;
 - `ParquetSource`, `ArrowSource`: columns of files, with pyarrow, the extra `arrow`;
-- `Source`, `Chunk`: the form of these, for sources of one's own;
+- `Chunk`: what they return; `Source`: their form, for sources of one's own;
 - `shuffled`: the same rows in a random order, once and for all.
 
 In reading order: `chunks`, `arrays`, `arrow`, `cache`, `iterables`, `buffers` (the
@@ -11,7 +11,8 @@ order in which rows are visited), `shuffling`.
 
 from fastmlp.data.arrays import ArraySource
 from fastmlp.data.arrow import ArrowSource, ParquetSource
-from fastmlp.data.chunks import Chunk, Source
+from fastmlp.data.chunks import Chunk
+from fastmlp.data.chunks import Source as Source
 from fastmlp.data.shuffling import shuffled
 
 __all__ = [
@@ -19,6 +20,5 @@ __all__ = [
     "ArrowSource",
     "Chunk",
     "ParquetSource",
-    "Source",
     "shuffled",
 ]

@@ -1,7 +1,7 @@
 """Arrays as sources: slices of anything that has a shape and slices."""
 
 import mmap
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,6 +10,8 @@ from fastmlp.data.chunks import BLOCK_BYTES, Chunk
 
 class ArraySource:
     """Blocks of neighbouring rows of an array that may be on disk.
+
+    A pickle has the file's name of a memory map, not its numbers.
 
     Parameters
     ----------
@@ -76,26 +78,88 @@ class ArraySource:
         ]
 
     def read(self, block: int) -> Chunk:
-        """Return the rows of a block."""
+        """Return the rows of a block.
+
+        Parameters
+        ----------
+        block : int
+            Its number, from 0 on.
+
+        Returns
+        -------
+        chunk : Chunk
+        """
         rows, weight = self._rows(block), self.sample_weight
         weight = None if weight is None else np.asarray(weight[rows])
         return Chunk(np.asarray(self.X[rows]), self.read_y(block), weight)
 
     def read_y(self, block: int) -> np.ndarray:
-        """Return the targets of a block."""
+        """Return the targets of a block.
+
+        Parameters
+        ----------
+        block : int
+            Its number, from 0 on.
+
+        Returns
+        -------
+        y : array of shape (n,) or (n, n_outputs)
+        """
         return np.asarray(self.y[self._rows(block)])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the attributes; of memory maps the file's name."""
+        return {name: _pickled(value) for name, value in vars(self).items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Set the attributes that `__getstate__` returned; files are opened."""
+        for name, value in state.items():
+            setattr(self, name, value.open() if isinstance(value, _Mapped) else value)
 
     def _rows(self, block):
         return slice(block * self._step, (block + 1) * self._step)
 
 
+class _Mapped(NamedTuple):
+    """Where an array in C order is in a file: what is pickled of a memory map."""
+
+    filename: str
+    offset: int
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+    def open(self) -> np.memmap:
+        """Return the array, read-only."""
+        return np.memmap(
+            self.filename, self.dtype, "r", offset=self.offset, shape=self.shape
+        )
+
+
+def _pickled(array: Any) -> Any:
+    """Return what is pickled of an array."""
+    if not (isinstance(array, np.memmap) and array.flags.c_contiguous):
+        return array
+    # The map begins at a multiple of the granularity before `offset`.
+    start = array.offset - array.offset % mmap.ALLOCATIONGRANULARITY
+    place = start + _place_in_map(array)
+    return _Mapped(str(array.filename), place, array.dtype, array.shape)
+
+
+def _place_in_map(X: np.memmap) -> int:
+    """Return the bytes of the map before the array's first element."""
+    return X.ctypes.data - np.frombuffer(_map_of(X), np.uint8).ctypes.data
+
+
+def _map_of(X: np.memmap) -> mmap.mmap:
+    return X._mmap  # type: ignore[attr-defined]
+
+
 def fetch(X: np.memmap, rows: slice) -> None:
     """Ask the system to read rows of a mapped array in C order, without waiting."""
-    file: mmap.mmap = X._mmap  # type: ignore[attr-defined]
-    of_array = X.ctypes.data - np.frombuffer(file, np.uint8).ctypes.data
+    of_array = _place_in_map(X)
     begin, end = (of_array + row * X.strides[0] for row in (rows.start, rows.stop))
     begin -= begin % mmap.PAGESIZE
-    file.madvise(mmap.MADV_WILLNEED, begin, end - begin)
+    _map_of(X).madvise(mmap.MADV_WILLNEED, begin, end - begin)
 
 
 def _sliceable(array: Any) -> Any:

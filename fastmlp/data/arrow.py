@@ -71,7 +71,17 @@ class _ColumnSource(ABC):
         """Return some columns of a block, filtered, as a pyarrow Table."""
 
     def read(self, block: int) -> Chunk:
-        """Return the rows of a block, X as an array."""
+        """Return the rows of a block, X as an array.
+
+        Parameters
+        ----------
+        block : int
+            Its number, from 0 on.
+
+        Returns
+        -------
+        chunk : Chunk
+        """
         chunk = None if self._cache is None else self._cache.get(block)
         if chunk is None:
             chunk = self._decoded(block)
@@ -80,11 +90,31 @@ class _ColumnSource(ABC):
         return chunk
 
     def read_y(self, block: int) -> np.ndarray:
-        """Return the targets of a block."""
+        """Return the targets of a block.
+
+        Parameters
+        ----------
+        block : int
+            Its number, from 0 on.
+
+        Returns
+        -------
+        y : array of shape (n,) or (n, n_outputs)
+        """
         return self._targets(self._table(block, self._labels))
 
     def read_table(self, block: int) -> Chunk:
-        """Return the rows of a block, X as a pyarrow Table."""
+        """Return the rows of a block, X as a pyarrow Table.
+
+        Parameters
+        ----------
+        block : int
+            Its number, from 0 on.
+
+        Returns
+        -------
+        chunk : Chunk
+        """
         table = self._table(block, [*self.columns, *self._others])
         return Chunk(table.select(self.columns), *self._beside(table))
 
@@ -142,8 +172,8 @@ def _labels_of(name: str, column: Any) -> np.ndarray:
 class ParquetSource(_ColumnSource):
     """The row groups of Parquet files as blocks.
 
-    Files with row groups of 10,000 to 100,000 rows suit it: whole row groups are
-    decoded, and at least 20 should fit in the buffer.
+    Files with row groups of 4 to 16 MiB suit it, for 100 numbers 10,000 to 40,000 rows:
+    whole row groups are decoded, and at least 20 should fit in the buffer.
 
     Parameters
     ----------
@@ -280,7 +310,8 @@ sample_weight=None)
         pa = _require_arrow()
         self._data, files = data, []
         if not isinstance(data, pa.Table):
-            self._data = pa.ipc.open_file(pa.memory_map(os.fspath(data)))
+            self._path = os.fspath(data)
+            self._data = _open(self._path)
             files = [Path(data)]
         super().__init__(
             self._data.schema, label, weight, columns, filter, dtype, cache, files
@@ -293,6 +324,19 @@ sample_weight=None)
             n_blocks = self._data.num_record_batches
         self.block_rows = [len(self._table(block, [])) for block in range(n_blocks)]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the attributes; of a file its name."""
+        state = dict(vars(self))
+        if "_path" in state:
+            del state["_data"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Set the attributes that `__getstate__` returned; the file is opened."""
+        vars(self).update(state)
+        if "_path" in state:
+            self._data = _open(self._path)
+
     def _table(self, block: int, columns: list[str]) -> Any:
         pa = _require_arrow()
         if isinstance(self._data, pa.Table):
@@ -302,3 +346,9 @@ sample_weight=None)
         if self._filter is not None:
             table = table.filter(self._filter)
         return table.select(columns)
+
+
+def _open(path: str) -> Any:
+    """Return an Arrow file, mapped."""
+    pa = _require_arrow()
+    return pa.ipc.open_file(pa.memory_map(path))

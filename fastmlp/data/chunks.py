@@ -8,7 +8,7 @@ import numpy as np
 # Bytes of a block where a source may choose: a disk reads so many at full speed.
 BLOCK_BYTES = 4 * 2**20
 
-# Bytes of a buffer, and its least number of blocks.
+# Bytes of a buffer. It is twice as large where it would have fewer blocks than this.
 BUFFER_BYTES = 256 * 2**20
 BUFFER_BLOCKS = 20
 
@@ -16,7 +16,7 @@ BUFFER_BLOCKS = 20
 class Chunk(NamedTuple):
     """Some rows.
 
-    Parameters
+    Attributes
     ----------
     X : array of shape (n, n_features)
     y : array of shape (n,) or (n, n_outputs)
@@ -56,6 +56,7 @@ def read_y(source: Source, block: int) -> Any:
 
 
 def choose_buffer_rows(block_rows: Sequence[int] | np.ndarray, row_bytes: int) -> int:
-    """Return the rows of a buffer of `BUFFER_BYTES` and of at least `BUFFER_BLOCKS`."""
+    """Return the rows of a buffer of `BUFFER_BYTES`, or up to twice as large."""
     rows = BUFFER_BYTES // max(1, row_bytes)
-    return max(1, rows, BUFFER_BLOCKS * int(max(block_rows, default=0)))
+    wanted = BUFFER_BLOCKS * int(max(block_rows, default=0))
+    return max(1, rows, min(wanted, 2 * rows))

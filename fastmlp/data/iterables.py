@@ -57,8 +57,52 @@ class Chunks:
         return Chunk(*chunk)
 
 
+class Once:
+    """The chunks of an iterator as a source that is read once, block after block.
+
+    Parameters
+    ----------
+    chunks : iterator of tuple
+
+    Attributes
+    ----------
+    block_rows : list of int
+        Of the blocks up to the one that is read next.
+    in_order : bool
+        True.
+    """
+
+    in_order = True
+
+    def __init__(self, chunks: Iterator[Any]) -> None:
+        self._chunks = chunks
+        self.block_rows: list[int] = []
+        self._chunk = self._following()
+
+    def _following(self):
+        """Return the next chunk that has rows, or None."""
+        for chunk in self._chunks:
+            self.block_rows.append(len(Chunk(*chunk).y))
+            if self.block_rows[-1]:
+                return Chunk(*chunk)
+        return None
+
+    def read(self, block: int) -> Chunk:
+        """Return the rows of the next block."""
+        return self._chunk
+
+    def numbers(self) -> Iterator[int]:
+        """Yield the number of each block with rows, the one that is read next."""
+        while self._chunk is not None:
+            yield len(self.block_rows) - 1
+            self._chunk = self._following()
+
+
 def as_source(
-    source: Any, see: Callable[[Any], None] | None = None, read_all: bool = False
+    source: Any,
+    see: Callable[[Any], None] | None = None,
+    read_all: bool = False,
+    n_times: int | None = None,
 ) -> Source:
     """Return a source, or a re-iterable of chunks as one.
 
@@ -69,6 +113,8 @@ def as_source(
         Called with y of each block, in order.
     read_all : bool, default=False
         False: not where whole blocks would have to be read for it.
+    n_times : int, default=None
+        1: an iterator is enough.
 
     Raises
     ------
@@ -88,10 +134,12 @@ def as_source(
             f"y, sample_weight), got {type(source).__name__}."
         )
     if isinstance(source, Iterator):
+        if n_times == 1:
+            return Once(source)
         raise ValueError(
             f"The source is a {type(source).__name__} and can be read only once, but "
             "it is read to count its rows and then in each epoch: pass an object whose "
             "__iter__ begins anew, such as a list of chunks, or of a class whose "
-            "__iter__ is a generator."
+            "__iter__ is a generator; or set epochs=1."
         )
     return Chunks(source, see)

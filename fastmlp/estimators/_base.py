@@ -19,6 +19,7 @@ from sklearn.utils import check_scalar
 from fastmlp.estimators import _conversion
 from fastmlp.estimators._c_code import write
 from fastmlp.estimators._callbacks import CallbackSupportMixin, watched
+from fastmlp.estimators._doc_link import Documented
 from fastmlp.estimators._features import HiddenFeatures
 from fastmlp.estimators._fitted import outputs_of, samples_of
 from fastmlp.estimators._learning import learn, publish
@@ -31,7 +32,9 @@ from fastmlp.estimators._targets import Goal
 from fastmlp.kernels import solvers, watch_compilation
 
 
-class BaseMLP(HiddenFeatures, CallbackSupportMixin, Checked, BaseEstimator, ABC):
+class BaseMLP(
+    HiddenFeatures, CallbackSupportMixin, Checked, Documented, BaseEstimator, ABC
+):
     """Base of `MLPClassifier` and `MLPRegressor`; not to be used directly."""
 
     @abstractmethod
@@ -136,7 +139,8 @@ class BaseMLP(HiddenFeatures, CallbackSupportMixin, Checked, BaseEstimator, ABC)
             form, see `fastmlp.data`, whose blocks are visited in a random order. Or an
             iterable of ``(X, y)`` or ``(X, y, sample_weight)`` that can be iterated
             again and again: the items of a sequence are visited in a random order,
-            those of another iterable in their own.
+            those of another iterable in their own. For one epoch a generator is enough,
+            with `classes` for a classifier.
         classes : array-like of shape (n_classes,), default=None
             All labels of a classifier's y. None: y is read once before training.
         epochs : int, default=None
@@ -147,8 +151,8 @@ class BaseMLP(HiddenFeatures, CallbackSupportMixin, Checked, BaseEstimator, ABC)
             hold all rows to validate on, `scoring` can only be None or 'loss'.
         buffer_rows : int, default="auto"
             Rows of the buffer, at least; it is filled up to the end of a block, and has
-            a minibatch. 'auto': as many as fill 256 MiB, and those of at least 20
-            blocks. Two buffers are in memory.
+            a minibatch. 'auto': as many as fill 256 MiB, or up to twice as many to have
+            20 blocks. Two buffers are in memory.
 
         Returns
         -------

@@ -1,5 +1,6 @@
 """Blocks of a source as a network reads them: checked, encoded, summarised."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from sklearn.utils.validation import _check_sample_weight, _num_samples
 
 from fastmlp.data.arrays import ArraySource
 from fastmlp.data.chunks import Chunk, Source
+from fastmlp.data.iterables import Once
 from fastmlp.estimators._checks import as_held, check_range
 from fastmlp.estimators._problem import check_rows
 from fastmlp.estimators._targets import Goal, Labels, check_known, labels_of
@@ -48,6 +50,9 @@ class CheckedBlocks:
     ----------
     block_rows : (n_blocks,) int64 array
     n_rows : int
+        ``sys.maxsize`` if the source is read once.
+    once : Once or None
+        The source if it is read once.
     blocks : (n,) int64 array
         The blocks that have rows.
     in_order : bool
@@ -63,11 +68,13 @@ class CheckedBlocks:
 
     def __init__(self, source: Source, model: Any, reset: bool) -> None:
         self._source, self._model, self._reset = source, model, reset
-        self.block_rows = np.array(source.block_rows, dtype=np.int64)
-        self._first = np.concatenate([[0], np.cumsum(self.block_rows)])
+        self.once = source if isinstance(source, Once) else None
+        self.block_rows: Any = source.block_rows  # grows if it is read once
+        if self.once is None:
+            self.block_rows = np.array(source.block_rows, dtype=np.int64)
         self.blocks = np.flatnonzero(self.block_rows)
         self.in_order = bool(getattr(source, "in_order", False))
-        self.n_rows = int(self.block_rows.sum())
+        self.n_rows = sys.maxsize if self.once else int(self.block_rows.sum())
         self._known: set[int] = set()
         if not len(self.blocks):
             raise ValueError("The source has no rows: X needs at least one sample.")
@@ -132,7 +139,8 @@ class CheckedBlocks:
 
     def errors_name(self, block: int, chunk: Chunk) -> AbstractContextManager:
         """Name block and row in errors; see `errors_name_block`."""
-        first, last = self._first[block], self._first[block + 1] - 1
+        first = int(np.sum(self.block_rows[:block]))
+        last = first + int(self.block_rows[block]) - 1
         return errors_name_block(block, first, last, chunk)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import DTypeLike
 from sklearn import get_config
+from sklearn.externals import array_api_compat
 from sklearn.utils import assert_all_finite
 from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import _check_sample_weight
@@ -181,6 +182,7 @@ def check_weights(sample_weight: Any, X: Any) -> np.ndarray:
     ValueError
         If they are not finite, do not fit X, are negative or all zero.
     """
+    check_library(sample_weight, "sample_weight")
     sample_weight = _check_sample_weight(sample_weight, X)
     if (sample_weight < 0).any():
         raise ValueError(
@@ -242,6 +244,35 @@ def errors_name(where: str) -> Iterator[None]:
         message = str(error)
         rest = message[1:] if message.startswith("y ") else f": {message}"
         raise kind(where + rest) from error
+
+
+def check_library(array: Any, name: str = "X") -> None:
+    """Refuse an array of another library that scikit-learn would leave as it is.
+
+    It does so under its `array_api_dispatch`, without which it converts to NumPy. Call
+    this before its validation.
+
+    Parameters
+    ----------
+    array : object
+        As the user gave it.
+    name : str, default="X"
+        Of the argument.
+
+    Raises
+    ------
+    TypeError
+    """
+    if not get_config()["array_api_dispatch"]:
+        return
+    known = array_api_compat.is_array_api_obj(array)
+    if known and not array_api_compat.is_numpy_array(array):
+        kind = type(array)
+        raise TypeError(
+            f"{name} is of type {kind.__module__}.{kind.__qualname__}, but fastmlp "
+            "computes with NumPy's arrays only: convert it, or turn scikit-learn's "
+            "array_api_dispatch off, which then converts it."
+        )
 
 
 # Formats that list, for each row (or column), the indices of its stored values: the

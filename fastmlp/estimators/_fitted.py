@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from fastmlp.estimators._checks import (
     as_rows,
     check_activation,
+    check_library,
     check_range,
     check_sparse,
     dropout_rates,
@@ -216,6 +217,7 @@ def prepare(estimator: Any, X: Any) -> tuple[Network, Any]:
     """Return the network and the validated rows in the type of the computation."""
     check_is_fitted(estimator)
     check_prediction(estimator)
+    check_library(X)
     check_sparse(X)
     X = validate_data(estimator, X, accept_sparse=["csr", "csc"], reset=False)
     network = network_for(estimator, X)

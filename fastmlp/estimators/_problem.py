@@ -16,6 +16,7 @@ from fastmlp.estimators._checks import (
     as_held,
     as_rows,
     check_activation,
+    check_library,
     check_range,
     check_regularisation,
     check_sparse,
@@ -66,6 +67,8 @@ class Basis(NamedTuple):
     Parameters
     ----------
     anew : bool
+    resets : bool
+        True if the model has no features yet, or is to get others.
     hidden : tuple of int
         Units of the hidden layers.
     regularisation : Regularisation
@@ -73,6 +76,7 @@ class Basis(NamedTuple):
     """
 
     anew: bool
+    resets: bool
     hidden: tuple[int, ...]
     regularisation: Regularisation
     model: Any
@@ -91,8 +95,8 @@ class Problem:
         Features, hidden layers, outputs.
     regularisation : Regularisation
     model : estimator
-        The estimator to fit or, if training starts anew, a copy with the names of the
-        features in X.
+        The estimator to fit or, in a first call and if training starts anew, a copy
+        with the number and names of the features in X.
     X : ndarray or CSR matrix of shape (n, n_features)
     y : array
     goal : Goal
@@ -166,7 +170,7 @@ def check(
     """
     own_validation = given.X_val is not None
     basis = check_model(estimator, incremental, own_validation)
-    X, y = check_rows(basis.model, given.X, given.y, reset=basis.anew)
+    X, y = check_rows(basis.model, given.X, given.y, reset=basis.resets)
     return make_problem(basis, given, X, y, goal_of(y))
 
 
@@ -212,8 +216,10 @@ def check_model(estimator: Any, incremental: bool, own_validation: bool) -> Basi
     anew = not (hasattr(estimator, "coefs_") and (incremental or estimator.warm_start))
     if anew or not incremental:
         warn_of_ignored(estimator, own_validation)
-    model = stand_in(estimator) if anew else estimator
-    return Basis(anew, tuple(hidden), regularisation, model)
+    # Weights may have been set on an estimator that was never fitted.
+    resets = anew or not hasattr(estimator, "n_features_in_")
+    model = stand_in(estimator) if resets else estimator
+    return Basis(anew, resets, tuple(hidden), regularisation, model)
 
 
 def check_rows(model: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
@@ -233,8 +239,9 @@ def check_rows(model: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
             and state.get("n_features_in_") == n_features
         ):
             return X, y
-    check_sparse(X)
-    check_sparse(y, "y")
+    for array, name in ((X, "X"), (y, "y")):
+        check_library(array, name)
+        check_sparse(array, name)
     # Integers are converted to the first dtype.
     dtypes = [np.float64, np.float32]
     if float_type(model.dtype) == np.float32:

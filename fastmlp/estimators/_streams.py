@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 from fastmlp.data.arrays import ArraySource, fetch
 from fastmlp.data.buffers import buffers, make_pair, read_ahead
 from fastmlp.data.chunks import BUFFER_BYTES, Chunk, choose_buffer_rows
-from fastmlp.data.iterables import as_source
+from fastmlp.data.iterables import Once, as_source
 from fastmlp.estimators._block_judge import BlockJudge
 from fastmlp.estimators._blocks import (
     SORTED,
@@ -32,6 +32,7 @@ from fastmlp.estimators._learning import (
     build,
     clipped_batch_size,
     learn_problem,
+    new_optimizer,
     train,
 )
 from fastmlp.estimators._problem import (
@@ -117,7 +118,10 @@ class BlockRows:
     ----------
     encoded : EncodedBlocks
     blocks : (n,) int64 array
-    in_order : bool
+    n_rows : int
+        Of these blocks.
+    checked : CheckedBlocks
+        Says how they are to be read.
     buffer_rows, batch_size : int
         As for `data.buffers.buffers`.
     in_place : RowsInPlace or None, default=None
@@ -127,17 +131,18 @@ class BlockRows:
         self,
         encoded: EncodedBlocks,
         blocks: np.ndarray,
-        in_order: bool,
+        n_rows: int,
+        checked: CheckedBlocks,
         buffer_rows: int,
         batch_size: int,
         in_place: RowsInPlace | None = None,
     ) -> None:
-        self._encoded, self._blocks, self._in_order = encoded, blocks, in_order
+        self._encoded, self._blocks, self.n_rows = encoded, blocks, n_rows
+        self._once, self._in_order = checked.once, checked.in_order
         self._in_place = in_place
         self._buffer_rows, self._batch_size = buffer_rows, batch_size
         enough = max(buffer_rows, batch_size)
-        self._pair = make_pair(encoded.block_rows[blocks], enough)
-        self.n_rows = int(encoded.block_rows[blocks].sum())
+        self._pair = make_pair(encoded.block_rows, enough)
 
     def parts(
         self, random_state: np.random.RandomState | None
@@ -148,7 +153,7 @@ class BlockRows:
             blocks = random_state.permutation(blocks)
         filled = buffers(
             self._in_place or self._encoded,
-            blocks.tolist(),
+            self._once.numbers() if self._once else blocks.tolist(),
             self._buffer_rows,
             self._batch_size,
             random_state,
@@ -195,8 +200,11 @@ def learn_stream(
     checker = stand_in(basis.model)
     summariser = Summariser(is_classifier(model))
     read_all = classes is None or vars(model).get("class_weight") == "balanced"
-    source = as_source(source, summariser.see, read_all and is_classifier(model))
-    checked = CheckedBlocks(source, checker, reset=basis.anew)
+    read_all = read_all and is_classifier(model)
+    source = as_source(source, summariser.see, read_all, n_times=model.max_iter)
+    if isinstance(source, Once):
+        check_once(model, classes, eval_source)
+    checked = CheckedBlocks(source, checker, reset=basis.resets)
     judges = None
     if eval_source is not None:
         with errors_name("eval_source"):
@@ -222,6 +230,26 @@ def learn_stream(
     columns = {name: value for name, value in vars(checker).items() if name in COLUMNS}
     learned.attributes.update(columns)
     return learned
+
+
+def check_once(model: Any, classes: Any, eval_source: Any) -> None:
+    """Refuse what has to be known before a source that is read once."""
+    schedule = new_optimizer(model).new_schedule()
+    wanted = {
+        "classes=": is_classifier(model) and classes is None,
+        "eval_source= with early_stopping=True": (
+            model.early_stopping and eval_source is None
+        ),
+        "class_weight as a dict": vars(model).get("class_weight") == "balanced",
+        f"another learning_rate than {model.learning_rate!r}, whose rates depend on "
+        "the number of rows": np.ndim(schedule.before_epoch(1.0, 0, 1)) > 0,
+    }
+    missing = [name for name, is_missing in wanted.items() if is_missing]
+    if missing:
+        raise ValueError(
+            "A source that can be read only once is not known before training: pass "
+            f"{' and '.join(missing)}, or a source that can be read again."
+        )
 
 
 def read_in_blocks(estimator: Any, given: Given) -> bool:
@@ -307,7 +335,9 @@ def learn_blocks(
     network = build(problem, random_state)
     blocks, held = hold_out_blocks(checked, judges, model, random_state)
     encoded = EncodedBlocks(checked, goal, problem.class_weights, network.dtype)
-    n_rows = int(checked.block_rows[blocks].sum())
+    n_rows = checked.n_rows
+    if checked.once is None:
+        n_rows = int(checked.block_rows[blocks].sum())
     batch_size = clipped_batch_size(model.batch_size, n_rows)
     if model.batch_size == "full":
         raise ValueError(
@@ -326,7 +356,7 @@ def learn_blocks(
     if X is not None and numbers <= 2 * buffer_rows * X.strides[0]:
         in_place = RowsInPlace(encoded, blocks, X, n_columns, network.dtype)
     rows = BlockRows(
-        encoded, blocks, checked.in_order, buffer_rows, batch_size, in_place
+        encoded, blocks, n_rows, checked, buffer_rows, batch_size, in_place
     )
     return train(
         problem,

@@ -27,6 +27,7 @@ from fastmlp.estimators._table_problem import TableProblem, check_table
 from fastmlp.estimators._table_scores import Reporter, metric_of, score_of_epochs
 from fastmlp.estimators._targets import Goal, Labels
 from fastmlp.kernels import available_cores
+from fastmlp.tables.columns import codes_by_column
 from fastmlp.tables.ensemble import ATTEMPTS, SLOWER, Ensemble, Part, train_ensemble
 from fastmlp.tables.importance import permutation_importances
 from fastmlp.tables.member import Member, Task
@@ -195,10 +196,18 @@ def finish(
     n_passes = sum(
         n * history.n_iter for n, history in zip(plan.n_trained, histories, strict=True)
     )
+    codes = codes_by_column(problem.columns)
     rises = permutation_importances(
-        ensemble, plan.task, holdouts, n_passes, random_state, estimator.n_threads
+        ensemble,
+        plan.task,
+        holdouts,
+        list(codes.values()),
+        n_passes,
+        random_state,
+        estimator.n_threads,
     )
-    learned.attributes.update(importance_attributes(problem, rises))
+    n_features = problem.model.n_features_in_
+    learned.attributes.update(importance_attributes(list(codes), rises, n_features))
     predictions = learned.attributes["oof_predictions_"]
     if predictions is not None and not isinstance(problem.goal, Labels):
         residuals = draw_residuals(problem.sample, predictions, random_state)
@@ -326,11 +335,12 @@ def after_training(
     return Learned(attributes, forgotten=frozenset({*OF_SOME_FITS, *COLUMNS}))
 
 
-def importance_attributes(problem: TableProblem, rises: np.ndarray) -> dict[str, Any]:
-    """Return the importances of the columns of X, given those of their codes."""
-    by_network = np.zeros((len(rises), problem.model.n_features_in_))
-    for code, column in enumerate(problem.columns):
-        by_network[:, column.column] = rises[:, code]
+def importance_attributes(
+    places: list[int], rises: np.ndarray, n_features: int
+) -> dict[str, Any]:
+    """Return the importances of all columns, given those at some places."""
+    by_network = np.zeros((len(rises), n_features))
+    by_network[:, places] = rises
     spread = np.full(by_network.shape[1], np.nan)
     if len(rises) > 1:
         spread = by_network.std(axis=0, ddof=1)

@@ -10,11 +10,12 @@ from fastmlp.estimators._targets import Labels
 from fastmlp.tables.columns import Category, Column, Number
 from fastmlp.tables.encoding import operations_on
 from fastmlp.tables.ensemble import Ensemble
+from fastmlp.tables.frequent import Frequent
 from fastmlp.tables.initial import packed
 from fastmlp.tables.member import network_for
 
 # Of columns in a saved state: skops trusts no classes.
-KINDS = {"number": Number, "category": Category}
+KINDS = {"number": Number, "category": Category, "frequent": Frequent}
 
 
 def make_ensemble(

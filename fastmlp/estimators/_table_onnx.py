@@ -24,6 +24,7 @@ from fastmlp.kernels import N_WAVES, WAVE_ROWS, Categories, Layout, NetworkSpec,
 from fastmlp.network import Network
 from fastmlp.network.network import blocks_of
 from fastmlp.tables.columns import FAR, LIMIT, Category, Column, Number, encode
+from fastmlp.tables.frequent import Frequent
 from fastmlp.tables.sources import open_table
 
 # onnx.TensorProto's, as INT64.
@@ -126,7 +127,7 @@ def _own_type(column: Column) -> Any:
 
     if _is_of_words(column):
         return types.StringTensorType
-    if isinstance(column, Number) or column.missing:
+    if not isinstance(column, Category) or column.missing:
         return types.DoubleTensorType
     found = set(map(type, column.values))
     if found == {bool}:
@@ -171,12 +172,16 @@ class _Table:
 def _codes(graph: Graph, table: _Table, columns: Sequence[Column]) -> str:
     """Return the name of the codes, (n, len(columns)) float32."""
     numbers = [column for column in columns if isinstance(column, Number)]
-    categories = [column for column in columns if isinstance(column, Category)]
+    others = [column for column in columns if not isinstance(column, Number)]
     codes = [_number_codes(graph, table, numbers)] if numbers else []
-    for column in categories:
-        code = _category_codes(graph, table, column)
+    for column in others:
+        if isinstance(column, Frequent):
+            x = graph("Cast", table.take([column.column], FLOAT), to=DOUBLE)
+            code = _place(graph, x, column.values)
+        else:
+            code = _category_codes(graph, table, column)
         codes.append(graph("Cast", code, to=FLOAT))
-    order = [*numbers, *categories]
+    order = [*numbers, *others]
     in_order = np.array([order.index(column) for column in columns])
     return graph("Gather", graph("Concat", *codes, axis=1), in_order, axis=1)
 
@@ -205,16 +210,21 @@ def _category_codes(graph: Graph, table: _Table, column: Category) -> str:
         whole = graph("Equal", graph("Cast", x, to=DOUBLE), number)
         code = graph("Where", whole, graph("Cast", code, to=DOUBLE), np.nan)
     else:
-        equal = graph("Equal", number, np.array(values, dtype=np.float64))
-        # One more than the code, 0 for unknown categories.
-        count = np.arange(1.0, n + 1)[:, np.newaxis]
-        code = graph("MatMul", graph("Cast", equal, to=DOUBLE), count)
-        known = graph("Greater", code, 0.0)
-        code = graph("Where", known, graph("Sub", code, 1.0), np.nan)
+        code = _place(graph, number, values)
     if column.missing:
         present = graph("Equal", number, number)
         code = graph("Where", present, code, float(n))
     return code
+
+
+def _place(graph: Graph, x: str, values: Sequence[float]) -> str:
+    """Return the name of the positions of float64 x in a list, NaN if not in it."""
+    equal = graph("Equal", x, np.array(values, dtype=np.float64))
+    # One more than the position, 0 for unknown values.
+    count = np.arange(1.0, len(values) + 1)[:, np.newaxis]
+    place = graph("MatMul", graph("Cast", equal, to=DOUBLE), count)
+    known = graph("Greater", place, 0.0)
+    return graph("Where", known, graph("Sub", place, 1.0), np.nan)
 
 
 def _looked_up(graph: Graph, x: str, **keys: list) -> str:

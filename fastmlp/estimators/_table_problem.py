@@ -12,7 +12,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from fastmlp.estimators._checks import combined_weights, errors_name
+from fastmlp.estimators._checks import check_library, combined_weights, errors_name
 from fastmlp.estimators._folds import counted_rows
 from fastmlp.estimators._problem import Given, stand_in
 from fastmlp.estimators._scaling import Scaling, fit_scaling
@@ -54,7 +54,7 @@ class TableProblem(NamedTuple):
     model : estimator
         A copy of the estimator to fit, with the names of the columns of X.
     goal : Goal
-    columns : tuple of Number and Category
+    columns : tuple of Number, Category and Frequent
     sample : Rows
     rows : (n_counted,) int array
         Rows of `sample` to train on, see `counted_rows`.
@@ -121,13 +121,14 @@ def check_table(
             "All sample weights but one are zero, while a minimum of 2 rows that count "
             f"is required by {type(model).__name__}."
         )
-    columns = fit_columns(table, model.categorical_features)
+    values = target.values[:, 0] if isinstance(goal, Labels) else target.values
+    columns = fit_columns(table, model.categorical_features, values)
     codes = codes_of(table, columns)
     rows, counted, place = counted_rows(codes, target.values, weight)
     if len(rows) < len(weight):
         # The others are as if they were not there.
         kept = _safe_indexing(given.X, rows)
-        columns = fit_columns(kept, model.categorical_features)
+        columns = fit_columns(kept, model.categorical_features, values[rows])
         codes = codes_of(table, columns)
     if isinstance(goal, Labels):
         check_classes(goal, target.values[rows])
@@ -161,6 +162,8 @@ def check_table_rows(
     model: Any, X: Any, y: Any, reset: bool
 ) -> tuple[Table, np.ndarray]:
     """Return the opened X and the validated y."""
+    check_library(X)
+    check_library(y, "y")
     table = open_table(X)
     X, y = validate_data(model, X, y, skip_check_array=True, reset=reset)
     numeric = isinstance(model, RegressorMixin)

@@ -89,14 +89,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     batch_size : int, 'auto' or 'full', default='auto'
         Rows of a minibatch. 'auto' is ``min(200, n_samples)``, 'full' is all rows. Not
         used by 'lbfgs'.
-    learning_rate : {'constant', 'invscaling', 'adaptive', 'cosine', \
-            'cosine_restarts', 'one_cycle', 'step', 'exponential'} or callable, \
-            default='constant'
-        Schedule of the learning rate. The second and the third are for `solver` 'sgd'
-        only, as in scikit-learn; 'lbfgs' has no learning rate. A whole training, to
-        which three of them fit, is `max_iter` epochs; `partial_fit` goes on where the
-        schedule was, one epoch with each call. A plateau ends training early whatever
-        the schedule: ``n_iter_no_change=np.inf`` lets it run to its end.
+    learning_rate : str or callable, default='constant'
+        Schedule of the learning rate. 'invscaling' and 'adaptive' are for `solver`
+        'sgd' only, as in scikit-learn; 'lbfgs' has no learning rate. A whole training,
+        to which three of them fit, is `max_iter` epochs; `partial_fit` goes on where
+        the schedule was, one epoch with each call. A plateau ends training early
+        whatever the schedule: ``n_iter_no_change=np.inf`` lets it run to its end.
 
         - 'constant': `learning_rate_init` throughout;
         - 'invscaling': after each epoch
@@ -146,9 +144,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         held out. Not used by 'lbfgs'.
     validation_fraction : float, default=0.1
         Share of the rows that `early_stopping` holds out, in [0, 1).
-    beta_1, beta_2 : float, default=0.9, 0.999
-        Decay of Adam's averages of the gradient and of its square, in [0, 1); also of
-        'adamw' and 'nadam', and `beta_2` of 'rmsprop'.
+    beta_1 : float, default=0.9
+        Decay of Adam's average of the gradient, in [0, 1); also of 'adamw' and 'nadam'.
+    beta_2 : float, default=0.999
+        Decay of Adam's average of the gradient's square, in [0, 1); also of 'adamw',
+        'nadam' and 'rmsprop'.
     epsilon : float, default=1e-8
         Added to the denominator of their steps.
     n_iter_no_change : int or np.inf, default=10

@@ -67,7 +67,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         The labels, sorted.
     columns_ : tuple
         How each column is coded: `Number` or `Category`, named tuples. Columns that
-        are constant are left out.
+        are constant are left out. Numbers that act like categories, such as amounts of
+        which most are 0 and others recur, have a `Frequent` beside their `Number`.
     temperature_ : float
         By which each network's scores are divided before probabilities are averaged.
         Fitted on rows held out, of which it takes 150; otherwise 1. It is above 1,

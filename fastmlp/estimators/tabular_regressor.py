@@ -75,7 +75,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     ----------
     columns_ : tuple
         How each column is coded: `Number` or `Category`, named tuples. Columns that
-        are constant are left out.
+        are constant are left out. Numbers that act like categories, such as amounts of
+        which most are 0 and others recur, have a `Frequent` beside their `Number`.
     loss_curve_ : list of list of float
         The loss of each epoch, for each network. It is that of y divided by its
         standard deviation, with 'poisson' and 'gamma' by its mean.

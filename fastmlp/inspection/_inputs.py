@@ -7,7 +7,7 @@ from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from fastmlp.estimators._tabular import BaseTabular
-from fastmlp.tables.columns import Number
+from fastmlp.tables.columns import Category, Number
 
 # Distance on either side, in codes. The error of the difference, some 1e-4, is then as
 # much that of the step as that of outputs in float32.
@@ -81,6 +81,6 @@ def input_gradients(model: Any, X: Any) -> np.ndarray:
             derivative = (above - below) / (2 * STEP)
             derivative[np.isnan(codes[:, place])] = np.nan
             gradients[:, column.column] = derivative
-        else:
+        elif isinstance(column, Category):
             gradients[:, column.column] = np.nan
     return gradients[:, :, 0] if n_outputs == 1 else gradients

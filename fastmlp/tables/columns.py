@@ -3,7 +3,8 @@
 A number's code is its distance from the median in interquartile ranges, which then
 bends smoothly towards ±3; a category's code is its position among the sorted
 categories. Missing numbers and unknown categories are NaN, so that the network can give
-them parameters of their own.
+them parameters of their own. Where numbers act like categories, their frequent values
+have codes as well.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastmlp.tables.frequent import Frequent, encode_frequent, fit_frequent
 from fastmlp.tables.sources import Source, Table, open_table
 
 # Of more than FEW_CATEGORIES, those that occur once have no code of their own; of the
@@ -82,14 +84,20 @@ class Category(NamedTuple):
     missing: bool
 
 
-Column = Number | Category
+Column = Number | Category | Frequent
 
 
-def fit_columns(X: Any, categorical_features: Any = "from_dtype") -> tuple[Column, ...]:
+def fit_columns(
+    X: Any,
+    categorical_features: Any = "from_dtype",
+    target: np.ndarray | None = None,
+) -> tuple[Column, ...]:
     """Return how the columns of a table are coded.
 
     A column whose codes would all be equal is left out: it is constant, or each of its
-    categories is rare.
+    categories is rare. Where half of the numbers are equal, the others may be amounts
+    that recur and act like categories: neighbours among them have other targets.
+    `roughness` shows that, and such a column has a `Frequent` beside its `Number`.
 
     Parameters
     ----------
@@ -99,10 +107,12 @@ def fit_columns(X: Any, categorical_features: Any = "from_dtype") -> tuple[Colum
         The columns that are categories: a boolean mask, indices or names. "from_dtype"
         takes those of strings, booleans and the tables' own categories, None takes
         none. Strings are categories in any case.
+    target : (n,) int array, (n, k) float array or None, default=None
+        Class indices, or values. None: no column has a `Frequent`.
 
     Returns
     -------
-    columns : tuple of Number and Category
+    columns : tuple of Number, Category and Frequent
         In the order of X.
 
     Raises
@@ -133,8 +143,10 @@ def fit_columns(X: Any, categorical_features: Any = "from_dtype") -> tuple[Colum
     for index in range(table.shape[1]):
         source = table.column(index)
         wanted = source.categorical if chosen is None else chosen[index]
-        fit = _fit_category if wanted or not source.numeric else _fit_number
-        columns.append(fit(source, index))
+        if wanted or not source.numeric:
+            columns.append(_fit_category(source, index))
+        else:
+            columns += _fit_numbers(source, index, target)
     return tuple(column for column in columns if column is not None)
 
 
@@ -146,7 +158,7 @@ def encode(X: Any, columns: Sequence[Column]) -> np.ndarray:
     X : pandas or polars DataFrame, pyarrow Table or RecordBatch, array-like, or Table
         With the columns of the table that `columns` are from; other types may hold
         them.
-    columns : sequence of Number and Category
+    columns : sequence of Number, Category and Frequent
         See `fit_columns`.
 
     Returns
@@ -181,10 +193,20 @@ def encode(X: Any, columns: Sequence[Column]) -> np.ndarray:
     for place, column in enumerate(columns):
         if isinstance(column, Category):
             codes[:, place] = _encode_category(table.column(column.column), column)
+        elif isinstance(column, Frequent):
+            codes[:, place] = encode_frequent(_numbers(table, column.column), column)
         elif not few:
             values = _numbers(table, column.column)[:, np.newaxis]
             _encode_numbers(values, [0], [column], codes[:, place : place + 1])
     return codes
+
+
+def codes_by_column(columns: Sequence[Column]) -> dict[int, list[int]]:
+    """Return the places of the codes of each column of X that has some."""
+    places: dict[int, list[int]] = {}
+    for place, column in enumerate(columns):
+        places.setdefault(column.column, []).append(place)
+    return places
 
 
 def _chosen(categorical_features: Any, names: list | None, n_columns: int) -> Any:
@@ -240,16 +262,36 @@ def _chosen(categorical_features: Any, names: list | None, n_columns: int) -> An
     return mask
 
 
-def _fit_number(source: Source, index: int) -> Number | None:
-    """Return how numbers are coded; None if all have the same code."""
+def _fit_numbers(source: Source, index: int, target: np.ndarray | None) -> list[Column]:
+    """Return how numbers are coded; nothing if all have the same code."""
     values = source.numbers()
-    present = values[~np.isnan(values)]
-    missing = present.size < values.size
+    there = ~np.isnan(values)
+    present = values[there]
+    number = _fit_number(present, source.name, index, present.size < values.size)
+    if number is None:
+        return []
+    if target is None or number.scale == 0:
+        return [number]
+    frequent = fit_frequent(present, number.median, target[there], source.name, index)
+    return [number] if frequent is None else [number, frequent]
+
+
+def _fit_number(
+    present: np.ndarray, name: str, index: int, missing: bool
+) -> Number | None:
+    """Return how numbers are coded; None if all have the same code.
+
+    Parameters
+    ----------
+    present : (n,) float64 array
+        The values that are not missing.
+    name, index, missing : see `Number`
+    """
     if not present.size:
         return None
     low, high = float(present.min()), float(present.max())
     if low == high:
-        return Number(source.name, index, low, 0.0, missing) if missing else None
+        return Number(name, index, low, 0.0, missing) if missing else None
     if present.size > SAMPLE_SIZE:
         # Equally spaced rows might be those of one time of the day.
         rows = np.random.RandomState(0).randint(present.size, size=SAMPLE_SIZE)
@@ -258,7 +300,7 @@ def _fit_number(source: Source, index: int) -> Number | None:
     spread = upper - lower or (high - low) / 2
     # One over a subnormal number may be infinite.
     scale = min(1 / spread, float(np.finfo(np.float64).max))
-    return Number(source.name, index, median, scale, missing)
+    return Number(name, index, median, scale, missing)
 
 
 def _encode_numbers(

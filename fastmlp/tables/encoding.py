@@ -5,6 +5,7 @@ from typing import Any
 
 from fastmlp.kernels import N_WAVES, Categories, Layout, Waves
 from fastmlp.tables.columns import Column, Number
+from fastmlp.tables.frequent import Frequent
 
 # Categories of a column up to which each has a column of its own. More have a learned
 # vector of so many columns each.
@@ -21,8 +22,9 @@ def operations_on(columns: Sequence[Column]) -> tuple[tuple[str, Any], ...]:
     """Return the operations that codes of such columns go through, see `NetworkSpec`.
 
     A number enters as its code and, in tables of few, as waves; a missing one as 0 with
-    a column that says so. Two categories are -1 and 1, a few have a column each, more a
-    learned vector; an unknown one is all zeros. Then each column has a trained factor.
+    a column that says so. Two categories are -1 and 1, a few have a column each; more,
+    and frequent numbers, have a learned vector. Unknown ones are all zeros. Then each
+    column has a trained factor.
     """
     rules: list[tuple[int, float, float, float, float | None]] = []
     numbers, categories = [], []
@@ -33,6 +35,9 @@ def operations_on(columns: Sequence[Column]) -> tuple[tuple[str, Any], ...]:
                 numbers.append(source)
             if column.missing:
                 rules.append((source, _NONE, 0.0, 1.0, 0.0))
+            continue
+        if isinstance(column, Frequent):
+            categories.append((source, len(column.values)))
             continue
         n = len(column.values) + column.missing
         if n == 2:

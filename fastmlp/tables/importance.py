@@ -28,11 +28,12 @@ def permutation_importances(
     ensemble: Ensemble,
     task: Task,
     holdouts: Sequence[Holdout],
+    columns: Sequence[Sequence[int]],
     n_trained: int,
     random_state: np.random.RandomState,
     n_threads: int | None = None,
 ) -> np.ndarray:
-    """Return how much each network's loss rises with each column of codes permuted.
+    """Return how much each network's loss rises with each column permuted.
 
     This is the permutation importance of L. Breiman, "Random forests", Machine Learning
     45, 2001, on the rows that a network did not train on, a draw of these where they
@@ -45,6 +46,8 @@ def permutation_importances(
     task : Task
     holdouts : sequence of Holdout
         Of each network, on codes.
+    columns : sequence of sequence of int
+        The codes of each column of the table.
     n_trained : int
         Rows that passed through all networks in training: it bounds the work.
     random_state : RandomState
@@ -52,13 +55,13 @@ def permutation_importances(
 
     Returns
     -------
-    rises : (n_networks, n_columns) float64 array
+    rises : (n_networks, len(columns)) float64 array
         Of the loss that training minimises, averaged over repetitions.
     """
     held = [_held(holdout) for holdout in holdouts]
-    n_columns = holdouts[0].data.X.shape[1]
+    n_columns = max(1, len(columns))
     n_rows, n_repeats = _plan([len(rows) for rows in held], n_columns, n_trained)
-    rises = np.zeros((len(held), n_columns))
+    rises = np.zeros((len(held), len(columns)))
     for number, (holdout, rows) in enumerate(zip(holdouts, held, strict=True)):
         rows = random_state.permutation(rows)[: n_rows[number]]
         data = _sample(holdout.data, rows)
@@ -78,11 +81,11 @@ def permutation_importances(
             for _ in range(n_repeats):
                 # No row keeps its code, unless it is alone.
                 donors = _cycle(len(rows), random_state)
-                for j in range(n_columns):
-                    codes = data.X[:, j].copy()
-                    data.X[:, j] = codes[donors]
+                for j, own in enumerate(columns):
+                    codes = data.X[:, own]
+                    data.X[:, own] = codes[donors]
                     rises[number, j] += network.loss(data) - before
-                    data.X[:, j] = codes
+                    data.X[:, own] = codes
     return rises / n_repeats
 
 

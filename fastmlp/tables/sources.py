@@ -418,6 +418,8 @@ def concatenate(tables: Sequence[Any]) -> Any:
     first = tables[0]
     if len(tables) == 1:
         return first
+    if isinstance(first, list | tuple):
+        return [row for table in tables for row in table]
     if _is_from("pandas", first, "DataFrame"):
         return sys.modules["pandas"].concat(tables, ignore_index=True)
     if _is_from("polars", first, "DataFrame"):

@@ -2,7 +2,6 @@
 
 import joblib
 import numpy as np
-import optuna
 import pytest
 from numpy.testing import assert_array_equal
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
@@ -73,6 +72,7 @@ def test_the_guide_has_this_callback():
 @pytest.mark.skipif(BEFORE_1_9, reason="callbacks came with scikit-learn 1.9")
 def test_optuna_prunes_trials():
     """Those with a rate that learns nothing end early."""
+    optuna = pytest.importorskip("optuna")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     epochs = {}
 

@@ -1,5 +1,7 @@
 """Arrays as sources."""
 
+import pickle
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -54,3 +56,19 @@ def test_lengths_differ(wrong):
 def test_X_of_one_dimension():
     with pytest.raises(ValueError, match="reshape"):
         ArraySource(np.zeros(5), np.zeros(5))
+
+
+@pytest.mark.parametrize("part", [slice(None), slice(700, 900), slice(None, None, 2)])
+@pytest.mark.parametrize("offset", [0, 24])
+def test_pickles_of_memory_maps_name_the_file(tmp_path, part, offset):
+    numbers = np.random.RandomState(0).randn(6000)
+    numbers.tofile(tmp_path / "X")
+    X = np.memmap(tmp_path / "X", offset=offset, dtype=float, mode="r", shape=(999, 6))
+    source = ArraySource(X[part], np.arange(len(X[part])), rows_per_block=150)
+    saved = pickle.dumps(source)
+    assert len(saved) < 12_000 or not X[part].flags.c_contiguous
+    comp = pickle.loads(saved)
+    assert comp.block_rows == source.block_rows
+    for block in range(len(source.block_rows)):
+        for ref, array in zip(source.read(block), comp.read(block), strict=True):
+            assert_array_equal(array, ref)

@@ -1,5 +1,6 @@
 """Parquet and Arrow files as sources: columns, filters, caches."""
 
+import pickle
 import sys
 
 import numpy as np
@@ -190,3 +191,17 @@ def test_tables_keep_their_columns(table):
     chunk = source.read_table(1)
     assert chunk.X.schema.names == ["kind", "a"]
     assert len(chunk.X) == len(chunk.y) == 100
+
+
+def test_pickles_open_the_same_files(folder, table):
+    path = folder / "table.arrow"
+    with pa.ipc.new_file(path, table.schema) as file:
+        file.write_table(table, max_chunksize=64)
+    for source in (
+        ParquetSource(folder / "0.parquet", "b", columns=["a"], cache=folder / "cache"),
+        ArrowSource(path, "b", columns=["a"]),
+        ArrowSource(table, "b", columns=["a"], rows_per_block=64),
+    ):
+        comp = pickle.loads(pickle.dumps(source))
+        assert comp.block_rows == source.block_rows
+        assert_array_equal(comp.read(1).X, source.read(1).X)

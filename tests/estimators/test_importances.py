@@ -95,6 +95,7 @@ def test_those_of_plain_loops(n_trained, n_repeats):
         model._ensemble,
         Task("identity", "squared_error", {}, 1),
         [Holdout(data, rows, None) for rows in held],
+        [[j] for j in range(5)],
         n_trained,
         np.random.RandomState(0),
     )

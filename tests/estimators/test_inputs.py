@@ -10,6 +10,7 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_array_equal
 
+from fastmlp import MLPRegressor
 from tests.comparing import COMPUTED, REFERENCE, assert_close
 
 N_SAMPLES, N_FEATURES = 37, 6
@@ -337,6 +338,29 @@ def test_weights_assigned_before_partial_fit(change, solver):
     for comp_W, ref_W in zip(comp.coefs_, ref.coefs_, strict=True):
         assert_close(comp_W, ref_W, 1e-6)
     assert_close(comp.intercepts_[0], ref.intercepts_[0], 1e-6)
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_weights_set_on_an_estimator_that_was_never_fitted(solver):
+    """Training starts from them, slopes included, and prediction knows the features."""
+    X, y = make_values()
+    settings = {
+        "hidden_layer_sizes": (4,), "activation": "prelu",
+        "learning_rate_init": 0.01, "random_state": 0,
+    }  # fmt: skip
+    first = MLPRegressor(**settings).partial_fit(X, y)
+    other = MLPRegressor(solver=solver, warm_start=True, **settings)
+    for name in ("coefs_", "intercepts_", "slopes_"):
+        setattr(other, name, getattr(first, name))
+    if solver == "lbfgs":
+        with pytest.warns(Warning, match="lbfgs failed to converge"):
+            other.set_params(max_iter=1).fit(X, y)
+    else:
+        other.partial_fit(X, y)
+    assert other.n_features_in_ == N_FEATURES
+    assert np.square(other.predict(X) - y).sum() < np.square(first.predict(X) - y).sum()
+    with pytest.raises(ValueError, match=f"expecting {N_FEATURES} features"):
+        other.predict(X[:, :2])
 
 
 def test_weights_set_on_a_fresh_estimator():

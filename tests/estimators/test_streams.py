@@ -379,6 +379,34 @@ def test_a_generator_is_refused():
         MLPClassifier().fit_stream(3)
 
 
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+@pytest.mark.parametrize("buffer_rows", [130, 1000])
+def test_a_generator_is_enough_for_one_epoch(kind, buffer_rows):
+    X, y, weight = rows()
+    model = kind(hidden_layer_sizes=(8,), random_state=0, max_iter=1)
+    y = target(model, X, y)
+    chunks = chunked(X, y, weight)
+    for place in (0, 3, 9):
+        chunks.insert(place, (X[:0], y[:0], weight[:0]))
+    classes = np.unique(y) if kind is MLPClassifier else None
+    ref = clone(model).fit_stream(Again(chunks), buffer_rows=buffer_rows)
+    if buffer_rows > N:
+        assert_same(ref, clone(model).fit(X, y, weight))
+    comp = model.fit_stream(iter(chunks), classes=classes, buffer_rows=buffer_rows)
+    assert_same(comp, ref)
+    model.set_params(early_stopping=True, learning_rate="cosine", max_iter=9)
+    with pytest.raises(
+        ValueError, match=r"pass .*eval_source= .* and another learning"
+    ):
+        model.fit_stream(iter(chunks), epochs=1)
+    model.set_params(early_stopping=False, learning_rate="constant")
+    chunks[6][0][3, 2] = np.inf
+    with pytest.raises(ValueError, match=r"block 6 .* rows 256 to 319; row 259 has"):
+        model.fit_stream(iter(chunks), classes=classes, epochs=1)
+    with pytest.raises(ValueError, match="no rows"):
+        model.fit_stream(iter([]), classes=classes, epochs=1)
+
+
 def test_an_iterable_that_shrinks():
     X, y, _ = rows()
     chunks = chunked(X, y)
@@ -483,6 +511,15 @@ def test_rows_sorted_by_y_are_noticed(kind):
     for form in (list, Again):
         with pytest.warns(UserWarning, match="sorted by y.*about 1 of 8 blocks"):
             model.fit_stream(form(chunked(X[order], y[order])), buffer_rows=100)
+
+
+def test_many_classes_are_given():
+    """scikit-learn warns where nearly each row has a class of its own."""
+    X, y = rows()[0], np.arange(N) % 100
+    model = MLPClassifier((8,), max_iter=1).fit_stream(
+        chunked(X, y), classes=range(100)
+    )
+    assert_array_equal(model.classes_, np.arange(100))
 
 
 def test_interruption_keeps_the_buffers_that_are_complete(monkeypatch):
@@ -592,3 +629,23 @@ def test_arrays_of_other_libraries_are_converted_as_before():
     ref = clone(model).fit(X, y)
     for table in (pd.DataFrame(X), X.tolist(), np.asfortranarray(X)):
         assert_array_equal(clone(model).fit(table, y).coefs_[0], ref.coefs_[0])
+
+
+@pytest.mark.parametrize("library", ["h5py", "zarr"])
+def test_arrays_of_hdf5_and_zarr(library, tmp_path, small_buffer):
+    X, y, _ = rows()
+    module = pytest.importorskip(library)
+    if library == "h5py":
+        store = module.File(tmp_path / "rows.h5", "w")
+        mapped = store.create_dataset("X", data=X, chunks=(30, 5))
+        targets = store.create_dataset("y", data=y)
+    else:
+        store = module.open_group(tmp_path / "rows.zarr", mode="w")
+        mapped = store.create_array("X", shape=X.shape, chunks=(30, 5), dtype=X.dtype)
+        mapped[:] = X
+        targets = store.create_array("y", shape=y.shape, dtype=y.dtype)
+        targets[:] = y
+    assert ArraySource(mapped, targets).block_rows[:3] == [30] * 3
+    model = MLPClassifier((8,), max_iter=2, random_state=0, batch_size=50)
+    ref = clone(model).fit_stream(ArraySource(X, y, rows_per_block=30), buffer_rows=150)
+    assert_same(model.fit(mapped, targets), ref)

@@ -170,6 +170,20 @@ def test_missing_values_where_fit_has_seen_none(name):
     assert_allclose(comp, model.predict(rows), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_frequent_numbers(dtype):
+    rng = np.random.default_rng(0)
+    place = rng.integers(20, size=N)
+    X = np.where(rng.random(N) < 0.6, 0.0, 0.1 * place)[:, np.newaxis].astype(dtype)
+    y = np.where(X[:, 0] > 0, place % 2, 0) + 0.1 * rng.normal(size=N)
+    model = fitted(TabularRegressor, X, y)
+    assert len(model.columns_) == 2
+    rows = np.append(X[:50], [[0.15], [np.nan], [1e30]])
+    rows = rows[:, np.newaxis].astype(dtype)
+    comp = run(model.to_onnx(X), rows)["variable"]
+    assert_same(comp, model.predict(rows), y)
+
+
 def test_the_empty_string_is_missing_unless_it_is_a_category():
     y = np.arange(N) % 3
     for words in (["a", "b", None], ["a", "", None]):

@@ -11,9 +11,8 @@ from numpy.testing import assert_array_equal
 from sklearn.exceptions import InconsistentVersionWarning
 
 import fastmlp
-from fastmlp import TabularRegressor
+from fastmlp import TabularClassifier, TabularRegressor
 from fastmlp.estimators._table_model import KINDS
-from fastmlp.tables.columns import fit_columns
 from tests.estimators.tables import (
     X,
     both,
@@ -64,8 +63,15 @@ def test_joblib_maps_the_file(Estimator, tmp_path):
     assert_array_equal(loaded.predict(X), model.predict(X))
 
 
-def test_every_column_has_a_name_in_a_saved_state():
-    assert {type(column) for column in fit_columns(X)} == set(KINDS.values())
+def test_every_kind_of_column_is_saved():
+    place = np.arange(len(X)) % 20
+    gain = np.where(np.arange(len(X)) % 7 < 3, 10.0 * place, 0.0)
+    table, y = X.assign(gain=gain), np.where(gain > 0, place % 2, 0)
+    model = make(TabularClassifier).fit(table, y)
+    assert {type(column) for column in model.columns_} == set(KINDS.values())
+    loaded = through_skops(model)
+    assert loaded.columns_ == model.columns_
+    assert_array_equal(loaded.predict_proba(table), model.predict_proba(table))
 
 
 def test_another_version_is_warned_of(monkeypatch):

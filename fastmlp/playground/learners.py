@@ -1,0 +1,208 @@
+"""An estimator that is trained step by step, and changed between the steps."""
+
+import math
+from collections.abc import Callable, Mapping
+from copy import copy
+from typing import Any
+
+import numpy as np
+
+from fastmlp.estimators._learning import learn
+from fastmlp.estimators._problem import Given
+
+# A rate so small that a step leaves every weight as it is.
+NO_RATE = 1e-300
+
+# Iterations of the first fit of L-BFGS.
+LOOK_AHEAD = 64
+
+
+def untrained(
+    estimator: type, parameters: Mapping[str, Any], seed: int, rows: tuple, keys: dict
+) -> Any:
+    """Return an estimator with its initial weights that can predict.
+
+    Parameters
+    ----------
+    estimator : type
+        `MLPClassifier` or `MLPRegressor`.
+    parameters : mapping
+    seed : int
+    rows : (X, y)
+    keys : dict
+        Other arguments of `partial_fit`.
+    """
+    still = {
+        "solver": "sgd",
+        "learning_rate": "constant",
+        "learning_rate_init": NO_RATE,
+    }
+    model = estimator(**{**parameters, **still}, random_state=seed)
+    model.partial_fit(*rows, **keys)
+    return model.set_params(
+        **{name: getattr(estimator(), name) for name in still} | {**parameters}
+    )
+
+
+class Epochs:
+    """Epochs of `partial_fit`.
+
+    Parameters
+    ----------
+    estimator : type
+    parameters : mapping
+    seed : int
+    rows : (X, y)
+        To train on, by the first step.
+    keys : dict
+        Other arguments of the first call of `partial_fit`.
+
+    Attributes
+    ----------
+    model : estimator
+        Fitted, with the present weights.
+    """
+
+    def __init__(
+        self,
+        estimator: type,
+        parameters: Mapping[str, Any],
+        seed: int,
+        rows: tuple,
+        keys: dict,
+    ) -> None:
+        self._estimator, self._keys = estimator, keys
+        # One generator for all epochs: with an integer each would shuffle alike.
+        self._random_state = np.random.RandomState(seed)
+        self._trained = self._make(parameters)
+        self.model = untrained(estimator, parameters, seed, rows, keys)
+
+    def _make(self, parameters):
+        return self._estimator(**parameters, random_state=self._random_state)
+
+    def step(self, rows: tuple) -> bool:
+        """Train for an epoch; return True.
+
+        Raises
+        ------
+        ValueError
+            If training diverges. Nothing has changed then.
+        """
+        drawn = self._random_state.get_state()
+        known = hasattr(self._trained, "classes_")
+        try:
+            self._trained.partial_fit(*rows, **({} if known else self._keys))
+        except ValueError:
+            self._random_state.set_state(drawn)
+            raise
+        self.model = self._trained
+        return True
+
+    def change(self, parameters: Mapping[str, Any], restart: bool) -> None:
+        """Take other parameters; with `restart` the optimizer starts anew."""
+        if not restart:
+            self._trained.set_params(**parameters)
+            return
+        self._trained = self._make(parameters)
+        for name in ("coefs_", "intercepts_", "slopes_"):
+            setattr(self._trained, name, getattr(self.model, name))
+
+    def edited(self) -> None:
+        """Go on from the weights of `model`, which were edited in place."""
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the last epoch, or of the first."""
+        curve = getattr(self._trained, "lr_curve_", None)
+        return curve[-1] if curve else self._trained.learning_rate_init
+
+
+class Iterations:
+    """Iterations of L-BFGS; parameters and attributes are those of `Epochs`.
+
+    L-BFGS has a memory that ends with the call of `fit`. So each fit runs ahead, for
+    twice as many iterations as the last one from the same start, and is recorded.
+    """
+
+    rate = math.nan
+
+    def __init__(
+        self,
+        estimator: type,
+        parameters: Mapping[str, Any],
+        seed: int,
+        rows: tuple,
+        keys: dict,
+    ) -> None:
+        self._estimator, self._seed, self._parameters = estimator, seed, parameters
+        self._weights: dict[str, Any] = {}
+        self._begin()
+        self.model = untrained(estimator, parameters, seed, rows, keys)
+
+    def _begin(self):
+        self._done = self._ahead = 0
+        self._path: list[dict[str, Any]] = []
+
+    def step(self, rows: tuple) -> bool:
+        """Go one iteration further; return False at a minimum.
+
+        Raises
+        ------
+        ValueError
+            If training diverges. Nothing has changed then.
+        """
+        if self._done == self._ahead:
+            self._run_ahead(rows, max(LOOK_AHEAD, 2 * self._ahead))
+        if self._done == len(self._path):
+            return False
+        model = self._make()
+        vars(model).update(self._path[self._done])
+        self._done += 1
+        self.model = model.set_params(max_iter=self._done)
+        return True
+
+    def _run_ahead(self, rows, n):
+        """Record the attributes of the fitted estimator after each of n iterations."""
+        path: list[dict[str, Any]] = []
+        model = self._make().set_params(max_iter=n)
+        if self._weights:
+            model.warm_start = True
+            vars(model).update(self._weights)
+        learn(
+            model,
+            Given(*rows),
+            model._goal,
+            watch=lambda name, attributes: _Recorder(path, attributes),
+        )
+        self._ahead, self._path = n, path
+
+    def _make(self):
+        return self._estimator(**self._parameters, random_state=self._seed)
+
+    def change(self, parameters: Mapping[str, Any], restart: bool) -> None:
+        """Take other parameters and start anew from the present weights."""
+        self._parameters = parameters
+        self.edited()
+
+    def edited(self) -> None:
+        """Go on from the weights of `model`, which were edited in place."""
+        self._begin()
+        self._weights = {
+            name: [copy(each) for each in getattr(self.model, name)]
+            for name in ("coefs_", "intercepts_", "slopes_")
+        }
+
+
+class _Recorder:
+    """Appends the attributes after each iteration to a path, see `Steps`."""
+
+    def __init__(self, path: list, attributes: Callable[[], dict[str, Any]]) -> None:
+        self._path, self._attributes = path, attributes
+
+    def begin(self) -> None:
+        """Record nothing yet."""
+
+    def end(self, usable: bool = True) -> bool:
+        """Record an iteration; it is never the last."""
+        self._path.append(self._attributes())
+        return False
