@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp import data, displays, inspection, onnx_export, playground
+from fastmlp import dask, data, displays, inspection, onnx_export, playground
 from tests.estimators import BEFORE_1_9
 
 ROOT = Path(__file__).parents[1]
@@ -21,7 +21,7 @@ PAGES = [
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md")))
     if ">>> " in path.read_text("utf-8") and "generated" not in path.parts
 ]
-MODULES = (fastmlp, data, displays, inspection, onnx_export, playground)
+MODULES = (fastmlp, dask, data, displays, inspection, onnx_export, playground)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 
@@ -110,8 +110,9 @@ def public_objects():
     """Yield the name and the object of whatever a user calls."""
     for module, name in ((each, name) for each in MODULES for name in each.__all__):
         thing = getattr(module, name)
-        # Named tuples say what their fields are under Attributes.
-        if not callable(thing) or (inspect.isclass(thing) and issubclass(thing, tuple)):
+        # Named tuples say what their fields are under Attributes, errors nothing.
+        plain = inspect.isclass(thing) and issubclass(thing, tuple | Exception)
+        if not callable(thing) or plain:
             continue
         yield name, thing
         if inspect.isclass(thing):

@@ -3,6 +3,7 @@
 The attributes may have been set since the fit, and so may the parameters.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, TypeVar
@@ -146,7 +147,7 @@ def check_features(estimator: Any, network: Network, n_features: int) -> None:
 
 
 def make_engine(
-    kind: type[Engine],
+    kind: Callable[..., Engine],
     network: Network,
     pairing: Pairing,
     form: Form,

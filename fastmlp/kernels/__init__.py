@@ -28,7 +28,7 @@ from .ops.periodic import N_WAVES
 from .predict import predict_outputs, predict_samples
 from .program import OVERREAD, check_memory
 from .rows import Data
-from .runtime.core_budget import available_cores
+from .runtime.core_budget import available_cores, limited_cores
 from .simd.bfloat16 import bfloat16_unit
 from .simd.tiles import describe_cpu
 from .spec import (
@@ -77,6 +77,7 @@ __all__ = [
     "did_you_mean",
     "is_known",
     "layer_activations",
+    "limited_cores",
     "parameters_of",
     "predict_outputs",
     "predict_samples",
