@@ -1,7 +1,6 @@
 """``python -m bench``: fastmlp beside its peers, as one table, JSON and charts."""
 
 import argparse
-import logging
 import sys
 from functools import partial
 from pathlib import Path
@@ -10,6 +9,7 @@ from bench import (
     activations,
     avx2,
     callbacks,
+    charts,
     growth,
     inspection,
     machine,
@@ -26,13 +26,21 @@ from bench import (
 )
 from bench.contestants import CONTESTANTS
 from bench.settings import Settings
-from bench.workloads import MAIN, SHAPES, WORKLOADS
+from bench.workloads import LARGE, MAIN, SHAPES, WORKLOADS
+
+MAIN_CONTESTANTS = tuple(
+    name for name in CONTESTANTS if CONTESTANTS[name].products != "bfloat16"
+)
 
 # The shapes beside the main workloads are left to those that win there.
 SHAPE_CONTESTANTS = ("fastmlp", "sklearn", "torch", "jax", "fastmlp64", "sklearn64")
 
 
-def _train(settings, workloads, contestants, section):
+# Beside whose own rows in bfloat16 those in float32 are measured again.
+LARGE_CONTESTANTS = ("fastmlp16", "fastmlp", "torch16", "torch")
+
+
+def _train(settings, workloads, contestants, section, baseline=None):
     names = [name for name in contestants if name in settings.contestants]
     rows = []
     for workload in workloads:
@@ -40,17 +48,24 @@ def _train(settings, workloads, contestants, section):
             if settings.quick:
                 epochs = max(1, workload.epochs // 2)
                 workload = workload.smaller(workload.rows, epochs)
-            rows += training.measure(workload, settings, names, section)
+            rows += training.measure(workload, settings, names, section, baseline)
     return rows
 
 
 # In the order of the table. Each returns a list of Row.
 SECTIONS = {
     "training": partial(
-        _train, workloads=MAIN, contestants=tuple(CONTESTANTS), section="training"
+        _train, workloads=MAIN, contestants=MAIN_CONTESTANTS, section="training"
     ),
     "shapes": partial(
         _train, workloads=SHAPES, contestants=SHAPE_CONTESTANTS, section="shapes"
+    ),
+    "bfloat16": partial(
+        _train,
+        workloads=LARGE,
+        contestants=LARGE_CONTESTANTS,
+        section="bfloat16",
+        baseline="fastmlp16",
     ),
     "activations": activations.measure,
     "inspection": inspection.measure,
@@ -72,7 +87,9 @@ CHOICES = tuple(CONTESTANTS) + tuple(
 
 # --quick keeps these contestants and shapes and skips these sections: the rest takes
 # the most time to compile or to train.
-QUICK_CONTESTANTS = ("fastmlp", "sklearn", "torch", "jax", "onnxruntime")
+QUICK_CONTESTANTS = (
+    "fastmlp", "sklearn", "torch", "jax", "fastmlp16", "torch16", "onnxruntime",
+)  # fmt: skip
 SLOW_SECTIONS = ("activations", "avx2")
 QUICK_SHAPES = ("odd", "regression", "sparse")
 
@@ -136,8 +153,7 @@ def main(arguments=None):
     settings.limits = machine.measure_limits()
     print(report.format_machine(about, settings.limits), flush=True)
     if sections is None:
-        print()
-        print(profile.format_table(settings))
+        print(f"\n{profile.format_table(settings)}")
         return 0
     rows = []
     for name, measure in SECTIONS.items():
@@ -150,32 +166,27 @@ def main(arguments=None):
     report.write_json(
         settings.output / "results.json",
         rows,
+        command=command(settings),
         machine=about,
         limits=settings.limits,
         rounds=settings.rounds,
         quick=settings.quick,
+        profile=profile.format_table(settings),
     )
-    draw(settings, rows)
+    try:
+        charts.draw(settings.output, rows, settings.limits, settings.quick)
+    except ImportError as error:
+        settings.progress(f"no charts: {error}")
     settings.progress(f"done; JSON and charts are in {settings.output}")
     return int(any(row.failed for row in rows))
 
 
-def draw(settings, rows):
-    """Draw the charts of the sections that were measured."""
-    try:
-        import matplotlib
-    except ImportError as error:
-        settings.progress(f"no charts: {error}")
-        return
-    # Its font lookup logs every font that is missing.
-    logging.getLogger(matplotlib.__name__).setLevel(logging.ERROR)
-    bars = [row for row in rows if row.section in ("training", "prediction")]
-    if any(row.ratio is not None for row in bars):
-        report.draw_ratios(settings.output / "ratios.png", bars)
-    curves = [row for row in rows if row.section == "growth"]
-    if curves:
-        peak = settings.limits["float32"]
-        growth.draw(settings.output / "growth.png", settings.quick, curves, peak)
+def command(settings):
+    """Return the command line in short, for the page of results."""
+    parts = ["python -m bench"]
+    parts += ["--quick"] * settings.quick
+    parts += ["--data FOLDER"] * (settings.data is not None)
+    return " ".join(parts)
 
 
 if __name__ == "__main__":

@@ -22,11 +22,6 @@ ENVIRONMENT = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": _FEATURES}
 
 CONTESTANTS = ("fastmlp", "sklearn", "torch", "jax")
 
-# Of the ratios aimed at with AVX-512: level with scikit-learn on the two large
-# networks, half elsewhere.
-_SHARE = 0.5
-_LEVEL = {"mnist": {"sklearn": 1}, "wide": {"sklearn": 1}}
-
 
 def run_here(rounds, workloads, names):
     """Return, by workload and contestant, its times and its note."""
@@ -59,16 +54,13 @@ def measure(settings):
 
 def _rows(workload, found):
     best = min(found["fastmlp"][0])
-    goals = _LEVEL.get(
-        workload.name, {key: _SHARE * goal for key, goal in workload.goals.items()}
-    )
     for name, (rounds, note) in found.items():
         row = Row("avx2", workload.name, name, f"epoch of {workload.describe()}")
         row.note = note
         if rounds is not None:
             row.times = Times(tuple(rounds)).per(workload.epochs)
             if name != "fastmlp":
-                row.ratio, row.goal = min(rounds) / best, goals.get(name)
+                row.ratio = min(rounds) / best
         yield row
 
 

@@ -19,8 +19,6 @@ class Row:
         None: not timed; `note` says why.
     ratio : float or None
         Its time divided by fastmlp's, or the ratio in the section's docstring.
-    goal : float or None
-        The smallest ratio aimed at.
     flops : float or None
         Floating-point operations a second.
     share : float or None
@@ -35,7 +33,6 @@ class Row:
     detail: str = ""
     times: Times | None = None
     ratio: float | None = None
-    goal: float | None = None
     flops: float | None = None
     share: float | None = None
     note: str = ""
@@ -54,10 +51,19 @@ class Row:
             result |= {"best": times.best, "median": times.median}
         return result
 
+    @classmethod
+    def from_dict(cls, found):
+        """Return the row that `to_dict` wrote."""
+        found = found.copy()
+        if found["times"] is not None:
+            del found["best"], found["median"]
+            found["times"] = Times(tuple(found["times"]))
+        return cls(**found)
+
 
 HEADER = (
-    "section", "job", "contestant", "best", "median", "ratio", "goal", "GFLOP/s",
-    "of peak", "note",
+    "section", "job", "contestant", "best", "median", "ratio", "GFLOP/s", "of peak",
+    "note",
 )  # fmt: skip
 
 
@@ -70,14 +76,6 @@ def format_seconds(seconds):
     return f"{seconds * 1e6:.3g} µs"
 
 
-def _goal(row):
-    if row.goal is None:
-        return ""
-    if row.ratio >= row.goal:
-        return f"{row.goal:g} met"
-    return f"{row.goal:g} missed by {1 - row.ratio / row.goal:.0%}"
-
-
 def _cells(row):
     note = row.note.splitlines()[0] if row.note else ""
     return (
@@ -87,7 +85,6 @@ def _cells(row):
         "" if row.times is None else format_seconds(row.times.best),
         "" if row.times is None else format_seconds(row.times.median),
         "" if row.ratio is None else f"{row.ratio:.2f}",
-        _goal(row),
         "" if row.flops is None else f"{row.flops / 1e9:.1f}",
         "" if row.share is None else f"{row.share:.0%}",
         note.replace("|", "/"),
@@ -140,9 +137,11 @@ def format_machine(machine, limits):
     if limits:
         lines.append(
             f"peak of {limits['cores']} cores: {limits['float32'] / 1e9:.0f} GFLOP/s "
-            f"float32, {limits['float64'] / 1e9:.0f} float64; of one: "
-            f"{limits['float32_one_core'] / 1e9:.0f} and "
-            f"{limits['float64_one_core'] / 1e9:.0f}; copying: "
+            f"float32, {limits['float64'] / 1e9:.0f} float64, "
+            f"{limits['bfloat16'] / 1e9:.0f} bfloat16; of one: "
+            f"{limits['float32_one_core'] / 1e9:.0f}, "
+            f"{limits['float64_one_core'] / 1e9:.0f} and "
+            f"{limits['bfloat16_one_core'] / 1e9:.0f}; copying: "
             f"{limits['bandwidth'] / 1e9:.1f} GB/s"
         )
     return "\n".join(lines)

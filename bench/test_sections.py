@@ -63,7 +63,6 @@ def test_training_rows(settings, monkeypatch):
     rows = training.measure(workload, settings, names, "training")
     fast, slow, missing, wrong = rows
     assert slow.ratio == pytest.approx(slow.times.best / fast.times.best)
-    assert slow.goal == 40
     assert fast.share == pytest.approx(workload.flops / fast.times.best / 1e11)
     assert missing.times is None
     assert missing.note.startswith("missing: No module named")
@@ -87,7 +86,6 @@ def test_avx2_in_a_fresh_process(settings):
     rows = avx2.measure(settings)
     assert [row.contestant for row in rows] == ["fastmlp", "sklearn"]
     assert not any(row.failed for row in rows)
-    assert rows[1].goal == 20
     assert rows[1].ratio == pytest.approx(rows[1].times.best / rows[0].times.best)
 
 
@@ -104,8 +102,7 @@ def test_norms_stand_beside_a_pass(settings, monkeypatch):
     assert whole.job == norms.job == "1,500 × 50,122"
     assert whole.ratio == 1
     assert norms.ratio == pytest.approx(norms.times.best / whole.times.best)
-    verdict = "met" if norms.ratio < 3 else "missed"
-    assert norms.note == f"50 rows checked, goal less than 3 passes {verdict}"
+    assert norms.note == "50 rows checked"
 
 
 @pytest.mark.parametrize("name", ["sample_gradients", "loss_gradient"])
@@ -132,7 +129,6 @@ def test_callbacks_stand_beside_none(settings):
     assert not any(row.failed for row in rows)
     for row in rows[1:3]:
         assert row.ratio == pytest.approx(row.times.best / rows[0].times.best)
-        assert row.note.endswith("met" if row.ratio < 1.02 else "missed")
 
 
 def test_callbacks_that_are_not_told_of_each_epoch(settings, monkeypatch):
@@ -145,7 +141,8 @@ def test_callbacks_that_are_not_told_of_each_epoch(settings, monkeypatch):
 
 def test_streams_stand_beside_memory(settings):
     rows = streams.measure(settings)
-    assert [row.contestant for row in rows] == ["memory", *streams.GOALS]
+    names = [row.contestant for row in rows]
+    assert names == ["memory", "memory map", "Parquet, cached"]
     assert not any(row.failed for row in rows)
     memory, mapped, _ = rows
     assert mapped.ratio == memory.times.best / mapped.times.best

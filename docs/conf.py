@@ -1,11 +1,18 @@
 """Sphinx: how the documentation is built. Nothing is fetched while it is."""
 
 import contextlib
+import html
 import io
+import re
 from pathlib import Path
+from urllib.parse import unquote
+
+from sklearn.utils._repr_html.common import generate_link_to_param_doc
+from sphinx.errors import SphinxError
 
 import fastmlp
-from fastmlp.examples import NAMES, load
+from fastmlp.estimators._doc_link import PAGE
+from fastmlp.examples import NAMES, load, purpose
 
 project = "fastmlp"
 author = copyright = "The fastmlp developers"
@@ -18,11 +25,12 @@ extensions = [
     "myst_parser",
     "sphinx_copybutton",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "generated/gallery.md"]
 templates_path = ["_templates"]
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"sklearn\..*")]  # on scikit-learn's own site
 default_role = "literal"
+smartquotes = False  # links from notebooks search for the types as they were written
 
 autosummary_generate = True
 toc_object_entries_show_parents = "hide"
@@ -76,6 +84,18 @@ python -m fastmlp.examples {name}
 ```
 """
 
+GALLERY = """````{{container}} gallery
+{cards}
+````
+"""
+
+CARD = """```{{container}} card
+[![{title}](generated/examples/{name}.png)](generated/examples/{name}.md)
+
+[{title}](generated/examples/{name}.md)
+```
+"""
+
 
 def make_gallery(app, config):
     """Run the examples that have no page yet: what they say, draw and print."""
@@ -92,9 +112,33 @@ def make_gallery(app, config):
         example.draw(found).savefig(page.with_suffix(".png"), dpi=100)
         parts = {"docstring": example.__doc__, "printed": printed.getvalue()}
         page.write_text(EXAMPLE.format(name=name, **parts), encoding="utf-8")
+    cards = [CARD.format(name=name, title=purpose(name)) for name in NAMES]
+    gallery = GALLERY.format(cards="\n".join(cards))
+    (folder.parent / "gallery.md").write_text(gallery, encoding="utf-8")
+
+
+def check_links_from_notebooks(app, error):
+    """Fail where a page or a parameter that notebooks link to is missing."""
+    if error is not None or app.builder.format != "html":
+        return
+    for name in (
+        "MLPClassifier",
+        "MLPRegressor",
+        "TabularClassifier",
+        "TabularRegressor",
+    ):
+        estimator = getattr(fastmlp, name)
+        page = Path(app.outdir, PAGE.format(estimator_name=name))
+        text = html.unescape(re.sub("<[^>]*>", "", page.read_text("utf-8")))
+        for parameter in estimator().get_params():
+            link = generate_link_to_param_doc(estimator, parameter, "")
+            sought = unquote(link.partition("text=")[2]).replace(",-", "", 1)
+            if sought not in text:
+                raise SphinxError(f"{page} does not hold {sought!r}")
 
 
 def setup(app):
     """Connect the functions above."""
     app.connect("config-inited", make_gallery)
     app.connect("autodoc-skip-member", skip_foreign)
+    app.connect("build-finished", check_links_from_notebooks)

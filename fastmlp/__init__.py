@@ -19,10 +19,11 @@ weights and means of regularisation: ``help(fastmlp.MLPClassifier)`` lists them.
 - `fastmlp.data`: sources of rows that need not fit in memory, for `fit_stream`;
 - `fastmlp.inspection`: layers, gradients and losses of a fitted network;
 - `fastmlp.displays`: the same drawn, and the curves of training;
-- `fastmlp.examples`: networks of a lecture, ``python -m fastmlp.examples``;
+- `fastmlp.examples`: tasks and networks of lectures, ``python -m fastmlp.examples``;
 - `fastmlp.playground`: a page to train small networks on, ``python -m fastmlp
   playground``;
 - `fastmlp.onnx_export`: pipelines as ONNX models;
+- `fastmlp.dask`: the same estimators on a Dask cluster;
 - `fastmlp.register_activation`, `fastmlp.register_loss`: functions of one's own;
 - `fastmlp.warmup`: compiling ahead of time;
 - `fastmlp.patch_sklearn`, `fastmlp.unpatch_sklearn`: programs written for
@@ -62,7 +63,14 @@ __all__ = [
     "warmup",
 ]
 
-_SUBMODULES = ("displays", "examples", "inspection", "onnx_export", "playground")
+_SUBMODULES = (
+    "dask",
+    "displays",
+    "examples",
+    "inspection",
+    "onnx_export",
+    "playground",
+)
 
 
 def __getattr__(name: str) -> Any:

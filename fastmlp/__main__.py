@@ -19,6 +19,7 @@ from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.neural_network import MLPClassifier as SklearnMLPClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler
+from threadpoolctl import threadpool_limits
 
 from fastmlp import MLPClassifier, _patch, show_versions, warmup
 
@@ -58,6 +59,25 @@ def compile_seconds(X: np.ndarray, y: np.ndarray) -> float:
             network.fit(X, y).predict(X)
             seconds.append(time.perf_counter() - start)
     return max(seconds[0] - seconds[1], 0.0)
+
+
+def blas_threads(X: np.ndarray, y: np.ndarray) -> int | None:
+    """Return with how many threads of its BLAS scikit-learn's fit is faster.
+
+    1, or None for the BLAS's own choice, which on many or busy cores takes many times
+    as long for small layers.
+    """
+    network = SklearnMLPClassifier(max_iter=2, random_state=0)
+    seconds: dict[int | None, float] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for limit in (None, 1) * 3:
+            with threadpool_limits(limit, "blas"):
+                start = time.perf_counter()
+                network.fit(X, y)
+                taken = time.perf_counter() - start
+            seconds[limit] = min(taken, seconds.get(limit, taken))
+    return min(seconds, key=lambda limit: seconds[limit])
 
 
 def search(
@@ -101,11 +121,13 @@ def digits(args: argparse.Namespace, grid: dict | None = None) -> None:
     )
     print(f"compiling or loading the kernels: {compile_seconds(*data[::2]):.2f} s")
 
-    results = {}
-    classes = {"fastmlp": MLPClassifier, "scikit-learn": SklearnMLPClassifier}
-    for name, classifier in classes.items():
-        print(f"\n{name}")
-        results[name] = search(classifier, data, args, grid)
+    limit = blas_threads(*data[::2])
+    print("\nfastmlp")
+    results = {"fastmlp": search(MLPClassifier, data, args, grid)}
+    threads = "its BLAS's own choice of threads" if limit is None else "one BLAS thread"
+    print(f"\nscikit-learn, with {threads}, which is the faster one here")
+    with threadpool_limits(limit, "blas"):
+        results["scikit-learn"] = search(SklearnMLPClassifier, data, args, grid)
 
     print(f"\n{'':13}{'test accuracy':>13}{'seconds':>10}   best parameters")
     for name, result in results.items():
@@ -116,6 +138,10 @@ def digits(args: argparse.Namespace, grid: dict | None = None) -> None:
         print(f"{name:13}{result.test_accuracy:13.4f}{result.seconds:10.2f}   {best}")
     ratio = results["scikit-learn"].seconds / results["fastmlp"].seconds
     print(f"ratio of the times, scikit-learn / fastmlp: {ratio:.1f}")
+    print(
+        "It is larger for narrower layers and smaller for wider ones, and depends on "
+        "the CPU, its cores and what else they do: see docs/benchmarks.md."
+    )
 
 
 def warm_up(args: argparse.Namespace) -> None:

@@ -278,6 +278,114 @@ def test_tables_are_fetched_where_there_is_a_network(offline, monkeypatch):
     assert asked == [(True, True), ("adult", True, True)]
 
 
+def test_quantile_bands():
+    module = load("quantile_bands")
+    found = module.run()
+    assert module.crossings(found.together) == 0
+    for i, j in ((1, 3), (0, 4)):
+        low, high = found.together[:, i], found.together[:, j]
+        level = module.LEVELS[j] - module.LEVELS[i]
+        assert module.coverage(found.y, low, high) == pytest.approx(level, abs=0.07)
+        width = high - low
+        assert width[found.x > 1.8].mean() > 4 * width[found.x < 0.2].mean()
+    _drawn(module, found)
+
+
+def test_crossings_are_counted():
+    module = load("quantile_bands")
+    assert (
+        module.crossings(np.array([[1, 2, 3], [1, 3, 2], [1, 1, 1], [2, 1, 3]])) == 0.5
+    )
+
+
+def test_calibration():
+    module = load("calibration")
+    found = module.run()
+    assert found.temperature > 1.5
+    assert found.trained.accuracy == found.calibrated.accuracy
+    assert found.calibrated.log_loss < 0.8 * found.trained.log_loss
+    assert found.calibrated.error < 0.5 * found.trained.error
+    for each in found[:2]:
+        assert each.share.sum() == pytest.approx(1)
+        assert each.share @ each.right == pytest.approx(each.accuracy)
+    _drawn(module, found)
+
+
+def test_halving_search(capsys):
+    module = load("halving_search")
+    halving, grid = module.run()
+    assert {n: len(scores) for n, scores in halving.rounds.items()} == {
+        2: 27, 6: 9, 18: 3, 54: 1,
+    }  # fmt: skip
+    assert halving.epochs == module.FOLDS * (2 * 27 + 6 * 9 + 18 * 3 + 54)
+    assert grid.epochs == module.FOLDS * 54 * 27
+    assert halving.test > grid.test - 0.02
+    assert "halving: 648 epochs in " in capsys.readouterr().out
+    _drawn(module, [halving, grid])
+
+
+def test_text():
+    module = load("text")
+    texts, package = module.corpus()
+    assert len(texts) == len(package)
+    assert set(package) == set(module.PACKAGES)
+    found = module.run()
+    assert found.shape[0] + found.confusion.sum() == len(texts)
+    assert found.accuracy > found.most_frequent + 0.3
+    assert np.trace(found.confusion) / found.confusion.sum() == found.accuracy
+    assert found.stored < 0.1
+    assert "filter" in found.words["signal"]
+    _drawn(module, found)
+
+
+def test_imbalanced_classes():
+    module = load("imbalanced_classes")
+    found = {each.name: each for each in module.run()}
+    plain, weighed, moved = found.values()
+    for each in (weighed, moved):
+        assert each.recall > plain.recall + 0.1
+        assert each.precision < plain.precision - 0.1
+        assert each.balanced_accuracy > plain.balanced_accuracy + 0.05
+    # The threshold leaves the ranking as it was.
+    assert moved.average_precision == pytest.approx(plain.average_precision)
+    for each in found.values():
+        i = np.argmin(abs(each.curve[0] - each.recall))
+        assert each.curve[0, i] == pytest.approx(each.recall)
+    _drawn(module, [*found.values()])
+
+
+def test_input_attributions():
+    module = load("input_attributions")
+    found = module.run()
+    assert found.incomplete < 1e-8
+    by_attribution, by_brightness, by_chance = found.falls.values()
+    assert by_attribution[0] == by_brightness[0] == by_chance[0] > 0.9
+    assert (by_attribution[1:4] < by_brightness[1:4] - 0.2).all()
+    assert (by_brightness[1:4] < by_chance[1:4] - 0.1).all()
+    _drawn(module, found)
+
+
+def test_deployment():
+    module = load("deployment")
+    found = module.run()
+    assert found.difference < 1e-5
+    assert found.accuracy > 0.95
+    onnx.checker.check_model(onnx.load_from_string(found.exported))
+    assert {*map(len, found.seconds.values())} == {len(module.ROWS)}
+    assert list(found.seconds) == ["fastmlp", "onnxruntime"]
+    _drawn(module, found)
+
+
+def test_deployment_without_onnxruntime(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    module = load("deployment")
+    monkeypatch.setattr(module, "ROWS", (1, 10))
+    found = module.run()
+    assert list(found.seconds) == ["fastmlp"]
+    assert np.isnan(found.difference)
+    assert "no comparison" in capsys.readouterr().out
+
+
 def test_list_names_all(capsys):
     main(["--list"])
     lines = capsys.readouterr().out.splitlines()

@@ -1,5 +1,6 @@
 """The main job, `python -m fastmlp`, on a reduced grid."""
 
+import contextlib
 import re
 import subprocess
 import sys
@@ -37,6 +38,29 @@ def test_search(args):
     assert set(result.best_params) == set(GRID)
 
 
+def test_blas_threads_are_the_faster_ones(monkeypatch):
+    limits, clock = [], [0.0]
+
+    class Network:
+        def __init__(self, **params):
+            pass
+
+        def fit(self, X, y):
+            # A second, but half of one in the second round with one thread.
+            clock[0] += 0.5 if len(limits) == 4 else 1.0
+
+    class Limit(contextlib.nullcontext):
+        def __init__(self, limit, api):
+            super().__init__()
+            limits.append(limit)
+
+    monkeypatch.setattr(main_module, "SklearnMLPClassifier", Network)
+    monkeypatch.setattr(main_module, "threadpool_limits", Limit)
+    monkeypatch.setattr(main_module.time, "perf_counter", lambda: clock[0])
+    assert main_module.blas_threads(None, None) == 1
+    assert limits == [None, 1] * 3
+
+
 def test_digits_prints_progress_times_and_accuracy(args, capsys):
     main_module.digits(args, GRID)
     out = capsys.readouterr().out
@@ -47,6 +71,7 @@ def test_digits_prints_progress_times_and_accuracy(args, capsys):
     comp, ref = (float(row[1]) for row in rows)
     assert abs(comp - ref) < 0.03
     assert re.search(r"^ratio of the times, .*: \d+\.\d$", out, re.MULTILINE)
+    assert re.search(r"^scikit-learn, with .* which is the faster one here$", out, re.M)
 
 
 def test_job_is_digits_unless_named(monkeypatch):

@@ -5,9 +5,9 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.model_selection import GridSearchCV
 
+from tests.ecosystem.test_tools import X_IRIS, Y_IRIS, small_classifier
 from tests.fresh import run_python
 from tests.stress import processes
-from tests.test_ecosystem import X_IRIS, Y_IRIS, small_classifier
 from tests.watched import run_watched
 
 

@@ -6,8 +6,8 @@ In reading order: `classifier`, `regressor`, `_base` (a fit in one screen), `_le
 table), `_checks`, `_holdout` (rows to validate on), `_streams` (a fit to rows that need
 not fit in memory: checked in `_blocks`, visited in `_block_rows`, validated on in
 `_block_judge`), `_fitted` (predicting), `_features` (transformers), `_callbacks`,
-`_saving`, `_conversion` (scikit-learn's own classes), `_export` (a network as `_onnx`
-and `_c_code` read it), `_table_onnx`.
+`_doc_link` (links in notebooks), `_saving`, `_conversion` (scikit-learn's own classes),
+`_export` (a network as `_onnx` and `_c_code` read it), `_table_onnx`.
 
 Those for tables: `tabular_classifier`, `tabular_regressor`, `_tabular` (their base),
 `_table_learning` (a fit), `_table_streams` (one to rows that need not fit in memory),

@@ -19,6 +19,7 @@ from sklearn.utils import check_scalar
 from fastmlp.estimators import _conversion
 from fastmlp.estimators._c_code import write
 from fastmlp.estimators._callbacks import CallbackSupportMixin, watched
+from fastmlp.estimators._doc_link import Documented
 from fastmlp.estimators._features import HiddenFeatures
 from fastmlp.estimators._fitted import outputs_of, samples_of
 from fastmlp.estimators._learning import learn, publish
@@ -31,7 +32,9 @@ from fastmlp.estimators._targets import Goal
 from fastmlp.kernels import solvers, watch_compilation
 
 
-class BaseMLP(HiddenFeatures, CallbackSupportMixin, Checked, BaseEstimator, ABC):
+class BaseMLP(
+    HiddenFeatures, CallbackSupportMixin, Checked, Documented, BaseEstimator, ABC
+):
     """Base of `MLPClassifier` and `MLPRegressor`; not to be used directly."""
 
     @abstractmethod

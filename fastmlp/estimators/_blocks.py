@@ -268,10 +268,12 @@ class Summariser:
     ----------
     classifier : bool
         True: y are labels.
+    first : int, default=0
+        Number of the first block, for errors.
     """
 
-    def __init__(self, classifier: bool) -> None:
-        self._classifier, self._n_seen = classifier, 0
+    def __init__(self, classifier: bool, first: int = 0) -> None:
+        self.classifier, self._n_seen = classifier, first
         self._parts: list[tuple] = []
         self._multilabel = False
 
@@ -287,8 +289,13 @@ class Summariser:
                 raise ValueError(message) from error
         self._n_seen += 1
 
+    def join(self, following: "Summariser") -> None:
+        """See what another one has seen, of the next blocks."""
+        self._parts += following._parts
+        self._multilabel |= following._multilabel
+
     def _add(self, y):
-        if self._classifier:
+        if self.classifier:
             if y.ndim > 1 or y.dtype.kind not in "biuU":
                 self._multilabel |= labels_of(y)[1] == "multilabel"
             if y.ndim == 1:
@@ -299,7 +306,7 @@ class Summariser:
     def summary(self) -> Summary:
         """Return the `Summary`."""
         none = np.empty(0, np.int64)
-        if not (self._classifier and self._parts):
+        if not (self.classifier and self._parts):
             return Summary(none, none, _share_between(self._parts))
         if self._multilabel:
             classes = np.arange(len(self._parts[0][1]))

@@ -3,6 +3,7 @@
 The attributes may have been set since the fit, and so may the parameters.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from fastmlp.estimators._checks import (
     as_rows,
     check_activation,
+    check_library,
     check_range,
     check_sparse,
     dropout_rates,
@@ -145,19 +147,23 @@ def check_features(estimator: Any, network: Network, n_features: int) -> None:
 
 
 def make_engine(
-    kind: type[Engine],
+    kind: Callable[..., Engine],
     network: Network,
     pairing: Pairing,
     form: Form,
     n_threads: int | None,
+    dtype: Any = None,
     **settings: Any,
 ) -> Engine:
-    """Return a Trainer, Objective or Tracer of the network for X of some form."""
+    """Return a Trainer, Objective or Tracer of the network for X of some form.
+
+    `dtype` is that of the computation; None: the network's.
+    """
     return kind(
         network.spec,
         pairing.out_activation,
         pairing.loss,
-        network.dtype,
+        dtype or network.dtype,
         form,
         n_threads=n_threads,
         loss_settings=pairing.settings,
@@ -215,6 +221,7 @@ def prepare(estimator: Any, X: Any) -> tuple[Network, Any]:
     """Return the network and the validated rows in the type of the computation."""
     check_is_fitted(estimator)
     check_prediction(estimator)
+    check_library(X)
     check_sparse(X)
     X = validate_data(estimator, X, accept_sparse=["csr", "csc"], reset=False)
     network = network_for(estimator, X)

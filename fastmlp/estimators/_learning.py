@@ -17,7 +17,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.optimize import _check_optimize_result
 
-from fastmlp.estimators._checks import as_float, errors_name, float_type
+from fastmlp.estimators._checks import (
+    as_float,
+    errors_name,
+    float_type,
+    is_bfloat16,
+)
 from fastmlp.estimators._fitted import (
     check_features,
     current_network,
@@ -43,6 +48,7 @@ from fastmlp.training.loop import (
     History,
     OptimizerState,
     Outcome,
+    Progress,
     Settings,
     Steps,
     Training,
@@ -259,21 +265,27 @@ def train(
     random_state: np.random.RandomState,
     incremental: bool,
     watch: Watch | None,
+    kind: Callable[..., Trainer] = Trainer,
+    progress: Progress | None = None,
 ) -> Learned:
     """Train by epochs on minibatches; return the `Learned`.
 
-    `form` is how X is stored in all parts of `rows`.
+    `form` is how X is stored in all parts of `rows`; `kind` makes the engine;
+    `progress` is that of `first_progress` unless training was cut short.
     """
     params, goal = problem.model, problem.goal
     scored_by = name_of_scoring(goal.judged_by(params.scoring))
-    state, history = earlier_training(problem, network, scored_by, incremental)
+    if progress is None:
+        progress = first_progress(problem, network, incremental)
+    state, history, best = progress
     optimizer = state.optimizer()
     engine = make_engine(
-        Trainer,
+        kind,
         network,
         goal.pairing,
         form,
         params.n_threads,
+        "bfloat16" if is_bfloat16(params.dtype) else network.dtype,
         batch_size=batch_size,
         optimizer=optimizer,
         regularisation=problem.regularisation.seeded(random_state),
@@ -290,7 +302,7 @@ def train(
             history=history,
             settings=Settings(
                 alpha=params.alpha,
-                max_epochs=1 if incremental else params.max_iter,
+                max_epochs=1 if incremental else params.max_iter - history.n_iter,
                 tol=params.tol,
                 patience=params.n_iter_no_change,
                 shuffle=params.shuffle,
@@ -299,7 +311,8 @@ def train(
             ),
             random_state=random_state,
             holdout=holdout,
-            epoch=state.epoch,
+            epoch=state.epoch + history.n_iter,
+            best=best,
         )
 
         def learned() -> Learned:
@@ -323,9 +336,7 @@ def train(
         return learned()
 
 
-def earlier_training(
-    problem: Problem, network: Network, scored_by: str, incremental: bool
-) -> tuple[OptimizerState, History]:
+def first_progress(problem: Problem, network: Network, incremental: bool) -> Progress:
     """Return the optimizer's state and the history that training continues.
 
     Both are new where training starts anew. Only `partial_fit` continues an optimizer,
@@ -333,6 +344,7 @@ def earlier_training(
     of the same scoring.
     """
     params = problem.model
+    scored_by = name_of_scoring(problem.goal.judged_by(params.scoring))
     earlier = {} if problem.anew else vars(params)
     state = earlier.get("_optimizer") if incremental else None
     if state is None or not state.fits(params.solver, network.parameters.size):
@@ -346,7 +358,7 @@ def earlier_training(
         ),
         no_improvement_count=earlier.get("_no_improvement_count", 0),
     )
-    return state, history
+    return Progress(state, history, None)
 
 
 def after_epochs(
@@ -454,16 +466,20 @@ def clipped_batch_size(batch_size: Any, n_rows: int) -> int:
 
 
 def minimise(
-    problem: Problem, network: Network, sample: Sample, watch: Watch | None
+    problem: Problem,
+    network: Network,
+    sample: Sample,
+    watch: Watch | None,
+    kind: Callable[..., Objective] = Objective,
 ) -> Learned:
-    """Train by L-BFGS; return the `Learned`.
+    """Train by L-BFGS; return the `Learned`. `kind` makes the engine.
 
     The loss is evaluated in the type of the parameters, and unless `dtype` is set
     the result stays in SciPy's float64, both as in scikit-learn.
     """
     params = problem.model
     engine = make_engine(
-        Objective,
+        kind,
         network,
         problem.goal.pairing,
         sample.data.form,

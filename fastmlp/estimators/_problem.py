@@ -16,6 +16,8 @@ from fastmlp.estimators._checks import (
     as_held,
     as_rows,
     check_activation,
+    check_bfloat16,
+    check_library,
     check_range,
     check_regularisation,
     check_sparse,
@@ -210,6 +212,7 @@ def check_model(estimator: Any, incremental: bool, own_validation: bool) -> Basi
     hidden = hidden_units(estimator.hidden_layer_sizes)
     check_activation(estimator.activation, len(hidden), type(estimator).__name__)
     regularisation = check_regularisation(estimator, len(hidden))
+    check_bfloat16(estimator)
     if incremental and estimator.early_stopping:
         raise ValueError("partial_fit does not support early_stopping=True")
     anew = not (hasattr(estimator, "coefs_") and (incremental or estimator.warm_start))
@@ -238,8 +241,9 @@ def check_rows(model: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
             and state.get("n_features_in_") == n_features
         ):
             return X, y
-    check_sparse(X)
-    check_sparse(y, "y")
+    for array, name in ((X, "X"), (y, "y")):
+        check_library(array, name)
+        check_sparse(array, name)
     # Integers are converted to the first dtype.
     dtypes = [np.float64, np.float32]
     if float_type(model.dtype) == np.float32:

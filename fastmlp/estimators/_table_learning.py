@@ -5,9 +5,9 @@ The estimator does not change before training has ended: `learn_table` returns a
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -48,6 +48,7 @@ def learn_table(
     given: Given,
     goal_of: Callable[[Any], Goal],
     make_steps: MakeSteps | None,
+    train: Callable | None = None,
 ) -> Learned:
     """Fit networks to a table.
 
@@ -59,7 +60,20 @@ def learn_table(
     goal_of : callable
         Returns the `Goal` of validated y.
     make_steps : MakeSteps or None
+    train : callable, default=None
+        Takes the place of `train_planned`.
     """
+    plan, random_state = plan_table(estimator, given, goal_of, make_steps)
+    return finish(plan, (train or train_planned)(plan, random_state), random_state)
+
+
+def plan_table(
+    estimator: Any,
+    given: Given,
+    goal_of: Callable[[Any], Goal],
+    make_steps: MakeSteps | None,
+) -> tuple["Plan", np.random.RandomState]:
+    """Return how the networks of a table are trained; see `learn_table`."""
     problem = check_table(estimator, given, goal_of)
     random_state = check_random_state(estimator.random_state)
     turns = divide(problem, random_state)
@@ -68,7 +82,36 @@ def learn_table(
         return InMemory(problem.data, turns[number].trained)
 
     n_trained = [len(turn.trained) for turn in turns]
-    return train_networks(problem, turns, n_trained, rows_of, random_state, make_steps)
+    plan = plan_networks(problem, turns, n_trained, rows_of, make_steps)
+    return plan, random_state
+
+
+class Plan(NamedTuple):
+    """How the networks of a problem are trained.
+
+    Parameters
+    ----------
+    problem : TableProblem
+    turns : list of Turn
+    n_trained : list of int
+        Rows that each network trains on.
+    recipe : Recipe
+    ensemble : Ensemble
+        Without parameters.
+    task : Task
+    parts : list of Part
+    steps : list of Steps or None
+        Of each network.
+    """
+
+    problem: TableProblem
+    turns: list[Turn]
+    n_trained: list[int]
+    recipe: Recipe
+    ensemble: Ensemble
+    task: Task
+    parts: list[Part]
+    steps: list[Steps | None]
 
 
 def train_networks(
@@ -92,42 +135,71 @@ def train_networks(
     random_state : RandomState
     make_steps : MakeSteps or None
     """
-    estimator, goal = problem.model, problem.goal
-    n_outputs = problem.sample.target.n_outputs
-    recipe = recipe_of(estimator, goal, min(n_trained))
-    # Scores of classes, since a temperature divides them.
-    of_classes = isinstance(goal, Labels)
+    plan = plan_networks(problem, turns, n_trained, rows_of, make_steps)
+    return finish(plan, train_planned(plan, random_state), random_state)
+
+
+def plan_networks(
+    problem: TableProblem,
+    turns: list[Turn],
+    n_trained: list[int],
+    rows_of: Callable[[int, int], Rows],
+    make_steps: MakeSteps | None,
+) -> Plan:
+    """Return the `Plan` of a problem; see `train_networks`."""
+    goal, n_outputs = problem.goal, problem.sample.target.n_outputs
+    recipe = recipe_of(problem.model, goal, min(n_trained))
     ensemble = make_ensemble(
         recipe.hidden_layer_sizes,
-        "identity" if of_classes else goal.pairing.out_activation,
+        # Scores of classes, since a temperature divides them.
+        "identity" if isinstance(goal, Labels) else goal.pairing.out_activation,
         problem.columns,
         n_outputs,
     )
     parts, steps = make_parts(problem, turns, rows_of, ensemble, recipe, make_steps)
     task = Task(*goal.pairing, n_outputs)
-    members = train_ensemble(
-        ensemble.spec,
-        task,
-        recipe,
-        problem.data,
-        parts,
+    return Plan(problem, turns, n_trained, recipe, ensemble, task, parts, steps)
+
+
+def train_planned(
+    plan: Plan,
+    random_state: np.random.RandomState,
+    numbers: Sequence[int] | None = None,
+) -> list[Member]:
+    """Train the networks of these numbers, all by default."""
+    n_threads = plan.problem.model.n_threads
+    return train_ensemble(
+        plan.ensemble.spec,
+        plan.task,
+        plan.recipe,
+        plan.problem.data,
+        plan.parts,
         random_state,
-        available_cores() if estimator.n_threads == -1 else estimator.n_threads,
-        steps.__getitem__,
+        available_cores() if n_threads == -1 else n_threads,
+        plan.steps.__getitem__,
+        numbers,
     )
-    report(members, estimator, recipe)
+
+
+def finish(
+    plan: Plan, members: list[Member], random_state: np.random.RandomState
+) -> Learned:
+    """Return the `Learned` of trained networks."""
+    problem, turns = plan.problem, plan.turns
+    estimator = problem.model
+    report(members, estimator, plan.recipe)
     parameters = tuple(member.parameters for member in members)
-    ensemble = ensemble._replace(parameters=parameters)
+    ensemble = plan.ensemble._replace(parameters=parameters)
     histories = [member.history for member in members]
     learned = after_training(problem, turns, ensemble, histories)
-    holdouts = [part.holdout for part in parts]
+    holdouts = [part.holdout for part in plan.parts]
     n_passes = sum(
-        n * history.n_iter for n, history in zip(n_trained, histories, strict=True)
+        n * history.n_iter for n, history in zip(plan.n_trained, histories, strict=True)
     )
     codes = codes_by_column(problem.columns)
     rises = permutation_importances(
         ensemble,
-        task,
+        plan.task,
         holdouts,
         list(codes.values()),
         n_passes,
@@ -137,7 +209,7 @@ def train_networks(
     n_features = problem.model.n_features_in_
     learned.attributes.update(importance_attributes(list(codes), rises, n_features))
     predictions = learned.attributes["oof_predictions_"]
-    if predictions is not None and not of_classes:
+    if predictions is not None and not isinstance(problem.goal, Labels):
         residuals = draw_residuals(problem.sample, predictions, random_state)
         learned.attributes["_residuals"] = residuals
     return learned

@@ -12,7 +12,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from fastmlp.estimators._checks import combined_weights, errors_name
+from fastmlp.estimators._checks import check_library, combined_weights, errors_name
 from fastmlp.estimators._folds import counted_rows
 from fastmlp.estimators._problem import Given, stand_in
 from fastmlp.estimators._scaling import Scaling, fit_scaling
@@ -162,6 +162,8 @@ def check_table_rows(
     model: Any, X: Any, y: Any, reset: bool
 ) -> tuple[Table, np.ndarray]:
     """Return the opened X and the validated y."""
+    check_library(X)
+    check_library(y, "y")
     table = open_table(X)
     X, y = validate_data(model, X, y, skip_check_array=True, reset=reset)
     numeric = isinstance(model, RegressorMixin)

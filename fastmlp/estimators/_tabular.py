@@ -13,6 +13,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastmlp.estimators._base import compilation_shown
 from fastmlp.estimators._callbacks import CallbackSupportMixin, watched
+from fastmlp.estimators._checks import check_library
+from fastmlp.estimators._doc_link import Documented
 from fastmlp.estimators._learning import publish
 from fastmlp.estimators._parameters import Checked, hints
 from fastmlp.estimators._problem import Given, stand_in
@@ -26,7 +28,7 @@ from fastmlp.estimators._targets import Goal
 from fastmlp.tables.sources import Table, open_table
 
 
-class BaseTabular(CallbackSupportMixin, Checked, BaseEstimator, ABC):
+class BaseTabular(CallbackSupportMixin, Checked, Documented, BaseEstimator, ABC):
     """Base of `TabularClassifier` and `TabularRegressor`; not to be used directly."""
 
     @abstractmethod
@@ -223,6 +225,7 @@ class BaseTabular(CallbackSupportMixin, Checked, BaseEstimator, ABC):
         known, codes = getattr(self, "_known", (None, None))
         if codes is not None and X is known:
             return codes
+        check_library(X)
         table = open_table(X)
         if not self._has_columns(X, table):
             validate_data(self, X, skip_check_array=True, reset=False)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, DTypeLike
-from sklearn import config_context
+from sklearn import config_context, get_config
 from sklearn.metrics import mean_pinball_loss, r2_score
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import (
@@ -325,7 +325,11 @@ def decode(
             "The number of class is not equal to the number of dimension of y."
         )
     on = (outputs > threshold).astype(int)
-    return sp.csr_matrix(on) if sparse else on
+    if not sparse:
+        return on
+    # The option came with scikit-learn 1.9.
+    arrays = get_config().get("sparse_interface") == "sparray"
+    return sp.csr_array(on) if arrays else sp.csr_matrix(on)
 
 
 class Numbers(Goal):

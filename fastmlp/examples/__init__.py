@@ -1,8 +1,8 @@
-"""The lectures' networks, runnable: ``python -m fastmlp.examples NAME``.
+"""Tasks and the lectures' networks, runnable: ``python -m fastmlp.examples NAME``.
 
 One module each. Its first line says what it shows, ``run()`` prints that with its
 numbers and returns them, and ``draw(found)`` makes a picture of them. Pictures need the
-`plot` extra, `image_features` and `tables` the `examples` extra.
+`plot` extra; `deployment`, `image_features` and `tables` need the `examples` extra.
 """
 
 import importlib

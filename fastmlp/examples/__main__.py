@@ -9,7 +9,8 @@ from fastmlp.kernels import did_you_mean
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m fastmlp.examples", description="The lectures' networks."
+        prog="python -m fastmlp.examples",
+        description="Tasks and the lectures' networks.",
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="an example of --list")
     parser.add_argument("--out", metavar="FILE.png", help="draw a picture into it")

@@ -28,7 +28,8 @@ from .ops.periodic import N_WAVES
 from .predict import predict_outputs, predict_samples
 from .program import OVERREAD, check_memory
 from .rows import Data
-from .runtime.core_budget import available_cores
+from .runtime.core_budget import available_cores, limited_cores
+from .simd.bfloat16 import bfloat16_unit
 from .simd.tiles import describe_cpu
 from .spec import (
     ACTIVATION_ALIASES,
@@ -69,12 +70,14 @@ __all__ = [
     "Waves",
     "add_custom",
     "available_cores",
+    "bfloat16_unit",
     "cache_folder",
     "check_memory",
     "describe_cpu",
     "did_you_mean",
     "is_known",
     "layer_activations",
+    "limited_cores",
     "parameters_of",
     "predict_outputs",
     "predict_samples",

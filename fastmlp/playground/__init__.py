@@ -10,12 +10,10 @@ user), `_server` (tornado: addresses and messages), and `page/` (what the browse
 Only `_server` needs tornado, the extra `playground`.
 """
 
-from typing import Any
-
 __all__ = ["run"]
 
 
-def run(port: int = 0, *, browser: bool = True) -> Any:
+def run(port: int = 0, *, browser: bool = True) -> None:
     """Serve the playground on this machine until the process is interrupted.
 
     Its address, with a token that changes with each start, is printed on a line of its

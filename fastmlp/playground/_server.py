@@ -19,7 +19,6 @@ import socket
 import webbrowser
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -126,13 +125,10 @@ class Download(Guarded):
         self.finish(content)
 
 
-def run(
-    handler: RequestHandler, function: Any, *arguments: Any, **keywords: Any
-) -> Any:
+def run(handler: RequestHandler, function: Any, *arguments: Any) -> Any:
     """Return an awaitable of a call on the one thread that computes."""
-    call = partial(function, *arguments, **keywords)
     executor = handler.settings["executor"]
-    return asyncio.get_running_loop().run_in_executor(executor, call)
+    return asyncio.get_running_loop().run_in_executor(executor, function, *arguments)
 
 
 class Socket(Guarded, WebSocketHandler):
@@ -266,5 +262,6 @@ async def _serve(port, browser):
     print("The playground is at this address, until Ctrl-C ends it:", flush=True)
     print(url, flush=True)
     if browser:
-        webbrowser.open(url)
+        # A browser in the terminal returns when it is left.
+        await asyncio.to_thread(webbrowser.open, url)
     await asyncio.Event().wait()

@@ -1,13 +1,20 @@
 """An estimator that is trained step by step, and changed between the steps."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Any
 
 import numpy as np
 
+from fastmlp.estimators._learning import learn
+from fastmlp.estimators._problem import Given
+
 # A rate so small that a step leaves every weight as it is.
 NO_RATE = 1e-300
+
+# Iterations of the first fit of L-BFGS.
+LOOK_AHEAD = 64
 
 
 def untrained(
@@ -111,7 +118,11 @@ class Epochs:
 
 
 class Iterations:
-    """Iterations of L-BFGS; parameters and attributes are those of `Epochs`."""
+    """Iterations of L-BFGS; parameters and attributes are those of `Epochs`.
+
+    L-BFGS has a memory that ends with the call of `fit`. So each fit runs ahead, for
+    twice as many iterations as the last one from the same start, and is recorded.
+    """
 
     rate = math.nan
 
@@ -123,32 +134,50 @@ class Iterations:
         rows: tuple,
         keys: dict,
     ) -> None:
-        self._estimator, self._seed = estimator, seed
-        self._parameters, self._done = parameters, 0
+        self._estimator, self._seed, self._parameters = estimator, seed, parameters
         self._weights: dict[str, Any] = {}
+        self._begin()
         self.model = untrained(estimator, parameters, seed, rows, keys)
+
+    def _begin(self):
+        self._done = self._ahead = 0
+        self._path: list[dict[str, Any]] = []
 
     def step(self, rows: tuple) -> bool:
         """Go one iteration further; return False at a minimum.
-
-        Each step repeats those before, since only a whole fit has L-BFGS's memory.
 
         Raises
         ------
         ValueError
             If training diverges. Nothing has changed then.
         """
-        model = self._estimator(
-            **self._parameters, random_state=self._seed, max_iter=self._done + 1
-        )
+        if self._done == self._ahead:
+            self._run_ahead(rows, max(LOOK_AHEAD, 2 * self._ahead))
+        if self._done == len(self._path):
+            return False
+        model = self._make()
+        vars(model).update(self._path[self._done])
+        self._done += 1
+        self.model = model.set_params(max_iter=self._done)
+        return True
+
+    def _run_ahead(self, rows, n):
+        """Record the attributes of the fitted estimator after each of n iterations."""
+        path: list[dict[str, Any]] = []
+        model = self._make().set_params(max_iter=n)
         if self._weights:
             model.warm_start = True
             vars(model).update(self._weights)
-        model.fit(*rows)
-        if model.n_iter_ <= self._done:
-            return False
-        self._done, self.model = self._done + 1, model
-        return True
+        learn(
+            model,
+            Given(*rows),
+            model._goal,
+            watch=lambda name, attributes: _Recorder(path, attributes),
+        )
+        self._ahead, self._path = n, path
+
+    def _make(self):
+        return self._estimator(**self._parameters, random_state=self._seed)
 
     def change(self, parameters: Mapping[str, Any], restart: bool) -> None:
         """Take other parameters and start anew from the present weights."""
@@ -157,11 +186,23 @@ class Iterations:
 
     def edited(self) -> None:
         """Go on from the weights of `model`, which were edited in place."""
-        self._done = 0
+        self._begin()
         self._weights = {
-            name: [
-                None if each is None else each.copy()
-                for each in getattr(self.model, name)
-            ]
+            name: [copy(each) for each in getattr(self.model, name)]
             for name in ("coefs_", "intercepts_", "slopes_")
         }
+
+
+class _Recorder:
+    """Appends the attributes after each iteration to a path, see `Steps`."""
+
+    def __init__(self, path: list, attributes: Callable[[], dict[str, Any]]) -> None:
+        self._path, self._attributes = path, attributes
+
+    def begin(self) -> None:
+        """Record nothing yet."""
+
+    def end(self, usable: bool = True) -> bool:
+        """Record an iteration; it is never the last."""
+        self._path.append(self._attributes())
+        return False

@@ -37,7 +37,10 @@ class Edit:
 
 @dataclass
 class Made:
-    """An estimator is made; with `continued` it starts from the last one's weights."""
+    """An estimator is made; with `continued` it starts from the last one's weights.
+
+    `random_state` is an expression.
+    """
 
     parameters: dict[str, Any]
     random_state: str
@@ -130,7 +133,7 @@ class Recorder:
                     minimises, trained = step.parameters.get("solver") == "lbfgs", False
                     lines.append(self._made(step))
                 case Changed(parameters):
-                    lines.append(_call("network.set_params", parameters))
+                    lines.append(_call("network.set_params", _texts(parameters)))
                 case Edit():
                     lines += [str(step), rows]
                 case Trained(iterations) if minimises:
@@ -148,7 +151,7 @@ class Recorder:
         return "\n".join(lines) + "\n"
 
     def _made(self, step):
-        parameters = step.parameters | {"random_state": _Code(step.random_state)}
+        parameters = _texts(step.parameters) | {"random_state": step.random_state}
         made = f"network = {_call(self.name, parameters)}"
         return CONTINUED.format(made=made) if step.continued else made
 
@@ -160,15 +163,10 @@ class Recorder:
         )
 
 
-class _Code(str):
-    """Text that stands in a program as it is."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return str(self)
-
-
 def _call(name, parameters):
-    lines = [f"    {key}={value!r},\n" for key, value in parameters.items()]
+    lines = [f"    {key}={text},\n" for key, text in parameters.items()]
     return f"{name}(\n{''.join(lines)})"
+
+
+def _texts(parameters):
+    return {key: repr(value) for key, value in parameters.items()}

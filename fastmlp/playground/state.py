@@ -1,4 +1,4 @@
-"""The settings of a lesson: data, network and training; the table FIELDS.
+"""The settings of a lesson: data, network and training; their table.
 
 A state travels as JSON, to the page and in its address. Where the estimators have a
 parameter for a setting, it has the parameter's name, values and meaning.
@@ -10,11 +10,11 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from fastmlp.estimators._pairings import CLASSIFICATION_LOSSES, DOMAINS, paired
-from fastmlp.kernels import ACTIVATIONS, LOSSES, OPERATIONS, RULES, solvers
+from fastmlp.kernels import ACTIVATIONS, LOSSES, OPERATIONS, solvers
 from fastmlp.network import INITIALIZERS
 from fastmlp.playground.datasets import GENERATORS
 from fastmlp.playground.features import FEATURES
-from fastmlp.training.schedules import SCHEDULES
+from fastmlp.training.schedules import SCHEDULES, schedule_of
 
 MOST_LAYERS = 6
 MOST_UNITS = 8
@@ -26,7 +26,7 @@ OWN = "own"
 
 @dataclass(frozen=True)
 class State:
-    """The settings; see `FIELDS` for their values.
+    """The settings; see `make_fields` for their values.
 
     Lists are tuples here.
     """
@@ -91,12 +91,7 @@ def regression_losses() -> list[str]:
 
 def schedules_for(solver: str) -> list[str]:
     """Return the schedules that a solver follows."""
-    follows = solver in RULES and RULES[solver].all_schedules
-    return [
-        name
-        for name, schedule in SCHEDULES.items()
-        if follows or name == "constant" or not schedule.sgd_only
-    ]
+    return [name for name in SCHEDULES if schedule_of(solver, name) == name]
 
 
 class Field(NamedTuple):

@@ -87,6 +87,11 @@ class _Stoppable:
         return last or self._stop.is_set()
 
 
+def draw_seeds(random_state: np.random.RandomState, n_networks: int) -> np.ndarray:
+    """Return the seed of each network."""
+    return random_state.randint(np.iinfo(np.int32).max, size=n_networks)
+
+
 def train_ensemble(
     spec: NetworkSpec,
     task: Task,
@@ -96,10 +101,12 @@ def train_ensemble(
     random_state: np.random.RandomState,
     n_threads: int | None = None,
     make_steps: Callable[[int], Steps | None] = lambda number: None,
+    numbers: Sequence[int] | None = None,
 ) -> list[Member]:
     """Train a network on each part of the rows of `data`.
 
-    The results do not depend on the number of threads.
+    The results do not depend on the number of threads, nor on which of the networks
+    are trained here.
 
     Parameters
     ----------
@@ -117,6 +124,8 @@ def train_ensemble(
     make_steps : callable, default=None
         Returns the `Steps` of a network's epochs by its number. They are called in the
         network's thread.
+    numbers : sequence of int, default=None
+        The networks to train. None: all.
 
     Returns
     -------
@@ -129,10 +138,11 @@ def train_ensemble(
     KeyboardInterrupt
         If it came before each network had completed an epoch.
     """
-    seeds = random_state.randint(np.iinfo(np.int32).max, size=len(parts))
-    n_jobs = min(n_threads or available_cores(), len(parts))
+    seeds = draw_seeds(random_state, len(parts))
+    numbers = range(len(parts)) if numbers is None else numbers
+    n_jobs = min(n_threads or available_cores(), len(numbers))
     each = None if n_threads is None else n_threads // n_jobs
-    steps = [make_steps(number) for number in range(len(parts))]
+    steps = {number: make_steps(number) for number in numbers}
     stop = threading.Event()
 
     def train(number: int) -> Member:
@@ -170,7 +180,7 @@ def train_ensemble(
     # in compiled code it could not tell the other networks.
     with ThreadPoolExecutor(n_jobs) as pool:
         try:
-            futures = [pool.submit(train, number) for number in range(len(parts))]
+            futures = [pool.submit(train, number) for number in numbers]
             # Networks that have no epoch raise it again below.
             with contextlib.suppress(KeyboardInterrupt):
                 for future in as_completed(futures):

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -236,6 +236,25 @@ class OptimizerState:
         )
 
 
+class Progress(NamedTuple):
+    """Where a run begins, or goes on that was cut short.
+
+    Parameters
+    ----------
+    state : OptimizerState
+        At the beginning of the run's first epoch; of a run that goes on, with the rate,
+        the steps and the moments of now.
+    history : History
+        Written to.
+    best : (n_parameters,) array or None
+        Written to: the parameters of the best epoch, None if no score decides.
+    """
+
+    state: OptimizerState
+    history: History
+    best: np.ndarray | None
+
+
 class Training:
     """Epochs of minibatches until a stopping rule ends them.
 
@@ -261,6 +280,9 @@ class Training:
         the parameters of the best epoch are kept.
     epoch : int, default=0
         Where the schedule starts.
+    best : (n_parameters,) array, optional
+        Overwritten with the parameters of the best epoch. None: a copy of `parameters`
+        is.
     """
 
     def __init__(
@@ -276,6 +298,7 @@ class Training:
         random_state: np.random.RandomState,
         holdout: Judge | None = None,
         epoch: int = 0,
+        best: np.ndarray | None = None,
     ) -> None:
         self.engine, self.rows = engine, rows
         self.optimizer, self.schedule = optimizer, schedule
@@ -284,7 +307,9 @@ class Training:
         self.scored = holdout is not None and holdout.decides
         self._interrupted = False
         history.judge_by(validation=self.scored)
-        self._best = parameters.copy() if self.scored else None
+        self._best = best
+        if self.scored and best is None:
+            self._best = parameters.copy()
 
     def run(self, steps: Steps | None = None) -> Outcome:
         """Train; return the `Outcome`.

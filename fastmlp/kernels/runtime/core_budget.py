@@ -1,12 +1,31 @@
 """The cores of this process, and the number of threads for a job."""
 
+import contextlib
 import functools
 import os
 import threading
+from collections.abc import Iterator
+from contextvars import ContextVar
 
 import joblib
 
 from ..simd.tiles import TILE_ROWS
+
+# Of the calling thread, see `limited_cores`.
+_limit: ContextVar[int | None] = ContextVar("limit", default=None)
+
+
+@contextlib.contextmanager
+def limited_cores(n_cores: int) -> Iterator[None]:
+    """Have `available_cores` return at most so many in the block, in this thread.
+
+    For a worker of a cluster that shares its machine with others.
+    """
+    token = _limit.set(n_cores)
+    try:
+        yield
+    finally:
+        _limit.reset(token)
 
 
 @functools.cache
@@ -26,7 +45,9 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         cores = min(cores, len(os.sched_getaffinity(0)))
     limit = os.environ.get("NUMBA_NUM_THREADS", "")
-    return max(1, min(cores, int(limit)) if limit.isdigit() else cores)
+    if limit.isdigit():
+        cores = min(cores, int(limit))
+    return max(1, min(cores, _limit.get() or cores))
 
 
 def choose_threads(n_threads: int | None, useful: float, n_rows: int) -> int:

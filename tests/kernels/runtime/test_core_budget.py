@@ -16,6 +16,7 @@ from fastmlp.kernels.runtime.core_budget import (
     CoreBudget,
     available_cores,
     choose_threads,
+    limited_cores,
 )
 from fastmlp.kernels.simd.tiles import TILE_ROWS
 from tests.fresh import run_python
@@ -28,6 +29,19 @@ def test_available_cores_are_limited_by_the_environment(limit, cores, monkeypatc
     monkeypatch.setattr(core_budget, "_machine_cores", lambda: 5)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(6), raising=False)
     assert available_cores() == cores
+
+
+def test_available_cores_are_limited_in_a_block_and_its_thread(monkeypatch):
+    monkeypatch.setattr(core_budget, "_machine_cores", lambda: 5)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(6), raising=False)
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
+    with limited_cores(2), ThreadPoolExecutor(1) as pool:
+        assert available_cores() == 2
+        assert pool.submit(available_cores).result() == 5
+        assert choose_threads(None, 10.0, 1000) == 2
+    with limited_cores(7):
+        assert available_cores() == 5
+    assert available_cores() == 5
 
 
 def test_available_cores_read_files_once_per_process(monkeypatch):

@@ -1,0 +1,95 @@
+"""Networks on folds of a table: each is trained by a task of its own."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import clone
+
+from fastmlp.cluster.driver import Limits, Tasks
+from fastmlp.cluster.executors import Executor
+from fastmlp.data import Chunk
+from fastmlp.estimators._learning import publish
+from fastmlp.estimators._problem import Given
+from fastmlp.estimators._table_learning import learn_table, plan_table, train_planned
+from fastmlp.tables.ensemble import draw_seeds
+from fastmlp.tables.initial import packed
+from fastmlp.tables.member import Member
+
+
+def fit_networks(
+    local: Any, table: Any, validation: Any, executor: Executor, limits: Limits
+) -> Any:
+    """Fit an estimator for tables; return it fitted.
+
+    Parameters
+    ----------
+    local : estimator
+        Not fitted; its `random_state` is no None.
+    table : handle of Chunk
+        The whole table.
+    validation : handle of Chunk
+        The user's validation rows; their X is None if there are none.
+    executor : Executor
+    limits : Limits
+    """
+
+    def start():
+        arguments = executor.scatter(local), table, validation
+        members = [
+            executor.submit(train_network, *arguments, number)
+            for number in range(local.n_networks)
+        ]
+        return [*members, executor.submit(join_networks, *arguments, members)]
+
+    return Tasks(executor, limits).last(start)
+
+
+def join_chunks(chunks: Sequence[Sequence]) -> Chunk:
+    """Return the rows of all partitions of a table, X, y and weights of each."""
+    with_rows = [each for each in chunks if len(each[1])] or chunks[:1]
+    return Chunk(*(_concatenated(each) for each in zip(*with_rows, strict=True)))
+
+
+def _concatenated(parts):
+    if parts[0] is None:
+        return None
+    if hasattr(parts[0], "iloc"):
+        import pandas as pd
+
+        return pd.concat(parts)
+    return sp.vstack(parts, "csr") if sp.issparse(parts[0]) else np.concatenate(parts)
+
+
+def train_network(
+    local: Any, table: Chunk, validation: Chunk, number: int
+) -> Member | None:
+    """Train one network on the rows of its folds; None if there are fewer networks."""
+    # A copy, whose random numbers no other task draws.
+    local = clone(local)
+    given = Given(*table, *validation)
+    plan, random_state = plan_table(local, given, local._goal, None)
+    if number >= len(plan.parts):
+        return None
+    (member,) = train_planned(plan, random_state, [number])
+    return member
+
+
+def join_networks(
+    local: Any, table: Chunk, validation: Chunk, members: list[Member | None]
+) -> Any:
+    """Return the estimator fitted with networks that were trained elsewhere."""
+
+    def trained(plan, random_state):
+        draw_seeds(random_state, len(plan.parts))
+        # Kernels need room behind the parameters, which a copy has not.
+        return [
+            each._replace(parameters=packed([each.parameters]))
+            for each in members
+            if each is not None
+        ]
+
+    local, given = clone(local), Given(*table, *validation)
+    publish(local, learn_table(local, given, local._goal, None, trained))
+    return local

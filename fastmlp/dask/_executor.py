@@ -1,0 +1,176 @@
+"""Dask as an `Executor`."""
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fastmlp.cluster.executors import ClusterError, LostTask, same
+from fastmlp.kernels import limited_cores
+
+# Seconds between two looks at the workers while results are missing.
+LOOK_EVERY = 5.0
+
+# Lines of the logs in errors.
+N_LINES = 5
+
+
+class DaskExecutor:
+    """Runs tasks on the workers of a Dask cluster; see `Executor`.
+
+    Dask runs the tasks of a worker that dies again elsewhere, and computes its values
+    anew.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    worker_timeout : float
+        Seconds without a heartbeat after which a worker is removed from the cluster,
+        and seconds to wait for a worker where there is none.
+    """
+
+    def __init__(self, client: Any, worker_timeout: float) -> None:
+        self._client, self._worker_timeout = client, worker_timeout
+
+    def workers(self) -> dict[str, int]:
+        """Return the threads of each worker that is there now, by address."""
+        return dict(self._client.nthreads())
+
+    def scatter(self, value: Any) -> Any:
+        """Return a handle of a value of the caller's."""
+        import dask
+
+        # As a task's argument, not by Dask's `scatter`: the scheduler keeps it, and a
+        # worker that dies takes nothing with it. It warns of more than 10 MB.
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": 1e15}):
+            return self.submit(same, value)
+
+    def submit(
+        self, function: Callable, *arguments: Any, home: str | None = None
+    ) -> Any:
+        """Start a task; return a handle of its result."""
+        options: dict[str, Any] = {}
+        if home is not None:
+            # Strict, a task whose worker is gone would wait for ever.
+            options = {"workers": [home], "allow_other_workers": True}
+        return self._client.submit(
+            run_on_worker,
+            function,
+            *arguments,
+            key=f"{function.__name__}-{uuid.uuid4().hex}",
+            pure=False,
+            **options,
+        )
+
+    def gather(self, handles: Sequence[Any], timeout: float) -> list[Any]:
+        """Wait for results; return each one, or the exception in its place."""
+        deadline = time.monotonic() + timeout
+        self._wait(handles, deadline)
+        finished = [each for each in handles if each.status == "finished"]
+
+        async def fetch():
+            return await self._client.gather(finished, asynchronous=True)
+
+        try:
+            left = max(LOOK_EVERY, deadline - time.monotonic())
+            fetched = self._client.sync(fetch, callback_timeout=left)
+        except _lost_errors() as error:
+            return [LostTask(f"A result was lost: {error}")] * len(handles)
+        values = iter(fetched)
+        return [
+            next(values) if each in finished else self._failure(each)
+            for each in handles
+        ]
+
+    def _wait(self, handles, deadline):
+        """Wait until all tasks have ended, or the deadline."""
+        from distributed import wait
+        from distributed.client import FuturesCancelledError
+
+        deserted = None
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                with self._client.as_current():
+                    wait(handles, timeout=min(LOOK_EVERY, left))
+                return
+            except FuturesCancelledError:
+                return
+            except TimeoutError:
+                self._client.run_on_scheduler(remove_silent, self._worker_timeout)
+            if self.workers():
+                deserted = None
+                continue
+            deserted = deserted or time.monotonic()
+            if time.monotonic() - deserted > self._worker_timeout:
+                raise ClusterError(
+                    f"There has been no worker for {self._worker_timeout:g} s. The "
+                    f"scheduler's last words: {self._log_of('worker')}"
+                )
+
+    def _failure(self, handle):
+        """Return the exception for a task without a result."""
+        if handle.status == "pending":
+            busy = [
+                address
+                for address, keys in self._client.processing().items()
+                if handle.key in keys
+            ]
+            words = "; ".join(self._log_of(address) for address in busy)
+            return LostTask(f"Not in time on {busy or 'any worker'}. {words}")
+        if handle.status != "error":
+            return LostTask("Data that it needs were lost with a worker.")
+        error = handle.exception()
+        if not isinstance(error, _lost_errors()):
+            return error
+        worker = getattr(error, "last_worker", None)
+        return LostTask(f"{error} {self._log_of(worker.address) if worker else ''}")
+
+    def _log_of(self, word):
+        """Return the scheduler's last lines with a word."""
+        lines = [text for _, text in self._client.get_scheduler_logs() if word in text]
+        return "\n".join(lines[:N_LINES])
+
+    def locate(self, handles: Sequence[Any]) -> list[tuple[str, ...]]:
+        """Return the workers that have each value; none if it is not there now."""
+        # Dask refuses to look for what is cancelled.
+        there = [each for each in handles if each.status in ("pending", "finished")]
+        found = self._client.who_has(there) if there else {}
+        return [tuple(found.get(each.key, ())) for each in handles]
+
+    def cancel(self, handles: Sequence[Any]) -> None:
+        """Give up tasks and values."""
+        self._client.cancel(list(handles))
+
+
+def run_on_worker(function: Callable, *arguments: Any) -> Any:
+    """Call a function with the threads of the worker as cores.
+
+    The nanny sets the variables of threaded libraries to 1, and a machine may have
+    several workers.
+    """
+    from distributed import get_worker
+
+    with limited_cores(get_worker().state.nthreads):
+        return function(*arguments)
+
+
+async def remove_silent(seconds: float, dask_scheduler: Any) -> None:
+    """Remove the workers without a heartbeat; runs on the scheduler.
+
+    Dask does so too, but after five minutes. What they were computing runs elsewhere.
+    """
+    silent = [
+        worker.address
+        for worker in dask_scheduler.workers.values()
+        if time.time() - worker.last_seen > seconds
+    ]
+    for address in silent:
+        await dask_scheduler.remove_worker(address, stimulus_id="fastmlp-silent")
+
+
+def _lost_errors() -> tuple[type[BaseException], ...]:
+    from distributed import KilledWorker
+    from distributed.comm import CommClosedError
+    from distributed.utils import CancelledError
+
+    return KilledWorker, CommClosedError, CancelledError, TimeoutError

@@ -1,0 +1,55 @@
+"""Clusters of this machine's processes."""
+
+import contextlib
+import subprocess
+import sys
+
+import pytest
+from distributed import Client, LocalCluster
+
+# Seconds after which a test of a cluster has hung. Most take less than five.
+HUNG = 120
+
+
+def pytest_collection_modifyitems(items):
+    """Give each test of this folder a hard limit."""
+    for item in items:
+        if "tests/dask" in item.path.as_posix():
+            item.add_marker(pytest.mark.timeout(HUNG))
+
+
+@contextlib.contextmanager
+def make_client(n_workers, **options):
+    """Yield the client of a new cluster, whose workers have one thread each."""
+    options = {"threads_per_worker": 1, "dashboard_address": ":0"} | options
+    with (
+        LocalCluster(n_workers=n_workers, processes=True, **options) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+@contextlib.contextmanager
+def make_client_without_nannies(n_workers):
+    """Yield the client of a new cluster whose workers do not come back."""
+    with make_client(0) as client:
+        command = [sys.executable, "-m", "dask", "worker", client.scheduler.address]
+        command += ["--no-nanny", "--nthreads", "1", "--no-dashboard"]
+        workers = [
+            subprocess.Popen(command, stderr=subprocess.DEVNULL)
+            for _ in range(n_workers)
+        ]
+        try:
+            client.wait_for_workers(n_workers)
+            yield client
+        finally:
+            for each in workers:
+                each.kill()
+                each.wait()
+
+
+@pytest.fixture(scope="session")
+def client():
+    """Return the client of two workers, which no test kills."""
+    with make_client(2) as client:
+        yield client

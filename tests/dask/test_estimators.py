@@ -1,0 +1,335 @@
+"""Estimators on two workers: results, arguments, predictions."""
+
+import inspect
+import pickle
+import threading
+from pathlib import Path
+
+import dask.array as da
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from distributed import Client
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+
+from fastmlp import (
+    MLPClassifier,
+    MLPRegressor,
+    TabularClassifier,
+    TabularRegressor,
+)
+from fastmlp.cluster.replicas import BUFFER_BYTES
+from fastmlp.dask import (
+    DaskMLPClassifier,
+    DaskMLPRegressor,
+    DaskTabularClassifier,
+    DaskTabularRegressor,
+)
+from fastmlp.data import ArraySource
+from tests.dask.data import (
+    CHUNKS,
+    FIT,
+    X,
+    Y,
+    assert_same,
+    fit,
+    on_cluster,
+    ref_fit,
+)
+from tests.estimators import make
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.ConvergenceWarning",
+    "ignore:Got `batch_size` less than 1",
+)
+
+PAIRS = [
+    (DaskMLPClassifier, MLPClassifier),
+    (DaskMLPRegressor, MLPRegressor),
+    (DaskTabularClassifier, TabularClassifier),
+    (DaskTabularRegressor, TabularRegressor),
+]
+OWN = {
+    "client",
+    "n_replicas",
+    "rounds_per_epoch",
+    "round_timeout",
+    "worker_timeout",
+    "max_round_retries",
+    "checkpoint_dir",
+}
+FRAME = pd.DataFrame(X, columns=list("abcd"), index=np.arange(300) + 1000)
+
+
+@pytest.fixture(scope="module")
+def fitted(client):
+    return fit(client)
+
+
+# -- signatures ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("Estimator, Local", PAIRS)
+def test_the_constructor_is_the_local_one_and_more(Estimator, Local):
+    comp = inspect.signature(Estimator).parameters
+    ref = inspect.signature(Local).parameters
+    assert list(comp)[: len(ref)] == list(ref)
+    assert all(comp[name] == ref[name] for name in ref)
+    assert {*comp} - {*ref} == {name for name in OWN if name in comp}
+    assert "client" in comp
+    assert set(Estimator().get_params()) == {*comp}
+
+
+@pytest.mark.parametrize("Estimator, Local", PAIRS)
+def test_methods_take_what_the_local_ones_take(Estimator, Local):
+    for name in ("fit", "fit_stream", "predict", "score", "predict_proba", "transform"):
+        if hasattr(Estimator(), name):
+            comp = inspect.signature(getattr(Estimator, name)).parameters
+            assert [*comp] == [*inspect.signature(getattr(Local, name)).parameters]
+
+
+def test_parameters_are_checked(client):
+    with pytest.raises(ValueError, match="n_replicas"):
+        fit(client, n_replicas=0)
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        DaskMLPClassifier(n_workers=2)
+
+
+def test_what_only_the_local_ones_do():
+    assert not hasattr(DaskMLPClassifier(), "partial_fit")
+    with pytest.raises(AttributeError, match="use to_local"):
+        DaskTabularRegressor().fit_stream(None)
+
+
+def test_clone_and_pickle(client, fitted):
+    assert clone(fitted).client is client
+    restored = pickle.loads(pickle.dumps(fitted))
+    assert restored.client is None
+    assert_array_equal(restored.predict(X), fitted.predict(X))
+
+
+def test_to_local(fitted):
+    local = fitted.to_local()
+    assert type(local) is MLPClassifier
+    assert not OWN & {*vars(local)}
+    assert_array_equal(local.predict_proba(X), fitted.predict_proba(X))
+    clone(local).fit(X, Y)
+
+
+# -- fits ------------------------------------------------------------------------------
+
+
+def test_a_cluster_computes_what_one_process_computes(fitted):
+    assert_same(fitted, ref_fit())
+    assert fitted.n_replicas_ == 3
+
+
+def test_lbfgs(client):
+    params = {"solver": "lbfgs", "dropout": None}
+    comp = fit(client, **params)
+    for one, other in zip(comp.coefs_, ref_fit(**params).coefs_, strict=True):
+        assert_array_equal(one, other)
+
+
+def test_the_placement_changes_nothing(client, fitted):
+    data = client.persist(on_cluster(X, Y), workers=[min(client.nthreads())])
+    client.persist(data)
+    assert_same(clone(FIT).set_params(client=client).fit(*data), fitted)
+
+
+def test_the_first_fit_fixes_the_replicas(client):
+    estimator = clone(FIT).set_params(client=client, n_replicas=None)
+    assert estimator.fit(*on_cluster(X, Y)).n_replicas_ == 2
+    estimator.n_replicas_ = 3
+    assert estimator.fit(*on_cluster(X, Y)).n_replicas_ == 3
+
+
+def test_weights_and_validation_rows(client):
+    weight = np.arange(300) % 3
+    params = {"early_stopping": True, "max_iter": 3}
+    estimator = clone(FIT).set_params(client=client, **params)
+    lazy = estimator.fit(*on_cluster(X, Y, weight), X_val=X[:50], y_val=Y[:50])
+    X_val, y_val = on_cluster(X[:50], Y[:50], chunks=(30, 20))
+    given = clone(estimator).fit(*on_cluster(X, Y, weight), X_val=X_val, y_val=y_val)
+    assert_same(lazy, given)
+    assert len(lazy.validation_scores_) == 3
+    with pytest.raises(TypeError, match="X_val= and y_val="):
+        estimator.fit(*on_cluster(X, Y), eval_set=(X, Y))
+
+
+def test_chunks_of_y_columns_and_unknown_sizes(client, fitted):
+    x, y = on_cluster(X, Y)
+    odd = da.from_array(Y, chunks=77)
+    columns = x.rechunk({1: 2})
+    estimator = clone(FIT).set_params(client=client)
+    assert_same(estimator.fit(columns, odd), fitted)
+    kept = x[:, 0] > -10
+    assert np.isnan(x[kept].shape[0])
+    assert_same(estimator.fit(x[kept], y[kept]), fitted)
+    with pytest.raises(ValueError, match=r"\[5, 4\] partitions"):
+        estimator.fit(x[kept], odd)
+
+
+def test_partitions_of_every_size(client):
+    few = X[:, 0] > 1.5
+    x, y = on_cluster(X, Y, chunks=(1, 1, 100, 198))
+    estimator = clone(FIT).set_params(client=client, n_replicas=None)
+    assert estimator.fit(x, y).n_replicas_ == 2
+    some = da.from_array(few, chunks=(x.chunks[0],))
+    estimator.fit(x[some], y[some])
+    assert estimator.t_ == 4 * few.sum()
+
+
+def test_sparse_blocks(client):
+    (x, y), full = on_cluster(X, Y), np.where(X > 1, X, 0)
+    x = da.from_array(full, chunks=(CHUNKS, 4)).map_blocks(sp.csr_matrix)
+    comp = clone(FIT).set_params(client=client).fit(x, y)
+    ref = clone(FIT).set_params(client=client).fit(*on_cluster(full, Y))
+    assert_allclose(comp.coefs_[0], ref.coefs_[0], rtol=1e-3, atol=1e-5)
+
+
+def test_sources_that_workers_read(client, fitted):
+    source = ArraySource(X, Y, rows_per_block=60)
+    ref = clone(FIT).set_params(client=client)
+    ref.fit(*on_cluster(X, Y, chunks=(60,) * 5))
+    estimator = clone(FIT).set_params(client=client, max_iter=100)
+    comp = estimator.fit_stream(source, epochs=4)
+    assert_same(comp, ref)
+    assert estimator.max_iter == 100
+    estimator.set_params(early_stopping=True)
+    few = ArraySource(X[:50], Y[:50], rows_per_block=30)
+    estimator.fit_stream(source, [0, 1, 2, 3], epochs=2, eval_source=few)
+    assert len(estimator.validation_scores_) == 2
+    assert estimator.classes_.tolist() == [0, 1, 2, 3]
+    with pytest.raises(ValueError, match=r"not in `self.classes_`"):
+        estimator.fit_stream(source, [0, 1])
+    with pytest.raises(TypeError, match="block_rows and read"):
+        estimator.fit_stream([(X, Y)])
+
+
+def peak_memory():
+    """Return the most bytes that this process has had in memory."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
+def test_memory_of_a_worker(client):
+    """X is held once; beside it there are two buffers and a few partitions."""
+    address = min(client.nthreads())
+    estimator = clone(FIT).set_params(client=client, max_iter=1, n_replicas=2)
+    estimator.fit(*on_cluster(X, Y))
+    before = client.run(peak_memory, workers=[address])[address]
+    # 20 partitions of 10 MB on each of two workers.
+    x = da.zeros((1_000_000, 100), chunks=(25_000, 100), dtype=np.float32)
+    x = (x + da.arange(100)).astype(np.float32)
+    y = da.arange(1_000_000, chunks=25_000) % 2
+    held = x.nbytes / 2
+    estimator.set_params(batch_size=5000).fit(x, y)
+    grown = client.run(peak_memory, workers=[address])[address] - before
+    assert grown < held + 2 * BUFFER_BYTES + 8 * 10e6 + 50e6
+
+
+def test_a_user_error_in_a_task_is_raised(client):
+    def fit_nothing():
+        clone(FIT).fit(*on_cluster(X * np.nan, Y))
+
+    with pytest.raises(ValueError, match="contains NaN"):
+        client.submit(fit_nothing, pure=False).result()
+
+
+def test_what_is_not_on_a_cluster_is_refused(client):
+    estimator = clone(FIT).set_params(client=client)
+    with pytest.raises(TypeError, match=r"X must be a Dask array.*ndarray"):
+        estimator.fit(X, Y)
+
+
+def test_an_error_of_a_partition(client):
+    wrong = X.copy()
+    wrong[150, 2] = np.nan
+    estimator = clone(FIT).set_params(client=client)
+    with pytest.raises(ValueError, match=r"^Partition 2: Input X contains NaN"):
+        estimator.fit(*on_cluster(wrong, Y))
+    assert not hasattr(estimator, "coefs_")
+
+
+def test_two_fits_at_once_from_two_clients(client, fitted):
+    results = {}
+
+    def run(number):
+        with Client(client.cluster) as own:
+            results[number] = fit(own)
+
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(2)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    for each in results.values():
+        assert_same(each, fitted)
+    assert len(results) == 2
+
+
+def fit_in_task():
+    return clone(FIT).fit(*on_cluster(X, Y)).to_local()
+
+
+def test_a_fit_in_a_task(client, fitted):
+    assert_same(client.submit(fit_in_task, pure=False).result(), fitted)
+
+
+def test_the_threads_are_those_of_the_worker(client):
+    """And not those of the variables that the nanny sets, or of the machine."""
+    from fastmlp.dask._executor import run_on_worker
+    from fastmlp.kernels import available_cores
+
+    assert client.submit(run_on_worker, available_cores).result() == 1
+
+
+# -- predictions -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "transform"])
+def test_predictions_of_arrays_are_lazy(fitted, method):
+    (x,) = on_cluster(X)
+    comp = getattr(fitted, method)(x)
+    ref = getattr(fitted, method)(X)
+    assert comp.chunks[0] == CHUNKS
+    assert comp.dtype == ref.dtype
+    assert comp.shape == ref.shape
+    assert_array_equal(comp.compute(), ref)
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba"])
+def test_predictions_of_empty_partitions(fitted, method):
+    (x,) = on_cluster(X)
+    comp = getattr(fitted, method)(x[x[:, 0] > 2.0]).compute()
+    assert_array_equal(comp, getattr(fitted, method)(X[X[:, 0] > 2.0]))
+    none = getattr(fitted, method)(x[x[:, 0] > 1e9]).compute()
+    assert len(none) == 0
+
+
+def test_predictions_of_frames(client):
+    frame = dd.from_pandas(FRAME.assign(y=Y), npartitions=4)
+    x = frame[list("abcd")]
+    estimator = clone(FIT).set_params(client=client).fit(x, frame.y)
+    assert estimator.feature_names_in_.tolist() == list("abcd")
+    local = estimator.to_local()
+    comp = estimator.predict(x)
+    ref = pd.Series(local.predict(FRAME), index=FRAME.index)
+    assert comp.dtype == ref.dtype
+    pd.testing.assert_series_equal(comp.compute(), ref, check_names=False)
+    comp = estimator.predict_proba(x)
+    assert list(comp.columns) == [0, 1, 2]
+    assert_array_equal(comp.compute().to_numpy(), local.predict_proba(FRAME))
+    few = x[x.a > 2.0]
+    assert_array_equal(estimator.predict(few).compute(), ref[FRAME.a > 2.0])
+
+
+def test_scores_of_a_regressor(client):
+    y = X[:, 0] - X[:, 1]
+    regr = make(DaskMLPRegressor, client=client, solver="lbfgs", n_replicas=2)
+    regr.fit(*on_cluster(X, y))
+    assert regr.score(*on_cluster(X, y)) == pytest.approx(regr.to_local().score(X, y))

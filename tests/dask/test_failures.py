@@ -1,0 +1,133 @@
+"""Workers that die or hang in the middle of a round: the result is the same."""
+
+import os
+import signal
+
+import dask
+import pytest
+from distributed import wait
+from sklearn.base import clone
+
+from fastmlp.cluster import averaging, replicas
+from fastmlp.dask import ClusterError
+from tests.dask.conftest import make_client, make_client_without_nannies
+from tests.dask.data import FIT, X, Y, assert_same, fit, on_cluster, ref_fit
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.ConvergenceWarning",
+    "ignore:Got `batch_size` less than 1",
+)
+
+
+def killing(folder, function, signals=(signal.SIGKILL,), epoch=1):
+    """Return a function whose first call in an epoch meets a signal.
+
+    It is pickled by value, since workers do not know this module's functions by name.
+
+    Parameters
+    ----------
+    folder : path
+        A folder is removed in it for each signal.
+    function : callable
+        Of a replica's round, or the mean.
+    signals : sequence of signal
+    epoch : int
+        For a replica's round.
+    """
+    for number in range(len(signals)):
+        (folder / str(number)).mkdir()
+
+    def dies(*arguments):
+        import contextlib
+
+        if getattr(arguments[0], "epoch", epoch) == epoch:
+            for number, each in enumerate(signals):
+                with contextlib.suppress(FileNotFoundError):
+                    os.rmdir(folder / str(number))  # noqa: PTH106
+                    os.kill(os.getpid(), each)
+        return function(*arguments)
+
+    dies.__name__ = function.__name__
+    return dies
+
+
+def meet(monkeypatch, function):
+    monkeypatch.setattr(f"fastmlp.cluster.driver.{function.__name__}", function)
+
+
+@pytest.fixture(scope="module")
+def mortal():
+    """Return the client of two workers whose nannies start them again."""
+    with make_client(2) as client:
+        yield client
+
+
+@pytest.mark.parametrize("name", ["train_replica", "average"])
+def test_a_worker_is_killed(mortal, name, tmp_path, monkeypatch):
+    """In the round of a replica, and in the mean of all."""
+    module = averaging if name == "average" else replicas
+    meet(monkeypatch, killing(tmp_path, getattr(module, name)))
+    mortal.wait_for_workers(2)
+    assert_same(fit(mortal), ref_fit())
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_only_holder_of_the_data_is_killed(mortal, tmp_path, monkeypatch):
+    mortal.wait_for_workers(2)
+    holder = min(mortal.nthreads())
+    data = mortal.persist(on_cluster(X, Y), workers=[holder], allow_other_workers=True)
+    wait(data)
+    meet(monkeypatch, killing(tmp_path, replicas.train_replica))
+    comp = clone(FIT).set_params(client=mortal).fit(*data)
+    assert not list(tmp_path.iterdir())
+    assert_same(comp, ref_fit())
+
+
+def test_a_worker_that_hangs_is_removed(mortal, tmp_path, monkeypatch):
+    mortal.wait_for_workers(2)
+    meet(monkeypatch, killing(tmp_path, replicas.train_replica, (signal.SIGSTOP,)))
+    monkeypatch.setattr("fastmlp.dask._executor.LOOK_EVERY", 1.0)
+    pids = mortal.run(os.getpid)
+    comp = fit(mortal, worker_timeout=10.0)
+    for pid in pids.values():
+        os.kill(pid, signal.SIGKILL)
+    assert_same(comp, ref_fit())
+
+
+def test_without_nannies(tmp_path, monkeypatch):
+    """One of two workers dies for good, then the other one."""
+    monkeypatch.setattr("fastmlp.dask._executor.LOOK_EVERY", 0.5)
+    with make_client_without_nannies(2) as client:
+        meet(monkeypatch, killing(tmp_path, replicas.train_replica))
+        comp = fit(client)
+        assert len(client.nthreads()) == 1
+        assert_same(comp, ref_fit())
+        meet(monkeypatch, killing(tmp_path, replicas.train_replica))
+        estimator = clone(FIT).set_params(client=client, worker_timeout=2.0)
+        with pytest.raises(ClusterError, match=r"no worker for 2 s[^$]*Remove worker"):
+            estimator.fit(*on_cluster(X, Y))
+        assert not hasattr(estimator, "coefs_")
+
+
+def test_a_task_that_kills_its_worker(tmp_path, monkeypatch):
+    """Dask gives it up, here at once; then the round runs again, and is given up."""
+    signals = (signal.SIGKILL,) * 20
+    meet(monkeypatch, killing(tmp_path, replicas.train_replica, signals))
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        make_client(1) as client,
+        pytest.raises(ClusterError, match=r"2 attempts.*tcp://127[^$]*Remove worker"),
+    ):
+        fit(client, max_round_retries=1)
+
+
+def test_a_round_that_takes_too_long(monkeypatch):
+    def train_replica(state, replica, blocks):
+        import time
+
+        time.sleep(60)
+
+    meet(monkeypatch, train_replica)
+    monkeypatch.setattr("fastmlp.dask._executor.LOOK_EVERY", 0.5)
+    with make_client(1) as client, pytest.raises(ClusterError, match="Not in time on"):
+        fit(client, round_timeout=2.0, max_round_retries=1)

@@ -1,0 +1,1 @@
+"""The estimators inside scikit-learn's tools and beside other libraries."""

@@ -1,0 +1,82 @@
+"""Clusters that shrink and grow, lose all workers, or lose one every few seconds."""
+
+import os
+import signal
+import threading
+import time
+import warnings
+
+from distributed.chaos import KillWorker
+from sklearn.base import clone
+
+from fastmlp.dask import ClusterError
+from tests.dask.conftest import make_client, make_client_without_nannies
+from tests.dask.data import FIT, X, Y, assert_same, fit, on_cluster, ref_fit
+from tests.watched import run_in_full
+
+# Every how many seconds `KillWorker` ends a worker, and how.
+DELAY = "6 s"
+MODES = ("sys.exit", "graceful", "segfault")
+
+LONG = {"max_iter": 100, "n_iter_no_change": 200}
+
+
+def ref_long_fit():
+    """Return the fit that all others have to equal."""
+    warnings.simplefilter("ignore")
+    return ref_fit(**LONG)
+
+
+def workers_come_and_go(n_fits):
+    """Let the cluster grow from one worker to three in a fit, and shrink to one."""
+    ref = ref_long_fit()
+    for _ in range(n_fits):
+        with make_client(1) as client:
+
+            def scale(cluster=client.cluster):
+                for n in (3, 1):
+                    time.sleep(2)
+                    cluster.scale(n)
+
+            thread = threading.Thread(target=scale)
+            thread.start()
+            assert_same(fit(client, **LONG), ref)
+            thread.join()
+    return {"fits while workers came and went": n_fits}
+
+
+def all_die(n_fits):
+    """Kill all workers in a fit: it ends with an error, in time."""
+    warnings.simplefilter("ignore")
+    for _ in range(n_fits):
+        with make_client_without_nannies(2) as client:
+            pids = client.run(os.getpid).values()
+
+            def kill(pids=pids):
+                for pid in pids:
+                    os.kill(pid, signal.SIGKILL)
+
+            threading.Timer(3, kill).start()
+            estimator = clone(FIT).set_params(client=client, worker_timeout=3.0)
+            try:
+                estimator.set_params(max_iter=10**6, n_iter_no_change=10**6)
+                estimator.fit(*on_cluster(X, Y))
+            except ClusterError:
+                continue
+            raise AssertionError("A fit without workers has ended.")
+    return {"fits whose workers all died": n_fits}
+
+
+def chaos(n_modes):
+    """Lose a worker every few seconds, in each of some ways."""
+    ref = ref_long_fit()
+    for mode in MODES[:n_modes]:
+        with make_client(2) as client:
+            client.register_plugin(KillWorker(delay=DELAY, mode=mode))
+            assert_same(fit(client, max_round_retries=1000, **LONG), ref)
+    return {"ways to lose workers all the time": n_modes}
+
+
+def main():
+    """Run all of them."""
+    run_in_full(__name__, (workers_come_and_go, 3), (all_die, 3), (chaos, 3))
