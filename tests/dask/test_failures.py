@@ -52,7 +52,8 @@ def killing(folder, function, signals=(signal.SIGKILL,), epoch=1):
 
 
 def meet(monkeypatch, function):
-    monkeypatch.setattr(f"fastmlp.cluster.driver.{function.__name__}", function)
+    home = "tasks" if function.__name__ == "average" else "rounds"
+    monkeypatch.setattr(f"fastmlp.cluster.{home}.{function.__name__}", function)
 
 
 @pytest.fixture(scope="module")
