@@ -146,7 +146,7 @@ class Tasks:
 
     def _failed(self, lost: LostTask) -> ClusterError:
         return ClusterError(
-            f"A task had no result in {self._limits.max_round_retries + 1} attempts. "
+            f"A task had no result after {self._limits.max_round_retries} retries. "
             f"The last time: {lost}"
         )
 
