@@ -127,7 +127,9 @@ def test_a_task_that_kills_its_worker(tmp_path, monkeypatch):
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
         make_client(1) as client,
-        pytest.raises(ClusterError, match=r"after 0 retries.*tcp://127[^$]*Remove worker"),
+        pytest.raises(
+            ClusterError, match=r"after 0 retries.*tcp://127[^$]*Remove worker"
+        ),
     ):
         fit(client, max_round_retries=0)
 

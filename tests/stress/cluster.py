@@ -15,7 +15,7 @@ from tests.dask.data import FIT, X, Y, assert_same, fit, on_cluster, ref_fit
 from tests.watched import run_in_full
 
 # The mean life of a worker under `KillWorker`, and how it ends.
-DELAY = "10 s"
+DELAY = "20 s"
 MODES = ("sys.exit", "graceful", "segfault")
 
 LONG = {"max_iter": 150, "n_iter_no_change": 200}
