@@ -26,13 +26,21 @@ from bench import (
 )
 from bench.contestants import CONTESTANTS
 from bench.settings import Settings
-from bench.workloads import MAIN, SHAPES, WORKLOADS
+from bench.workloads import LARGE, MAIN, SHAPES, WORKLOADS
+
+MAIN_CONTESTANTS = tuple(
+    name for name in CONTESTANTS if CONTESTANTS[name].products != "bfloat16"
+)
 
 # The shapes beside the main workloads are left to those that win there.
 SHAPE_CONTESTANTS = ("fastmlp", "sklearn", "torch", "jax", "fastmlp64", "sklearn64")
 
 
-def _train(settings, workloads, contestants, section):
+# Beside whose own rows in bfloat16 those in float32 are measured again.
+LARGE_CONTESTANTS = ("fastmlp16", "fastmlp", "torch16", "torch")
+
+
+def _train(settings, workloads, contestants, section, baseline=None):
     names = [name for name in contestants if name in settings.contestants]
     rows = []
     for workload in workloads:
@@ -40,17 +48,24 @@ def _train(settings, workloads, contestants, section):
             if settings.quick:
                 epochs = max(1, workload.epochs // 2)
                 workload = workload.smaller(workload.rows, epochs)
-            rows += training.measure(workload, settings, names, section)
+            rows += training.measure(workload, settings, names, section, baseline)
     return rows
 
 
 # In the order of the table. Each returns a list of Row.
 SECTIONS = {
     "training": partial(
-        _train, workloads=MAIN, contestants=tuple(CONTESTANTS), section="training"
+        _train, workloads=MAIN, contestants=MAIN_CONTESTANTS, section="training"
     ),
     "shapes": partial(
         _train, workloads=SHAPES, contestants=SHAPE_CONTESTANTS, section="shapes"
+    ),
+    "bfloat16": partial(
+        _train,
+        workloads=LARGE,
+        contestants=LARGE_CONTESTANTS,
+        section="bfloat16",
+        baseline="fastmlp16",
     ),
     "activations": activations.measure,
     "inspection": inspection.measure,
@@ -72,7 +87,9 @@ CHOICES = tuple(CONTESTANTS) + tuple(
 
 # --quick keeps these contestants and shapes and skips these sections: the rest takes
 # the most time to compile or to train.
-QUICK_CONTESTANTS = ("fastmlp", "sklearn", "torch", "jax", "onnxruntime")
+QUICK_CONTESTANTS = (
+    "fastmlp", "sklearn", "torch", "jax", "fastmlp16", "torch16", "onnxruntime",
+)  # fmt: skip
 SLOW_SECTIONS = ("activations", "avx2")
 QUICK_SHAPES = ("odd", "regression", "sparse")
 

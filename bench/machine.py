@@ -16,6 +16,13 @@ from threadpoolctl import threadpool_info
 
 import fastmlp
 from fastmlp.kernels.compile.options import OPTIONS
+from fastmlp.kernels.simd.bfloat16 import (
+    SQUARE_ROWS,
+    bfloat16_unit,
+    call_multiply,
+    multiply_loop,
+)
+from fastmlp.kernels.simd.bfloat16_tiles import SQUARE
 from fastmlp.kernels.simd.microkernel import panel_product
 from fastmlp.kernels.simd.tiles import (
     TILE_PARTS,
@@ -121,6 +128,43 @@ def fma_peak(dtype, n_threads, seconds=0.5):
     return sum(rates)
 
 
+@numba.njit(**OPTIONS)
+def _repeat_multiply(multiply, operands, repeats):
+    for _ in range(repeats):
+        call_multiply(multiply, operands)
+
+
+def bfloat16_peak(n_threads, seconds=0.5):
+    """Floating-point operations a second of products in bfloat16 on data in L1.
+
+    0.0 where the CPU has none. See `fma_peak`.
+    """
+    unit = bfloat16_unit()
+    if unit is None:
+        return 0.0
+    multiply, depth = multiply_loop(unit).address, 8
+    rates = [0.0] * n_threads
+
+    def work(thread):
+        sizes = depth * SQUARE, depth * SQUARE, SQUARE_ROWS * 4, SQUARE_ROWS**2 * 4
+        a, b, start, c = (np.zeros(size + 64, np.uint8) for size in sizes)
+        a_at, b_at, start_at, c_at = (
+            each.ctypes.data + -each.ctypes.data % 64 for each in (a, b, start, c)
+        )
+        operands = SQUARE_ROWS, depth, a_at, SQUARE, b_at, start_at, c_at
+        repeats = 2_000
+        operations = 2 * SQUARE_ROWS**3 * depth * repeats
+        end = time.perf_counter() + seconds
+        while (begin := time.perf_counter()) < end:
+            _repeat_multiply(multiply, operands, repeats)
+            rate = operations / (time.perf_counter() - begin)
+            rates[thread] = max(rates[thread], rate)
+
+    _repeat_multiply(multiply, (0,) * 7, 1)
+    _in_threads(work, n_threads)
+    return sum(rates)
+
+
 def memory_bandwidth(n_threads, megabytes=256):
     """Bytes a second, read and written, of copying arrays larger than the caches."""
     size = megabytes * 2**20 // n_threads
@@ -150,4 +194,6 @@ def measure_limits():
         name = np.dtype(dtype).name
         limits[name] = fma_peak(dtype, cores)
         limits[f"{name}_one_core"] = fma_peak(dtype, 1)
+    limits["bfloat16"] = bfloat16_peak(cores)
+    limits["bfloat16_one_core"] = bfloat16_peak(1)
     return limits

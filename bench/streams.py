@@ -16,8 +16,6 @@ from bench.timing import interleave
 FEATURES = 100
 EPOCHS = 10
 NETWORKS = ((100,), (256, 256))
-# A map is to be at least as fast as this share of an array, a decoded file as that.
-GOALS = {"memory map": 0.95, "Parquet, cached": 0.9}
 
 
 def make_sources(folder, X, y, rows_per_block):
@@ -90,7 +88,6 @@ def compare(settings, hidden, X, y, sources):
         row.note = f"{epochs * len(X) / times[name].best:,.0f} rows a second"
         if name != "memory":
             row.ratio = times["memory"].best / times[name].best
-            row.goal = GOALS[name]
             # The blocks are the same, and so are the bits.
             if model.loss_curve_ != models["memory map"].loss_curve_:
                 row.note = "WRONG: another loss than of the memory map"

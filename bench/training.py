@@ -1,7 +1,5 @@
 """Training: the workloads beside every contestant, each answer checked first."""
 
-import numpy as np
-
 from bench.contestants import BASELINE, CONTESTANTS
 from bench.contestants.estimators import Sklearn
 from bench.report import Row
@@ -92,8 +90,11 @@ def prepare(names, workload, progress):
     return trainers, notes
 
 
-def measure(workload, settings, names, section):
-    """Return the rows of one workload, one for each of the contestants `names`."""
+def measure(workload, settings, names, section, baseline=None):
+    """Return the rows of one workload, one for each of the contestants `names`.
+
+    Times are divided by that of `baseline`; None: by those of BASELINE.
+    """
     trainers, notes = prepare(names, workload, settings.progress)
     settings.progress(f"{workload.name}: {settings.rounds} rounds")
     jobs = {name: trainer.train for name, trainer in trainers.items()}
@@ -106,13 +107,10 @@ def measure(workload, settings, names, section):
         if name not in times:
             continue
         row.times = times[name].per(workload.epochs)
-        if BASELINE[name] in times and name != BASELINE[name]:
-            row.ratio = times[name].best / times[BASELINE[name]].best
+        fastmlp = baseline or BASELINE[name]
+        if fastmlp in times and name != fastmlp:
+            row.ratio = times[name].best / times[fastmlp].best
         if workload.flops:
             row.flops = workload.flops / row.times.best
-            row.share = row.flops / settings.limits[np.dtype(_dtype(name)).name]
+            row.share = row.flops / settings.limits[CONTESTANTS[name].products]
     return rows
-
-
-def _dtype(name):
-    return CONTESTANTS[name].dtype

@@ -104,7 +104,10 @@ SHAPES = (
     Workload("sparse", 10_000, 2_000, (64,), 2, 200, 3, categories=12),
 )
 
-WORKLOADS = {workload.name: workload for workload in (*MAIN, *SHAPES)}
+# Trained with products in bfloat16, beside float32.
+LARGE = (*MAIN[-2:], Workload("layer", 10_000, 300, (2_000,), 100, 200, 2))
+
+WORKLOADS = {workload.name: workload for workload in (*LARGE, *MAIN, *SHAPES)}
 
 
 def make_data(workload, dtype=np.float32):

@@ -14,6 +14,7 @@ from fastmlp.kernels import (
     ACTIVATIONS,
     OPERATIONS,
     RULES,
+    bfloat16_unit,
     cache_folder,
     solvers,
     watch_compilation,
@@ -22,6 +23,9 @@ from fastmlp.tables.encoding import MOST_ONE_HOT
 
 _TYPES = ("float32", "float64")
 _LAYERS = (*ACTIVATIONS, *OPERATIONS)
+
+# Units of a layer whose products can be bfloat16.
+_WIDE = 64
 
 # Rows whose prediction takes each of the ways there are: few, and many.
 _FEW, _MANY = 8, 200
@@ -126,6 +130,9 @@ def _table_jobs() -> Iterator[tuple[str, Callable[[], None]]]:
                     job = _fit(kind, rows, loss=loss, out_activation=output)
                     yield f"{kind}, {loss} of {output}, {dtype}", job
     yield "encodings, float32", _fit_encodings
+    if bfloat16_unit() is not None:
+        wide = {"hidden_layer_sizes": (_WIDE, _WIDE), "dtype": "bfloat16"}
+        yield "bfloat16", _fit("regression", X, **wide)
 
 
 def _fit_encodings() -> None:

@@ -60,7 +60,7 @@ def wrong_score(estimator, X, y):
 
 # Values of every parameter that one is drawn from; some go together, some do not.
 PARAMETERS = {
-    "hidden_layer_sizes": [(), 3, (4,), [2, 3], (1, 1, 1), np.array([5, 2]), (70,)],
+    "hidden_layer_sizes": [(), 3, (4,), [2, 3], (1, 1, 1), np.array([5, 2]), (70, 33)],
     "activation": [
         *ACTIVATIONS,
         ("leaky_relu", 0.3),
@@ -90,7 +90,7 @@ PARAMETERS = {
     "epsilon": [1e-8, 1e-300, 1e300],
     "n_iter_no_change": [1, 2, np.inf],
     "max_fun": [1, 2, 15],
-    "dtype": [None, "float32", "float64"],
+    "dtype": [None, "float32", "float64", "bfloat16"],
     "n_threads": [None, 1, 2, 10**6],
     "out_activation": [None, "identity", "logistic", "softmax", "exp"],
     "init": [*INITIALIZERS],

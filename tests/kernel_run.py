@@ -13,6 +13,8 @@ import sys
 import numpy as np
 
 from tests.guarded import SIDES, guarded
+from tests.kernels.ops.test_bfloat16_dense import make_trainer
+from tests.kernels.simd.test_bfloat16 import UNITS
 from tests.kernels.simd.test_panels import LAYOUTS, Operands, cases
 from tests.kernels_api import (
     FLAT_ROWS,
@@ -254,6 +256,29 @@ def _run_sizes(dtype, side):
         yield (_predict(wide, n, 2 * tile, dtype, form),)
 
 
+def _run_bfloat16(dtype, side):
+    """Every size around squares and tiles, by each unit that this CPU has."""
+    if dtype != np.float32:
+        return
+    tile, found = TILE_ROWS, program.bfloat16_unit
+    for unit, n in itertools.product(UNITS, (32, 33, 63, 64)):
+        program.bfloat16_unit = lambda unit=unit: unit
+        engine._program.cache_clear()
+        for n_rows, batch in ((1, 1), (2 * tile + 3, tile + 1), (65, 40), (300, 264)):
+            settings = BASE | {"units": (n, 96 - n, 33, 5)}
+            X, y, weight = make_problem(settings, n_rows, dtype)
+            data = rows.Data(X, y, weight)
+            with make_trainer(
+                settings, data.form, batch_size=batch, n_threads=2
+            ) as trainer:
+                yield (
+                    trainer.train_epoch(data, np.arange(n_rows), 0.1),
+                    trainer.stored(),
+                )
+    program.bfloat16_unit = found
+    engine._program.cache_clear()
+
+
 def _run_fixed(dtype):
     """Every row of every table at sizes that do not follow the tile."""
     for (network, rule), units in itertools.product(
@@ -323,7 +348,13 @@ def main(path, *names):
         _run_products(dtype, side)
         runs = itertools.chain.from_iterable(
             run(dtype, side)
-            for run in (_run_tables, _run_mixed, _run_encodings, _run_sizes)
+            for run in (
+                _run_tables,
+                _run_mixed,
+                _run_encodings,
+                _run_sizes,
+                _run_bfloat16,
+            )
         )
         results[f"{name}-{side}"] = _flat(runs)
         results[f"{name}-agree"] = _flat(_run_fixed(dtype))

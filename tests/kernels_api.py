@@ -55,6 +55,7 @@ from fastmlp.kernels.ops import (
     ENCODINGS,
     activations,
     base,
+    bfloat16_dense,
     columns,
     csr,
     dense,
@@ -96,7 +97,8 @@ from fastmlp.kernels.program import (
 )
 from fastmlp.kernels.rows import describe, form_of
 from fastmlp.kernels.runtime.pool import Pool
-from fastmlp.kernels.simd import llvm, panels, tiles, vectors
+from fastmlp.kernels.simd import bfloat16, llvm, panels, tiles, vectors
+from fastmlp.kernels.simd.bfloat16 import SQUARE_ROWS
 from fastmlp.kernels.simd.panels import product_loop, transpose_loop
 from fastmlp.kernels.simd.tiles import (
     TILE_PARTS,

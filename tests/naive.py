@@ -392,6 +392,13 @@ def unpack(parameters, units, activation="relu"):
     return lists
 
 
+def bfloat16(x):
+    """Return finite numbers rounded to bfloat16, to the nearest, ties to even."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    bits = bits + (0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000
+    return bits.astype(np.uint32).view(np.float32)
+
+
 def philox(counter, key):
     """Return the four words of Philox4x32-10 for arrays of words, as Python integers.
 

@@ -103,6 +103,7 @@ ESTIMATORS = (
     "_learning",
     "_blocks",
     "_block_judge",
+    "_block_rows",
     "_streams",
     "_callbacks",
     "_doc_link",

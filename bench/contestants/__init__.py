@@ -14,12 +14,17 @@ import numpy as np
 
 
 class Contestant(NamedTuple):
-    """How one contestant is shown and where it is found."""
+    """How one contestant is shown and where it is found.
+
+    `dtype` is that of its data, `products` the format of its products, a key of the
+    machine's limits.
+    """
 
     label: str
     module: str
     factory: str
     dtype: type = np.float32
+    products: str = "float32"
 
     def load(self):
         """Return the class.
@@ -43,12 +48,22 @@ CONTESTANTS = {
     "compile": Contestant("PyTorch f32 compiled", "pytorch", "CompiledTorch"),
     "jax": Contestant("JAX f32", "jax_optax", "Jax"),
     "skorch": Contestant("skorch f32", "skorch_net", "Skorch"),
-    "fastmlp64": Contestant("fastmlp f64", "estimators", "Fastmlp", np.float64),
-    "sklearn64": Contestant("scikit-learn f64", "estimators", "Sklearn", np.float64),
+    "fastmlp64": Contestant(
+        "fastmlp f64", "estimators", "Fastmlp", np.float64, "float64"
+    ),
+    "sklearn64": Contestant(
+        "scikit-learn f64", "estimators", "Sklearn", np.float64, "float64"
+    ),
+    "fastmlp16": Contestant(
+        "fastmlp bf16", "estimators", "BFloat16Fastmlp", np.float32, "bfloat16"
+    ),
+    "torch16": Contestant(
+        "PyTorch bf16", "pytorch", "BFloat16Torch", np.float32, "bfloat16"
+    ),
 }
 
-# A contestant's time is divided by fastmlp's in the same dtype.
+# A contestant's time is divided by fastmlp's with the same products.
+_FASTMLPS = {"float32": "fastmlp", "float64": "fastmlp64", "bfloat16": "fastmlp16"}
 BASELINE = {
-    name: "fastmlp64" if contestant.dtype == np.float64 else "fastmlp"
-    for name, contestant in CONTESTANTS.items()
+    name: _FASTMLPS[contestant.products] for name, contestant in CONTESTANTS.items()
 }

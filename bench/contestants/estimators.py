@@ -8,6 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 import fastmlp
 from bench.workloads import SEED
+from fastmlp.kernels import bfloat16_unit
 
 
 class Estimator:
@@ -54,6 +55,15 @@ class Estimator:
 
 class Fastmlp(Estimator):
     package = fastmlp
+
+
+class BFloat16Fastmlp(Fastmlp):
+    """The same with products in bfloat16."""
+
+    def __init__(self, workload, X, y):
+        if bfloat16_unit() is None:
+            raise ImportError("this CPU multiplies no bfloat16 numbers")
+        super().__init__(workload, X, y, dtype="bfloat16")
 
 
 class Sklearn(Estimator):

@@ -97,6 +97,15 @@ class Torch:
         return read_parameters(self._model)
 
 
+class BFloat16Torch(Torch):
+    """The same with the network in bfloat16 where PyTorch's autocast has it so."""
+
+    def _loss_of(self, X, y):
+        with torch.autocast("cpu", torch.bfloat16):
+            output = self._model(X)
+        return self._criterion(output.float(), y)
+
+
 class CompiledTorch(Torch):
     """The same with network and loss through `torch.compile`."""
 

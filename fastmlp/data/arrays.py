@@ -137,7 +137,8 @@ class _Mapped(NamedTuple):
 
 def _pickled(array: Any) -> Any:
     """Return what is pickled of an array."""
-    if not (isinstance(array, np.memmap) and array.flags.c_contiguous):
+    named = isinstance(array, np.memmap) and array.filename is not None
+    if not (named and array.flags.c_contiguous):
         return array
     # The map begins at a multiple of the granularity before `offset`.
     start = array.offset - array.offset % mmap.ALLOCATIONGRANULARITY

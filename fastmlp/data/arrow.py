@@ -36,8 +36,6 @@ class _ColumnSource(ABC):
         columns: Sequence[str] | None,
         filter: Any,
         dtype: Any,
-        cache: str | os.PathLike | None,
-        files: Sequence[Path],
     ) -> None:
         self.label, self.weight = label, weight
         self._labels = [label] if isinstance(label, str) else list(label)
@@ -55,16 +53,36 @@ class _ColumnSource(ABC):
             from pyarrow.parquet import filters_to_expression
 
             filter = filters_to_expression(filter)
-        self._filter, self._others, self._cache = filter, others, None
-        if cache is not None:
-            if not files:
-                raise ValueError("A table in memory needs no cache: leave it out.")
-            states = [
-                (str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns)
-                for path in files
-            ]
-            key = (states, self.columns, others, str(filter), self.dtype.str)
-            self._cache = BlockCache(cache, key)
+        self._filter, self._others = filter, others
+        self._cache: BlockCache | None = None
+        self.block_rows: list[int] = []
+
+    def _keep_in(self, folder: str | os.PathLike | None, files: list[Path]) -> None:
+        """Keep blocks in a folder, unless it is None."""
+        if folder is None:
+            return
+        if not files:
+            raise ValueError("A table in memory needs no cache: leave it out.")
+        states = [
+            (str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns)
+            for path in files
+        ]
+        key = (
+            states,
+            self.block_rows,
+            self.columns,
+            self._others,
+            str(self._filter),
+            self.dtype.str,
+        )
+        self._cache = BlockCache(
+            folder, key, self.block_rows, self.n_features, self.dtype
+        )
+
+    @property
+    def X(self) -> np.memmap | None:
+        """X of the blocks that were read, if there is a cache."""
+        return None if self._cache is None else self._cache.X
 
     @abstractmethod
     def _table(self, block: int, columns: list[str]) -> Any:
@@ -86,7 +104,7 @@ class _ColumnSource(ABC):
         if chunk is None:
             chunk = self._decoded(block)
             if self._cache is not None:
-                self._cache.put(block, chunk)
+                chunk = self._cache.put(block, chunk)
         return chunk
 
     def read_y(self, block: int) -> np.ndarray:
@@ -236,9 +254,7 @@ class ParquetSource(_ColumnSource):
         data = dataset(path, format="parquet", partitioning="hive")
         self._schema = data.schema
         files = [Path(name) for name in data.files]
-        super().__init__(
-            data.schema, label, weight, columns, filter, dtype, cache, files
-        )
+        super().__init__(data.schema, label, weight, columns, filter, dtype)
         self._fragments = [
             group
             for fragment in data.get_fragments(self._filter)
@@ -251,6 +267,7 @@ class ParquetSource(_ColumnSource):
             else fragment.count_rows(filter=self._filter)
             for fragment in self._fragments
         ]
+        self._keep_in(cache, files)
 
     def _table(self, block: int, columns: list[str]) -> Any:
         return self._fragments[block].to_table(
@@ -313,9 +330,7 @@ sample_weight=None)
             self._path = os.fspath(data)
             self._data = _open(self._path)
             files = [Path(data)]
-        super().__init__(
-            self._data.schema, label, weight, columns, filter, dtype, cache, files
-        )
+        super().__init__(self._data.schema, label, weight, columns, filter, dtype)
         if isinstance(data, pa.Table):
             row_bytes = max(1, data.nbytes // max(1, len(data)))
             self._step = rows_per_block or max(1, BLOCK_BYTES // row_bytes)
@@ -323,6 +338,7 @@ sample_weight=None)
         else:
             n_blocks = self._data.num_record_batches
         self.block_rows = [len(self._table(block, [])) for block in range(n_blocks)]
+        self._keep_in(cache, files)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes; of a file its name."""

@@ -1,17 +1,41 @@
-"""Blocks in files of NumPy's format, which need no decoding."""
+"""Files that blocks are kept in: arrays of NumPy's format, mapped into memory."""
 
+import contextlib
 import hashlib
 import os
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from fastmlp.data.chunks import Chunk
 
 
+def create_map(
+    path: str | os.PathLike, dtype: DTypeLike, shape: tuple[int, ...]
+) -> np.memmap:
+    """Return a new array in a file.
+
+    Raises
+    ------
+    OSError
+        If the disk has no room for it: a process that found that out when it writes to
+        the array would be killed.
+    """
+    array = np.lib.format.open_memmap(path, "w+", np.dtype(dtype), shape)
+    size = Path(path).stat().st_size
+    with Path(path).open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, size)
+    return array
+
+
 class BlockCache:
-    """A folder with a file for each array of each block.
+    """X of all blocks in one file; of each block a file of y, and one of weights.
+
+    Several processes may use a folder at once.
 
     Parameters
     ----------
@@ -19,36 +43,88 @@ class BlockCache:
         It is made if it does not exist, and is the user's to remove.
     key : tuple
         Of plain values. Blocks that were written under another key are not found.
+    block_rows : sequence of int
+    n_features : int
+    dtype : numpy dtype
+        Of X.
+
+    Attributes
+    ----------
+    X : (n_rows, n_features) memmap
+        The rows of a block are there once it was put in.
     """
 
-    def __init__(self, folder: str | os.PathLike, key: tuple) -> None:
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        key: tuple,
+        block_rows: Sequence[int],
+        n_features: int,
+        dtype: DTypeLike,
+    ) -> None:
         name = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
         # pyarrow takes no file of such a folder for data.
         self._folder = Path(folder) / f"_{name}"
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._first = np.concatenate([[0], np.cumsum(block_rows, dtype=np.int64)])
+        path = self._folder / "X.npy"
+        if not path.exists():
+            shape = int(self._first[-1]), n_features
+            np.lib.format.open_memmap(_partial(path), "w+", np.dtype(dtype), shape)
+            # No other process's file is replaced, which may have blocks already.
+            with contextlib.suppress(FileExistsError):
+                path.hardlink_to(_partial(path))
+            _partial(path).unlink()
+        self.X = self._mapped()
 
-    def _paths(self, block: int) -> list[Path]:
-        """Return the files of a block, by fields of `Chunk`."""
-        return [self._folder / f"{block:06d}-{name}.npy" for name in Chunk._fields]
+    def _mapped(self):
+        return np.load(self._folder / "X.npy", mmap_mode="r")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the attributes without X."""
+        return {name: value for name, value in vars(self).items() if name != "X"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Set the attributes and open the file of X."""
+        vars(self).update(state)
+        self.X = self._mapped()
+
+    def _paths(self, block: int) -> tuple[Path, Path]:
+        """Return the files of y and of the weights of a block."""
+        names = f"{block:06d}-y.npy", f"{block:06d}-sample_weight.npy"
+        return self._folder / names[0], self._folder / names[1]
+
+    def _rows(self, block: int) -> np.ndarray:
+        return np.asarray(self.X[self._first[block] : self._first[block + 1]])
 
     def get(self, block: int) -> Chunk | None:
-        """Return a block, X as a view of its file, or None if it is not there."""
-        X, *others = self._paths(block)
-        if not X.exists():
+        """Return a block, X as a view of the file, or None if it is not there."""
+        y, weight = self._paths(block)
+        if not y.exists():
             return None
-        arrays = [np.load(path) if path.exists() else None for path in others]
-        return Chunk(np.asarray(np.load(X, mmap_mode="r")), *arrays)
+        weights = np.load(weight) if weight.exists() else None
+        return Chunk(self._rows(block), np.load(y), weights)
 
-    def put(self, block: int, chunk: Chunk) -> None:
-        """Write a block; X last, since it says that the others are there."""
-        for path, array in reversed(list(zip(self._paths(block), chunk, strict=True))):
-            if array is not None:
-                _save(path, array)
+    def put(self, block: int, chunk: Chunk) -> Chunk:
+        """Write a block, y last, since it says that the rest is there; return it."""
+        y, weight = self._paths(block)
+        with (self._folder / "X.npy").open("r+b") as file:
+            # Written through the map, pages would be small, and a full disk fatal.
+            file.seek(self.X.offset + self._first[block] * self.X.strides[0])
+            file.write(np.ascontiguousarray(chunk.X, self.X.dtype).data)
+        if chunk.sample_weight is not None:
+            _save(weight, chunk.sample_weight)
+        _save(y, chunk.y)
+        return chunk._replace(X=self._rows(block))
+
+
+def _partial(path: Path) -> Path:
+    """Return a name of this thread for a file that is being written."""
+    return path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.partial")
 
 
 def _save(path: Path, array: Any) -> None:
     """Write an array, in one step as others see it."""
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("wb") as file:
-        np.save(file, np.ascontiguousarray(array), allow_pickle=False)
-    partial.replace(path)
+    with _partial(path).open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+    _partial(path).replace(path)

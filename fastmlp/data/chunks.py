@@ -33,7 +33,8 @@ class Source(Protocol):
     """Rows in blocks that can be read in any order, again and again.
 
     A source may also have a method ``read_y(block)`` that returns the targets of a
-    block without its X.
+    block without its X. An attribute `X` that is a `numpy.memmap` has the rows of all
+    blocks, in order, once they were read: training reads them there.
 
     Parameters
     ----------

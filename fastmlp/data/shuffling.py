@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp.data.arrays import ArraySource
+from fastmlp.data.cache import create_map
 from fastmlp.data.chunks import BUFFER_BYTES, Chunk, Source
 from fastmlp.data.iterables import as_source
 
@@ -76,7 +77,7 @@ def _write(source: Source, position: np.ndarray, path: Path) -> Chunk:
     blocks = np.flatnonzero(source.block_rows).tolist()
     rows = np.asarray(source.read(blocks[0])[0])
     dtype = rows.dtype if rows.dtype.kind == "f" else np.dtype(np.float64)
-    X = np.lib.format.open_memmap(path, "w+", dtype, (n_rows, rows.shape[1]))
+    X = create_map(path, dtype, (n_rows, rows.shape[1]))
     size = max(1, BUFFER_BYTES // max(1, rows.shape[1] * dtype.itemsize))
     fill, written = np.arange(0, n_rows, size), np.empty_like(position)
     y = weight = None

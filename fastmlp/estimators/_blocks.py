@@ -11,7 +11,6 @@ from numpy.typing import DTypeLike
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import _check_sample_weight, _num_samples
 
-from fastmlp.data.arrays import ArraySource
 from fastmlp.data.chunks import Chunk, Source
 from fastmlp.data.iterables import Once
 from fastmlp.estimators._checks import as_held, check_range
@@ -85,7 +84,7 @@ class CheckedBlocks:
     @property
     def mapped(self) -> np.memmap | None:
         """X of all rows, if it is mapped and needs no conversion."""
-        X = self._source.X if type(self._source) is ArraySource else None
+        X = getattr(self._source, "X", None)
         if not isinstance(X, np.memmap) or not X.flags.c_contiguous:
             return None
         return X if X.dtype == self.dtype else None

@@ -16,7 +16,7 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import _check_sample_weight
 
-from fastmlp.kernels import Regularisation, layer_activations
+from fastmlp.kernels import Regularisation, bfloat16_unit, layer_activations
 
 # Up to this many numbers are checked one by one, more by their sum.
 FEW_NUMBERS = 4096
@@ -51,17 +51,48 @@ class Names(Set):
         return len(self._ask())
 
 
+def is_bfloat16(dtype: Any) -> bool:
+    """Return whether an estimator's `dtype` is "bfloat16", unknown to NumPy."""
+    return isinstance(dtype, str) and dtype == "bfloat16"
+
+
 def is_float_type(dtype: Any) -> bool:
-    """Return whether NumPy reads this as float32 or float64; None is neither."""
+    """Return whether this is "bfloat16", or NumPy reads it as float32 or float64."""
+    if dtype is None or is_bfloat16(dtype):
+        return dtype is not None
     try:
-        return dtype is not None and np.dtype(dtype) in (np.float32, np.float64)
+        return np.dtype(dtype) in (np.float32, np.float64)
     except (TypeError, ValueError, SyntaxError):
         return False
 
 
 def float_type(dtype: DTypeLike | None) -> np.dtype | None:
-    """Return an estimator's `dtype` as a NumPy dtype; None stays None."""
-    return None if dtype is None else np.dtype(dtype)
+    """Return the NumPy dtype of the weights for an estimator's `dtype`; None for None.
+
+    With "bfloat16" they are float32.
+    """
+    if dtype is None:
+        return None
+    return np.dtype(np.float32 if is_bfloat16(dtype) else dtype)
+
+
+def check_bfloat16(estimator: Any) -> None:
+    """Raise ValueError if `dtype` is "bfloat16", and solver or CPU cannot use it."""
+    if not is_bfloat16(estimator.dtype):
+        return
+    if estimator.solver == "lbfgs":
+        raise ValueError(
+            "dtype='bfloat16' cannot be used with solver='lbfgs', whose line search "
+            "needs losses without its rounding errors: choose another solver, or "
+            "dtype='float32'."
+        )
+    if bfloat16_unit() is None:
+        raise ValueError(
+            "dtype='bfloat16' needs a CPU that multiplies bfloat16 numbers, and this "
+            "one, or the one that NUMBA_CPU_FEATURES names, does not: Intel's Xeon "
+            "from Cooper Lake on (AVX512_BF16; AMX from Sapphire Rapids on) and AMD's "
+            "Zen 4 and later do. Use dtype='float32'."
+        )
 
 
 def hidden_units(hidden_layer_sizes: Any) -> list[int]:

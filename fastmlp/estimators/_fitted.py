@@ -152,14 +152,18 @@ def make_engine(
     pairing: Pairing,
     form: Form,
     n_threads: int | None,
+    dtype: Any = None,
     **settings: Any,
 ) -> Engine:
-    """Return a Trainer, Objective or Tracer of the network for X of some form."""
+    """Return a Trainer, Objective or Tracer of the network for X of some form.
+
+    `dtype` is that of the computation; None: the network's.
+    """
     return kind(
         network.spec,
         pairing.out_activation,
         pairing.loss,
-        network.dtype,
+        dtype or network.dtype,
         form,
         n_threads=n_threads,
         loss_settings=pairing.settings,

@@ -17,7 +17,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.optimize import _check_optimize_result
 
-from fastmlp.estimators._checks import as_float, errors_name, float_type
+from fastmlp.estimators._checks import (
+    as_float,
+    errors_name,
+    float_type,
+    is_bfloat16,
+)
 from fastmlp.estimators._fitted import (
     check_features,
     current_network,
@@ -280,6 +285,7 @@ def train(
         goal.pairing,
         form,
         params.n_threads,
+        "bfloat16" if is_bfloat16(params.dtype) else network.dtype,
         batch_size=batch_size,
         optimizer=optimizer,
         regularisation=problem.regularisation.seeded(random_state),

@@ -39,7 +39,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 # Other libraries' names for values of a parameter, see `did_you_mean`.
 ALIASES = {
     "activation": ACTIVATION_ALIASES,
-    "dtype": {"float16": "float32", "bfloat16": "float32", "half": "float32"},
+    "dtype": {"float16": "float32", "half": "float32", "bf16": "bfloat16"},
     "init": INIT_ALIASES,
     "loss": LOSS_ALIASES,
     "out_activation": ACTIVATION_ALIASES,
@@ -62,11 +62,12 @@ class Described(StrOptions):
 
 
 class FloatType(Described):
-    """float32 or float64, in any form that NumPy reads."""
+    """float32 or float64, in any form that NumPy reads, or "bfloat16"."""
 
     def __init__(self) -> None:
         super().__init__(
-            {"float32", "float64"}, "'float32', 'float64', a numpy.dtype of these"
+            {"float32", "float64", "bfloat16"},
+            "'float32', 'float64', a numpy.dtype of these, 'bfloat16'",
         )
 
     def is_satisfied_by(self, val: Any) -> bool:

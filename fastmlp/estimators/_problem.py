@@ -16,6 +16,7 @@ from fastmlp.estimators._checks import (
     as_held,
     as_rows,
     check_activation,
+    check_bfloat16,
     check_library,
     check_range,
     check_regularisation,
@@ -211,6 +212,7 @@ def check_model(estimator: Any, incremental: bool, own_validation: bool) -> Basi
     hidden = hidden_units(estimator.hidden_layer_sizes)
     check_activation(estimator.activation, len(hidden), type(estimator).__name__)
     regularisation = check_regularisation(estimator, len(hidden))
+    check_bfloat16(estimator)
     if incremental and estimator.early_stopping:
         raise ValueError("partial_fit does not support early_stopping=True")
     anew = not (hasattr(estimator, "coefs_") and (incremental or estimator.warm_start))

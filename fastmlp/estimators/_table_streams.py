@@ -16,6 +16,7 @@ from sklearn.utils.validation import _check_sample_weight
 
 from fastmlp.data.arrays import fetch
 from fastmlp.data.buffers import buffers, make_pair, read_ahead
+from fastmlp.data.cache import create_map
 from fastmlp.data.chunks import BLOCK_BYTES, Chunk, Source, choose_buffer_rows
 from fastmlp.data.iterables import as_source
 from fastmlp.estimators._blocks import Summariser, check_labels, errors_name_block
@@ -364,7 +365,7 @@ def write_codes(
 ) -> np.memmap:
     """Write the codes of all rows to a file; return them, mapped."""
     shape = n_rows, max(1, len(columns))
-    codes = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+    codes = create_map(path, np.float32, shape)
     begin = 0
     for block in np.flatnonzero(source.block_rows).tolist():
         coded = codes_of(read_rows(source, block).X, columns)

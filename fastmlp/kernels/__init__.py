@@ -29,6 +29,7 @@ from .predict import predict_outputs, predict_samples
 from .program import OVERREAD, check_memory
 from .rows import Data
 from .runtime.core_budget import available_cores, limited_cores
+from .simd.bfloat16 import bfloat16_unit
 from .simd.tiles import describe_cpu
 from .spec import (
     ACTIVATION_ALIASES,
@@ -69,6 +70,7 @@ __all__ = [
     "Waves",
     "add_custom",
     "available_cores",
+    "bfloat16_unit",
     "cache_folder",
     "check_memory",
     "describe_cpu",

@@ -79,7 +79,9 @@ class _Network:
         A key of OUTPUTS.
     loss : str
         Together with `out_activation` a key of LOSSES.
-    dtype : float32 or float64
+    dtype : float32, float64 or "bfloat16"
+        "bfloat16": a float32 network whose trainer rounds the operands of products to
+        it. What it predicts is computed in float32.
     form : Form
         How the X is stored that it works on.
     batch_size : int
@@ -113,7 +115,7 @@ class _Network:
         self._checked: Data | None = None
         self.memory: np.ndarray
         self.numbers = numbers_of(dtype)
-        self.dtype = np.dtype(dtype)
+        self.dtype = np.dtype(self.numbers.master)
         self._loss, self._out_activation = loss, out_activation
         self._batch_size, self._n_threads = int(batch_size), n_threads
         self._adds_noise = regularisation.input_noise != 0
@@ -155,6 +157,8 @@ class _Network:
         """Take parameters in scikit-learn's packing."""
         self.program.pack(parameters, self.memory)
         self.program.pack_transposed(parameters, self.memory)
+        if self.numbers.rounds:
+            self.program.copy_parameters(self.memory)
 
     def store(self, parameters: np.ndarray) -> None:
         """Write the parameters into a vector in scikit-learn's packing."""
@@ -207,11 +211,12 @@ class _Network:
     def _outputs(self, X, rows, out_activation):
         """Return the outputs for rows of X with an output activation of one's choice.
 
-        In this memory, if its operations add no noise and read such an X. Dropout keeps
-        everything, see `Program.context`.
+        In this memory, if its operations add no noise, round nothing and read such an
+        X. Dropout keeps everything, see `Program.context`.
         """
         n = X.shape[0] if rows is None else len(rows)
-        if self._adds_noise or form_of(X, not self.form.multiplied) != self.form:
+        changes = self._adds_noise or self.numbers.rounds
+        if changes or form_of(X, not self.form.multiplied) != self.form:
             X = X if rows is None else X[rows]
             return predict.predict_outputs(
                 self.spec, self.stored(), out_activation, X, self._n_threads
@@ -371,7 +376,7 @@ class Trainer(_Network):
         choices: tuple[int, ...] = (most,)
         if self._n_threads is None and self._work < _DOUBTFUL:
             choices = thread_choices(most)
-        job = self.spec.units, self._batch_size, self.dtype
+        job = self.spec.units, self._batch_size, self.numbers
         self._tuner = tuner_for(job, choices)
 
     def load(self, parameters: np.ndarray, moments: Sequence[np.ndarray] = ()) -> None:

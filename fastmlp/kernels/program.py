@@ -32,6 +32,7 @@ from .ops.base import (
     packing_rank,
     round_up,
 )
+from .simd.bfloat16 import bfloat16_unit, multiply_loop, pack_loop
 from .simd.panels import product_loop, transpose_loop
 from .simd.tiles import TILE_PARTS, TILE_ROWS, VECTOR_BYTES, lanes
 from .update.groups import GROUP, Group, Groups, find_group
@@ -161,7 +162,7 @@ class Program:
         training: bool = False,
         groups: Groups | None = None,
     ):
-        self.operations, self.numbers = list(operations), numbers
+        self.operations, self.numbers = list(operations), numbers.plain
         self.flat, self.training = flat, training
         self.capacity = round_up(max(rows, 1), TILE_ROWS)
         self.jump = self.capacity * numbers.width * numbers.size
@@ -177,12 +178,12 @@ class Program:
         self._wire()
         for op, record in zip(self.operations, self.records, strict=True):
             op.fill(record[0], self)
-            for name, compiled in op.callbacks(numbers, training).items():
+            for name, compiled in op.callbacks(self.numbers, training).items():
                 if name == "forward" or op in self._learning:
                     record[name] = compiled.address
         self.addresses = np.array([record.ctypes.data for record in self.records])
         self._fill_head(head)
-        self._fill_context()
+        self._fill_context(numbers.rounds)
         self._writing: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     @cached_property
@@ -322,7 +323,7 @@ class Program:
         elements = 8 // self.numbers.size
         record["losses"] = self.reserve(self.capacity * elements)
 
-    def _fill_context(self):
+    def _fill_context(self, rounds):
         self.context = np.zeros(1, CONTEXT)
         record = self.context[0]
         record["jump"] = self.jump
@@ -330,6 +331,9 @@ class Program:
         record["product"] = product_loop(self.numbers.storage).address
         if self.training:
             record["transpose"] = transpose_loop(self.numbers.storage).address
+        if rounds:
+            record["multiply"] = multiply_loop(bfloat16_unit()).address
+            record["pack"] = pack_loop().address
 
     @cached_property
     def blocks(self) -> np.ndarray:
@@ -413,6 +417,13 @@ class Program:
             return
         for inside, outside in self._transposed_pairs(flat, memory):
             inside[...] = outside
+
+    def copy_parameters(self, memory: np.ndarray) -> None:
+        """Have operations copy those parameters that they keep in another form too."""
+        context = self.context.copy()
+        context["memory"] = context["parameters"] = memory.ctypes.data
+        for op, record in zip(self.operations, self.records, strict=True):
+            op.copy_parameters(context, record)
 
     @cached_property
     def _index(self) -> np.ndarray | None:

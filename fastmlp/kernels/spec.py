@@ -19,6 +19,7 @@ from .ops import (
     numbers_of,
 )
 from .ops.base import Parameter, packing_rank
+from .ops.bfloat16_dense import BFloat16Dense
 from .ops.csr import CsrDense
 from .ops.dense import Dense
 from .ops.dropout import Dropout
@@ -32,6 +33,9 @@ Kind = tuple[str, Any]
 # Streams of random numbers: noise on the inputs, dropout of them, and from
 # _HIDDEN_STREAM on dropout of each hidden layer.
 _NOISE_STREAM, _INPUT_STREAM, _HIDDEN_STREAM = 0, 1, 2
+
+# Columns of both x and y from which products in bfloat16 save more than packing takes.
+_LEAST_ROUNDED = 32
 
 # Names in other libraries, see `did_you_mean`. Softmax is not for hidden layers.
 ACTIVATION_ALIASES = {
@@ -135,7 +139,12 @@ def _layer(n, units, kind, numbers, form):
     own = OPERATIONS.get(name)
     fused, pieces = (kind, 1) if own is None else (_IDENTITY, own.pieces(setting))
     arguments = n, units, fused, numbers, pieces
-    dense = Dense(*arguments) if form is None else CsrDense(form, *arguments)
+    if form is not None:
+        dense: Dense = CsrDense(form, *arguments)
+    elif numbers.rounds and min(n, units) >= _LEAST_ROUNDED:
+        dense = BFloat16Dense(*arguments)
+    else:
+        dense = Dense(*arguments)
     return [dense] if own is None else [dense, own(units, setting, numbers)]
 
 

@@ -221,7 +221,7 @@ def _run(thread, n_threads, words, trainings):
     for s in range(run.n_steps):
         context.begin, context.step = s * run.batch, run.step + s
         n = min(run.batch, run.n_rows - context.begin)
-        weight = _sum_weights(context, n)
+        context.n, weight = n, _sum_weights(context, n)
         if weight == 0:
             continue
         visited += n

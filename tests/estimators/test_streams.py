@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from joblib import Parallel, delayed
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -14,9 +15,12 @@ from sklearn.metrics import accuracy_score, r2_score
 
 from fastmlp import MLPClassifier, MLPRegressor
 from fastmlp.data import ArraySource
+from fastmlp.estimators._problem import Given
+from fastmlp.estimators._streams import read_in_blocks
 from fastmlp.kernels import Trainer
 from fastmlp.training.loop import Training
 from tests.data.test_buffers import ref_order
+from tests.estimators import BEFORE_1_9
 
 pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 
@@ -649,3 +653,49 @@ def test_arrays_of_hdf5_and_zarr(library, tmp_path, small_buffer):
     model = MLPClassifier((8,), max_iter=2, random_state=0, batch_size=50)
     ref = clone(model).fit_stream(ArraySource(X, y, rows_per_block=30), buffer_rows=150)
     assert_same(model.fit(mapped, targets), ref)
+
+
+@pytest.mark.skipif(BEFORE_1_9, reason="callbacks came with scikit-learn 1.9")
+@pytest.mark.parametrize("buffer_rows", [100, 1000])
+def test_callbacks_see_epochs_and_may_end_them(buffer_rows):
+    class Ends:
+        """Ends training after three epochs."""
+
+        n_ended = 0
+
+        def setup(self, estimator, context):
+            self.most = context.max_subtasks
+
+        def teardown(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context):
+            pass
+
+        def on_fit_task_end(self, estimator, context):
+            self.n_ended += 1
+            return self.n_ended == 3
+
+    X, y, _ = rows()
+    callback = Ends()
+    model = MLPClassifier((8,)).set_callbacks(callback)
+    model.fit_stream(chunked(X, y), epochs=7, buffer_rows=buffer_rows)
+    assert model.n_iter_ == 3
+    assert callback.most == 7
+
+
+def reads_in_blocks(X, y):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fastmlp.estimators._streams.BUFFER_BYTES", 4000)
+        return isinstance(X, np.memmap), read_in_blocks(MLPClassifier(), Given(X, y))
+
+
+def test_arrays_that_joblib_maps_are_in_memory(tmp_path):
+    X, y, _ = rows()
+    run = Parallel(n_jobs=2, max_nbytes=1000)
+    assert run(delayed(reads_in_blocks)(X, y) for _ in range(2)) == [(True, False)] * 2
+    np.save(tmp_path / "X.npy", X)
+    assert reads_in_blocks(np.load(tmp_path / "X.npy", mmap_mode="r"), y) == (
+        True,
+        True,
+    )

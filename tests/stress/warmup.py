@@ -97,6 +97,8 @@ def fit_all(types):
             if sp.issparse(rows) and rows.format in ("csr", "csc"):
                 rows.indices = rows.indices.astype(np.int64)
                 use(Estimator, rows, {"dtype": dtype})
+        wide = {"dtype": "bfloat16", "hidden_layer_sizes": (33, 40)}
+        use(Estimator, X.astype(np.float32), wide)
     # Networks for tables.
     network = BASE | {"inputs": encodings(BASE["units"][0])}
     problem = make_problem(network, len(Y), np.float32)

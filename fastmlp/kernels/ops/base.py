@@ -20,6 +20,7 @@ import numpy as np
 from numba import carray, types
 
 from ..compile.options import callback, compiled_once, jit
+from ..simd.bfloat16 import bfloat16
 from ..simd.llvm import caller, pointer
 from ..simd.tiles import TILE_PARTS, panel_width
 from ..simd.vectors import sum_rows, sum_squares
@@ -41,7 +42,7 @@ class Numbers(NamedTuple):
     storage : type
         Of activations and deltas in memory.
     compute : type
-        Of sums in products.
+        Of the operands of products; sums are of `storage`.
     master : type
         Of the parameters that are updated, and of the optimizer's moments.
     width : int
@@ -57,16 +58,28 @@ class Numbers(NamedTuple):
     size: int
 
     @property
+    def rounds(self) -> bool:
+        """Whether the operands of products are rounded."""
+        return self.compute is not self.storage
+
+    @property
+    def plain(self) -> Numbers:
+        """The formats of all that is no product."""
+        return self._replace(compute=self.storage)
+
+    @property
     def key(self) -> str:
         """Name for the cache of compiled code."""
         return "-".join(kind.__name__ for kind in self[:3])
 
 
 def numbers_of(dtype: Any) -> Numbers:
-    """Return the formats of a network that is all of one dtype."""
-    dtype = np.dtype(dtype)
+    """Return the formats of a network of a dtype: float32, float64 or "bfloat16"."""
+    rounds = isinstance(dtype, str) and dtype == bfloat16.__name__
+    dtype = np.dtype(np.float32 if rounds else dtype)
     kind = dtype.type
-    return Numbers(kind, kind, kind, panel_width(kind), dtype.itemsize)
+    compute = bfloat16 if rounds else kind
+    return Numbers(kind, compute, kind, panel_width(kind), dtype.itemsize)
 
 
 # Memory, data and minibatch of one run. Each thread has a copy of its own, since some
@@ -82,10 +95,14 @@ CONTEXT = np.dtype(
         # Addresses of the compiled product and transpose of `simd.panels`.
         ("product", np.int64),
         ("transpose", np.int64),
+        # Those of `simd.bfloat16`.
+        ("multiply", np.int64),
+        ("pack", np.int64),
         # The minibatch: its rows are order[begin], order[begin + 1], ... of X. Address
         # of int64 indices; 0: order[i] is i.
         ("order", np.int64),
         ("begin", np.int64),
+        ("n", np.int64),  # how many rows; set in training alone
         ("inputs", np.int64),  # address of an `inputs.INPUTS`
         # Addresses of the targets and of the rows' weights in float64; 0: all are 1.
         ("targets", np.int64),
@@ -131,6 +148,7 @@ BLOCK = np.dtype(
         ("first", np.int64),  # the first column of x that its rows belong to
         ("target", np.int64),  # the first column of the deltas, where `dy` is of all
         ("transposed", np.int64),  # place of the transposed copy; -1: none
+        ("packed", np.int64),  # place of the copy in bfloat16, if there is one
         ("number", np.int64),  # among the blocks of the network
         # The first block of its panel, and how many follow each other there.
         ("panel", np.int64),
@@ -289,6 +307,17 @@ class Operation:
     def blocks(self, record: np.ndarray, program: Program) -> np.ndarray:
         """Return the blocks that its parameters are made of, an array of BLOCK."""
         return np.zeros(0, BLOCK)
+
+    def copy_parameters(self, context: np.ndarray, record: np.ndarray) -> None:
+        """Make the copies of its parameters that a finish makes of its blocks.
+
+        Those of `Program.pack_transposed` are already there.
+
+        Parameters
+        ----------
+        context : (1,) array of CONTEXT
+        record : (1,) array, its own
+        """
 
 
 def squares_address(group: PlacedGroup, program: Program) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numba import carray
 
-from ..compile.options import callback, compiled_once
+from ..compile.options import callback, compiled_once, jit
 from ..simd.llvm import pointer
 from ..simd.panels import call_product, call_transpose
 from ..simd.tiles import TILE_PARTS
@@ -59,11 +59,44 @@ FIELDS = [
 DENSE = np.dtype(HEADER_FIELDS + FIELDS, align=True)
 
 
+def value_step(numbers: Numbers) -> Any:
+    """Return ``apply(op, scores, y, count)``: a panel's activation, by addresses."""
+    width, dtype = numbers.width, numbers.storage
+
+    @jit
+    def apply(op, scores, y, count):
+        if op.value != 0:
+            if scores != y:
+                source = carray(pointer(scores), (count * width,), dtype)
+                target = carray(pointer(y), (count * width,), dtype)
+                for k in range(count * width):
+                    target[k] = source[k]
+            call_value(op.value, (y, count * width, op.parameter))
+
+    return apply
+
+
+def derivative_step(numbers: Numbers) -> Any:
+    """Return ``apply(run, op, first, count)``: dy *= f' in all panels."""
+    width, size = numbers.width, numbers.size
+
+    @jit
+    def apply(run, op, first, count):
+        if op.derivative != 0:
+            at = run.memory + first * width * size
+            for _ in range(0, op.n_out, width):
+                places = at + op.scores, at + op.y, at + op.dy
+                call_derivative(op.derivative, (*places, count * width, op.parameter))
+                at += run.jump
+
+    return apply
+
+
 @compiled_once
 def compile_forward(numbers: Numbers) -> Any:
     """Compile ``forward(context, op, first, count)``, see `base`."""
-    width, size, dtype = numbers.width, numbers.size, numbers.storage
-    row = width * size
+    width, size = numbers.width, numbers.size
+    row, apply_value = width * size, value_step(numbers)
 
     def forward(context, op, first, count):
         run, this = context_at(context), carray(pointer(op), (1,), DENSE)[0]
@@ -83,13 +116,7 @@ def compile_forward(numbers: Numbers) -> Any:
                     scores,
                 ),
             )  # fmt: skip
-            if this.value != 0:
-                if scores != y:
-                    source = carray(pointer(scores), (count * width,), dtype)
-                    target = carray(pointer(y), (count * width,), dtype)
-                    for k in range(count * width):
-                        target[k] = source[k]
-                call_value(this.value, (y, count * width, this.parameter))
+            apply_value(this, scores, y, count)
             y += run.jump
             scores += run.jump
             weights += this.weights_jump
@@ -102,22 +129,15 @@ def compile_forward(numbers: Numbers) -> Any:
 def compile_backward(numbers: Numbers) -> Any:
     """Compile ``backward(context, op, first, count)``: dy *= f'; dx = dy W'."""
     width, size = numbers.width, numbers.size
-    row = width * size
+    row, apply_derivative = width * size, derivative_step(numbers)
 
     def backward(context, op, first, count):
         run, this = context_at(context), carray(pointer(op), (1,), DENSE)[0]
-        dy = run.memory + this.dy + first * row
-        height = (this.n_out + width - 1) // width * width
-        if this.derivative != 0:
-            y = run.memory + this.y + first * row
-            scores = run.memory + this.scores + first * row
-            for at in range(0, height // width * run.jump, run.jump):
-                call_derivative(
-                    this.derivative,
-                    (scores + at, y + at, dy + at, count * width, this.parameter),
-                )
+        apply_derivative(run, this, first, count)
         if this.dx < 0:
             return
+        dy = run.memory + this.dy + first * row
+        height = (this.n_out + width - 1) // width * width
         dx = run.memory + this.dx + first * row
         weights = run.memory + this.transposed
         for j in range(0, this.n_in, width):
@@ -243,11 +263,14 @@ class Dense(Operation):
             record["derivative"] = compile_derivative(name, numbers.storage).address
             if row.keeps_scores:
                 record["scores"] = program.panels(self.n_out)
+        self.reserve_copies(record, program)
+
+    def reserve_copies(self, record: np.ndarray, program: Program) -> None:
+        """Reserve memory for what training keeps beside the matrices of rows."""
         if record["dx"] >= 0:
-            columns = round_up(self.n_out, numbers.width)
-            record["transposed"] = program.reserve(
-                round_up(self.n_in, numbers.width) * columns
-            )
+            width = program.numbers.width
+            columns = round_up(self.n_out, width)
+            record["transposed"] = program.reserve(round_up(self.n_in, width) * columns)
 
     def blocks(self, record: np.ndarray, program: Program) -> np.ndarray:
         """Return the blocks panel by panel: of weights, the biases behind the first."""
@@ -257,18 +280,13 @@ class Dense(Operation):
         j, k = (axis.ravel() for axis in np.mgrid[:n_out, :n_in])
         blocks = np.zeros(n_in * n_out, BLOCK)
         blocks["gradient"] = self.compile_gradient(program).address
-        blocks["finish"] = compile_finish(numbers).address
+        blocks["finish"] = self.compile_finish(program).address
         blocks["place"] = weights.place + (j * self.n_in + k * width) * width * size
         blocks["rows"] = np.minimum(width, self.n_in - k * width)
         blocks["columns"] = np.minimum(width, self.n_out - j * width)
         blocks["padding"] = (width - blocks["columns"]) // (width // TILE_PARTS)
-        blocks["x"] = record["x"] + k * program.jump
-        blocks["dy"] = record["dy"] + j * program.jump
         blocks["first"] = k * width
-        blocks["transposed"] = -1
-        if record["transposed"] >= 0:
-            square = width * width * size
-            blocks["transposed"] = record["transposed"] + (k * n_out + j) * square
+        self.place_operands(blocks, j, k, record, program)
         blocks["panel"], blocks["n_panel"] = j * (n_in + 1), n_in + 1
         blocks["group"] = program.group(self, "weights").address
         group = program.group(self, "biases")
@@ -277,9 +295,34 @@ class Dense(Operation):
         behind["panel"] = np.arange(n_out) * (n_in + 1) + 1
         return np.insert(blocks, np.arange(n_out) * n_in + 1, behind)
 
+    def place_operands(
+        self,
+        blocks: np.ndarray,
+        j: np.ndarray,
+        k: np.ndarray,
+        record: np.ndarray,
+        program: Program,
+    ) -> None:
+        """Write where gradient and finish of blocks of weights read and write.
+
+        j, k : (n,) int arrays
+            The panels of dy and of x that each block belongs to.
+        """
+        blocks["x"] = record["x"] + k * program.jump
+        blocks["dy"] = record["dy"] + j * program.jump
+        blocks["transposed"] = -1
+        if record["transposed"] >= 0:
+            width, n_out = program.numbers.width, j[-1] + 1
+            square = width * width * program.numbers.size
+            blocks["transposed"] = record["transposed"] + (k * n_out + j) * square
+
     def compile_gradient(self, program: Program) -> Any:
         """Return the compiled gradient of a block of weights."""
         return compile_weight_gradient(program.numbers)
+
+    def compile_finish(self, program: Program) -> Any:
+        """Return the compiled finish of a block of weights."""
+        return compile_finish(program.numbers)
 
     @staticmethod
     def reference(

@@ -6,7 +6,7 @@ import numpy as np
 from numba.core.registry import cpu_target
 
 
-def _cpu_features():
+def cpu_features():
     """Names of the features that Numba compiles for, not those of the bare host."""
     _, _, features = cpu_target.target_context.codegen().magic_tuple()
     return {name[1:] for name in features.split(",") if name.startswith("+")}
@@ -28,7 +28,7 @@ def _choose_tile(features):
     return 16, 4, 2
 
 
-VECTOR_BYTES, TILE_ROWS, TILE_VECTORS = _choose_tile(_cpu_features())
+VECTOR_BYTES, TILE_ROWS, TILE_VECTORS = _choose_tile(cpu_features())
 
 
 # The last columns of a matrix are worked on in parts of a vector of this many bytes.
@@ -40,7 +40,8 @@ TILE_PARTS = TILE_VECTORS * VECTOR_BYTES // PART_BYTES
 def describe_cpu() -> dict[str, str]:
     """Return the CPU that kernels are compiled for and its vectors, for reports."""
     _, cpu, _ = cpu_target.target_context.codegen().magic_tuple()
-    used = {"avx512f", "avx2", "fma"} & _cpu_features()
+    named = {"avx512f", "avx2", "fma", "avx512bf16", "amx-bf16"}
+    used = named & cpu_features()
     return {
         "CPU": cpu,
         "features": ", ".join(sorted(used)) or "those of every CPU",

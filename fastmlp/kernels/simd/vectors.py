@@ -19,7 +19,7 @@ from .llvm import INDEX, data_of, place_of
 from .tiles import PART_BYTES, TILE_PARTS, VECTOR_BYTES, lanes
 
 
-class _Vectors:
+class Vectors:
     """Emits operations on vectors of one element type."""
 
     def __init__(self, context, builder, dtype, count=None):
@@ -81,11 +81,12 @@ class _Vectors:
         """
         # In 32 bits the lane numbers of either float type fit one register.
         narrow = self.builder.trunc(count, ir.IntType(32))
-        counts = self._spread(narrow, ir.VectorType(ir.IntType(32), self.lanes))
+        counts = self.spread(narrow, ir.VectorType(ir.IntType(32), self.lanes))
         numbers = ir.Constant(counts.type, list(range(self.lanes)))
         return self.builder.icmp_signed("<", numbers, counts)
 
-    def _spread(self, scalar, kind):
+    def spread(self, scalar: Any, kind: Any) -> Any:
+        """Vector of a kind, of as many lanes, with the scalar in every lane."""
         # Lane 0 shuffled into all lanes: LLVM makes one broadcast of the two.
         undefined = ir.Constant(kind, ir.Undefined)
         zero = ir.Constant(ir.IntType(32), 0)
@@ -95,7 +96,7 @@ class _Vectors:
 
     def broadcast(self, scalar: Any) -> Any:
         """Vector with the scalar in every lane."""
-        return self._spread(scalar, self.type)
+        return self.spread(scalar, self.type)
 
     def convert(self, vector: Any) -> Any:
         """Convert a vector of as many elements of the other precision."""
@@ -137,16 +138,16 @@ class _Vectors:
 
 def pieces_of(
     context: Any, builder: Any, dtype: Any, parts: int
-) -> list[tuple[_Vectors, int]]:
+) -> list[tuple[Vectors, int]]:
     """Vectors that `parts` parts of a vector make up, each with its first element.
 
     Whole ones, and one of a single part behind them where there is a rest. With
     512-bit vectors a part is half of one: a matrix of 8 columns in float32 would
     otherwise multiply as much padding as numbers. Elsewhere both widths are the same.
     """
-    whole = _Vectors(context, builder, dtype)
+    whole = Vectors(context, builder, dtype)
     each = VECTOR_BYTES // PART_BYTES
-    part = _Vectors(context, builder, dtype, whole.lanes // each)
+    part = Vectors(context, builder, dtype, whole.lanes // each)
     n_whole, rest = divmod(parts, each)
     pieces = [(whole, v * whole.lanes) for v in range(n_whole)]
     return pieces + [(part, n_whole * whole.lanes)] * rest
@@ -167,7 +168,7 @@ def sum_squares(typingctx, x, offset, count):
 
     def codegen(context, builder, signature, args):
         array_type = signature.args[0]
-        vectors = _Vectors(context, builder, array_type.dtype)
+        vectors = Vectors(context, builder, array_type.dtype)
         base = vectors.place(data_of(context, builder, array_type, args[0]), args[1])
         total = cgutils.alloca_once_value(builder, ir.Constant(vectors.type, None))
         step = index_constant(vectors.lanes)
@@ -213,8 +214,8 @@ def copy_rows(
 
     def codegen(context, builder, signature, args):
         rows, columns, _, source_at, _, target_at, filled, fill = args
-        inside = _Vectors(context, builder, signature.args[4].dtype)
-        outside = _Vectors(context, builder, signature.args[2].dtype, inside.lanes)
+        inside = Vectors(context, builder, signature.args[4].dtype)
+        outside = Vectors(context, builder, signature.args[2].dtype, inside.lanes)
         source = data_of(context, builder, signature.args[2], args[2])
         target = data_of(context, builder, signature.args[4], args[4])
         if inside.align == 4:
@@ -305,7 +306,7 @@ def shift_rows(typingctx, x, rows, width):
     """
 
     def codegen(context, builder, signature, args):
-        vectors = _Vectors(context, builder, signature.args[0].dtype)
+        vectors = Vectors(context, builder, signature.args[0].dtype)
         data = data_of(context, builder, signature.args[0], args[0])
         low = vectors.constant(float("-inf"))
         with cgutils.for_range(builder, args[1]) as row:
@@ -325,7 +326,7 @@ def normalize_rows(typingctx, x, rows, width, weights, totals):
     """
 
     def codegen(context, builder, signature, args):
-        vectors = _Vectors(context, builder, signature.args[0].dtype)
+        vectors = Vectors(context, builder, signature.args[0].dtype)
         data, weights, totals = (
             data_of(context, builder, signature.args[i], args[i]) for i in (0, 3, 4)
         )
@@ -351,7 +352,7 @@ def transpose_square(typingctx, source, source_at, target, target_at):
     index2 = types.UniTuple(types.intp, 2)
 
     def codegen(context, builder, signature, args):
-        vectors = _Vectors(context, builder, signature.args[0].dtype)
+        vectors = Vectors(context, builder, signature.args[0].dtype)
         places = []
         for at in (0, 2):
             offset, stride = cgutils.unpack_tuple(builder, args[at + 1])
