@@ -146,7 +146,7 @@ class Tasks:
 
     def _failed(self, lost: LostTask) -> ClusterError:
         return ClusterError(
-            f"A task had no result in {self._limits.max_round_retries + 1} attempts. "
+            f"A task had no result after {self._limits.max_round_retries} retries. "
             f"The last time: {lost}"
         )
 
@@ -165,13 +165,13 @@ class Tasks:
             return
         n_threads = sum(workers.values())
         room = {name: -(-len(replicas) * n // n_threads) for name, n in workers.items()}
+        located = iter(self._locate([each for own in blocks for each in own]))
         homeless = []
-        for replica, own in zip(replicas, blocks, strict=True):
+        for replica in replicas:
             held = dict.fromkeys(workers, 0)
-            for rows, where in zip(replica.block_rows, self._locate(own), strict=True):
-                for name in where:
-                    if name in held:
-                        held[name] += rows
+            for rows, where in zip(replica.block_rows, located, strict=False):
+                for name in held.keys() & where:
+                    held[name] += rows
             best = max(sorted(held), key=held.__getitem__)
             if held[best] and room[best]:
                 self.homes[replica.number] = best
