@@ -24,7 +24,7 @@ from fastmlp.estimators._folds import FOLDS_OF_ONE, Turn, deal_folds
 from fastmlp.estimators._learning import Learned
 from fastmlp.estimators._problem import Given, stand_in
 from fastmlp.estimators._scaling import fit_scaling
-from fastmlp.estimators._streams import balanced, warn_if_sorted
+from fastmlp.estimators._streams import arrays_of, balanced, warn_if_sorted
 from fastmlp.estimators._table_learning import (
     MakeSteps,
     learn_table,
@@ -194,6 +194,16 @@ def learn_table_stream(
             Path(place) / "codes.npy",
             make_steps,
         )
+
+
+def learn_table_on_disk(
+    estimator: Any, given: Given, make_steps: MakeSteps | None
+) -> Learned:
+    """Fit networks to arrays that are read in blocks."""
+    sources = arrays_of(given)
+    return learn_table_stream(
+        estimator, sources[0], None, sources[1], "auto", None, make_steps
+    )
 
 
 def checked_goal(goal: Goal, y: np.ndarray) -> Goal:

@@ -15,6 +15,7 @@ from sklearn.exceptions import NotFittedError
 from fastmlp import TabularClassifier, TabularRegressor
 from fastmlp.data import ArrowSource, ParquetSource
 from fastmlp.estimators import _table_streams
+from tests.estimators.test_streams import OnDisk
 
 N = 1200
 
@@ -236,3 +237,15 @@ def test_earlier_fit_stays_and_copies_work():
     )
     assert max(map(len, model.loss_curve_)) == 2
     assert model.max_epochs == 6
+
+
+@both
+def test_fit_to_an_array_that_can_be_sliced(kind):
+    X, labels, numbers, weight = rows(n=400)
+    X, y = X[["a", "b"]].to_numpy(), target(kind, labels, numbers)
+    options = {"X_val": X[:50], "y_val": y[:50], "sample_weight_val": weight[:50]}
+    ref = make(kind).fit(X, y, weight, **options)
+    comp = make(kind).fit(OnDisk(X), OnDisk(y), weight, **options)
+    for a, b in zip(comp._ensemble.parameters, ref._ensemble.parameters, strict=True):
+        assert_array_equal(a, b)
+    assert comp.columns_ == ref.columns_
