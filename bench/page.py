@@ -161,8 +161,11 @@ def _listed(section):
     """Return a function that returns a section's rows, as they are."""
 
     def table(results):
+        rows = results.of(section).values()
+        if not rows:
+            return "Not measured in this run."
         lines = ["| job | | best | median | ratio | |", "| --- " * 6 + "|"]
-        for row in results.of(section).values():
+        for row in rows:
             times = (row.times.best, row.times.median) if row.times else ()
             best, median = map(format_seconds, times) if times else (NONE, NONE)
             ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
@@ -227,8 +230,8 @@ PARTS = {
     **{
         name: _listed(name)
         for name in (
-            "activations", "inspection", "callbacks", "selection", "start", "growth",
-            "threads", "memory",
+            "bfloat16", "activations", "inspection", "callbacks", "selection", "start",
+            "growth", "threads", "memory", "streams",
         )
     },
 }  # fmt: skip

@@ -9,12 +9,13 @@ from time import perf_counter
 import joblib
 import numpy as np
 
-from bench.workloads import MAIN, initial_parameters, make_data
+from bench.workloads import LARGE, MAIN, initial_parameters, make_data
 from fastmlp.kernels import (
     Data,
     NetworkSpec,
     Optimizer,
     Trainer,
+    bfloat16_unit,
     layer_activations,
 )
 
@@ -24,8 +25,12 @@ _ROUNDS = 9
 _WARM_UP_SECONDS = 0.1
 
 
-def make_trainer(workload, dtype, n_threads):
-    """Return a trainer with the workload's network, and its data."""
+def make_trainer(workload, products, n_threads):
+    """Return a trainer with the workload's network, and its data.
+
+    `products` is float32, float64 or "bfloat16", whose data are float32.
+    """
+    dtype = np.float32 if products == "bfloat16" else products
     X, y = make_data(workload, dtype)
     if workload.outputs == 2:
         out_activation, loss = "logistic", "log_loss"
@@ -40,7 +45,7 @@ def make_trainer(workload, dtype, n_threads):
         spec,
         out_activation,
         loss,
-        dtype,
+        products,
         data.form,
         batch_size=workload.batch,
         optimizer=Optimizer("adam", learning_rate=workload.rate),
@@ -56,9 +61,9 @@ def make_trainer(workload, dtype, n_threads):
     return trainer, data
 
 
-def measure(workload, dtype, n_threads):
+def measure(workload, products, n_threads):
     """Return the seconds per step of each phase, medians over the epochs timed."""
-    trainer, data = make_trainer(workload, dtype, n_threads)
+    trainer, data = make_trainer(workload, products, n_threads)
     order = np.random.default_rng(0).permutation(workload.rows)
     n_steps = -(-workload.rows // workload.batch)
     with trainer:
@@ -73,22 +78,29 @@ def measure(workload, dtype, n_threads):
 
 
 def format_table(settings):
-    """Return the profile of the main workloads as a Markdown table, in µs a step."""
+    """Return the profile of the main workloads as a Markdown table, in µs a step.
+
+    Large ones with products in bfloat16, too, where this CPU has them.
+    """
+    jobs = [(workload, "float32") for workload in MAIN]
+    if bfloat16_unit() is not None:
+        jobs += [(workload, "bfloat16") for workload in LARGE]
     lines = []
-    for workload in MAIN:
+    for workload, products in jobs:
         if workload.name not in settings.workloads:
             continue
         for n_threads in sorted({1, joblib.cpu_count()}):
-            settings.progress(f"profile: {workload.name}, n_threads={n_threads}")
-            phases = measure(workload, np.float32, n_threads)
+            job = f"{workload.name}, {products}"
+            settings.progress(f"profile: {job}, n_threads={n_threads}")
+            phases = measure(workload, products, n_threads)
             if not lines:
                 names = ["workload", "threads", *phases, "step", "at the peak"]
                 lines.append(f"| {' | '.join(names)} |")
                 lines.append(f"|{'|'.join(' --- ' for _ in names)}|")
             steps = -(-workload.rows // workload.batch)
-            cores = "float32_one_core" if n_threads == 1 else "float32"
+            cores = f"{products}_one_core" if n_threads == 1 else products
             peak = workload.flops / steps / settings.limits[cores]
             seconds = [*phases.values(), sum(phases.values()), peak]
             cells = [f"{1e6 * s:.3g}" for s in seconds]
-            lines.append(f"| {workload.name} | {n_threads} | {' | '.join(cells)} |")
+            lines.append(f"| {job} | {n_threads} | {' | '.join(cells)} |")
     return "\n".join(lines)

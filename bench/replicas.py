@@ -18,10 +18,11 @@ from sklearn.datasets import load_digits, make_classification, make_friedman1
 from sklearn.exceptions import ConvergenceWarning
 
 from fastmlp import MLPClassifier, MLPRegressor
-from fastmlp.cluster import driver
-from fastmlp.cluster.driver import Limits, learn_in_rounds
+from fastmlp.cluster import rounds
+from fastmlp.cluster.driver import learn_in_rounds
 from fastmlp.cluster.executors import Serial
 from fastmlp.cluster.replicas import train_replica
+from fastmlp.cluster.tasks import Limits
 from fastmlp.data import Chunk
 from fastmlp.estimators._learning import publish
 from fastmlp.estimators._problem import Given
@@ -106,7 +107,7 @@ def score(name, n_replicas, n_rounds, epochs, keep, rate, seed):
         for rows in np.array_split(np.arange(N_ROWS), n_replicas)
     ]
     executor = Serial()
-    driver.train_replica = keep_moments() if keep else train_replica
+    rounds.train_replica = keep_moments() if keep else train_replica
     learned = learn_in_rounds(
         estimator,
         clone(estimator),

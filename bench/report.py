@@ -135,14 +135,16 @@ def format_machine(machine, limits):
         f"{machine['system']}, Python {machine['python']}, {', '.join(versions)}",
     ]
     if limits:
+        # A CPU that multiplies no bfloat16 numbers has no peak in them.
+        peaks = ", ".join(
+            f"{dtype} {limits[dtype] / 1e9:.0f} "
+            f"(one core {limits[f'{dtype}_one_core'] / 1e9:.0f})"
+            for dtype in ("float32", "float64", "bfloat16")
+            if limits.get(dtype)
+        )
         lines.append(
-            f"peak of {limits['cores']} cores: {limits['float32'] / 1e9:.0f} GFLOP/s "
-            f"float32, {limits['float64'] / 1e9:.0f} float64, "
-            f"{limits['bfloat16'] / 1e9:.0f} bfloat16; of one: "
-            f"{limits['float32_one_core'] / 1e9:.0f}, "
-            f"{limits['float64_one_core'] / 1e9:.0f} and "
-            f"{limits['bfloat16_one_core'] / 1e9:.0f}; copying: "
-            f"{limits['bandwidth'] / 1e9:.1f} GB/s"
+            f"peak of {limits['cores']} cores in GFLOP/s: {peaks}; "
+            f"copying: {limits['bandwidth'] / 1e9:.1f} GB/s"
         )
     return "\n".join(lines)
 

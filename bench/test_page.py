@@ -6,6 +6,7 @@ import re
 import pytest
 
 from bench import page
+from bench.__main__ import SECTIONS
 from bench.page import PAGES, PART, PARTS, PUBLISHED, ROOT, TABLE, Results, filled
 from bench.report import Row
 from bench.timing import Times
@@ -34,6 +35,11 @@ def test_every_part_is_read_somewhere():
         for _, name, _ in PART.findall((ROOT / each).read_text("utf-8"))
     ]
     assert sorted(read) == sorted(PARTS)
+
+
+def test_every_section_has_a_part():
+    sections = {"real" if name == "real_data" else name for name in SECTIONS}
+    assert sections == {*PARTS} - {"summary", "run", "profile"}
 
 
 def test_rows_are_read_as_they_were_written():

@@ -5,8 +5,9 @@ its own blocks of rows for a round, and the mean of all is the network of the ne
 round. Which worker computes what changes no bit: a replica's round is a pure function,
 and the mean is taken along a fixed tree.
 
-In reading order: `blocks` (rows checked and encoded where they are), `replicas` (a
-round of one replica), `averaging` (the mean), `executors` (where tasks run),
-`checkpoints`, `driver` (the plan, the rounds, failures). `fastmlp.dask` runs it on a
-Dask cluster.
+In reading order: `driver` (a fit in one screen), `plan` (blocks, problem, replicas),
+`rounds` (the engines that `training` sees), `tasks` (retries and deadlines), `replicas`
+(a round of one replica), `blocks` (rows checked and encoded where they are),
+`averaging` (the mean), `checkpoints`, `executors` (where tasks run), `tables` (networks
+on folds). `fastmlp.dask` runs them on a Dask cluster.
 """

@@ -7,8 +7,8 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.base import clone
 
-from fastmlp.cluster.driver import Limits, Tasks
 from fastmlp.cluster.executors import Executor
+from fastmlp.cluster.tasks import Limits, Tasks
 from fastmlp.data import Chunk
 from fastmlp.estimators._learning import publish
 from fastmlp.estimators._problem import Given

@@ -11,8 +11,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 
 from fastmlp.cluster.blocks import Reading
-from fastmlp.cluster.driver import Limits, learn_in_rounds
+from fastmlp.cluster.driver import learn_in_rounds
 from fastmlp.cluster.tables import fit_networks, join_chunks
+from fastmlp.cluster.tasks import Limits
 from fastmlp.dask._collections import is_collection, partitions, predict_lazily
 from fastmlp.dask._executor import DaskExecutor
 from fastmlp.dask._signatures import OF_CLUSTERS, OF_ROUNDS, extend

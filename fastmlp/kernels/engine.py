@@ -157,7 +157,8 @@ class _Network:
         """Take parameters in scikit-learn's packing."""
         self.program.pack(parameters, self.memory)
         self.program.pack_transposed(parameters, self.memory)
-        self.program.copy_parameters(self.memory)
+        if self.numbers.rounds:
+            self.program.copy_parameters(self.memory)
 
     def store(self, parameters: np.ndarray) -> None:
         """Write the parameters into a vector in scikit-learn's packing."""
@@ -214,8 +215,8 @@ class _Network:
         X. Dropout keeps everything, see `Program.context`.
         """
         n = X.shape[0] if rows is None else len(rows)
-        here = not self._adds_noise and self.numbers.compute is self.numbers.storage
-        if not here or form_of(X, not self.form.multiplied) != self.form:
+        changes = self._adds_noise or self.numbers.rounds
+        if changes or form_of(X, not self.form.multiplied) != self.form:
             X = X if rows is None else X[rows]
             return predict.predict_outputs(
                 self.spec, self.stored(), out_activation, X, self._n_threads

@@ -32,7 +32,7 @@ from .ops.base import (
     packing_rank,
     round_up,
 )
-from .simd.bfloat16 import bfloat16, bfloat16_unit, multiply_loop, pack_loop
+from .simd.bfloat16 import bfloat16_unit, multiply_loop, pack_loop
 from .simd.panels import product_loop, transpose_loop
 from .simd.tiles import TILE_PARTS, TILE_ROWS, VECTOR_BYTES, lanes
 from .update.groups import GROUP, Group, Groups, find_group
@@ -183,7 +183,7 @@ class Program:
                     record[name] = compiled.address
         self.addresses = np.array([record.ctypes.data for record in self.records])
         self._fill_head(head)
-        self._fill_context(numbers.compute)
+        self._fill_context(numbers.rounds)
         self._writing: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     @cached_property
@@ -323,7 +323,7 @@ class Program:
         elements = 8 // self.numbers.size
         record["losses"] = self.reserve(self.capacity * elements)
 
-    def _fill_context(self, compute):
+    def _fill_context(self, rounds):
         self.context = np.zeros(1, CONTEXT)
         record = self.context[0]
         record["jump"] = self.jump
@@ -331,7 +331,7 @@ class Program:
         record["product"] = product_loop(self.numbers.storage).address
         if self.training:
             record["transpose"] = transpose_loop(self.numbers.storage).address
-        if compute is bfloat16:
+        if rounds:
             record["multiply"] = multiply_loop(bfloat16_unit()).address
             record["pack"] = pack_loop().address
 

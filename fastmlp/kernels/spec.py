@@ -25,7 +25,6 @@ from .ops.dense import Dense
 from .ops.dropout import Dropout
 from .ops.input_noise import InputNoise
 from .ops.inputs import Gather
-from .simd.bfloat16 import bfloat16
 from .update.regularisation import Regularisation
 
 # (name, setting) of an activation or operation; the setting is None if it takes none.
@@ -142,7 +141,7 @@ def _layer(n, units, kind, numbers, form):
     arguments = n, units, fused, numbers, pieces
     if form is not None:
         dense: Dense = CsrDense(form, *arguments)
-    elif numbers.compute is bfloat16 and min(n, units) >= _LEAST_ROUNDED:
+    elif numbers.rounds and min(n, units) >= _LEAST_ROUNDED:
         dense = BFloat16Dense(*arguments)
     else:
         dense = Dense(*arguments)

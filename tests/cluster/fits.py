@@ -3,8 +3,9 @@
 import numpy as np
 from sklearn.base import clone
 
-from fastmlp.cluster.driver import Limits, learn_in_rounds
+from fastmlp.cluster.driver import learn_in_rounds
 from fastmlp.cluster.executors import LostTask, Serial
+from fastmlp.cluster.tasks import Limits
 from fastmlp.data import Chunk
 from fastmlp.estimators._learning import publish
 from fastmlp.estimators._problem import Given

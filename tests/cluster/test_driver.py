@@ -14,8 +14,8 @@ from sklearn.exceptions import ConvergenceWarning
 from fastmlp import MLPClassifier, MLPRegressor
 from fastmlp.cluster import replicas
 from fastmlp.cluster.blocks import Reading
-from fastmlp.cluster.driver import make_replicas
 from fastmlp.cluster.executors import ClusterError, Processes, Serial
+from fastmlp.cluster.plan import make_replicas
 from fastmlp.data import ArraySource
 from tests.cluster.fits import RNG, Losing, X, Y, cut, fit_in_rounds
 from tests.estimators import make
@@ -184,7 +184,7 @@ def test_blocks_that_are_read_in_each_epoch_give_the_same(processes):
 
 def test_buffers_smaller_than_a_replica(monkeypatch, processes):
     """They change the order of the rows, and are the same everywhere."""
-    monkeypatch.setattr("fastmlp.cluster.driver.BUFFER_BYTES", 50 * 4 * 8)
+    monkeypatch.setattr("fastmlp.cluster.plan.BUFFER_BYTES", 50 * 4 * 8)
     chunks = cut(X, Y, [20] * 15)
     ref = fit_in_rounds(VARIED, chunks, **DIVIDED)
     assert_same(fit_in_rounds(VARIED, chunks, processes, **DIVIDED), ref)
@@ -307,7 +307,7 @@ def test_a_replica_prefers_its_worker_until_it_has_lost_a_task():
 def test_too_many_losses_are_an_error_that_names_the_worker():
     executor = Losing(lambda number, name: name == "average")
     estimator = clone(VARIED)
-    with pytest.raises(ClusterError, match=r"3 attempts.*worker 7 died"):
+    with pytest.raises(ClusterError, match=r"after 2 retries.*worker 7 died"):
         fit_in_rounds(
             estimator, cut(X, Y, SIZES), executor, max_round_retries=2, **DIVIDED
         )
@@ -334,7 +334,7 @@ def test_a_process_that_is_killed(tmp_path, monkeypatch, varied):
     folder = tmp_path / "alive"
     folder.mkdir()
     monkeypatch.setenv("FASTMLP_KILL", str(folder))
-    monkeypatch.setattr("fastmlp.cluster.driver.train_replica", kill_once)
+    monkeypatch.setattr("fastmlp.cluster.rounds.train_replica", kill_once)
     with Processes(2) as executor:
         comp = fit_in_rounds(VARIED, cut(X, Y, SIZES, WEIGHT), executor, **DIVIDED)
     assert_same(comp, varied)

@@ -1,7 +1,11 @@
 """Workers that die or hang in the middle of a round: the result is the same."""
 
+import asyncio
 import os
 import signal
+import time
+from types import SimpleNamespace
+from typing import ClassVar
 
 import dask
 import pytest
@@ -10,6 +14,7 @@ from sklearn.base import clone
 
 from fastmlp.cluster import averaging, replicas
 from fastmlp.dask import ClusterError
+from fastmlp.dask._executor import remove_silent
 from tests.dask.conftest import make_client, make_client_without_nannies
 from tests.dask.data import FIT, X, Y, assert_same, fit, on_cluster, ref_fit
 
@@ -52,7 +57,8 @@ def killing(folder, function, signals=(signal.SIGKILL,), epoch=1):
 
 
 def meet(monkeypatch, function):
-    monkeypatch.setattr(f"fastmlp.cluster.driver.{function.__name__}", function)
+    home = "tasks" if function.__name__ == "average" else "rounds"
+    monkeypatch.setattr(f"fastmlp.cluster.{home}.{function.__name__}", function)
 
 
 @pytest.fixture(scope="module")
@@ -83,15 +89,20 @@ def test_the_only_holder_of_the_data_is_killed(mortal, tmp_path, monkeypatch):
     assert_same(comp, ref_fit())
 
 
-def test_a_worker_that_hangs_is_removed(mortal, tmp_path, monkeypatch):
-    mortal.wait_for_workers(2)
-    meet(monkeypatch, killing(tmp_path, replicas.train_replica, (signal.SIGSTOP,)))
-    monkeypatch.setattr("fastmlp.dask._executor.LOOK_EVERY", 1.0)
-    pids = mortal.run(os.getpid)
-    comp = fit(mortal, worker_timeout=10.0)
-    for pid in pids.values():
-        os.kill(pid, signal.SIGKILL)
-    assert_same(comp, ref_fit())
+def test_workers_without_a_heartbeat_are_removed():
+    removed = []
+
+    class Scheduler:
+        workers: ClassVar = {
+            name: SimpleNamespace(address=name, last_seen=time.time() - seconds)
+            for name, seconds in (("a", 0), ("b", 100), ("c", 50))
+        }
+
+        async def remove_worker(self, address, stimulus_id):
+            removed.append(address)
+
+    asyncio.run(remove_silent(60, Scheduler()))
+    assert removed == ["b"]
 
 
 def test_without_nannies(tmp_path, monkeypatch):
@@ -110,15 +121,17 @@ def test_without_nannies(tmp_path, monkeypatch):
 
 
 def test_a_task_that_kills_its_worker(tmp_path, monkeypatch):
-    """Dask gives it up, here at once; then the round runs again, and is given up."""
+    """Dask gives it up, here at once, and so does the fit."""
     signals = (signal.SIGKILL,) * 20
     meet(monkeypatch, killing(tmp_path, replicas.train_replica, signals))
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
         make_client(1) as client,
-        pytest.raises(ClusterError, match=r"2 attempts.*tcp://127[^$]*Remove worker"),
+        pytest.raises(
+            ClusterError, match=r"after 0 retries.*tcp://127[^$]*Remove worker"
+        ),
     ):
-        fit(client, max_round_retries=1)
+        fit(client, max_round_retries=0)
 
 
 def test_a_round_that_takes_too_long(monkeypatch):

@@ -16,6 +16,7 @@ from fastmlp import TabularClassifier, TabularRegressor
 from fastmlp.data import ArrowSource, ParquetSource
 from fastmlp.estimators import _table_streams
 from tests.estimators.test_streams import OnDisk
+from tests.tables.test_frequent import amounts
 
 N = 1200
 
@@ -97,6 +98,16 @@ def test_rows_on_disk_are_as_good_as_in_memory(kind):
         assert comp.predict_interval(X_test).shape == (N, 2)
     else:
         assert abs(comp.temperature_ - ref.temperature_) < 0.3
+
+
+@both
+def test_numbers_that_act_like_categories(kind):
+    x, on = amounts(N)
+    X, y = pd.DataFrame({"gain": x}), on.astype(int)
+    ref = make(kind).set_params(max_epochs=1).fit(X, y)
+    assert len(ref.columns_) == 2
+    comp = make(kind).set_params(max_epochs=1).fit_stream(chunked(X, y), buffer_rows=99)
+    assert comp.columns_ == ref.columns_
 
 
 @both

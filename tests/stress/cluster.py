@@ -1,4 +1,4 @@
-"""Clusters that shrink and grow, lose all workers, or lose one every few seconds."""
+"""Clusters that shrink and grow, whose workers hang, or die one by one or all."""
 
 import os
 import signal
@@ -14,11 +14,11 @@ from tests.dask.conftest import make_client, make_client_without_nannies
 from tests.dask.data import FIT, X, Y, assert_same, fit, on_cluster, ref_fit
 from tests.watched import run_in_full
 
-# Every how many seconds `KillWorker` ends a worker, and how.
-DELAY = "6 s"
+# The mean life of a worker under `KillWorker`, and how it ends.
+DELAY = "20 s"
 MODES = ("sys.exit", "graceful", "segfault")
 
-LONG = {"max_iter": 100, "n_iter_no_change": 200}
+LONG = {"max_iter": 150, "n_iter_no_change": 200}
 
 
 def ref_long_fit():
@@ -43,6 +43,20 @@ def workers_come_and_go(n_fits):
             assert_same(fit(client, **LONG), ref)
             thread.join()
     return {"fits while workers came and went": n_fits}
+
+
+def a_worker_hangs(n_fits):
+    """Stop one of two workers in a fit: it is removed."""
+    ref = ref_long_fit()
+    for _ in range(n_fits):
+        with make_client(2) as client:
+            pids = client.run(os.getpid)
+            stopped = min(pids)
+            threading.Timer(3, os.kill, (pids[stopped], signal.SIGSTOP)).start()
+            assert_same(fit(client, worker_timeout=15.0, **LONG), ref)
+            assert stopped not in client.nthreads()
+            os.kill(pids[stopped], signal.SIGKILL)
+    return {"fits in which a worker hung": n_fits}
 
 
 def all_die(n_fits):
@@ -72,6 +86,8 @@ def chaos(n_modes):
     ref = ref_long_fit()
     for mode in MODES[:n_modes]:
         with make_client(2) as client:
+            # A nanny whose worker dies while it starts gives up.
+            client.cluster.adapt(minimum=2, maximum=2)
             client.register_plugin(KillWorker(delay=DELAY, mode=mode))
             assert_same(fit(client, max_round_retries=1000, **LONG), ref)
     return {"ways to lose workers all the time": n_modes}
@@ -79,4 +95,10 @@ def chaos(n_modes):
 
 def main():
     """Run all of them."""
-    run_in_full(__name__, (workers_come_and_go, 3), (all_die, 3), (chaos, 3))
+    run_in_full(
+        __name__,
+        (workers_come_and_go, 3),
+        (a_worker_hangs, 3),
+        (all_die, 3),
+        (chaos, 3),
+    )

@@ -58,6 +58,11 @@ class Numbers(NamedTuple):
     size: int
 
     @property
+    def rounds(self) -> bool:
+        """Whether the operands of products are rounded."""
+        return self.compute is not self.storage
+
+    @property
     def plain(self) -> Numbers:
         """The formats of all that is no product."""
         return self._replace(compute=self.storage)

@@ -109,11 +109,11 @@ def end_tiles(typingctx):
 
 
 def _load_c(builder, tiles, start, row):
-    below = builder.mul(row, index_constant(16))
+    """Load tiles of C from rows that are `row` bytes apart."""
+    below = builder.add(start, builder.mul(row, index_constant(16)))
     for tile in tiles:
-        place = at(builder, start, tile % 2 * LINE)
-        if tile > 1:
-            place = at(builder, builder.add(start, below), tile % 2 * LINE)
+        above = start if tile < 2 else below
+        place = at(builder, above, tile % 2 * LINE)
         _tile(builder, "tileloadd64", tile, place, row)
 
 

@@ -1,0 +1,239 @@
+"""The plan of a fit: blocks checked, the problem, replicas with their rows."""
+
+import copy
+import uuid
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import joblib
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import is_classifier
+
+from fastmlp.cluster.blocks import (
+    Facts,
+    Reading,
+    check_block,
+    describe,
+    describe_reading,
+    encode_block,
+)
+from fastmlp.cluster.executors import Executor, same
+from fastmlp.cluster.replicas import BUFFER_BYTES, Job, Replica, deal_blocks
+from fastmlp.cluster.tasks import Limits, Tasks
+from fastmlp.estimators._blocks import SORTED, check_labels
+from fastmlp.estimators._learning import clipped_batch_size
+from fastmlp.estimators._problem import Basis, Given, Problem
+from fastmlp.estimators._streams import balanced, goal_of
+from fastmlp.kernels import Optimizer
+from fastmlp.network import Network
+
+# Rounds of an epoch where the user sets none; a single replica has nothing to average.
+ROUNDS_PER_EPOCH = 4
+
+
+def check_blocks(
+    tasks: Tasks, local: Any, blocks: Sequence[Any]
+) -> tuple[list[Any], list[Facts | None]]:
+    """Return handles of the validated blocks, and facts about each."""
+    classifies = is_classifier(local)
+    if isinstance(blocks[0], Reading):
+        checked = list(blocks)
+        calls: list[tuple] = [
+            (describe_reading, local, number, block, classifies)
+            for number, block in enumerate(blocks)
+        ]
+    else:
+        checked = [
+            tasks.executor.submit(check_block, local, number, block)
+            for number, block in enumerate(blocks)
+        ]
+        calls = [
+            (describe, block, number, classifies)
+            for number, block in enumerate(checked)
+        ]
+    facts = tasks.results(calls)
+    if not any(facts):
+        raise ValueError(
+            "Found array with 0 sample(s) in all partitions while a minimum of 1 is "
+            f"required by {type(local).__name__}."
+        )
+    return checked, facts
+
+
+def make_problem(basis: Basis, given: Given, facts: Facts, classes: Any) -> Problem:
+    """Return the `Problem` of a fit whose rows are elsewhere: X has none."""
+    if facts.weight == 0:
+        raise ValueError("Sample weights must contain at least one non-zero number.")
+    if basis.anew:
+        state = vars(basis.model)
+        state["n_features_in_"] = facts.n_features
+        state.pop("feature_names_in_", None)
+        if facts.names is not None:
+            state["feature_names_in_"] = np.array(facts.names, dtype=object)
+    targets = facts.targets.summary()
+    goal = goal_of(basis.model, classes, targets, facts.example_y)
+    check_labels(goal, targets.classes)
+    goal = balanced(goal, targets)
+    target = goal.encode(facts.example_y)
+    return Problem(
+        given,
+        basis.anew,
+        (facts.n_features, *basis.hidden, target.n_outputs),
+        basis.regularisation,
+        basis.model,
+        np.empty((0, facts.n_features), facts.dtype),
+        facts.example_y[:0],
+        goal,
+        target._replace(values=target.values[:0]),
+        goal.class_weights(facts.example_y),
+        None,
+    )
+
+
+def hold_out_blocks(
+    block_rows: Sequence[int], fraction: float, random_state: np.random.RandomState
+) -> set[int]:
+    """Return the blocks that early stopping holds out, a share of those with rows."""
+    blocks = np.flatnonzero(block_rows)
+    n_held = max(1, round(fraction * len(blocks)))
+    if n_held >= len(blocks):
+        raise ValueError(
+            f"early_stopping=True holds out whole partitions, but there are "
+            f"{len(blocks)}: pass X_val and y_val, or repartition X and y."
+        )
+    return {*random_state.permutation(blocks)[:n_held].tolist()}
+
+
+def collect(tasks: Tasks, local: Any, checked: list[Any], held: set[int]) -> Given:
+    """Return the rows of some blocks as those to validate on."""
+    rows = tasks.results(
+        [
+            (check_block, local, i, checked[i])
+            if isinstance(checked[i], Reading)
+            else (same, checked[i])
+            for i in sorted(held)
+        ]
+    )
+    X, y, weight, _ = zip(*rows, strict=True)
+    return Given(
+        None,
+        None,
+        None,
+        sp.vstack(X, format="csr") if sp.issparse(X[0]) else np.concatenate(X),
+        np.concatenate(y),
+        None if weight[0] is None else np.concatenate(weight),
+    )
+
+
+def warn_if_sorted(facts: Facts) -> None:
+    """Warn if y differs more between partitions than in shuffled rows."""
+    between = facts.targets.summary().between
+    if between > SORTED:
+        warnings.warn(
+            f"{between:.0%} of the variance of y lies between partitions, as in rows "
+            "sorted by y: each replica trains on one kind of rows. Shuffle the rows "
+            "first, for example by a frame's sort_values of a random column.",
+            stacklevel=2,
+        )
+
+
+def count_replicas(
+    estimator: Any, limits: Limits, block_rows: Sequence[int], executor: Executor
+) -> int:
+    """Return the number of replicas."""
+    n_blocks = int(np.count_nonzero(block_rows))
+    if limits.n_replicas is None:
+        earlier = getattr(estimator, "n_replicas_", None)
+        return min(n_blocks, earlier or max(1, len(executor.workers())))
+    if limits.n_replicas > n_blocks:
+        raise ValueError(
+            f"n_replicas={limits.n_replicas} needs as many partitions with rows, but "
+            f"there are {n_blocks}: repartition X and y, or choose fewer replicas."
+        )
+    return limits.n_replicas
+
+
+def make_replicas(
+    block_rows: Sequence[int], n_replicas: int, random_state: np.random.RandomState
+) -> list[Replica]:
+    """Return the replicas with their rows and random numbers.
+
+    A single one draws the numbers that `fit` would draw.
+    """
+    states = [copy.deepcopy(random_state)]
+    if n_replicas > 1:
+        seeds = random_state.randint(np.iinfo(np.int32).max, size=n_replicas)
+        states = [np.random.RandomState(seed) for seed in seeds]
+    dealt = deal_blocks(block_rows, n_replicas)
+    return [
+        Replica(number, blocks, tuple(block_rows[i] for i in blocks), state)
+        for number, (blocks, state) in enumerate(zip(dealt, states, strict=True))
+    ]
+
+
+def make_job(
+    problem: Problem,
+    local: Any,
+    network: Network,
+    facts: Facts,
+    n_rows: int,
+    replicas: Sequence[Replica],
+    limits: Limits,
+) -> Job:
+    """Return the `Job` of a fit; `Rounds` sets its optimizer."""
+    batch_size = clipped_batch_size(problem.model.batch_size, n_rows)
+    n_steps = max(replica.count_steps(batch_size) for replica in replicas)
+    n_rounds = limits.rounds_per_epoch
+    if n_rounds is None:
+        n_rounds = ROUNDS_PER_EPOCH if len(replicas) > 1 else 1
+    row_bytes = facts.n_features * facts.dtype.itemsize
+    return Job(
+        token=uuid.uuid4().hex,
+        model=local,
+        goal=problem.goal,
+        class_weights=problem.class_weights,
+        spec=network.spec,
+        dtype=network.dtype,
+        batch_size=batch_size,
+        optimizer=Optimizer("gradient", learning_rate=0.0),
+        regularisation=problem.regularisation,
+        n_rounds=min(n_rounds, n_steps),
+        buffer_rows=limits.buffer_rows or max(1, BUFFER_BYTES // row_bytes),
+        weight=facts.weight,
+    )
+
+
+def fingerprint(local: Any, facts: Facts, block_rows: Sequence[int], job: Job) -> str:
+    """Return what a fit and one that goes on from its checkpoint have in common."""
+    params = local.get_params()
+    for name in ("n_threads", "verbose"):
+        del params[name]
+    described = facts.n_features, facts.names, job.spec, job.n_rounds, block_rows
+    return joblib.hash((sorted(params.items()), described))
+
+
+def encode_blocks(
+    tasks: Tasks,
+    problem: Problem,
+    network: Network,
+    replicas: Sequence[Replica],
+    checked: Sequence[Any],
+) -> list[list[Any]]:
+    """Return handles of each replica's blocks as the network reads them.
+
+    They are encoded on the workers that the replicas prefer. A `Reading` stays one.
+    """
+    dealt = [[checked[i] for i in replica.blocks] for replica in replicas]
+    tasks.place(replicas, dealt)
+    if isinstance(checked[0], Reading):
+        return dealt
+    settings = problem.goal, network.dtype, problem.class_weights
+    return [
+        [
+            tasks.executor.submit(encode_block, each, *settings, home=home)
+            for each in handles
+        ]
+        for home, handles in zip(tasks.homes, dealt, strict=True)
+    ]
