@@ -472,7 +472,9 @@ def minimise(
     watch: Watch | None,
     kind: Callable[..., Objective] | None = None,
 ) -> Learned:
-    """Train by L-BFGS; return the `Learned`. `kind` makes the engine, None: `Objective`.
+    """Train by L-BFGS; return the `Learned`.
+
+    `kind` makes the engine, None: `Objective`.
 
     The loss is evaluated in the type of the parameters, and unless `dtype` is set
     the result stays in SciPy's float64, both as in scikit-learn.
