@@ -25,6 +25,13 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:Got `batch_size` less than 1",
 )
 
+
+@pytest.fixture(autouse=True)
+def by_tasks(monkeypatch):
+    """Have the mean taken by tasks, as that of large networks is."""
+    monkeypatch.setattr("fastmlp.cluster.tasks.DIRECT_BYTES", 0)
+
+
 EQUAL = (300,)
 SIZES = (100, 1, 40, 0, 59, 60, 40)
 WEIGHT = RNG.randint(0, 3, 300).astype(float)
@@ -154,6 +161,14 @@ def varied():
 def test_processes_compute_the_same(processes, varied):
     chunks = cut(X, Y, SIZES, WEIGHT)
     assert_same(fit_in_rounds(VARIED, chunks, processes, **DIVIDED), varied)
+
+
+def test_the_caller_takes_the_same_mean(monkeypatch, varied):
+    monkeypatch.setattr("fastmlp.cluster.tasks.DIRECT_BYTES", 2**20)
+    executor = Losing(lambda number, name: name == "train_replica" and number % 4 == 0)
+    chunks = cut(X, Y, SIZES, WEIGHT)
+    assert_same(fit_in_rounds(VARIED, chunks, executor, **DIVIDED), varied)
+    assert "average" not in executor.functions
 
 
 def test_threads_compute_the_same(varied):
