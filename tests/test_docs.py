@@ -26,7 +26,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_examples(page, agg):
+def test_examples(page, agg, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # some write files
     text = (ROOT / page).read_text("utf-8")
     if BEFORE_1_9 and ("sklearn.callback" in text or "set_callbacks" in text):
         pytest.skip("callbacks came with scikit-learn 1.9")

@@ -167,12 +167,18 @@ def has_slices(X: Any) -> bool:
 
 def learn_on_disk(estimator: Any, given: Given, watch: Watch | None) -> Learned:
     """Fit to arrays that are read in blocks."""
-    source = ArraySource(given.X, given.y, given.sample_weight)
-    validation: Any = None
-    if given.has_validation:
-        on_disk = isinstance(given.X_val, np.memmap) or has_slices(given.X_val)
-        validation = ArraySource(*given[3:]) if on_disk else [Chunk(*given[3:])]
+    source, validation = arrays_of(given)
     return learn_stream(estimator, source, None, validation, "auto", watch)
+
+
+def arrays_of(given: Given) -> tuple[ArraySource, Any]:
+    """Return arrays on disk as a source, and the source of the validation rows."""
+    source = ArraySource(given.X, given.y, given.sample_weight)
+    if not given.has_validation:
+        return source, None
+    if isinstance(given.X_val, np.memmap) or has_slices(given.X_val):
+        return source, ArraySource(*given[3:])
+    return source, [Chunk(*given[3:])]
 
 
 def goal_of(model: Any, classes: Any, summary: Summary, example_y: np.ndarray) -> Goal:

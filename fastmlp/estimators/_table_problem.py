@@ -86,6 +86,14 @@ class TableProblem(NamedTuple):
         return self.judges is not self.sample
 
 
+def columns_of(
+    X: Any, model: Any, goal: Goal, values: np.ndarray
+) -> tuple[Column, ...]:
+    """Return how the columns of a table are coded, whose rows have these targets."""
+    target = values[:, 0] if isinstance(goal, Labels) else values
+    return fit_columns(X, model.categorical_features, target)
+
+
 def codes_of(X: Any, columns: tuple[Column, ...]) -> np.ndarray:
     """Return the codes of a table; a column of zeros if no column differs."""
     if not columns:
@@ -121,14 +129,13 @@ def check_table(
             "All sample weights but one are zero, while a minimum of 2 rows that count "
             f"is required by {type(model).__name__}."
         )
-    values = target.values[:, 0] if isinstance(goal, Labels) else target.values
-    columns = fit_columns(table, model.categorical_features, values)
+    columns = columns_of(table, model, goal, target.values)
     codes = codes_of(table, columns)
     rows, counted, place = counted_rows(codes, target.values, weight)
     if len(rows) < len(weight):
         # The others are as if they were not there.
         kept = _safe_indexing(given.X, rows)
-        columns = fit_columns(kept, model.categorical_features, values[rows])
+        columns = columns_of(kept, model, goal, target.values[rows])
         codes = codes_of(table, columns)
     if isinstance(goal, Labels):
         check_classes(goal, target.values[rows])

@@ -24,7 +24,7 @@ from fastmlp.estimators._folds import FOLDS_OF_ONE, Turn, deal_folds
 from fastmlp.estimators._learning import Learned
 from fastmlp.estimators._problem import Given, stand_in
 from fastmlp.estimators._scaling import fit_scaling
-from fastmlp.estimators._streams import balanced, warn_if_sorted
+from fastmlp.estimators._streams import arrays_of, balanced, warn_if_sorted
 from fastmlp.estimators._table_learning import (
     MakeSteps,
     learn_table,
@@ -36,13 +36,14 @@ from fastmlp.estimators._table_problem import (
     check_classes,
     check_table_rows,
     codes_of,
+    columns_of,
     make_data,
     table_weights,
     validation_rows,
 )
 from fastmlp.estimators._targets import Goal, Labels, labels_of
 from fastmlp.kernels import Data
-from fastmlp.tables.columns import SAMPLE_SIZE, Column, fit_columns
+from fastmlp.tables.columns import SAMPLE_SIZE, Column
 from fastmlp.tables.sources import concatenate
 
 # Rows of each fold by which its network is judged. Their accuracy has a standard
@@ -63,13 +64,16 @@ class CodedRows(NamedTuple):
     own : (n,) float64 array or None
         The user's weights.
     fold : (n,) uint8 array
+    drawn : (n_drawn,) int array
+        Rows for `fit_columns`.
     sample : table
-        Rows drawn for `fit_columns`.
+        Those.
     """
 
     values: np.ndarray
     own: np.ndarray | None
     fold: np.ndarray
+    drawn: np.ndarray
     sample: Any
 
 
@@ -196,6 +200,16 @@ def learn_table_stream(
         )
 
 
+def learn_table_on_disk(
+    estimator: Any, given: Given, make_steps: MakeSteps | None
+) -> Learned:
+    """Fit networks to arrays that are read in blocks."""
+    sources = arrays_of(given)
+    return learn_table_stream(
+        estimator, sources[0], None, sources[1], "auto", None, make_steps
+    )
+
+
 def checked_goal(goal: Goal, y: np.ndarray) -> Goal:
     """Return the goal; refuse labels of y that it does not have."""
     check_labels(goal, y)
@@ -234,7 +248,7 @@ def learn_coded(
     """
     random_state = check_random_state(model.random_state)
     rows = first_pass(model, source, goal, random_state)
-    columns = fit_columns(rows.sample, model.categorical_features)
+    columns = columns_of(rows.sample, model, goal, rows.values[rows.drawn])
     codes = write_codes(source, columns, len(rows.values), path)
     class_weights = goal.class_weights(
         goal.classes if isinstance(goal, Labels) else None
@@ -357,7 +371,7 @@ def first_pass(
             tables.append(_safe_indexing(chunk.X, some - begin))
         begin = end
     own = np.concatenate(weights) if weights else None
-    return CodedRows(values, own, fold, concatenate(tables))
+    return CodedRows(values, own, fold, drawn, concatenate(tables))
 
 
 def write_codes(

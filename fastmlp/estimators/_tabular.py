@@ -19,11 +19,12 @@ from fastmlp.estimators._learning import publish
 from fastmlp.estimators._parameters import Checked, hints
 from fastmlp.estimators._problem import Given, stand_in
 from fastmlp.estimators._saving import loaded_state, saved_state
+from fastmlp.estimators._streams import has_slices
 from fastmlp.estimators._table_learning import learn_table
 from fastmlp.estimators._table_model import plain_state, restored_state
 from fastmlp.estimators._table_onnx import export
 from fastmlp.estimators._table_problem import codes_of
-from fastmlp.estimators._table_streams import learn_table_stream
+from fastmlp.estimators._table_streams import learn_table_on_disk, learn_table_stream
 from fastmlp.estimators._targets import Goal
 from fastmlp.tables.sources import Table, open_table
 
@@ -64,7 +65,8 @@ class BaseTabular(CallbackSupportMixin, Checked, Documented, BaseEstimator, ABC)
         X : pandas or polars DataFrame, pyarrow Table or array-like of shape \
 (n_samples, n_features)
             Numbers, strings, booleans and categories, in any mixture. NaN, None and
-            null are missing values.
+            null are missing values. Other objects with `shape`, `dtype` and slices,
+            such as HDF5 and Zarr arrays, are read in blocks, as by `fit_stream`.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Class labels, or real numbers for a regressor.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -109,6 +111,8 @@ class BaseTabular(CallbackSupportMixin, Checked, Documented, BaseEstimator, ABC)
         given = Given(X, y, sample_weight, X_val, y_val, sample_weight_val)
 
         def fit(make_steps):
+            if has_slices(X) and y is not None:
+                return learn_table_on_disk(self, given, make_steps)
             return learn_table(self, given, self._goal, make_steps)
 
         with compilation_shown(self.verbose):

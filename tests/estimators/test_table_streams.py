@@ -15,6 +15,8 @@ from sklearn.exceptions import NotFittedError
 from fastmlp import TabularClassifier, TabularRegressor
 from fastmlp.data import ArrowSource, ParquetSource
 from fastmlp.estimators import _table_streams
+from tests.estimators.test_streams import OnDisk
+from tests.tables.test_frequent import amounts
 
 N = 1200
 
@@ -96,6 +98,16 @@ def test_rows_on_disk_are_as_good_as_in_memory(kind):
         assert comp.predict_interval(X_test).shape == (N, 2)
     else:
         assert abs(comp.temperature_ - ref.temperature_) < 0.3
+
+
+@both
+def test_numbers_that_act_like_categories(kind):
+    x, on = amounts(N)
+    X, y = pd.DataFrame({"gain": x}), on.astype(int)
+    ref = make(kind).set_params(max_epochs=1).fit(X, y)
+    assert len(ref.columns_) == 2
+    comp = make(kind).set_params(max_epochs=1).fit_stream(chunked(X, y), buffer_rows=99)
+    assert comp.columns_ == ref.columns_
 
 
 @both
@@ -236,3 +248,15 @@ def test_earlier_fit_stays_and_copies_work():
     )
     assert max(map(len, model.loss_curve_)) == 2
     assert model.max_epochs == 6
+
+
+@both
+def test_fit_to_an_array_that_can_be_sliced(kind):
+    X, labels, numbers, weight = rows(n=400)
+    X, y = X[["a", "b"]].to_numpy(), target(kind, labels, numbers)
+    options = {"X_val": X[:50], "y_val": y[:50], "sample_weight_val": weight[:50]}
+    ref = make(kind).fit(X, y, weight, **options)
+    comp = make(kind).fit(OnDisk(X), OnDisk(y), weight, **options)
+    for a, b in zip(comp._ensemble.parameters, ref._ensemble.parameters, strict=True):
+        assert_array_equal(a, b)
+    assert comp.columns_ == ref.columns_
