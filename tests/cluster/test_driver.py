@@ -19,6 +19,7 @@ from fastmlp.cluster.plan import make_replicas
 from fastmlp.data import ArraySource
 from tests.cluster.fits import RNG, Losing, X, Y, cut, fit_in_rounds
 from tests.estimators import make
+from tests.kernels.simd.test_bfloat16 import needed as bfloat16_is_needed
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",
@@ -50,6 +51,7 @@ def assert_same(comp, ref, rtol=0):
 SETTINGS = [
     {},
     {"dtype": "float32"},
+    pytest.param({"dtype": "bfloat16"}, marks=bfloat16_is_needed),
     {"solver": "sgd", "learning_rate": "adaptive", "max_iter": 40},
     {"solver": "sgd", "learning_rate": "invscaling", "momentum": 0.0},
     {"solver": "nadam", "learning_rate": "cosine", "dropout": 0.2},
