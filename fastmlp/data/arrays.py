@@ -1,7 +1,7 @@
 """Arrays as sources: slices of anything that has a shape and slices."""
 
 import mmap
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -137,8 +137,7 @@ class _Mapped(NamedTuple):
 
 def _pickled(array: Any) -> Any:
     """Return what is pickled of an array."""
-    named = isinstance(array, np.memmap) and array.filename is not None
-    if not (named and array.flags.c_contiguous):
+    if not is_mapped(array) or array.filename is None or not array.flags.c_contiguous:
         return array
     # The map begins at a multiple of the granularity before `offset`.
     start = array.offset - array.offset % mmap.ALLOCATIONGRANULARITY
@@ -153,6 +152,11 @@ def _place_in_map(X: np.memmap) -> int:
 
 def _map_of(X: np.memmap) -> mmap.mmap:
     return X._mmap  # type: ignore[attr-defined]
+
+
+def is_mapped(X: Any) -> TypeGuard[np.memmap]:
+    """Return whether an array is in a file; a copy of one is of the same class."""
+    return isinstance(X, np.memmap) and _map_of(X) is not None
 
 
 def fetch(X: np.memmap, rows: slice) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import _check_sample_weight, _num_samples
 
+from fastmlp.data.arrays import is_mapped
 from fastmlp.data.chunks import Chunk, Source
 from fastmlp.data.iterables import Once
 from fastmlp.estimators._checks import as_held, check_range
@@ -85,7 +86,7 @@ class CheckedBlocks:
     def mapped(self) -> np.memmap | None:
         """X of all rows, if it is mapped and needs no conversion."""
         X = getattr(self._source, "X", None)
-        if not isinstance(X, np.memmap) or not X.flags.c_contiguous:
+        if not is_mapped(X) or not X.flags.c_contiguous:
             return None
         return X if X.dtype == self.dtype else None
 

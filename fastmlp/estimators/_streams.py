@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
 
-from fastmlp.data.arrays import ArraySource
+from fastmlp.data.arrays import ArraySource, is_mapped
 from fastmlp.data.chunks import BUFFER_BYTES, Chunk, choose_buffer_rows
 from fastmlp.data.iterables import Once, as_source
 from fastmlp.estimators._block_judge import BlockJudge
@@ -143,7 +143,7 @@ def read_in_blocks(estimator: Any, given: Given) -> bool:
     X = given.X
     if estimator.solver == "lbfgs" or given.y is None:
         return False
-    if isinstance(X, np.memmap):
+    if is_mapped(X):
         size = X.itemsize if X.dtype.kind == "f" else 8
         large = X.ndim == 2 and X.size * size > BUFFER_BYTES
         # Those are arrays in memory for the process that started the worker: the same
@@ -176,7 +176,7 @@ def arrays_of(given: Given) -> tuple[ArraySource, Any]:
     source = ArraySource(given.X, given.y, given.sample_weight)
     if not given.has_validation:
         return source, None
-    if isinstance(given.X_val, np.memmap) or has_slices(given.X_val):
+    if is_mapped(given.X_val) or has_slices(given.X_val):
         return source, ArraySource(*given[3:])
     return source, [Chunk(*given[3:])]
 

@@ -603,6 +603,11 @@ def test_fit_to_a_memory_map(tmp_path, small_buffer, dtype):
     validated = clone(model).set_params(early_stopping=True, scoring="f1_macro")
     validated.fit(mapped, y, X_val=X[:90], y_val=y[:90])
     assert len(validated.validation_scores_) == 3
+    copy = mapped.copy()  # of the same class
+    assert_same(clone(model).fit(copy, y), clone(model).fit(X, y))
+    assert_same(
+        clone(model).fit_stream(ArraySource(copy, y)), clone(model).fit(mapped, y)
+    )
     few = mapped[:50]
     assert_same(clone(model).fit(few, y[:50]), clone(model).fit(X[:50], y[:50]))
     if dtype == np.uint8:
