@@ -265,13 +265,13 @@ def train(
     random_state: np.random.RandomState,
     incremental: bool,
     watch: Watch | None,
-    kind: Callable[..., Trainer] = Trainer,
+    kind: Callable[..., Trainer] | None = None,
     progress: Progress | None = None,
 ) -> Learned:
     """Train by epochs on minibatches; return the `Learned`.
 
-    `form` is how X is stored in all parts of `rows`; `kind` makes the engine;
-    `progress` is that of `first_progress` unless training was cut short.
+    `form` is how X is stored in all parts of `rows`; `kind` makes the engine, None:
+    `Trainer`; `progress` is that of `first_progress` unless training was cut short.
     """
     params, goal = problem.model, problem.goal
     scored_by = name_of_scoring(goal.judged_by(params.scoring))
@@ -280,7 +280,7 @@ def train(
     state, history, best = progress
     optimizer = state.optimizer()
     engine = make_engine(
-        kind,
+        kind or Trainer,
         network,
         goal.pairing,
         form,
@@ -470,16 +470,18 @@ def minimise(
     network: Network,
     sample: Sample,
     watch: Watch | None,
-    kind: Callable[..., Objective] = Objective,
+    kind: Callable[..., Objective] | None = None,
 ) -> Learned:
-    """Train by L-BFGS; return the `Learned`. `kind` makes the engine.
+    """Train by L-BFGS; return the `Learned`.
+
+    `kind` makes the engine, None: `Objective`.
 
     The loss is evaluated in the type of the parameters, and unless `dtype` is set
     the result stays in SciPy's float64, both as in scikit-learn.
     """
     params = problem.model
     engine = make_engine(
-        kind,
+        kind or Objective,
         network,
         problem.goal.pairing,
         sample.data.form,

@@ -73,6 +73,7 @@ SETTINGS = [
     {"early_stopping": True, "scoring": "loss", "dropout": 0.1},
     {"solver": "sgd", "learning_rate": "one_cycle", "shuffle": False},
     {"dtype": "float32", "batch_size": "full"},
+    {"dtype": "bfloat16"},
 ]
 
 
@@ -146,13 +147,15 @@ def naive_stream(model, source, buffer_rows, blocks_of, monkeypatch):
 @pytest.mark.parametrize("buffer_rows", [50, 200, 256, 400, 499])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("learning_rate", ["constant", "cosine"])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, "bfloat16"])
 @pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
 def test_rows_are_visited_buffer_by_buffer(
     kind, dtype, learning_rate, weighted, buffer_rows, monkeypatch
 ):
-    X, y, weight = rows(dtype)
+    X, y, weight = rows(np.float32 if dtype == "bfloat16" else dtype)
     ref = kind(hidden_layer_sizes=(8,), max_iter=4, random_state=3)
+    if dtype == "bfloat16":
+        ref.set_params(dtype=dtype)
     ref.set_params(learning_rate=learning_rate, batch_size=50)
     y = target(ref, X, y)
     source = ArraySource(X, y, weight if weighted else None, rows_per_block=64)
