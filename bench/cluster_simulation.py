@@ -1,10 +1,10 @@
 """Rounds on 2 to 1,000 workers, simulated: ``python -m bench.cluster_simulation``.
 
-An event simulation of a fit: the client sends the network to the scheduler, which sends
-it to a worker, and each other worker fetches it from one that has it. Replicas compute
-for times with a lognormal spread. The mean is taken along a tree of `FAN_IN`, whose
-root goes to the client. Workers fail at random times; their replica then starts again
-elsewhere.
+An event simulation of a fit. Small networks go to and from the client with the tasks.
+Of large ones the client sends one to the scheduler, which sends it to a worker, and
+each other worker fetches it from one that has it; the mean is taken along a tree of
+`FAN_IN`, whose root goes to the client. Replicas compute for times with a lognormal
+spread. Workers fail at random times; their replica then starts again elsewhere.
 
 The constants are those of Dask on one machine and of a network of 10 Gbit/s. With
 --measured FILE, the output of ``python -m bench.cluster --output FILE``, latency and
@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from fastmlp.cluster.averaging import FAN_IN
+from fastmlp.cluster.tasks import DIRECT_BYTES
 
 WORKERS = (2, 10, 30, 100, 300, 1000)
 PARAMETERS = (10_000, 100_000, 1_000_000)
@@ -75,40 +76,48 @@ def round_seconds(constants, n_workers, n_parameters, rows_per_worker, rng):
     """
     c = constants
     # Parameters and Adam's two moments in float32.
-    copy = 3 * 4 * n_parameters / c.bandwidth
+    n_bytes = 3 * 4 * n_parameters
+    copy, direct = n_bytes / c.bandwidth, n_workers * n_bytes <= DIRECT_BYTES
     speed = c.rows_per_second * 100_000 / n_parameters
-    # The state reaches the first worker through the scheduler.
-    arrived = 2 * (c.hop + copy)
-    # Each worker that has it serves one other at a time, once its task was sent.
-    holders, ends, work = [arrived], [], []
-    for number in range(n_workers):
-        sent = c.hop + (number + 1) * c.task
-        at = arrived
-        if number:
-            free = heapq.heappop(holders)
-            at = max(free, sent) + copy
-            heapq.heappush(holders, at)
-            heapq.heappush(holders, at)
-        needed = rows_per_worker / speed * rng.lognormal(0.0, c.spread)
-        fails = rng.exponential(c.lifetime)
-        own = needed if fails > needed else fails + c.restart + needed
-        work.append(needed)
-        ends.append(max(at, sent) + c.hop + own)
-    # Reports and the tasks of the tree pass the scheduler one after another.
-    level, free = ends, 0.0
-    while True:
-        reported = []
-        for at in sorted(level):
-            free = max(free, at + c.hop) + c.task
-            reported.append(free)
-        groups = [reported[i : i + FAN_IN] for i in range(0, len(reported), FAN_IN)]
-        level = [
-            max(group) + c.hop + (len(group) - 1) * copy + c.hop for group in groups
-        ]
-        if len(level) == 1:
-            break
+    work = rows_per_worker / speed * rng.lognormal(0.0, c.spread, n_workers)
+    lives = rng.exponential(c.lifetime, n_workers)
+    own = np.where(lives > work, work, lives + c.restart + work)
+    tasks = (1 + np.arange(n_workers)) * c.task
+    if direct:
+        # The scheduler passes copies on while the client makes the next ones.
+        begins = 2 * c.hop + tasks + (2 + np.arange(n_workers)) * copy
+        ends = _reported(c, begins + own)
+        # Through the scheduler, which has all before it sends them.
+        return ends[-1] + 2 * c.hop + 2 * n_workers * copy, work.mean()
+    begins = np.maximum(c.hop + tasks, _copied(c, n_workers, copy))
+    level = _reported(c, begins + c.hop + own)
+    while len(level) > 1:
+        groups = [level[i : i + FAN_IN] for i in range(0, len(level), FAN_IN)]
+        level = [g[-1] + 2 * c.hop + (len(g) - 1) * copy for g in groups]
+        level = _reported(c, level) if len(level) > 1 else level
     # The root goes to the client through the scheduler.
-    return level[0] + 2 * (c.hop + copy), float(np.mean(work))
+    return level[0] + 2 * (c.hop + copy), work.mean()
+
+
+def _copied(constants, n_workers, copy):
+    """Return when each worker has the state; one that has it serves one at a time."""
+    first = 2 * (constants.hop + copy)
+    holders, arrived = [first], [first]
+    for _ in range(n_workers - 1):
+        at = heapq.heappop(holders) + copy
+        heapq.heappush(holders, at)
+        heapq.heappush(holders, at)
+        arrived.append(at)
+    return np.array(arrived)
+
+
+def _reported(constants, ends):
+    """Return when the scheduler knows of the tasks that end, one after another."""
+    known, free = [], 0.0
+    for at in sorted(ends):
+        free = max(free, at + constants.hop) + constants.task
+        known.append(free)
+    return known
 
 
 def efficiency(constants, n_workers, n_parameters, rows_per_worker, n_rounds=20):

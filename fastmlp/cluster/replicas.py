@@ -19,6 +19,7 @@ from fastmlp.cluster.blocks import (
     encode_block,
     gather_rows,
 )
+from fastmlp.estimators._checks import is_bfloat16
 from fastmlp.estimators._targets import Goal
 from fastmlp.kernels import (
     Data,
@@ -275,7 +276,7 @@ def train_replica(state: State, replica: Replica, blocks: Sequence[Any]) -> Trai
             if trainer is None or trainer.form != data.form:
                 trainer = stack.enter_context(
                     Trainer(
-                        *engine_arguments(job, data),
+                        *engine_arguments(job, data, trains=True),
                         batch_size=batch_size,
                         loss_settings=job.goal.pairing.settings,
                         n_threads=job.model.n_threads,
@@ -332,10 +333,14 @@ def open_block(job: Job, block: Any) -> Encoded:
     return encode_block(checked, job.goal, job.dtype, job.class_weights)
 
 
-def engine_arguments(job: Job, data: Data) -> tuple:
-    """Return the first arguments of the engines in `fastmlp.kernels`."""
-    pairing = job.goal.pairing
-    return job.spec, pairing.out_activation, pairing.loss, job.dtype, data.form
+def engine_arguments(job: Job, data: Data, trains: bool = False) -> tuple:
+    """Return the first arguments of the engines in `fastmlp.kernels`.
+
+    One that `trains` computes in bfloat16 if the model says so.
+    """
+    pairing, rounded = job.goal.pairing, trains and is_bfloat16(job.model.dtype)
+    dtype = "bfloat16" if rounded else job.dtype
+    return job.spec, pairing.out_activation, pairing.loss, dtype, data.form
 
 
 def make_data(job: Job, block: Encoded) -> Data:

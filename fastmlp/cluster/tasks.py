@@ -9,6 +9,10 @@ from fastmlp.cluster.blocks import Reading
 from fastmlp.cluster.executors import ClusterError, Executor, LostTask
 from fastmlp.cluster.replicas import Replica, State
 
+# Bytes of the network and its moments, times the replicas, up to which they go to and
+# from the client with the tasks themselves: that saves two tasks that others wait for.
+DIRECT_BYTES = 32 * 2**20
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -100,25 +104,28 @@ class Tasks:
             Of each replica.
         dtype : numpy dtype or None
         """
+        n_bytes = len(replicas) * sum(each.nbytes for each in state.vectors)
+        direct = n_bytes <= DIRECT_BYTES
         leaves: list[Any] = [None] * len(replicas)
         missing = list(range(len(replicas)))
         for _ in range(self._limits.max_round_retries + 1):
             self.place(replicas, blocks)
-            shared = self.executor.scatter(state)
+            shared = state if direct else self.executor.scatter(state)
             for i in missing:
                 leaves[i] = self.executor.submit(
                     function, shared, replicas[i], blocks[i], home=self.homes[i]
                 )
-            inner = self._submit_averages(leaves, dtype)
-            (result,) = self._gather(inner[-1:], [*leaves, *inner])
-            if not _is_lost(result):
-                return result
+            inner = [] if direct else self._submit_averages(leaves, dtype)
+            results = self._gather(inner[-1:] or leaves, [*leaves, *inner])
+            lost = [each for each in results if _is_lost(each)]
+            if not lost:
+                return average(results, dtype) if direct else results[0]
             self.executor.cancel(inner)
             found = self.executor.locate(leaves)
             missing = [i for i, where in enumerate(found) if not where]
             self.executor.cancel([leaves[i] for i in missing])
             self._move(missing)
-        raise self._failed(result) from result
+        raise self._failed(lost[0]) from lost[0]
 
     def _submit_averages(self, leaves, dtype):
         """Start the tree's tasks; return their handles, that of the root last."""

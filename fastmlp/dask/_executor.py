@@ -38,29 +38,30 @@ class DaskExecutor:
 
     def scatter(self, value: Any) -> Any:
         """Return a handle of a value of the caller's."""
-        import dask
-
-        # As a task's argument, not by Dask's `scatter`: the scheduler keeps it, and a
-        # worker that dies takes nothing with it. It warns of more than 10 MB.
-        with dask.config.set({"distributed.admin.large-graph-warning-threshold": 1e15}):
-            return self.submit(same, value)
+        # Not by Dask's `scatter`, whose values are lost with their worker: the
+        # scheduler keeps a task and computes it anew.
+        return self.submit(same, value)
 
     def submit(
         self, function: Callable, *arguments: Any, home: str | None = None
     ) -> Any:
         """Start a task; return a handle of its result."""
+        import dask
+
         options: dict[str, Any] = {}
         if home is not None:
             # Strict, a task whose worker is gone would wait for ever.
             options = {"workers": [home], "allow_other_workers": True}
-        return self._client.submit(
-            run_on_worker,
-            function,
-            *arguments,
-            key=f"{function.__name__}-{uuid.uuid4().hex}",
-            pure=False,
-            **options,
-        )
+        # Dask warns of arguments of more than 10 MB.
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": 1e15}):
+            return self._client.submit(
+                run_on_worker,
+                function,
+                *arguments,
+                key=f"{function.__name__}-{uuid.uuid4().hex}",
+                pure=False,
+                **options,
+            )
 
     def gather(self, handles: Sequence[Any], timeout: float) -> list[Any]:
         """Wait for results; return each one, or the exception in its place."""

@@ -19,11 +19,19 @@ from fastmlp.cluster.plan import make_replicas
 from fastmlp.data import ArraySource
 from tests.cluster.fits import RNG, Losing, X, Y, cut, fit_in_rounds
 from tests.estimators import make
+from tests.kernels.simd.test_bfloat16 import needed as bfloat16_is_needed
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",
     "ignore:Got `batch_size` less than 1",
 )
+
+
+@pytest.fixture(autouse=True)
+def by_tasks(monkeypatch):
+    """Have the mean taken by tasks, as that of large networks is."""
+    monkeypatch.setattr("fastmlp.cluster.tasks.DIRECT_BYTES", 0)
+
 
 EQUAL = (300,)
 SIZES = (100, 1, 40, 0, 59, 60, 40)
@@ -43,6 +51,7 @@ def assert_same(comp, ref, rtol=0):
 SETTINGS = [
     {},
     {"dtype": "float32"},
+    pytest.param({"dtype": "bfloat16"}, marks=bfloat16_is_needed),
     {"solver": "sgd", "learning_rate": "adaptive", "max_iter": 40},
     {"solver": "sgd", "learning_rate": "invscaling", "momentum": 0.0},
     {"solver": "nadam", "learning_rate": "cosine", "dropout": 0.2},
@@ -154,6 +163,14 @@ def varied():
 def test_processes_compute_the_same(processes, varied):
     chunks = cut(X, Y, SIZES, WEIGHT)
     assert_same(fit_in_rounds(VARIED, chunks, processes, **DIVIDED), varied)
+
+
+def test_the_caller_takes_the_same_mean(monkeypatch, varied):
+    monkeypatch.setattr("fastmlp.cluster.tasks.DIRECT_BYTES", 2**20)
+    executor = Losing(lambda number, name: name == "train_replica" and number % 4 == 0)
+    chunks = cut(X, Y, SIZES, WEIGHT)
+    assert_same(fit_in_rounds(VARIED, chunks, executor, **DIVIDED), varied)
+    assert "average" not in executor.functions
 
 
 def test_threads_compute_the_same(varied):

@@ -70,7 +70,8 @@ def mortal():
 
 @pytest.mark.parametrize("name", ["train_replica", "average"])
 def test_a_worker_is_killed(mortal, name, tmp_path, monkeypatch):
-    """In the round of a replica, and in the mean of all."""
+    """In the round of a replica, and in the mean of all, taken by a task."""
+    monkeypatch.setattr("fastmlp.cluster.tasks.DIRECT_BYTES", 0)
     module = averaging if name == "average" else replicas
     meet(monkeypatch, killing(tmp_path, getattr(module, name)))
     mortal.wait_for_workers(2)
