@@ -14,7 +14,7 @@ from bench.report import Row
 from bench.timing import interleave
 
 FEATURES = 100
-EPOCHS = 10
+EPOCHS = 3
 NETWORKS = ((100,), (256, 256))
 
 

@@ -344,7 +344,7 @@ def test_command_prints_the_address_and_ends_by_ctrl_c():
         with pytest.raises(HTTPError, match="403"):
             urlopen(url[:-1])
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        assert process.wait(300) == 0
     finally:
         process.kill()
         process.stdout.close()
