@@ -121,7 +121,7 @@ class ArraySource:
 
 
 class _Mapped(NamedTuple):
-    """Where an array in C order is in a file: what is pickled of a memory map."""
+    """The place of an array in C order in a file, in the place of a pickled map."""
 
     filename: str
     offset: int
@@ -136,7 +136,7 @@ class _Mapped(NamedTuple):
 
 
 def _pickled(array: Any) -> Any:
-    """Return what is pickled of an array."""
+    """Return the form in which an array is pickled."""
     if not is_mapped(array) or array.filename is None or not array.flags.c_contiguous:
         return array
     # The map begins at a multiple of the granularity before `offset`.

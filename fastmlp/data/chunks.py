@@ -1,4 +1,4 @@
-"""Rows in blocks: what a source of data is."""
+"""Rows in blocks: the form of a source of data."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol

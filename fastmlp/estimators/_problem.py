@@ -63,7 +63,7 @@ class Given(NamedTuple):
 
 
 class Basis(NamedTuple):
-    """What a `Problem` has of its estimator.
+    """The part of a `Problem` that follows from the estimator alone.
 
     Parameters
     ----------

@@ -89,8 +89,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         Predictions of each row by the network that was not trained on it, NaN if all
         were. None with `X_val`. This is the only attribute that grows with the rows.
     oof_score_ : float or None
-        What `score` is of them: an estimate of that on new rows, slightly low, since a
-        single network predicts each row.
+        Their `score`: an estimate of that on new rows, slightly low, since a single
+        network predicts each row.
     feature_importances_ : ndarray of shape (n_features,)
         How much the loss of networks rises where the values of a column are
         exchanged among rows that they were not trained on: of at most 2,000 rows, and

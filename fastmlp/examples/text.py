@@ -25,7 +25,7 @@ PACKAGES = (
 
 
 class Found(NamedTuple):
-    """What the network makes of the texts.
+    """The results of the networks on the texts.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a network may get of a point; the table FEATURES."""
+"""Inputs that a network may get for a point; the table FEATURES."""
 
 from collections.abc import Callable, Sequence
 

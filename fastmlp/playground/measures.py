@@ -1,4 +1,4 @@
-"""What a fitted network does with its rows: losses, scores, layers in histograms."""
+"""Losses and scores of a fitted network's rows, and its layers in histograms."""
 
 from typing import Any, NamedTuple
 

@@ -1,4 +1,4 @@
-"""What a session did, as a Python program that does it again.
+"""The steps of a session, as a Python program that repeats them.
 
 A session records its steps, and `render` writes them down. Both take the same calls in
 the same order, so that the program ends with the same weights.

@@ -332,7 +332,7 @@ class Session:
             chosen["init"] = self._init
         return chosen
 
-    # -- what is seen ------------------------------------------------------------------
+    # -- frames ------------------------------------------------------------------------
 
     def frame(
         self,
@@ -414,7 +414,7 @@ class Session:
         return self._header(traced), arrays | measures.histograms(traced)
 
     def _header(self, traced):
-        """Return what a frame says in words and single numbers."""
+        """Return the words and single numbers of a frame."""
         data, test, state = self.data, self.data.test, self.state
         losses = self._means(traced.losses)
         outputs = layer_outputs(self.model, self._X, -1)

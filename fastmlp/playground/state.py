@@ -95,7 +95,7 @@ def schedules_for(solver: str) -> list[str]:
 
 
 class Field(NamedTuple):
-    """What a setting may be.
+    """The values that a setting may have.
 
     Parameters
     ----------

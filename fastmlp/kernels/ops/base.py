@@ -59,7 +59,7 @@ class Numbers(NamedTuple):
 
     @property
     def rounds(self) -> bool:
-        """Whether the operands of products are rounded."""
+        """True if the operands of products are rounded."""
         return self.compute is not self.storage
 
     @property
