@@ -8,7 +8,6 @@ from typing import Any
 
 import joblib
 import numpy as np
-import scipy.sparse as sp
 from sklearn.base import is_classifier
 
 from fastmlp.cluster.blocks import (
@@ -22,7 +21,12 @@ from fastmlp.cluster.blocks import (
 from fastmlp.cluster.executors import Executor, same
 from fastmlp.cluster.replicas import BUFFER_BYTES, Job, Replica, deal_blocks
 from fastmlp.cluster.tasks import Limits, Tasks
-from fastmlp.estimators._blocks import SORTED, check_labels
+from fastmlp.estimators._blocks import (
+    SORTED,
+    check_labels,
+    join_chunks,
+    split_blocks,
+)
 from fastmlp.estimators._learning import clipped_batch_size
 from fastmlp.estimators._problem import Basis, Given, Problem
 from fastmlp.estimators._streams import balanced, goal_of
@@ -97,13 +101,8 @@ def hold_out_blocks(
 ) -> set[int]:
     """Return the blocks that early stopping holds out, a share of those with rows."""
     blocks = np.flatnonzero(block_rows)
-    n_held = max(1, round(fraction * len(blocks)))
-    if n_held >= len(blocks):
-        raise ValueError(
-            f"early_stopping=True holds out whole partitions, but there are "
-            f"{len(blocks)}: pass X_val and y_val, or repartition X and y."
-        )
-    return {*random_state.permutation(blocks)[:n_held].tolist()}
+    _, held = split_blocks(blocks, fraction, random_state, "partitions")
+    return {*held.tolist()}
 
 
 def collect(tasks: Tasks, local: Any, checked: list[Any], held: set[int]) -> Given:
@@ -116,15 +115,7 @@ def collect(tasks: Tasks, local: Any, checked: list[Any], held: set[int]) -> Giv
             for i in sorted(held)
         ]
     )
-    X, y, weight, _ = zip(*rows, strict=True)
-    return Given(
-        None,
-        None,
-        None,
-        sp.vstack(X, format="csr") if sp.issparse(X[0]) else np.concatenate(X),
-        np.concatenate(y),
-        None if weight[0] is None else np.concatenate(weight),
-    )
+    return Given(None, None, None, *join_chunks([each[:3] for each in rows]))
 
 
 def warn_if_sorted(facts: Facts) -> None:
@@ -206,7 +197,7 @@ def make_job(
 
 
 def fingerprint(local: Any, facts: Facts, block_rows: Sequence[int], job: Job) -> str:
-    """Return what a fit and one that goes on from its checkpoint have in common."""
+    """Return a hash that a fit and one that goes on from its checkpoint share."""
     params = local.get_params()
     for name in ("n_threads", "verbose"):
         del params[name]

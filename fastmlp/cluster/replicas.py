@@ -19,6 +19,7 @@ from fastmlp.cluster.blocks import (
     encode_block,
     gather_rows,
 )
+from fastmlp.data.buffers import RowNumbers, buffers
 from fastmlp.estimators._checks import is_bfloat16
 from fastmlp.estimators._targets import Goal
 from fastmlp.kernels import (
@@ -39,7 +40,7 @@ KEPT_ORDERS = 64
 
 @dataclass(frozen=True)
 class Job:
-    """What all replicas of a fit have in common.
+    """The settings that all replicas of a fit have in common.
 
     Parameters
     ----------
@@ -182,13 +183,9 @@ class Orders:
         self.n_drawn = 0
         self._batch_size, self._buffer_rows = job.batch_size, job.buffer_rows
         self._shuffles = job.model.shuffle
-        ends = np.cumsum(replica.block_rows)
-        self._blocks = [
-            np.arange(end - n, end)
-            for n, end in zip(replica.block_rows, ends, strict=True)
-        ]
-        self._fills_one = len(self._blocks) == 1 or ends[-1] <= job.buffer_rows
-        self._parts = [np.concatenate(self._blocks)]
+        self._numbers, n_rows = RowNumbers(replica.block_rows), sum(replica.block_rows)
+        self._fills_one = len(replica.block_rows) == 1 or n_rows <= job.buffer_rows
+        self._parts = [np.arange(n_rows)]
 
     def of_epoch(self, epoch: int) -> list[np.ndarray]:
         """Return the rows of an epoch, buffer by buffer, counted through all blocks.
@@ -210,22 +207,18 @@ class Orders:
             if self._shuffles:
                 self._random_state.shuffle(self._parts[0])
             return
-        numbers = np.arange(len(self._blocks))
+        blocks, random_state = np.arange(len(self._numbers.block_rows)), None
         if self._shuffles:
-            self._random_state.shuffle(numbers)
-        enough = max(self._buffer_rows, self._batch_size)
-        self._parts, filled = [], []
-        for visited, number in enumerate(numbers, start=1):
-            filled.append(self._blocks[number])
-            last = visited == len(self._blocks)
-            if not last and sum(map(len, filled)) < enough:
-                continue
-            rows = np.concatenate(filled)
-            if self._shuffles:
-                self._random_state.shuffle(rows)
-            n = len(rows) if last else len(rows) // self._batch_size * self._batch_size
-            self._parts.append(rows[:n])
-            filled = [rows[n:]]
+            random_state = self._random_state
+            random_state.shuffle(blocks)
+        filled = buffers(
+            self._numbers,
+            blocks.tolist(),
+            self._buffer_rows,
+            self._batch_size,
+            random_state,
+        )
+        self._parts = [chunk.X[order] for chunk, order in filled]
 
 
 _orders: OrderedDict[tuple[str, int], Orders] = OrderedDict()

@@ -1,10 +1,7 @@
 """Networks on folds of a table: each is trained by a task of its own."""
 
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import scipy.sparse as sp
 from sklearn.base import clone
 
 from fastmlp.cluster.executors import Executor
@@ -44,22 +41,6 @@ def fit_networks(
         return [*members, executor.submit(join_networks, *arguments, members)]
 
     return Tasks(executor, limits).last(start)
-
-
-def join_chunks(chunks: Sequence[Sequence]) -> Chunk:
-    """Return the rows of all partitions of a table, X, y and weights of each."""
-    with_rows = [each for each in chunks if len(each[1])] or chunks[:1]
-    return Chunk(*(_concatenated(each) for each in zip(*with_rows, strict=True)))
-
-
-def _concatenated(parts):
-    if parts[0] is None:
-        return None
-    if hasattr(parts[0], "iloc"):
-        import pandas as pd
-
-        return pd.concat(parts)
-    return sp.vstack(parts, "csr") if sp.issparse(parts[0]) else np.concatenate(parts)
 
 
 def train_network(

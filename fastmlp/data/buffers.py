@@ -59,6 +59,25 @@ class Buffer:
         self.n_rows = 0
 
 
+class RowNumbers:
+    """The numbers of rows in the place of the rows, as a source.
+
+    Parameters
+    ----------
+    block_rows : sequence of int
+        Rows of each block, counted through all blocks.
+    """
+
+    def __init__(self, block_rows: Sequence[int] | np.ndarray) -> None:
+        self.block_rows = block_rows
+        self._ends = np.cumsum(block_rows)
+
+    def read(self, block: int) -> Chunk:
+        """Return the numbers of the rows of a block."""
+        end = self._ends[block]
+        return Chunk(np.arange(end - self.block_rows[block], end), None)
+
+
 Pair = tuple[Buffer, Buffer]
 
 

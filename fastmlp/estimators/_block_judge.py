@@ -38,7 +38,9 @@ class BlockJudge:
     def evaluate(self, engine: Trainer) -> tuple[float, float | None]:
         """Return the loss without penalty, and the score or None."""
         total = weights = 0.0
-        scored = _RSquared() if _is_r_squared(self._goal) else _MeanScore(self._goal)
+        scored: _RSquared | _MeanScore = _MeanScore(self._goal)
+        if _is_r_squared(self._goal):
+            scored = _RSquared()
         chunks = (self._encoded.read(block) for block in self._blocks.tolist())
         for X, y, weight in read_ahead(chunks):
             n = len(y) if weight is None else float(weight.sum(dtype=np.float64))
@@ -48,9 +50,11 @@ class BlockJudge:
             total += n * engine.loss(Data(X, y, weight))
             if self._scoring == "score":
                 scored.add(engine.predict(X), y, weight, n)
-        loss = total / weights if weights else float("nan")
+        if weights == 0:
+            return float("nan"), None if self._scoring is None else float("nan")
+        loss = total / weights
         if self._scoring == "score":
-            return loss, scored.value()
+            return loss, scored.value(weights)
         return loss, None if self._scoring is None else -loss
 
 
@@ -61,26 +65,31 @@ def _is_r_squared(goal):
 class _MeanScore:
     """A score that is a mean over rows: the accuracy, the pinball loss."""
 
-    def __init__(self, goal):
-        self._goal, self._total, self._weight = goal, 0.0, 0.0
+    def __init__(self, goal: Goal) -> None:
+        self._goal, self._total = goal, 0.0
 
-    def add(self, outputs, y, weight, n):
+    def add(
+        self, outputs: np.ndarray, y: np.ndarray, weight: np.ndarray | None, n: float
+    ) -> None:
         """Add rows of total weight n."""
         self._total += n * self._goal.score(outputs, y, weight)
-        self._weight += n
 
-    def value(self):
-        return self._total / self._weight if self._weight else float("nan")
+    def value(self, weight: float) -> float:
+        """Return the score of all rows, of this total weight."""
+        return self._total / weight
 
 
 class _RSquared:
     """The mean over the outputs of R², by sums."""
 
-    def __init__(self):
-        self._n_rows, self._center = 0, None
-        self._sums = np.zeros(4)
+    def __init__(self) -> None:
+        self._n_rows = 0
+        self._center: np.ndarray | None = None
+        self._sums = np.zeros(3)
 
-    def add(self, outputs, y, weight, n):
+    def add(
+        self, outputs: np.ndarray, y: np.ndarray, weight: np.ndarray | None, n: float
+    ) -> None:
         """Add rows of total weight n."""
         y, outputs = y.astype(np.float64), outputs.astype(np.float64)
         weight = np.ones(len(y)) if weight is None else weight.astype(np.float64)
@@ -88,19 +97,19 @@ class _RSquared:
             # Near the mean of all, so that the differences below lose no digits, and
             # equal to a y that is constant.
             self._center = np.where((y == y[0]).all(axis=0), y[0], weight @ y / n)
-            self._sums = np.zeros((4, y.shape[1]))
+            self._sums = np.zeros((3, y.shape[1]))
         far = y - self._center
         with np.errstate(over="ignore", invalid="ignore"):
             self._sums += [
-                np.full(y.shape[1], n),
                 weight @ far,
                 weight @ far**2,
                 weight @ (y - outputs) ** 2,
             ]
         self._n_rows += len(y)
 
-    def value(self):
-        weight, first, second, residual = self._sums
+    def value(self, weight: float) -> float:
+        """Return the score of all rows, of this total weight."""
+        first, second, residual = self._sums
         if self._n_rows < 2 or not np.isfinite(residual).all():
             return float("nan")
         variation = second - first**2 / weight

@@ -1,7 +1,7 @@
 """Blocks of a source as a network reads them: checked, encoded, summarised."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
@@ -17,6 +17,10 @@ from fastmlp.data.iterables import Once
 from fastmlp.estimators._checks import as_held, check_range
 from fastmlp.estimators._problem import check_rows
 from fastmlp.estimators._targets import Goal, Labels, check_known, labels_of
+from fastmlp.tables.sources import concatenate
+
+# How rows to validate on are given, in messages.
+OWN_ROWS = "pass eval_source to fit_stream, or X_val and y_val to fit"
 
 # Share of the variance of y between blocks from which rows look sorted by y. In blocks
 # of shuffled rows it is about 0.
@@ -236,6 +240,38 @@ class EncodedBlocks:
             weight = as_held("sample_weight", weight, self._dtype)
             self.counts = self.counts or bool(weight.any())
         return Chunk(X, values, weight)
+
+
+def split_blocks(
+    blocks: np.ndarray, fraction: float, random_state: np.random.RandomState, name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the blocks to train on, and those that early stopping holds out.
+
+    Parameters
+    ----------
+    blocks : (n,) int array
+        Those with rows.
+    fraction : float
+        Of the blocks to hold out, at least one.
+    random_state : RandomState
+    name : str
+        Of several blocks, for errors.
+    """
+    n_held = max(1, round(fraction * len(blocks)))
+    if n_held >= len(blocks):
+        raise ValueError(
+            f"early_stopping=True holds out whole {name}, but there are {len(blocks)}: "
+            f"{OWN_ROWS}, or divide the rows into more {name}."
+        )
+    blocks = random_state.permutation(blocks)
+    return np.sort(blocks[n_held:]), np.sort(blocks[:n_held])
+
+
+def join_chunks(chunks: Sequence[Sequence]) -> Chunk:
+    """Return the rows of several chunks, tables or arrays of one kind, as one."""
+    with_rows = [each for each in chunks if _num_samples(each[1])] or chunks[:1]
+    parts = zip(*with_rows, strict=True)
+    return Chunk(*(None if each[0] is None else concatenate(each) for each in parts))
 
 
 def check_labels(goal: Goal, y: np.ndarray) -> None:

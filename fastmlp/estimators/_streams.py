@@ -15,12 +15,14 @@ from fastmlp.data.iterables import Once, as_source
 from fastmlp.estimators._block_judge import BlockJudge
 from fastmlp.estimators._block_rows import BlockRows, RowsInPlace
 from fastmlp.estimators._blocks import (
+    OWN_ROWS,
     SORTED,
     CheckedBlocks,
     EncodedBlocks,
     Summariser,
     Summary,
     check_labels,
+    split_blocks,
 )
 from fastmlp.estimators._checks import errors_name
 from fastmlp.estimators._holdout import judge_on
@@ -300,15 +302,12 @@ def hold_out_blocks(
     blocks = checked.blocks
     if judges is not None or not model.early_stopping:
         return blocks, blocks[:0]
-    n_held = max(1, round(model.validation_fraction * len(blocks)))
-    if checked.in_order or n_held >= len(blocks):
-        reason = "is read in order" if checked.in_order else f"has {len(blocks)}"
+    if checked.in_order:
         raise ValueError(
-            f"early_stopping=True holds out whole blocks, but the source {reason}: "
-            "pass eval_source."
+            "early_stopping=True holds out whole blocks, but the source is read in "
+            f"order: {OWN_ROWS}."
         )
-    blocks = random_state.permutation(blocks)
-    return np.sort(blocks[n_held:]), np.sort(blocks[:n_held])
+    return split_blocks(blocks, model.validation_fraction, random_state, "blocks")
 
 
 def judge_by(

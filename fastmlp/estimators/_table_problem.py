@@ -137,12 +137,7 @@ def check_table(
         kept = _safe_indexing(given.X, rows)
         columns = columns_of(kept, model, goal, target.values[rows])
         codes = codes_of(table, columns)
-    if isinstance(goal, Labels):
-        check_classes(goal, target.values[rows])
-        scaling = None
-    else:
-        activation = goal.pairing.out_activation
-        scaling = fit_scaling(target.values[rows], counted, activation)
+    scaling = scaling_of(goal, target.values[rows], counted)
     merged = np.zeros(len(weight))
     merged[rows] = counted
     sample = Rows(given.X, y, target, codes, weight, own)
@@ -190,13 +185,25 @@ def table_weights(sample_weight, class_weights, values):
     return own, weight.astype(np.float64) / weight.max()
 
 
-def check_classes(goal, labels):
-    present = goal.classes[np.unique(labels)]
+def scaling_of(goal: Goal, values: np.ndarray, weight: np.ndarray) -> Scaling | None:
+    """Return the scaling of numbers; of labels None, and refuse a single class.
+
+    Parameters
+    ----------
+    goal : Goal
+    values : (n, k) array
+        Targets of the rows with a weight above 0.
+    weight : (n,) array
+    """
+    if not isinstance(goal, Labels):
+        return fit_scaling(values, weight, goal.pairing.out_activation)
+    present = goal.classes[np.unique(values)]
     if len(present) < 2:
         raise ValueError(
             f"y has one class only, {present[0]!r}, in the rows with a weight above 0: "
             "a classifier needs at least two classes."
         )
+    return None
 
 
 def validation_rows(model, given, goal, columns, class_weights, y):

@@ -19,11 +19,15 @@ from fastmlp.data.buffers import buffers, make_pair, read_ahead
 from fastmlp.data.cache import create_map
 from fastmlp.data.chunks import BLOCK_BYTES, Chunk, Source, choose_buffer_rows
 from fastmlp.data.iterables import as_source
-from fastmlp.estimators._blocks import Summariser, check_labels, errors_name_block
+from fastmlp.estimators._blocks import (
+    Summariser,
+    check_labels,
+    errors_name_block,
+    join_chunks,
+)
 from fastmlp.estimators._folds import FOLDS_OF_ONE, Turn, deal_folds
 from fastmlp.estimators._learning import Learned
 from fastmlp.estimators._problem import Given, stand_in
-from fastmlp.estimators._scaling import fit_scaling
 from fastmlp.estimators._streams import arrays_of, balanced, warn_if_sorted
 from fastmlp.estimators._table_learning import (
     MakeSteps,
@@ -33,11 +37,11 @@ from fastmlp.estimators._table_learning import (
 from fastmlp.estimators._table_problem import (
     Rows,
     TableProblem,
-    check_classes,
     check_table_rows,
     codes_of,
     columns_of,
     make_data,
+    scaling_of,
     table_weights,
     validation_rows,
 )
@@ -224,13 +228,7 @@ def read_rows(source: Source, block: int) -> Chunk:
 def collect(source: Source) -> Chunk:
     """Return all rows of a source."""
     blocks = np.flatnonzero(source.block_rows).tolist()
-    tables, targets, weights = zip(*(read_rows(source, b) for b in blocks), strict=True)
-    weighted = weights[0] is not None
-    return Chunk(
-        concatenate(tables),
-        np.concatenate([np.asarray(y) for y in targets]),
-        np.concatenate(weights) if weighted else None,
-    )
+    return join_chunks([read_rows(source, block) for block in blocks])
 
 
 def learn_coded(
@@ -256,12 +254,7 @@ def learn_coded(
     _, weight = table_weights(rows.own, class_weights, rows.values)
     counted = weight > 0
     target = goal.encode(labels_or_numbers(goal, rows.values[:1]))
-    scaling = None
-    if isinstance(goal, Labels):
-        check_classes(goal, rows.values[counted])
-    else:
-        activation = goal.pairing.out_activation
-        scaling = fit_scaling(rows.values[counted], weight[counted], activation)
+    scaling = scaling_of(goal, rows.values[counted], weight[counted])
     target = target._replace(values=rows.values)
     none = np.empty(0)
     every = Rows(None, none, target, np.asarray(codes), weight, None)
@@ -275,10 +268,7 @@ def learn_coded(
         judged = [np.arange(len(judges.y))] * n_networks
         sample = every
     else:
-        held = [
-            _draw(counted & (rows.fold == number), MOST_JUDGED, random_state)
-            for number in range(n_networks)
-        ]
+        held = [_draw(counted & ~each, MOST_JUDGED, random_state) for each in trained]
         judges = sample = rows_at(np.concatenate(held), every, rows.own, goal)
         ends = np.cumsum([len(each) for each in held])
         judged = np.split(np.arange(ends[-1]), ends[:-1])

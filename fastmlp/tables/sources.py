@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
 from sklearn.utils import check_array
 from sklearn.utils._missing import is_scalar_nan
 
@@ -414,13 +415,13 @@ class _ArrowColumn(Source):
 
 
 def concatenate(tables: Sequence[Any]) -> Any:
-    """Return the rows of several tables of one kind as one table."""
+    """Return the rows of several tables, columns or matrices of one kind as one."""
     first = tables[0]
     if len(tables) == 1:
         return first
     if isinstance(first, list | tuple):
         return [row for table in tables for row in table]
-    if _is_from("pandas", first, "DataFrame"):
+    if _is_from("pandas", first, "DataFrame", "Series"):
         return sys.modules["pandas"].concat(tables, ignore_index=True)
     if _is_from("polars", first, "DataFrame"):
         return sys.modules["polars"].concat(tables)
@@ -430,4 +431,6 @@ def concatenate(tables: Sequence[Any]) -> Any:
             each if isinstance(each, arrow.Table) else arrow.Table.from_batches([each])
             for each in tables
         )
+    if sparse.issparse(first):
+        return sparse.vstack(tables, format="csr")
     return np.concatenate([np.asarray(each) for each in tables])
