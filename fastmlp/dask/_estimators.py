@@ -4,7 +4,7 @@ import contextlib
 import functools
 import inspect
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
@@ -12,7 +12,7 @@ from sklearn.utils.metaestimators import available_if
 
 from fastmlp.cluster.blocks import Reading
 from fastmlp.cluster.driver import learn_in_rounds
-from fastmlp.cluster.tables import fit_networks, join_chunks
+from fastmlp.cluster.tables import fit_networks
 from fastmlp.cluster.tasks import Limits
 from fastmlp.dask._collections import is_collection, partitions, predict_lazily
 from fastmlp.dask._executor import DaskExecutor
@@ -25,6 +25,7 @@ from fastmlp.estimators import (
     TabularRegressor,
 )
 from fastmlp.estimators._base import compilation_shown
+from fastmlp.estimators._blocks import join_chunks
 from fastmlp.estimators._callbacks import watched
 from fastmlp.estimators._learning import Learned, publish
 from fastmlp.estimators._parameters import hints
@@ -55,7 +56,7 @@ def _lazy_document(document):
     lines = inspect.cleandoc(document)
     note = (
         "Of a Dask array or frame the result is one too, with the same partitions and "
-        "index, and\nis computed when it is asked for."
+        "index, and\nis computed by `compute`."
     )
     head, parameters = lines.split("Parameters\n", 1)
     return f"{head}{note}\n\nParameters\n{parameters}"
@@ -81,6 +82,10 @@ class OnCluster:
     max_round_retries: int
     verbose: Any
     _local_class: Any
+
+    if TYPE_CHECKING:
+        # `extend` makes it of the local class's and the parameters of clusters.
+        def __init__(self, *args: Any, **params: Any) -> None: ...
 
     def to_local(self) -> Any:
         """Return the local estimator with the same parameters and attributes.
