@@ -79,6 +79,14 @@ def test_a_worker_is_killed(mortal, name, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_other_numbers_of_workers():
+    with make_client(1) as client:
+        assert_same(fit(client), ref_fit())
+        client.cluster.scale(3)
+        client.wait_for_workers(3)
+        assert_same(fit(client), ref_fit())
+
+
 def test_the_only_holder_of_the_data_is_killed(mortal, tmp_path, monkeypatch):
     mortal.wait_for_workers(2)
     holder = min(mortal.nthreads())
