@@ -29,6 +29,12 @@ def make_fastmlp(X, classes, seed, threads):
     return make(random_state=seed, n_threads=threads, **PARAMETERS)
 
 
+def make_fastmlp_auc(X, classes, seed, threads):
+    """Return fastmlp's estimator whose best epochs are those of the AUC."""
+    model = make_fastmlp(X, classes, seed, threads)
+    return model.set_params(scoring="roc_auc_ovr") if classes else model
+
+
 def make_lightgbm(X, classes, seed, threads):
     import lightgbm
 
@@ -110,6 +116,7 @@ def make_realmlp(X, classes, seed, threads, variant):
 # whether y are classes.
 MODELS = {
     "fastmlp": make_fastmlp,
+    "fastmlp_auc": make_fastmlp_auc,
     "lightgbm": make_lightgbm,
     "xgboost": make_xgboost,
     "catboost": make_catboost,
