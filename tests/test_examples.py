@@ -324,6 +324,18 @@ def test_halving_search(capsys):
     _drawn(module, [halving, grid])
 
 
+@pytest.mark.timeout(120)
+def test_cluster(capsys):
+    module = load("cluster")
+    found = module.run()
+    assert found.equal
+    assert found.same_rate[0] == found.scaled_rate[0] > 0.9
+    assert found.same_rate[0] - found.same_rate[-1] > 0.2
+    assert found.scaled_rate[-1] > found.same_rate[-1] + 0.2
+    assert "one worker and of two: equal" in capsys.readouterr().out
+    _drawn(module, found)
+
+
 def test_text():
     module = load("text")
     texts, package = module.corpus()

@@ -2,7 +2,8 @@
 
 One module each. Its first line says what it shows, ``run()`` prints that with its
 numbers and returns them, and ``draw(found)`` makes a picture of them. Pictures need the
-`plot` extra; `deployment`, `image_features` and `tables` need the `examples` extra.
+`plot` extra; `cluster`, `deployment`, `image_features` and `tables` need the
+`examples` extra.
 """
 
 import importlib
