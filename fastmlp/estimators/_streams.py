@@ -143,7 +143,7 @@ def read_in_blocks(estimator: Any, given: Given) -> bool:
     `has_slices`. 'lbfgs' needs all rows at once.
     """
     X = given.X
-    if estimator.solver == "lbfgs" or given.y is None:
+    if type(X) is np.ndarray or estimator.solver == "lbfgs" or given.y is None:
         return False
     if is_mapped(X):
         size = X.itemsize if X.dtype.kind == "f" else 8
