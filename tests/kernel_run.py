@@ -100,8 +100,9 @@ def _fenced_pool(side):
         def run(self, function, *arguments):
             fence = Fence(side)
             function = getattr(function, "compiled", function)
-            super().run(function, *fence.inside(arguments))
+            results = super().run(function, *fence.inside(arguments))
             fence.copy_back()
+            return results
 
     return FencedPool
 
@@ -111,8 +112,9 @@ def _fenced(compiled, side):
 
     def fenced(*arguments):
         fence = Fence(side)
-        compiled(*fence.inside(arguments))
+        result = compiled(*fence.inside(arguments))
         fence.copy_back()
+        return result
 
     fenced.compiled = compiled
     return fenced

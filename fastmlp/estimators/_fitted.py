@@ -4,7 +4,6 @@ The attributes may have been set since the fit, and so may the parameters.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, TypeVar
 
@@ -22,7 +21,6 @@ from fastmlp.estimators._checks import (
     dropout_rates,
     float_type,
     is_float_type,
-    surely_finite,
 )
 from fastmlp.estimators._pairings import Pairing
 from fastmlp.estimators._targets import Goal, Labels, Numbers
@@ -30,7 +28,6 @@ from fastmlp.kernels import (
     OUTPUTS,
     Data,
     Form,
-    NetworkSpec,
     Objective,
     Regularisation,
     Tracer,
@@ -41,43 +38,6 @@ from fastmlp.kernels import (
 from fastmlp.network import Network
 
 Engine = TypeVar("Engine", Trainer, Objective, Tracer)
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A network and the activation of its outputs.
-
-    Parameters
-    ----------
-    network : Network
-    out_activation : str
-    n_threads : int or None
-    """
-
-    network: Network
-    out_activation: str
-    n_threads: int | None
-
-    def outputs(self, X: Any) -> np.ndarray:
-        """Return the outputs for rows as kernels take them, (n_samples, n_outputs)."""
-        return predict_outputs(*self._arguments(X), self.n_threads)
-
-    def samples(
-        self, X: Any, regularisation: Regularisation, n_samples: int
-    ) -> np.ndarray:
-        """Return outputs with dropout, see `kernels.predict_samples`."""
-        arguments = self._arguments(X)
-        return predict_samples(*arguments, regularisation, n_samples, self.n_threads)
-
-    def _arguments(self, X: Any) -> tuple[NetworkSpec, np.ndarray, str, Any]:
-        """Return the first arguments of predictions of rows as kernels take them."""
-        if self.out_activation not in OUTPUTS:
-            raise ValueError(
-                f"out_activation_={self.out_activation!r} is not known: it must be "
-                f"one of {', '.join(map(repr, OUTPUTS))}."
-            )
-        network = self.network
-        return network.spec, network.parameters, self.out_activation, X
 
 
 def weight_attributes(network: Network) -> dict[str, Any]:
@@ -186,9 +146,30 @@ def outputs_of(estimator: Any, X: Any) -> np.ndarray:
     """Return the outputs of the network, (n_samples, n_outputs)."""
     check_prediction(estimator)
     network = plain_network(estimator, X)
-    if network is None:
-        network, X = prepare(estimator, X)
-    return Fitted(network, estimator.out_activation_, estimator.n_threads).outputs(X)
+    if network is not None:
+        try:
+            return _predict(estimator, network, X, checked=True)
+        except FloatingPointError:
+            pass  # whether they are refused, and how, is scikit-learn's
+    network, X = prepare(estimator, X)
+    return _predict(estimator, network, X, checked=False)
+
+
+def _predict(estimator, network, X, checked):
+    activation, n_threads = _out_activation(estimator), estimator.n_threads
+    spec, parameters = network.spec, network.parameters
+    return predict_outputs(spec, parameters, activation, X, n_threads, checked=checked)
+
+
+def _out_activation(estimator):
+    """Return `out_activation_`, which may have been set since the fit."""
+    name = estimator.out_activation_
+    if name not in OUTPUTS:
+        raise ValueError(
+            f"out_activation_={name!r} is not known: it must be "
+            f"one of {', '.join(map(repr, OUTPUTS))}."
+        )
+    return name
 
 
 def samples_of(estimator: Any, X: Any, n_samples: int, random_state: Any) -> np.ndarray:
@@ -202,9 +183,15 @@ def samples_of(estimator: Any, X: Any, n_samples: int, random_state: Any) -> np.
             f"dropout={estimator.dropout!r} drops nothing, and all samples would be "
             f"the same: fit {type(estimator).__name__} with a rate above 0."
         )
-    fitted = Fitted(network, estimator.out_activation_, estimator.n_threads)
-    regularisation = Regularisation(dropout=rates).seeded(random_state)
-    return fitted.samples(X, regularisation, n_samples)
+    return predict_samples(
+        network.spec,
+        network.parameters,
+        _out_activation(estimator),
+        X,
+        Regularisation(dropout=rates).seeded(random_state),
+        n_samples,
+        estimator.n_threads,
+    )
 
 
 def check_prediction(estimator: Any) -> None:
@@ -249,7 +236,8 @@ def plain_network(estimator: Any, X: Any) -> Network | None:
     """Return the network for a plain array that needs no conversion, else None.
 
     For a few rows scikit-learn's validation takes several times as long as the
-    network. Arrays that it would refuse, warn about or convert are left to it.
+    network. Arrays that it would refuse, warn about or convert are left to it, but for
+    elements that are not finite: these are not looked for.
     """
     state = vars(estimator)
     network = state.get("_network")
@@ -265,7 +253,6 @@ def plain_network(estimator: Any, X: Any) -> Network | None:
         or "feature_names_in_" in state
         or (float_type(estimator.dtype) or X.dtype) != X.dtype
         or not _is_current(estimator, network)
-        or not surely_finite(X)
     ):
         return None
     return network

@@ -9,7 +9,7 @@ import numpy as np
 from numba import carray
 from numba.extending import overload
 
-from .compile.options import OPTIONS, entry
+from .compile.options import OPTIONS, entry, jit
 from .heads.head import call_write, head_at
 from .ops import CONTEXT, numbers_of
 from .ops.base import context_at
@@ -21,7 +21,7 @@ from .runtime.pool import Pool
 from .simd.llvm import address, pointer
 from .simd.tiles import TILE_ROWS
 from .spec import NetworkSpec, count_products, make_operations, parameters_of
-from .step import CHUNK_ROWS, forward
+from .step import CHUNK_ROWS, forward, share_rows
 from .update.regularisation import Regularisation
 
 # Rows up to which an arena that stays in the first-level cache serves.
@@ -61,16 +61,29 @@ def _overload_fill_inputs(inputs, rows):
     return fill_csr
 
 
+@jit
+def _all_finite(values):
+    """Return whether no element is infinite or NaN."""
+    # LLVM makes vectors of a loop that does not end early.
+    found = False
+    for i in range(values.size):
+        # x - x is NaN for both.
+        found |= values[i] - values[i] != 0
+    return not found
+
+
 @entry
-def predict(thread, bounds, share, records, parameters, memory, rows, order, out):
+def predict(
+    thread, n_threads, share, checked, records, parameters, memory, rows, order, out
+):
     """Write the network's outputs for this thread's part of the rows.
 
     Parameters
     ----------
-    bounds : (n_threads + 1,) int64 array
-        Thread t takes the rows ``order[bounds[t]:bounds[t + 1]]``.
     share : int
         Rows of the minibatch's memory that belong to each thread, in whole tiles.
+    checked : int
+        Elements of each row that must be finite; of rows one behind the other.
     records : (4,) int64 array, `Program.prediction_entries`
     parameters : array
         `memory` itself, or a flat vector, see `Program`.
@@ -78,6 +91,11 @@ def predict(thread, bounds, share, records, parameters, memory, rows, order, out
     rows : tuple, see `rows.describe`
     order : (n,) int64 array, or (0,): all rows
     out : (n * n_outputs,) array, overwritten
+
+    Returns
+    -------
+    finite : bool
+        Whether all checked elements are; else outputs are left out.
     """
     inputs, contexts = np.zeros(1, INPUTS), np.empty(1, CONTEXT)
     _fill_inputs(inputs[0], rows)
@@ -90,11 +108,17 @@ def predict(thread, bounds, share, records, parameters, memory, rows, order, out
     context.order = address(order, 0) if order.size != 0 else 0
     first, n_out = thread * share, head_at(head).n_out
     write = head_at(head).write
-    for begin in range(bounds[thread], bounds[thread + 1], share):
-        count = min(share, bounds[thread + 1] - begin)
+    start, end = share_rows(thread, n_threads, out.size // n_out)
+    for begin in range(start, end, share):
+        count = min(share, end - begin)
+        if checked != 0:
+            values = rows[0][begin * checked : (begin + count) * checked]
+            if not _all_finite(values):
+                return False
         context.begin = context.row = begin - first
         forward(place, operations, first, count)
         call_write(write, (place, head, first, count, address(out, begin * n_out)))
+    return True
 
 
 def predict_outputs(
@@ -103,6 +127,8 @@ def predict_outputs(
     out_activation: str,
     X: Any,
     n_threads: int | None = None,
+    *,
+    checked: bool = False,
 ) -> np.ndarray:
     """Return the outputs, (n, n_outputs), for all rows of X.
 
@@ -118,6 +144,13 @@ def predict_outputs(
     X : as in `Data`
     n_threads : int, default=None
         -1: all cores this process may use; None: chosen by the amount of work.
+    checked : bool, default=False
+        Look for elements of X that are not finite while it is read; X is in C order.
+
+    Raises
+    ------
+    FloatingPointError
+        If `checked` finds one.
     """
     n = X.shape[0]
     threads = count_threads(spec, n, n_threads)
@@ -128,7 +161,9 @@ def predict_outputs(
     )
     parameters, memory = _load(program, parameters)
     entries, rows = program.prediction_entries(out_activation), describe(X)
-    return run(program, entries, parameters, memory, rows, ALL_ROWS, n, threads)
+    return run(
+        program, entries, parameters, memory, rows, ALL_ROWS, n, threads, checked
+    )
 
 
 def predict_samples(
@@ -199,6 +234,7 @@ def run(
     order: np.ndarray,
     n: int,
     n_threads: int,
+    checked: bool = False,
 ) -> np.ndarray:
     """Return the outputs for n rows of X.
 
@@ -210,33 +246,32 @@ def run(
     rows : tuple, see `rows.describe`
     n : int
     n_threads : int
+    checked : bool, default=False
+        As in `predict_outputs`.
     """
-    n_threads = min(n_threads, program.capacity // TILE_ROWS)
+    tiles = program.capacity // TILE_ROWS
     out = np.empty((n, program.n_outputs), memory.dtype)
-    arguments = entries, parameters, memory, rows, order, out.reshape(-1)
-    if n_threads == 1:
-        predict(0, *_parts(program, n, 1), *arguments)
-        return out
-    n_threads = budget.take(n_threads)
-    try:
-        with Pool(n_threads) as pool:
-            pool.run(predict, *_parts(program, n, n_threads), *arguments)
-    finally:
-        budget.give_back()
+    columns = rows[2] if checked else 0  # the stride of rows one behind the other
+    arguments = columns, entries, parameters, memory, rows, order, out.reshape(-1)
+    if n_threads == 1 or tiles == 1:
+        finite = predict(0, 1, min(CHUNK_ROWS, program.capacity), *arguments)
+    else:
+        n_threads = budget.take(min(n_threads, tiles))
+        try:
+            share = min(CHUNK_ROWS, tiles // n_threads * TILE_ROWS)
+            with Pool(n_threads) as pool:
+                finite = all(pool.run(predict, n_threads, share, *arguments))
+        finally:
+            budget.give_back()
+    if not finite:
+        raise FloatingPointError("X has elements that are not finite.")
     return out
-
-
-def _parts(program, n, n_threads):
-    """Return the rows' bounds between the threads, and how many each takes at once."""
-    bounds, tiles = [0, n], program.capacity // TILE_ROWS
-    if n_threads > 1:
-        parts = np.arange(n_threads + 1) * -(-n // TILE_ROWS) // n_threads
-        bounds = (parts * TILE_ROWS).clip(max=n)
-    return np.asarray(bounds), min(CHUNK_ROWS, tiles // n_threads * TILE_ROWS)
 
 
 def count_threads(spec: NetworkSpec, n: int, n_threads: int | None) -> int:
     """Return the threads for predicting `n` rows."""
+    if n <= TILE_ROWS:
+        return 1
     work = 2 * n * count_products(spec)
     return choose_threads(n_threads, work / _WORTH_A_THREAD, n)
 

@@ -7,12 +7,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from .ops.inputs import INPUTS, Form
 
 # Share of stored entries from which CSR is cheaper to copy than to multiply as it is.
 _DENSE = 0.25
+
+_DENSE_FORMS = {kind: Form(kind) for kind in (np.float32, np.float64)}
 
 
 class Data:
@@ -79,14 +80,14 @@ def describe(X: Any) -> tuple:
     Dense X: (values, offset, row stride, column stride), in elements. CSR: values,
     column indices, starts of the rows.
     """
-    if sparse.issparse(X):
+    if not isinstance(X, np.ndarray):
         return (
             _writable(X.data),
             # One index type, so that kernels are compiled once.
             _writable(X.indices.astype(np.int32, copy=False)),
             _writable(X.indptr.astype(np.int64, copy=False)),
         )
-    if X.flags.c_contiguous and X.flags.writeable and X.flags.aligned:
+    if X.flags.carray:  # in C order, writeable and aligned
         return X.reshape(-1), 0, X.shape[1], 1
     size = X.itemsize
     if any(stride % size for stride in X.strides) or not X.flags.aligned:
@@ -101,8 +102,8 @@ def describe(X: Any) -> tuple:
 
 def form_of(X: Any, copied: bool = False) -> Form:
     """Return how X is stored; CSR is multiplied unless it is full, or to be copied."""
-    if not sparse.issparse(X):
-        return Form(X.dtype.type)
+    if isinstance(X, np.ndarray):
+        return _DENSE_FORMS[X.dtype.type]
     few = X.nnz <= _DENSE * X.shape[0] * X.shape[1]
     return Form(X.dtype.type, True, few and not copied)
 

@@ -1,4 +1,7 @@
-"""Outputs with dropout, against NumPy; other predictions are tested with the engine."""
+"""Outputs with dropout, against NumPy, and elements of X that are not finite.
+
+Other predictions are tested with the engine.
+"""
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from tests.kernels_api import (
     NetworkSpec,
     Regularisation,
     layer_activations,
+    predict_outputs,
     predict_samples,
 )
 from tests.networks import DTYPES, make_csr, make_parameters, make_problem
@@ -66,3 +70,27 @@ def test_samples_do_not_depend_on_threads_nor_on_other_rows(n):
     for n_threads in (1, 2, 3):
         comp = _samples(X[:n], np.float64, n_threads=n_threads)
         assert comp.tobytes() == ref[:, :n].tobytes()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [1, 8, CHUNK_ROWS + 1, 5 * CHUNK_ROWS])
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+def test_checked_rows_have_to_be_finite(n_threads, n, dtype):
+    X, _, _ = make_problem(NETWORK, n, dtype)
+    arguments = (
+        NetworkSpec(UNITS, layer_activations("tanh", 2)),
+        make_parameters(UNITS, dtype),
+        "softmax",
+        X,
+        n_threads,
+    )
+    ref = predict_outputs(*arguments)
+    assert predict_outputs(*arguments, checked=True).tobytes() == ref.tobytes()
+    for place in (0, X.size // 2, X.size - 1):
+        for value in (np.nan, np.inf, -np.inf):
+            kept, X.flat[place] = X.flat[place], value
+            with pytest.raises(FloatingPointError, match="not finite"):
+                predict_outputs(*arguments, checked=True)
+            X.flat[place] = kept
+    X.flat[0] = np.finfo(dtype).max
+    predict_outputs(*arguments, checked=True)

@@ -27,8 +27,8 @@ class Pool:
         if self._helpers is not None:
             self._helpers.shutdown()
 
-    def run(self, function: Callable, *arguments: Any) -> None:
-        """Call ``function(thread, *arguments)`` in every thread; wait for all of them.
+    def run(self, function: Callable, *arguments: Any) -> list[Any]:
+        """Call ``function(thread, *arguments)`` in every thread; return the results.
 
         Raises
         ------
@@ -42,9 +42,7 @@ class Pool:
                 calls.append(self._helpers.submit(function, thread, *arguments))
             except RuntimeError as error:
                 raise too_few_threads(thread + 1, self.n_threads, error) from error
-        function(0, *arguments)
-        for call in calls:
-            call.result()
+        return [function(0, *arguments), *(call.result() for call in calls)]
 
 
 def too_few_threads(number: int, n_threads: int, error: RuntimeError) -> MemoryError:
