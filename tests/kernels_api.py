@@ -38,6 +38,7 @@ from fastmlp.kernels import (
     rows,
     spec,
     trace,
+    trainer,
 )
 from fastmlp.kernels.compile import options
 from fastmlp.kernels.engine import GRADIENT_ROWS
@@ -131,7 +132,7 @@ ACTIVATIONS = {**FUSED, **OPERATIONS}
 
 
 class Engine:
-    """A network that trains, sums gradients and traces; see `kernels.engine`.
+    """A network that trains, sums gradients and traces; see `kernels`.
 
     Networks are made for the X that they first see, and hold the loaded parameters.
     """

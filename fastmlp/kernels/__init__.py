@@ -2,9 +2,10 @@
 
 `README.md` in this folder draws one training step, the memory and the records, and says
 how an operation is added. In reading order: `spec` (a network as a list of operations),
-`ops` (one file an operation), `program` (where everything lies), `step`, `predict` and
-`trace` (how it runs), `engine` (the classes that the rest of the package calls),
-`custom` (activations and losses that users register).
+`ops` (one file an operation), `program` (where everything lies), `step` and `predict`
+(how it runs), `engine` (a network in memory) with `trainer`, `objective` and `trace`
+(what the rest of the package calls), `custom` (activations and losses that users
+register).
 """
 
 from .compile.cache import watch_compilation
@@ -17,10 +18,10 @@ from .custom import (
     register_activation,
     register_loss,
 )
-from .engine import Objective, Step, Tracer, Trainer
 from .heads.losses import LOSS_ALIASES, LOSSES
 from .heads.outputs import OUTPUTS
 from .names import did_you_mean
+from .objective import Objective
 from .ops import ACTIVATIONS, OPERATIONS, Categories, Form, Layout, Waves
 from .ops.base import Parameter
 from .ops.periodic import N_ROWS as WAVE_ROWS
@@ -37,6 +38,8 @@ from .spec import (
     layer_activations,
     parameters_of,
 )
+from .trace import Tracer
+from .trainer import Step, Trainer
 from .update.groups import Group
 from .update.regularisation import Regularisation
 from .update.rules import RULES, Optimizer, solvers

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numba import carray, types
 
 from .compile.options import callback, compiled_once, entry
+from .engine import Engine
 from .heads.head import head_at
 from .ops.base import CONTEXT, Numbers, call_forward, context_at
-from .program import Program
+from .program import Arena, Program
 from .rows import Data
 from .runtime.core_budget import budget
 from .runtime.pool import Pool
@@ -274,3 +275,54 @@ def trace_rows(
                 yield Block(layers, sums, begin, count)
     finally:
         budget.give_back()
+
+
+class Tracer(Engine):
+    """Rows on their way through a network, layer by layer.
+
+    Parameters
+    ----------
+    *arguments, **keywords : those of `Engine`
+    """
+
+    def __init__(self, *arguments: Any, **keywords: Any):
+        super().__init__(*arguments, **keywords)
+        self.memory = Arena(self.program, self.spec.units).allocate()
+        self._layers = Layers(self.program, self.memory)
+
+    def trace(
+        self, data: Data, what: str = "deltas", squares: bool = False
+    ) -> Iterator[Block]:
+        """Yield a `Block` for each `batch_size` rows, see `trace_rows`."""
+        if what == "deltas":
+            self._check_data(data)
+        yield from trace_rows(
+            self._layers,
+            self._context_of(data),
+            data,
+            self._batch_size,
+            self._most_threads,
+            what,
+            squares,
+        )
+
+    def layer_outputs(self, data: Data, layers: Sequence[int]) -> list[np.ndarray]:
+        """Return the outputs of some hidden layers for all rows of `data`.
+
+        Parameters
+        ----------
+        data : Data
+            Its y does not matter.
+        layers : sequence of int
+            0: the first hidden layer.
+
+        Returns
+        -------
+        outputs : list of (n, units) arrays
+        """
+        n, units = data.X.shape[0], self.spec.units
+        outputs = [np.empty((n, units[i + 1]), self.dtype) for i in layers]
+        for block in self.trace(data, what="outputs"):
+            for out, i in zip(outputs, layers, strict=True):
+                out[block.begin : block.end] = block.inputs(i + 1)
+        return outputs

@@ -294,7 +294,7 @@ def test_a_loss_that_is_no_number_is_divergence(monkeypatch):
     estimator = learn(MLPRegressor, NORMAL, np.ones(N))
     before = estimator.predict(NORMAL)
     sums = property(lambda trainer: (float("nan"), N))
-    monkeypatch.setattr("fastmlp.kernels.engine.Trainer.last_sums", sums)
+    monkeypatch.setattr("fastmlp.kernels.trainer.Trainer.last_sums", sums)
     with pytest.raises(ValueError, match="Training diverged in epoch 1") as info:
         estimator.fit(NORMAL, np.ones(N))
     assert_says_why(str(info.value))

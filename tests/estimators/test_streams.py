@@ -533,7 +533,7 @@ def test_interruption_keeps_the_buffers_that_are_complete(monkeypatch):
     X, y, _ = rows()
     source = ArraySource(X, y, rows_per_block=50)
     calls = itertools.count()
-    original = "fastmlp.kernels.engine.Trainer.train_epoch"
+    original = "fastmlp.kernels.trainer.Trainer.train_epoch"
     train_epoch = Trainer.train_epoch
 
     def interrupted(self, data, order, alpha):

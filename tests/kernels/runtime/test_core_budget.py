@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastmlp import MLPClassifier
 from fastmlp.inspection import sample_losses
-from fastmlp.kernels import engine, predict, trace
+from fastmlp.kernels import predict, trace, trainer
 from fastmlp.kernels.runtime import core_budget
 from fastmlp.kernels.runtime.core_budget import (
     CoreBudget,
@@ -167,7 +167,7 @@ def test_budget_changes_no_result(granted, monkeypatch):
     X, y = np.tile(threads.X, (4, 1)), np.tile(threads.Y, 4)
     outputs = []
     for n_threads, numbers in ((1, (1,)), (4, granted)):
-        for module in (engine, predict, trace):
+        for module in (trainer, predict, trace):
             monkeypatch.setattr(module, "budget", Granting(*numbers))
         model = MLPClassifier(**params, n_threads=n_threads)
         with pytest.warns(ConvergenceWarning):
