@@ -273,8 +273,7 @@ def train(
     `form` is how X is stored in all parts of `rows`; `kind` makes the engine, None:
     `Trainer`; `progress` is that of `first_progress` unless training was cut short.
     """
-    params, goal = problem.model, problem.goal
-    scored_by = name_of_scoring(goal.judged_by(params.scoring))
+    params = problem.model
     if progress is None:
         progress = first_progress(problem, network, incremental)
     state, history, best = progress
@@ -282,7 +281,7 @@ def train(
     engine = make_engine(
         kind or Trainer,
         network,
-        goal.pairing,
+        problem.goal.pairing,
         form,
         params.n_threads,
         "bfloat16" if is_bfloat16(params.dtype) else network.dtype,
@@ -300,14 +299,8 @@ def train(
             optimizer=optimizer,
             schedule=state.new_schedule(),
             history=history,
-            settings=Settings(
-                alpha=params.alpha,
-                max_epochs=1 if incremental else params.max_iter - history.n_iter,
-                tol=params.tol,
-                patience=params.n_iter_no_change,
-                shuffle=params.shuffle,
-                verbose=bool(params.verbose),
-                ties=params.validation_ties,
+            settings=settings_of(
+                params, 1 if incremental else params.max_iter - history.n_iter
             ),
             random_state=random_state,
             holdout=holdout,
@@ -316,17 +309,7 @@ def train(
         )
 
         def learned() -> Learned:
-            attributes: dict[str, Any] = {"_scored_by": scored_by}
-            # The weights kept by early stopping are not those of the moments.
-            if not training.scored:
-                attributes["_optimizer"] = state.advanced(
-                    optimizer, history.n_iter, engine.store_moments()
-                )
-            reached = network.empty_like()
-            training.store(reached.parameters)
-            return after_epochs(
-                problem, reached, history, holdout is not None, attributes
-            )
+            return after_epochs(problem, network, state, training)
 
         steps = watch and watch("epoch", lambda: learned().joined(vars(params)))
         outcome = training.run(steps)
@@ -334,6 +317,19 @@ def train(
         if incremental:
             warn_of_ended_schedule(state, history)
         return learned()
+
+
+def settings_of(params: Any, max_epochs: int) -> Settings:
+    """Return the settings of training by epochs."""
+    return Settings(
+        alpha=params.alpha,
+        max_epochs=max_epochs,
+        tol=params.tol,
+        patience=params.n_iter_no_change,
+        shuffle=params.shuffle,
+        verbose=bool(params.verbose),
+        ties=params.validation_ties,
+    )
 
 
 def first_progress(problem: Problem, network: Network, incremental: bool) -> Progress:
@@ -364,12 +360,18 @@ def first_progress(problem: Problem, network: Network, incremental: bool) -> Pro
 def after_epochs(
     problem: Problem,
     network: Network,
-    history: History,
-    validated: bool,
-    attributes: dict[str, Any],
+    state: OptimizerState,
+    training: Training,
 ) -> Learned:
-    """Return the `Learned` of training that ends with the last epoch."""
-    attributes |= {
+    """Return the `Learned` of training that ends with the last epoch.
+
+    `network` and the optimizer's `state` are those that it started from.
+    """
+    history, params = training.history, problem.model
+    reached = network.empty_like()
+    training.store(reached.parameters)
+    attributes: dict[str, Any] = {
+        "_scored_by": name_of_scoring(problem.goal.judged_by(params.scoring)),
         "n_iter_": history.n_iter,
         "t_": history.t,
         "best_loss_": history.best_loss,
@@ -378,6 +380,12 @@ def after_epochs(
     }
     if history.loss_curve:
         attributes["loss_"] = history.loss_curve[-1]
+    # The weights kept by early stopping are not those of the moments.
+    if not training.scored:
+        attributes["_optimizer"] = state.advanced(
+            training.optimizer, history.n_iter, training.engine.store_moments()
+        )
+    validated = training.holdout is not None
     scored = history.best_validation_score is not None
     curves = {
         "loss_curve_": history.loss_curve[:],
@@ -386,7 +394,7 @@ def after_epochs(
         "validation_scores_": history.validation_scores[:] if scored else None,
     }
     forgotten = TRAINING_ATTRIBUTES if problem.anew else ()
-    return _learned(problem, network, attributes, curves, forgotten)
+    return _learned(problem, reached, attributes, curves, forgotten)
 
 
 def report(

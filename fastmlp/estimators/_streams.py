@@ -242,12 +242,9 @@ def learn_blocks(
         judge = judge_by(problem, network, judges, judges.blocks, buffer_rows)
     elif len(held):
         judge = judge_by(problem, network, checked, held, buffer_rows)
-    in_place = None
-    n_columns = target.values.shape[1]
-    numbers = (n_columns + encoded.weighted) * network.dtype.itemsize * checked.n_rows
-    X = checked.mapped
-    if X is not None and numbers <= 2 * buffer_rows * X.strides[0]:
-        in_place = RowsInPlace(encoded, blocks, X, n_columns, network.dtype)
+    in_place = rows_in_place(
+        checked, encoded, blocks, target.values.shape[1], network.dtype, buffer_rows
+    )
     rows = BlockRows(
         encoded, blocks, n_rows, checked, buffer_rows, batch_size, in_place
     )
@@ -308,6 +305,26 @@ def hold_out_blocks(
             f"order: {OWN_ROWS}."
         )
     return split_blocks(blocks, model.validation_fraction, random_state, "blocks")
+
+
+def rows_in_place(
+    checked: CheckedBlocks,
+    encoded: EncodedBlocks,
+    blocks: np.ndarray,
+    n_columns: int,
+    dtype: np.dtype,
+    buffer_rows: int,
+) -> RowsInPlace | None:
+    """Return the rows of a mapped X, to be read where they lie, or None.
+
+    Their targets, of so many columns, and weights stay in memory: for as many as two
+    buffers hold.
+    """
+    numbers = (n_columns + encoded.weighted) * dtype.itemsize * checked.n_rows
+    X = checked.mapped
+    if X is None or numbers > 2 * buffer_rows * X.strides[0]:
+        return None
+    return RowsInPlace(encoded, blocks, X, n_columns, dtype)
 
 
 def judge_by(

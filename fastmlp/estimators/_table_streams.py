@@ -251,32 +251,27 @@ def learn_coded(
     class_weights = goal.class_weights(
         goal.classes if isinstance(goal, Labels) else None
     )
-    _, weight = table_weights(rows.own, class_weights, rows.values)
-    counted = weight > 0
-    target = goal.encode(labels_or_numbers(goal, rows.values[:1]))
-    scaling = scaling_of(goal, rows.values[counted], weight[counted])
-    target = target._replace(values=rows.values)
-    none = np.empty(0)
-    every = Rows(None, none, target, np.asarray(codes), weight, None)
-    data = make_data(every, scaling, weight)
+    every = all_rows(rows, goal, class_weights, codes)
+    counted = every.weight > 0
+    scaling = scaling_of(goal, rows.values[counted], every.weight[counted])
+    data = make_data(every, scaling, every.weight)
     n_networks = int(min(model.n_networks, np.count_nonzero(counted)))
-    trained = [counted & (rows.fold != number) for number in range(n_networks)]
     if given.has_validation:
         trained = [counted] * n_networks
         y = labels_or_numbers(goal, rows.values[:1])
         judges = validation_rows(model, given, goal, columns, class_weights, y)
         judged = [np.arange(len(judges.y))] * n_networks
-        sample = every
     else:
+        trained = [counted & (rows.fold != number) for number in range(n_networks)]
         held = [_draw(counted & ~each, MOST_JUDGED, random_state) for each in trained]
-        judges = sample = rows_at(np.concatenate(held), every, rows.own, goal)
+        judges = rows_at(np.concatenate(held), every, rows.own, goal)
         ends = np.cumsum([len(each) for each in held])
         judged = np.split(np.arange(ends[-1]), ends[:-1])
     problem = TableProblem(
         model,
         goal,
         columns,
-        sample,
+        every if given.has_validation else judges,
         np.empty(0, np.int64),
         np.empty(0, np.int64),
         data,
@@ -377,6 +372,16 @@ def write_codes(
         begin += len(coded)
     codes.flush()
     return codes
+
+
+def all_rows(
+    rows: CodedRows, goal: Goal, class_weights: np.ndarray | None, codes: np.memmap
+) -> Rows:
+    """Return all rows of a source, without their X and y."""
+    _, weight = table_weights(rows.own, class_weights, rows.values)
+    target = goal.encode(labels_or_numbers(goal, rows.values[:1]))
+    target = target._replace(values=rows.values)
+    return Rows(None, np.empty(0), target, np.asarray(codes), weight, None)
 
 
 def labels_or_numbers(goal: Goal, values: np.ndarray) -> np.ndarray:
