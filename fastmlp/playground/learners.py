@@ -17,39 +17,13 @@ NO_RATE = 1e-300
 LOOK_AHEAD = 64
 
 
-def untrained(
-    estimator: type, parameters: Mapping[str, Any], seed: int, rows: tuple, keys: dict
-) -> Any:
-    """Return an estimator with its initial weights that can predict.
+class _Learner:
+    """An estimator with its initial weights, which can predict.
 
     Parameters
     ----------
     estimator : type
         `MLPClassifier` or `MLPRegressor`.
-    parameters : mapping
-    seed : int
-    rows : (X, y)
-    keys : dict
-        Other arguments of `partial_fit`.
-    """
-    still = {
-        "solver": "sgd",
-        "learning_rate": "constant",
-        "learning_rate_init": NO_RATE,
-    }
-    model = estimator(**{**parameters, **still}, random_state=seed)
-    model.partial_fit(*rows, **keys)
-    return model.set_params(
-        **{name: getattr(estimator(), name) for name in still} | {**parameters}
-    )
-
-
-class Epochs:
-    """Epochs of `partial_fit`.
-
-    Parameters
-    ----------
-    estimator : type
     parameters : mapping
     seed : int
     rows : (X, y)
@@ -71,11 +45,27 @@ class Epochs:
         rows: tuple,
         keys: dict,
     ) -> None:
-        self._estimator, self._keys = estimator, keys
+        self._estimator, self._parameters = estimator, parameters
+        self._seed, self._keys = seed, keys
+        still = {
+            "solver": "sgd",
+            "learning_rate": "constant",
+            "learning_rate_init": NO_RATE,
+        }
+        model = estimator(**{**parameters, **still}, random_state=seed)
+        model.partial_fit(*rows, **keys)
+        defaults = {name: getattr(estimator(), name) for name in still}
+        self.model = model.set_params(**defaults | {**parameters})
+
+
+class Epochs(_Learner):
+    """Epochs of `partial_fit`."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
         # One generator for all epochs: with an integer each would shuffle alike.
-        self._random_state = np.random.RandomState(seed)
-        self._trained = self._make(parameters)
-        self.model = untrained(estimator, parameters, seed, rows, keys)
+        self._random_state = np.random.RandomState(self._seed)
+        self._trained = self._make(self._parameters)
 
     def _make(self, parameters):
         return self._estimator(**parameters, random_state=self._random_state)
@@ -117,8 +107,8 @@ class Epochs:
         return curve[-1] if curve else self._trained.learning_rate_init
 
 
-class Iterations:
-    """Iterations of L-BFGS; parameters and attributes are those of `Epochs`.
+class Iterations(_Learner):
+    """Iterations of L-BFGS.
 
     L-BFGS has a memory that ends with the call of `fit`. So each fit runs ahead, for
     twice as many iterations as the last one from the same start, and is recorded.
@@ -126,18 +116,10 @@ class Iterations:
 
     rate = math.nan
 
-    def __init__(
-        self,
-        estimator: type,
-        parameters: Mapping[str, Any],
-        seed: int,
-        rows: tuple,
-        keys: dict,
-    ) -> None:
-        self._estimator, self._seed, self._parameters = estimator, seed, parameters
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
         self._weights: dict[str, Any] = {}
         self._begin()
-        self.model = untrained(estimator, parameters, seed, rows, keys)
 
     def _begin(self):
         self._done = self._ahead = 0
