@@ -33,7 +33,7 @@ class Frequent(NamedTuple):
     column : int
         Its index in X.
     values : tuple of float
-        Sorted, and rounded to float32 as those are that it is compared with.
+        Sorted, and rounded to float32, as are the numbers compared with them.
     """
 
     name: str

@@ -405,23 +405,24 @@ def test_a_model_of_an_older_version():
     assert_allclose(model.predict(X), expected)
 
 
-@pytest.mark.parametrize("problem", PROBLEMS)
-def test_the_pickle_needs_no_fastmlp(problem, tmp_path):
-    case = make_case(problem)
-    X = make_data(case)[0]
-    model = run(COMPUTED, case).estimator
-    (tmp_path / "model").write_bytes(pickle.dumps((model.to_sklearn(), X)))
+def test_pickles_need_no_fastmlp(tmp_path):
+    cases = [make_case(problem) for problem in PROBLEMS]
+    models = [run(COMPUTED, case).estimator for case in cases]
+    rows = [make_data(case)[0] for case in cases]
+    saved = [(model.to_sklearn(), X) for model, X in zip(models, rows, strict=True)]
+    (tmp_path / "models").write_bytes(pickle.dumps(saved))
     code = """
 import pickle, sys
 from pathlib import Path
 import numpy as np
 sys.modules["fastmlp"] = None
 folder = Path(sys.argv[1])
-model, X = pickle.loads((folder / "model").read_bytes())
-np.save(folder / "predictions", model.predict(X))
+for i, (model, X) in enumerate(pickle.loads((folder / "models").read_bytes())):
+    np.save(folder / f"{i}", model.predict(X))
 assert "numba" not in sys.modules
 """
     comp = run_python(code, tmp_path)
     assert comp.returncode == 0, comp.stderr
-    predicted = np.load(tmp_path / "predictions.npy")
-    assert_allclose(predicted, model.predict(X), rtol=1e-12)
+    for i, (model, X) in enumerate(zip(models, rows, strict=True)):
+        predicted = np.load(tmp_path / f"{i}.npy")
+        assert_allclose(predicted, model.predict(X), rtol=1e-12)

@@ -21,7 +21,6 @@ from fastmlp import (
     register_activation,
     register_loss,
 )
-from fastmlp.kernels import ACTIVATIONS
 from tests.custom_functions import (
     log_cosh,
     log_cosh_derivative,
@@ -33,11 +32,15 @@ from tests.fresh import run_python
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
+# Prints a prediction of each of some pickled estimators, or the error.
 LOAD = """
 import pickle, sys
-with open(sys.argv[1], "rb") as file:
-    model = pickle.load(file)
-print(model.predict([[0.5, -0.5, 1.0, 0.0]])[0])
+for path in sys.argv[1:]:
+    with open(path, "rb") as file:
+        try:
+            print(pickle.load(file).predict([[0.5, -0.5, 1.0, 0.0]])[0])
+        except ValueError as error:
+            print(error)
 """
 
 
@@ -92,54 +95,51 @@ def test_a_search_in_processes(registered):
         assert_allclose(comp.cv_results_[fold], ref.cv_results_[fold], rtol=1e-12)
 
 
-@pytest.mark.parametrize("layers", ["softsign_4", ["softsign_4", ("elu", 2.0)]])
-def test_pickles_bring_functions_of_a_module(registered, tmp_path, layers):
-    if "softsign_4" not in ACTIVATIONS:
-        register_activation("softsign_4", softsign, softsign_derivative)
-    sizes = (5,) if layers == "softsign_4" else (5, 4)
-    model = make(MLPRegressor, activation=layers, hidden_layer_sizes=sizes).fit(X, Y)
-    (tmp_path / "model").write_bytes(pickle.dumps(model))
-    done = run_python(LOAD, tmp_path / "model")
-    ref = model.predict([[0.5, -0.5, 1.0, 0.0]])[0]
-    assert float(done.stdout) == pytest.approx(ref), done.stderr
+def load_elsewhere(models, folder):
+    """Return what a new process prints of each estimator, see `LOAD`."""
+    paths = [folder / f"{i}" for i in range(len(models))]
+    for path, model in zip(paths, models, strict=True):
+        path.write_bytes(pickle.dumps(model))
+    done = run_python(LOAD, *paths)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
 
 
-@pytest.mark.parametrize(
-    ("kind", "name", "value"),
-    [("activation", "square", ["tanh", "square"]), ("loss", "biased", "biased")],
-)
-def test_pickles_without_functions_say_what_is_missing(
-    registered, tmp_path, kind, name, value
-):
+def test_pickles_bring_functions_of_a_module(registered, tmp_path):
+    register_activation("softsign_4", softsign, softsign_derivative)
+    models = [
+        make(MLPRegressor, activation=layers, hidden_layer_sizes=sizes).fit(X, Y)
+        for layers, sizes in (
+            ("softsign_4", (5,)),
+            (["softsign_4", ("elu", 2.0)], (5, 4)),
+        )
+    ]
+    for comp, model in zip(load_elsewhere(models, tmp_path), models, strict=True):
+        ref = model.predict([[0.5, -0.5, 1.0, 0.0]])[0]
+        assert float(comp) == pytest.approx(ref)
+
+
+def test_pickles_without_functions_need_an_earlier_registration(registered, tmp_path):
     """Functions of no module's top level: another process would not find them."""
-    if kind == "activation":
-        register_activation(name, lambda z: z * z, lambda z, a: 2 * z)
-    else:
-        register_loss(name, lambda y, p: (p - y) ** 2, lambda y, p: 2 * (p - y))
-    model = make(MLPRegressor, hidden_layer_sizes=(5, 4), **{kind: value}).fit(X, Y)
-    saved = pickle.dumps(model)
-    assert_array_equal(pickle.loads(saved).predict(X), model.predict(X))
-    (tmp_path / "model").write_bytes(saved)
-    message = (
-        f"ValueError: {kind} '{name}' is not registered in this process: call "
-        f"fastmlp.register_{kind} before loading"
-    )
-    assert message in run_python(LOAD, tmp_path / "model").stderr
-
-
-def test_an_earlier_registration_serves_a_pickle_without_functions(
-    registered, tmp_path
-):
     register_activation("square", lambda z: z * z, lambda z, a: 2 * z)
-    model = make(MLPRegressor, activation="square").fit(X, Y)
-    (tmp_path / "model").write_bytes(pickle.dumps(model))
-    code = (
-        "import fastmlp; fastmlp.register_activation('square', lambda z: z * z, "
-        "lambda z, a: 2 * z)"
-    )
-    done = run_python(code + LOAD, tmp_path / "model")
-    ref = model.predict([[0.5, -0.5, 1.0, 0.0]])[0]
-    assert float(done.stdout) == pytest.approx(ref), done.stderr
+    register_loss("biased", lambda y, p: (p - y) ** 2, lambda y, p: 2 * (p - y))
+    models = [
+        make(MLPRegressor, hidden_layer_sizes=(5, 4), **params).fit(X, Y)
+        for params in ({"activation": ["tanh", "square"]}, {"loss": "biased"})
+    ]
+    for model in models:
+        here = pickle.loads(pickle.dumps(model))
+        assert_array_equal(here.predict(X), model.predict(X))
+    for error, kind, name in zip(
+        load_elsewhere(models, tmp_path),
+        ("activation", "loss"),
+        ("square", "biased"),
+        strict=True,
+    ):
+        assert error.startswith(
+            f"{kind} '{name}' is not registered in this process: call "
+            f"fastmlp.register_{kind} before loading"
+        )
 
 
 def test_fitted_estimators_bring_only_what_they_need(registered):
