@@ -48,10 +48,19 @@ def _compare(network, dtype, rule, problem, **settings):
     _assert_close(comp, ref, dtype)
 
 
+def _trios():
+    """Return rules, activations and losses: each two of them meet in one trio."""
+    rules = TRAINING_RULES
+    assert len(rules) <= min(len(ACTIVATIONS), len(LOSSES))
+    return [
+        (rules[(i + k) % len(rules)], activation, *loss)
+        for i, activation in enumerate(ACTIVATIONS)
+        for k, loss in enumerate(LOSSES)
+    ]
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("out_activation, loss", LOSSES)
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("rule", TRAINING_RULES)
+@pytest.mark.parametrize("rule, activation, out_activation, loss", _trios())
 def test_epochs_equal_naive(rule, activation, out_activation, loss, dtype):
     network = {
         "units": (5, 9, 3),
