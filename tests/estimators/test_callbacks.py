@@ -234,7 +234,8 @@ def test_stop_in_the_last_epoch_is_no_lack_of_convergence():
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
         recorder = Recorder(end=in_step(2, lambda: True))
-        make(MLPClassifier).set_callbacks(recorder).fit(X, Y)
+        clf = make(MLPClassifier).set_callbacks(recorder).fit(X, Y)
+    assert clf.n_iter_ == clf.max_iter == 3
 
 
 @both

@@ -226,7 +226,9 @@ def test_parameters_that_are_not_used_are_named_once(Estimator, params, message)
     ids=str,
 )
 def test_parameters_that_are_used_are_not_named(Estimator, params):
-    make(Estimator, **params).fit(X, Y)
+    with warnings.catch_warnings(record=True, action="always") as caught:
+        make(Estimator, **params).fit(X, Y)
+    assert [each for each in caught if each.category is UserWarning] == []
 
 
 @both

@@ -67,6 +67,8 @@ def test_a_loss_trains_as_naive_does(registered, monkeypatch, dtype):
 def test_corners_integers_and_compiled_functions_pass(registered):
     register_activation("half", lambda z: z if z > 0 else 0, lambda z, a: 1 * (z > 0))
     register_activation("same", numba.njit(_identity), numba.njit(_one))
+    assert custom.is_known("activation", "half")
+    assert custom.is_known("activation", "same")
 
 
 WRONG_ACTIVATIONS = [
