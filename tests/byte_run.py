@@ -6,7 +6,8 @@ the process. Two passes, both over the tables, so that a new row is covered by i
 - the compiled loop of each activation, output, loss and update alone, with arrays as
   long as its docstring says and no longer, from 0 elements to two panels and one.
   Losses and outputs have two sizes: all numbers of outputs with few rows, all numbers
-  of rows from 0 to two tiles and one with few outputs.
+  of rows from 0 to two tiles and one with few outputs. If EVERY is not 1, the sizes are
+  those around a vector, a panel and a tile.
 - training of whole networks with as many features, units and rows: of the sizes of each
   row every EVERY-th, beginning with another one for each row of the tables.
 """
@@ -45,7 +46,14 @@ from tests.kernels_api import (
     make_settings,
     panel_width,
 )
-from tests.networks import BASE, encodings, make_codes, make_targets, variations
+from tests.networks import (
+    BASE,
+    edge_sizes,
+    encodings,
+    make_codes,
+    make_targets,
+    variations,
+)
 
 
 class Arrays:
@@ -151,23 +159,27 @@ def run_output(name, rows, n_outputs, dtype, side):
     compile_output(name, dtype).ctypes(*ones(rows * width, rows, rows), rows, width)
 
 
-def run_loops(dtype, side):
-    """Every loop alone."""
-    for n in sizes(dtype):
+def run_loops(dtype, side, every=1):
+    """Every loop alone, at all sizes or at those around a vector and a panel."""
+    columns = sizes(dtype) if every == 1 else [0, *edge_sizes(dtype)]
+    few_rows, few_outputs = (0, 1, TILE_ROWS + 1), (1, 3, lanes(dtype) + 1)
+    rows = range(2 * TILE_ROWS + 2)
+    if every > 1:
+        rows = sorted({*few_rows, TILE_ROWS - 1, TILE_ROWS, rows[-2], rows[-1]})
+    for n in columns:
         for name in FUSED:
             run_activation(name, n, dtype, side)
         for name in RULES:
             run_rule(name, n, dtype, side)
         for make in operations() if n else ():
             run_operation(make, n, dtype, side)
-    few_rows, few_outputs = (0, 1, TILE_ROWS + 1), (1, 3, lanes(dtype) + 1)
-    shapes = {*itertools.product(few_rows, sizes(dtype)[1:])}
-    shapes |= {*itertools.product(range(2 * TILE_ROWS + 2), few_outputs)}
-    for rows, n_outputs in sorted(shapes):
+    shapes = {*itertools.product(few_rows, columns[1:])}
+    shapes |= {*itertools.product(rows, few_outputs)}
+    for n, n_outputs in sorted(shapes):
         for key in LOSSES:
-            run_loss(key, rows, n_outputs, dtype, side)
+            run_loss(key, n, n_outputs, dtype, side)
         for name in OUTPUTS:
-            run_output(name, rows, n_outputs, dtype, side)
+            run_output(name, n, n_outputs, dtype, side)
 
 
 def run_networks(dtype, every):
@@ -183,7 +195,7 @@ def main(every, *names):
     """Run all for the dtypes of these names."""
     for name, side in itertools.product(names, SIDES):
         dtype = np.dtype(name).type
-        run_loops(dtype, side)
+        run_loops(dtype, side, int(every))
         fence_all(side)
         run_networks(dtype, int(every))
 

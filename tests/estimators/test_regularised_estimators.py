@@ -193,7 +193,7 @@ def test_lbfgs_names_all_that_it_refuses():
 
 @both
 def test_lbfgs_takes_what_is_zero(Estimator):
-    settings = {"solver": "lbfgs", "max_iter": 500, "l1": 0.1}
+    settings = {"solver": "lbfgs", "tol": 0.1, "l1": 0.1}
     zeros = {"dropout": 0.0, "input_noise": 0.0, "weight_decay": 0.0}
     comp = make(Estimator, **settings, **zeros).fit(X, Y)
     ref = make(Estimator, **settings).fit(X, Y)

@@ -76,6 +76,14 @@ print(json.dumps({{
 }}))
 """
 
+# What stands before it, to have the folder only, and nothing compiled.
+OPENED = """
+import sys
+from copied.compile import cache
+print(json.dumps({"folder": str(cache.FOLDER), "kinds": []}))
+sys.exit()
+"""
+
 # One for the entry, one for the callback.
 ALL = 2
 
@@ -161,16 +169,14 @@ def test_second_process_compiles_nothing(package):
         assert Path(found["folder"]).parent == package / "cache"
 
 
-def test_first_compilation_is_logged_once(package, folder):
-    assert _run(package, FASTMLP_CACHE_DIR=folder.parent)["log"] == []
-    (line,) = _run(package, FASTMLP_CACHE_DIR=package / "empty")["log"]
-    assert "python -m fastmlp warmup" in line
-
-
 @pytest.mark.parametrize("cache, n_lines", [("empty", 1), ("cache", 0)])
-def test_first_compilation_shows_on_a_terminal(cache, n_lines, package, folder):
+def test_first_compilation_is_logged_and_shown_once(cache, n_lines, package, folder):
+    """Shown on a terminal."""
     terminal, inside = os.openpty()
-    _finish(_start(package, stderr=inside, FASTMLP_CACHE_DIR=package / cache))
+    start = _start(package, stderr=inside, FASTMLP_CACHE_DIR=package / cache)
+    log = _finish(start)["log"]
+    assert len(log) == n_lines
+    assert all("python -m fastmlp warmup" in line for line in log)
     os.write(inside, b"end")
     shown = b""
     while not shown.endswith(b"end"):  # a read may return one line
@@ -214,9 +220,8 @@ def test_default_place_is_beside_the_package(package):
 
 
 def test_numbas_own_setting_is_followed(package):
-    found = _run(package, NUMBA_CACHE_DIR=package / "numba")
+    found = _run(package, OPENED, NUMBA_CACHE_DIR=package / "numba")
     assert Path(found["folder"]).parent == package / "numba" / "fastmlp"
-    assert found["warnings"] == []
 
 
 def test_unwritable_package_falls_back_to_the_home(package):
@@ -226,7 +231,7 @@ def test_unwritable_package_falls_back_to_the_home(package):
     _assert_right(found)
     assert found["warnings"] == []
     assert Path(found["folder"]).parent == package / "home" / ".cache" / "fastmlp"
-    elsewhere = _run(package, XDG_CACHE_HOME=package / "xdg")
+    elsewhere = _run(package, OPENED, XDG_CACHE_HOME=package / "xdg")
     assert Path(elsewhere["folder"]).parent == package / "xdg" / "fastmlp"
 
 
@@ -256,7 +261,7 @@ pathlib.Path.expanduser = refuse
 
 
 def test_home_has_a_short_name(package):
-    found = _run(package, FASTMLP_CACHE_DIR="~/kernels")
+    found = _run(package, OPENED, FASTMLP_CACHE_DIR="~/kernels")
     assert Path(found["folder"]).parent == package / "home" / "kernels"
 
 
@@ -297,8 +302,8 @@ def test_edited_file_of_a_folder_in_the_package_is_noticed(package, folder):
     ],
 )
 def test_code_of_other_options_or_cpus_is_kept_apart(options, package, folder):
-    other = _run(package, FASTMLP_CACHE_DIR=folder.parent, **options)
-    assert other["hits"] == 0
+    other = _run(package, OPENED, FASTMLP_CACHE_DIR=folder.parent, **options)
+    assert Path(other["folder"]).parent == folder.parent
     assert other["folder"] != str(folder)
 
 
@@ -319,10 +324,9 @@ def test_without_compilation():
     assert "ImportError: fastmlp runs nothing that Numba has not" in run.stderr
 
 
-@pytest.mark.parametrize("types", [["float64"] * 3, ["float32", "float64"]])
-def test_processes_that_fill_an_empty_cache_at_once(types, package):
+def test_processes_that_fill_an_empty_cache_at_once(package):
     """None is handed machine code of other types afterwards."""
-    cache = package / "cache"
+    cache, types = package / "cache", ("float64", "float64", "float32")
     processes = [_start(package, "", name, FASTMLP_CACHE_DIR=cache) for name in types]
     for process in processes:
         found = _finish(process)
@@ -345,7 +349,7 @@ def test_folder_deleted_while_in_use(package):
 
 def test_folder_is_private(package):
     place = package / "one" / "two"
-    found = _run(package, "import os\nos.umask(0)\n", FASTMLP_CACHE_DIR=place)
+    found = _run(package, "os.umask(0)" + OPENED, FASTMLP_CACHE_DIR=place)
     assert Path(found["folder"]).stat().st_mode & 0o777 == 0o700
 
 

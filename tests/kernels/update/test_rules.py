@@ -339,7 +339,7 @@ for rule in sys.argv[1:]:
 
 
 def test_rules_kept_on_disk_by_different_processes_are_not_mixed_up(tmp_path):
-    """Alone in its process, each is the first of its kind and named like the others."""
-    for rules in (["sgd"], ["nesterov"], ["adam"], ["sgd", "nesterov", "adam"]):
+    """In each process another one is the first of its kind."""
+    for rules in (["nesterov"], ["sgd", "nesterov"]):
         run = run_python(_SCRIPT, *rules, FASTMLP_CACHE_DIR=str(tmp_path))
         assert (run.stderr, run.returncode) == ("", 0)
