@@ -1,8 +1,9 @@
 """All kernels on edge sizes, every array of theirs beside an unreadable page.
 
-Run as ``python -m tests.kernel_run results.npz float32 float64``. A step beyond an
+Run as ``python -m tests.kernel_run results.npz all float32 float64``. A step beyond an
 array ends the process; what the kernels returned is written to the file for comparison
-between instruction sets.
+between instruction sets. With ``wide`` in the place of ``all``, of the tables those
+rows alone whose loops depend on the width of vectors in what they read and write.
 """
 
 import functools
@@ -18,6 +19,7 @@ from tests.kernels.simd.test_bfloat16 import UNITS
 from tests.kernels.simd.test_panels import LAYOUTS, Operands, cases
 from tests.kernels_api import (
     FLAT_ROWS,
+    OPERATIONS,
     OUTPUTS,
     OVERREAD,
     TILE_ROWS,
@@ -197,7 +199,7 @@ def _shapes(dtype):
 def _run_tables(dtype, side):
     """Every row of every table."""
     tile = TILE_ROWS
-    for (network, rule), n in itertools.product(variations(), (1, tile, 2 * tile + 3)):
+    for (network, rule), n in itertools.product(VARIED, (1, tile, 2 * tile + 3)):
         yield train(network, rule, n, tile + 3, dtype)
     for settings, n in itertools.product(REGULARISED.values(), (1, 2 * tile + 3)):
         for width, form in ((9, "C"), (panel_width(dtype) + 1, "csr")):
@@ -284,7 +286,7 @@ def _run_bfloat16(dtype, side):
 def _run_fixed(dtype):
     """Every row of every table at sizes that do not follow the tile."""
     for (network, rule), units in itertools.product(
-        variations(), ((7, 3), (5, 31, 3), (33, 65, 17, 2))
+        VARIED, ((7, 3), (5, 31, 3), (33, 65, 17, 2))
     ):
         network = network | {"units": units}
         yield train(network, rule, 50, 19, dtype)
@@ -341,8 +343,24 @@ def fence_all(side):
     predict._program.cache_clear()
 
 
-def main(path, *names):
+def _is_wide(network, rule):
+    """Return whether the row's loops depend on the width of vectors."""
+    if network["activation"] != BASE["activation"]:
+        return network["activation"] in OPERATIONS
+    if network["loss"] != BASE["loss"]:
+        output = OUTPUTS[network["out_activation"]]
+        return output is not None and output.by_rows
+    return rule == "adam"
+
+
+# Rows of the tables: a network and its rule for each.
+VARIED = variations()
+
+
+def main(path, rows, *names):
     """Run all for the dtypes of these names and write the results."""
+    if rows == "wide":
+        VARIED[:] = [each for each in VARIED if _is_wide(*each)]
     results = {"tile": np.array([VECTOR_BYTES, TILE_ROWS, TILE_VECTORS])}
     for name, side in itertools.product(names, SIDES):
         dtype = np.dtype(name).type

@@ -325,8 +325,9 @@ def test_halving_search(capsys):
 
 
 @pytest.mark.timeout(120)
-def test_cluster(capsys):
+def test_cluster(capsys, monkeypatch):
     module = load("cluster")
+    monkeypatch.setattr(module, "REPLICAS", (1, 16))
     found = module.run()
     assert found.equal
     assert found.same_rate[0] == found.scaled_rate[0] > 0.9

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import sklearn.neural_network
 from numpy.testing import assert_allclose
+from sklearn.base import clone
 
-from fastmlp import MLPClassifier, MLPRegressor
+import fastmlp
 from tests.fresh import run_interpreter, run_python
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -95,14 +96,13 @@ assert patched()
 """)
 
 
-@pytest.mark.parametrize("Estimator", [MLPClassifier, MLPRegressor])
-@pytest.mark.parametrize("fitted", [True, False])
-def test_scikit_learns_pickles_load(Estimator, fitted, tmp_path):
-    original = getattr(sklearn.neural_network, Estimator.__name__)
-    ref = original((5,) if Estimator is MLPClassifier else "poisson", max_iter=5)
-    if fitted:
-        ref.fit(X, Y)
-    (tmp_path / "saved").write_bytes(pickle.dumps(ref))
+def test_scikit_learns_pickles_load(tmp_path):
+    refs = [
+        getattr(sklearn.neural_network, name)(first, max_iter=5)
+        for name, first in (("MLPClassifier", (5,)), ("MLPRegressor", "poisson"))
+    ]
+    fitted = [clone(ref).fit(X, Y) for ref in refs]
+    (tmp_path / "saved").write_bytes(pickle.dumps(refs + fitted))
     run(
         """
 import pickle, sys
@@ -110,22 +110,22 @@ from pathlib import Path
 import fastmlp
 folder = Path(sys.argv[1])
 with fastmlp.patch_sklearn():
-    model = pickle.loads((folder / "saved").read_bytes())
-assert type(model).__module__.startswith("fastmlp.")
-(folder / "loaded").write_bytes(pickle.dumps(model))
+    models = pickle.loads((folder / "saved").read_bytes())
+assert all(type(model).__module__.startswith("fastmlp.") for model in models)
+(folder / "loaded").write_bytes(pickle.dumps(models))
 """,
         tmp_path,
     )
-    comp = pickle.loads((tmp_path / "loaded").read_bytes())
-    assert type(comp) is Estimator
-    assert ref.get_params().items() <= comp.get_params().items()
-    if fitted:
+    models = pickle.loads((tmp_path / "loaded").read_bytes())
+    for comp, ref in zip(models, refs + fitted, strict=True):
+        assert type(comp) is getattr(fastmlp, type(ref).__name__)
+        assert ref.get_params().items() <= comp.get_params().items()
+    assert not any(hasattr(comp, "coefs_") for comp in models[:2])
+    for comp, ref in zip(models[2:], fitted, strict=True):
         assert_allclose(comp.predict(X), ref.predict(X), rtol=1e-10)
         comp.partial_fit(X, Y)
         ref.partial_fit(X, Y)
         assert_allclose(comp.loss_curve_, ref.loss_curve_, rtol=1e-6)
-    else:
-        assert not hasattr(comp, "coefs_")
 
 
 def test_isinstance_clone_and_pickle():

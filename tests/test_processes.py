@@ -1,11 +1,7 @@
-"""Fits in other processes: the short version of a stress run, and Dask's workers."""
+"""Fits in other processes: the short version of a stress run."""
 
-import joblib
 import pytest
-from numpy.testing import assert_array_equal
-from sklearn.model_selection import GridSearchCV
 
-from tests.ecosystem.test_tools import X_IRIS, Y_IRIS, small_classifier
 from tests.fresh import run_python
 from tests.stress import processes
 from tests.watched import run_watched
@@ -14,7 +10,7 @@ from tests.watched import run_watched
 @pytest.mark.parametrize(
     "function, number",
     [
-        (processes.children, 2),
+        (processes.children, 1),
         (processes.child_of_a_busy_parent, 1),
         (processes.backends, 2),
     ],
@@ -54,21 +50,3 @@ child.kill()
 def test_fork_while_another_thread_compiles():
     run = run_python(FORKED)
     assert (run.stdout, run.stderr) == ("0\n", "")
-
-
-def test_grid_search_on_a_dask_cluster():
-    distributed = pytest.importorskip("distributed")
-    grid = {"alpha": [1.0, 1e4]}
-    search = GridSearchCV(small_classifier(), grid, cv=3)
-    # One process with two threads, as a Client makes several of them on a larger host.
-    with (
-        distributed.LocalCluster(
-            n_workers=1, threads_per_worker=2, dashboard_address=None
-        ) as cluster,
-        distributed.Client(cluster),
-        joblib.parallel_config("dask"),
-    ):
-        comp = search.fit(X_IRIS, Y_IRIS).cv_results_["mean_test_score"]
-    ref = search.fit(X_IRIS, Y_IRIS).cv_results_["mean_test_score"]
-    assert_array_equal(comp, ref)
-    assert comp[0] > 0.9

@@ -9,7 +9,7 @@ from tests.watched import run_watched
 @pytest.mark.parametrize(
     "function, number",
     [
-        (threads.fits_side_by_side, 24),
+        (threads.fits_side_by_side, threads.N_WORKERS),
         (threads.predictions_side_by_side, 6),
         (threads.troubles, 1),
     ],

@@ -352,7 +352,7 @@ def test_a_process_that_is_killed(tmp_path, monkeypatch, varied):
     folder.mkdir()
     monkeypatch.setenv("FASTMLP_KILL", str(folder))
     monkeypatch.setattr("fastmlp.cluster.rounds.train_replica", kill_once)
-    with Processes(2) as executor:
+    with Processes(1) as executor:
         comp = fit_in_rounds(VARIED, cut(X, Y, SIZES, WEIGHT), executor, **DIVIDED)
     assert_same(comp, varied)
     assert not folder.exists()

@@ -1,13 +1,15 @@
-"""Successive halving on a cluster."""
+"""Searches on a cluster."""
 
 import joblib
 import pytest
+from distributed import Client
 from numpy.testing import assert_array_equal
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
-from sklearn.model_selection import HalvingRandomSearchCV
+from sklearn.model_selection import GridSearchCV, HalvingRandomSearchCV
 
 from fastmlp import MLPClassifier
 from tests.cluster.fits import X, Y
+from tests.ecosystem.test_tools import X_IRIS, Y_IRIS, small_classifier
 from tests.estimators import make
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -30,3 +32,13 @@ def test_successive_halving_of_epochs(client):
     assert search.n_resources_ == [1, 3, 9]
     ref = search.fit(X, Y).cv_results_
     assert_array_equal(comp["mean_test_score"], ref["mean_test_score"])
+
+
+def test_grid_search_in_two_threads_of_a_worker():
+    search = GridSearchCV(small_classifier(), {"alpha": [1.0, 1e4]}, cv=3)
+    options = {"n_workers": 1, "threads_per_worker": 2, "dashboard_address": ":0"}
+    with Client(processes=False, **options), joblib.parallel_config("dask"):
+        comp = search.fit(X_IRIS, Y_IRIS).cv_results_["mean_test_score"]
+    ref = search.fit(X_IRIS, Y_IRIS).cv_results_["mean_test_score"]
+    assert_array_equal(comp, ref)
+    assert comp[0] > 0.9

@@ -3,7 +3,8 @@
 Each set runs `kernel_run` in a process of its own: every array ends, or starts, beside
 an unreadable page there, so that an access beyond one ends the process.
 
-In short: the narrowest set and this machine's, in float32. All sets, both dtypes and
+In short: the narrowest set and this machine's, in float32, without the rows of tables
+whose loops are the same for vectors of any width. All sets and rows, both dtypes and
 indices that are checked take minutes: ``python -m tests.stress instruction_sets``.
 """
 
@@ -74,6 +75,7 @@ def runs(tmp_path_factory):
         name: subprocess.Popen(
             [
                 *(sys.executable, "-m", "tests.kernel_run", folder / f"{name}.npz"),
+                "all" if FULL else "wide",
                 *(dtype for run, dtype in RUNS + CHECKED if run == name),
             ],
             env=_environment(changes),
