@@ -1,4 +1,7 @@
-"""Estimators on two workers: results, arguments, predictions."""
+"""Estimators on two workers: results, arguments, predictions, tables, searches.
+
+In one file, since each file has to start workers of its own.
+"""
 
 import inspect
 import pickle
@@ -7,6 +10,7 @@ from pathlib import Path
 
 import dask.array as da
 import dask.dataframe as dd
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +18,8 @@ import scipy.sparse as sp
 from distributed import Client
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.model_selection import GridSearchCV, HalvingRandomSearchCV
 
 from fastmlp import (
     MLPClassifier,
@@ -29,6 +35,7 @@ from fastmlp.dask import (
     DaskTabularRegressor,
 )
 from fastmlp.data import ArraySource
+from tests.cluster.fits import RNG
 from tests.dask.data import (
     CHUNKS,
     FIT,
@@ -39,6 +46,7 @@ from tests.dask.data import (
     on_cluster,
     ref_fit,
 )
+from tests.ecosystem.test_tools import X_IRIS, Y_IRIS, small_classifier
 from tests.estimators import make
 
 pytestmark = pytest.mark.filterwarnings(
@@ -333,3 +341,94 @@ def test_scores_of_a_regressor(client):
     regr = make(DaskMLPRegressor, client=client, solver="lbfgs", n_replicas=2)
     regr.fit(*on_cluster(X, y))
     assert regr.score(*on_cluster(X, y)) == pytest.approx(regr.to_local().score(X, y))
+
+
+# -- tables ----------------------------------------------------------------------------
+
+TABLE = pd.DataFrame(X, columns=list("abcd")).assign(
+    colour=RNG.choice(["red", "green", None], 300)
+)
+
+
+def fits_of_tables(client, Estimator, Local, y, **params):
+    """Return a fit on the cluster and the local one."""
+    frame = dd.from_pandas(TABLE.assign(y=y), npartitions=3)
+    params = {"n_networks": 3, "max_epochs": 3, "random_state": 0} | params
+    comp = Estimator(client=client, **params)
+    comp.fit(frame.drop(columns="y"), frame.y)
+    return comp, Local(**params).fit(TABLE, pd.Series(y, name="y")), frame
+
+
+def test_classifier_of_tables(client):
+    comp, ref, frame = fits_of_tables(
+        client, DaskTabularClassifier, TabularClassifier, Y
+    )
+    for one, other in zip(
+        comp._ensemble.parameters, ref._ensemble.parameters, strict=True
+    ):
+        assert_array_equal(one, other)
+    for name in ("oof_predictions_", "feature_importances_", "validation_scores_"):
+        assert_array_equal(getattr(comp, name), getattr(ref, name))
+    assert {k for k in vars(comp) if k.endswith("_")} == {
+        k for k in vars(ref) if k.endswith("_")
+    }
+    lazy = comp.predict_proba(frame.drop(columns="y"))
+    assert_array_equal(lazy.compute().to_numpy(), ref.predict_proba(TABLE))
+    assert type(comp.to_local()) is TabularClassifier
+    assert clone(comp).client is client
+
+
+def test_regressor_of_tables(client):
+    y = X[:, 0] - np.where(TABLE.colour == "red", 1.0, 0.0)
+    comp, ref, _ = fits_of_tables(client, DaskTabularRegressor, TabularRegressor, y)
+    assert_array_equal(comp.predict(TABLE), ref.predict(TABLE))
+    assert_array_equal(comp.predict_interval(TABLE), ref.predict_interval(TABLE))
+
+
+def test_validation_rows_and_more_networks_than_rows(client):
+    frame = dd.from_pandas(TABLE[:6].assign(y=[0, 1] * 3), npartitions=2)
+    clf = DaskTabularClassifier(client=client, n_networks=8, max_epochs=1)
+    clf.fit(frame.drop(columns="y"), frame.y)
+    assert len(clf.validation_scores_) == 6
+    clf.fit(frame.drop(columns="y"), frame.y, X_val=TABLE[:4], y_val=[0, 1, 0, 1])
+    assert clf.oof_predictions_ is None
+
+
+def test_errors_of_tables_are_those_of_the_local_estimator(client):
+    frame = dd.from_pandas(TABLE.assign(y=1), npartitions=2)
+    clf = DaskTabularClassifier(client=client)
+    with pytest.raises(ValueError, match="y has one class only"):
+        clf.fit(frame.drop(columns="y"), frame.y)
+    assert not hasattr(clf, "classes_")
+
+
+# -- searches --------------------------------------------------------------------------
+
+
+def test_successive_halving_of_epochs(client):
+    space = {"alpha": [1e-4, 1.0, 1e4], "learning_rate_init": [0.001, 0.01, 0.1]}
+    search = HalvingRandomSearchCV(
+        make(MLPClassifier, batch_size=32),
+        space,
+        n_candidates=9,
+        resource="max_iter",
+        min_resources=1,
+        max_resources=9,
+        cv=2,
+        random_state=0,
+    )
+    with joblib.parallel_config("dask", client=client):
+        comp = search.fit(X, Y).cv_results_
+    assert search.n_resources_ == [1, 3, 9]
+    ref = search.fit(X, Y).cv_results_
+    assert_array_equal(comp["mean_test_score"], ref["mean_test_score"])
+
+
+def test_grid_search_in_two_threads_of_a_worker():
+    search = GridSearchCV(small_classifier(), {"alpha": [1.0, 1e4]}, cv=3)
+    options = {"n_workers": 1, "threads_per_worker": 2, "dashboard_address": ":0"}
+    with Client(processes=False, **options), joblib.parallel_config("dask"):
+        comp = search.fit(X_IRIS, Y_IRIS).cv_results_["mean_test_score"]
+    ref = search.fit(X_IRIS, Y_IRIS).cv_results_["mean_test_score"]
+    assert_array_equal(comp, ref)
+    assert comp[0] > 0.9
