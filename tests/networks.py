@@ -257,3 +257,23 @@ def loss_and_gradient(kinds, network, dtype, problem, alpha, **settings):
         gradient = np.empty(engine.n_parameters, dtype)
         value = engine.loss_gradient(data, alpha, gradient)
     return value, gradient
+
+
+def wide(problem):
+    """Return the same numbers in float64, which references are computed in."""
+    return tuple(None if a is None else a.astype(np.float64) for a in problem)
+
+
+def assert_close(comp, ref, dtype, factor=200):
+    """Assert that results differ by so many units of rounding at most."""
+    bound = factor * np.finfo(dtype).eps
+    for a, b in zip(comp, ref, strict=True):
+        np.testing.assert_allclose(a, b, bound, bound, equal_nan=False)
+
+
+def compare(network, dtype, rule, problem, **settings):
+    """Train by kernels and in NumPy, compare all results; return those of kernels."""
+    comp = run_epochs(KERNELS, network, dtype, rule, problem, **settings)
+    ref = run_epochs(NAIVE, network, np.float64, rule, wide(problem), **settings)
+    assert_close(comp, ref, dtype)
+    return comp

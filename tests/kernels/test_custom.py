@@ -18,7 +18,7 @@ from tests.custom_functions import (
 )
 from tests.fresh import run_python
 from tests.kernels_api import FUSED, custom
-from tests.networks import BASE, DTYPES, KERNELS, NAIVE, make_problem, run_epochs
+from tests.networks import BASE, DTYPES, compare, make_problem
 
 SCALE = 2.0
 
@@ -39,10 +39,7 @@ def test_an_activation_trains_as_naive_does(registered, monkeypatch, dtype):
     monkeypatch.setitem(naive.DERIVATIVES, name, lambda z, a: (1 + abs(z)) ** -2.0)
     network = BASE | {"activation": name, "units": (5, 33, 7, 3)}
     problem = make_problem(network, 30, dtype)
-    comp = run_epochs(KERNELS, network, dtype, "momentum", problem, n_threads=2)
-    ref = run_epochs(NAIVE, network, dtype, "momentum", problem)
-    for a, b in zip(comp, ref, strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=200 * np.finfo(dtype).eps)
+    compare(network, dtype, "momentum", problem, n_threads=2)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -58,10 +55,7 @@ def test_a_loss_trains_as_naive_does(registered, monkeypatch, dtype):
     network = BASE | {"out_activation": "identity", "loss": name, "units": (5, 9, 3)}
     X, _, weight = make_problem(BASE | {"units": (5, 9, 3)}, 30, dtype, weighted=True)
     problem = X, X[:, :3] * dtype(2), weight
-    comp = run_epochs(KERNELS, network, dtype, "momentum", problem, n_threads=2)
-    ref = run_epochs(NAIVE, network, dtype, "momentum", problem)
-    for a, b in zip(comp, ref, strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=200 * np.finfo(dtype).eps)
+    compare(network, dtype, "momentum", problem, n_threads=2)
 
 
 def test_corners_integers_and_compiled_functions_pass(registered):

@@ -20,32 +20,17 @@ from tests.networks import (
     MIXED,
     NAIVE,
     TRAINING_RULES,
+    assert_close,
+    compare,
     loss_and_gradient,
     make_csr,
     make_parameters,
     make_problem,
     run_epochs,
+    wide,
 )
 
 WIDTHS = [1, 7, 16, 31, 32, 33, 65]
-
-
-def _assert_close(comp, ref, dtype, factor=200):
-    for a, b in zip(comp, ref, strict=True):
-        b = np.asarray(b, np.float64)
-        bound = factor * np.finfo(dtype).eps * (1 + abs(b))
-        assert (abs(a - b) <= bound).all()
-
-
-def _wide(problem):
-    """Return the same numbers in float64, which references are computed in."""
-    return tuple(None if a is None else a.astype(np.float64) for a in problem)
-
-
-def _compare(network, dtype, rule, problem, **settings):
-    comp = run_epochs(KERNELS, network, dtype, rule, problem, **settings)
-    ref = run_epochs(NAIVE, network, np.float64, rule, _wide(problem), **settings)
-    _assert_close(comp, ref, dtype)
 
 
 def _trios():
@@ -71,7 +56,7 @@ def test_epochs_equal_naive(rule, activation, out_activation, loss, dtype):
     for weighted in (False, True):
         problem = make_problem(network, 21, dtype, weighted=weighted)
         for alpha in (0.0, 0.3):
-            _compare(network, dtype, rule, problem, alpha=alpha, epochs=2)
+            compare(network, dtype, rule, problem, alpha=alpha, epochs=2)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -83,7 +68,7 @@ def test_an_activation_per_layer(hidden, activation, dtype):
         X, y, weight = make_problem(network, 40, dtype, weighted=weighted)
         X = X if share is None else make_csr(X, share)
         for rule in ("momentum", "adam"):
-            _compare(network, dtype, rule, (X, y, weight), alpha=0.1, n_threads=2)
+            compare(network, dtype, rule, (X, y, weight), alpha=0.1, n_threads=2)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -104,7 +89,7 @@ def test_threads_and_activations(activation, dtype):
 def test_widths(n_outputs, hidden, dtype):
     network = BASE | {"units": (7, *hidden, n_outputs), "activation": "relu"}
     problem = make_problem(network, 20, dtype)
-    _compare(network, dtype, "momentum", problem, alpha=0.1)
+    compare(network, dtype, "momentum", problem, alpha=0.1)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -112,9 +97,9 @@ def test_widths(n_outputs, hidden, dtype):
 def test_features(n_features, dtype):
     network = BASE | {"units": (n_features, 5, 2)}
     X, y, weight = make_problem(network, 20, dtype)
-    _compare(network, dtype, "adam", (X, y, weight))
+    compare(network, dtype, "adam", (X, y, weight))
     for share in (0.5, 0.1):
-        _compare(network, dtype, "adam", (make_csr(X, share), y, weight))
+        compare(network, dtype, "adam", (make_csr(X, share), y, weight))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -124,7 +109,7 @@ def test_batches_of_several_chunks(batch, dtype):
     n = 1300 if batch > 1 else 50
     problem = make_problem(network, n, dtype, weighted=True)
     for n_threads in (1, 2):
-        _compare(
+        compare(
             network, dtype, "nesterov", problem, batch_size=batch, n_threads=n_threads
         )
 
@@ -153,7 +138,7 @@ def test_minibatch_without_weight_is_passed_over(skipped, n_threads, dtype):
             stored = np.empty_like(parameters)
             engine.store(stored)
         results.append((loss, optimizer.t, stored))
-    _assert_close(*results, dtype)
+    assert_close(*results, dtype)
     if len(skipped) == 3:
         assert results[0][0] == 0
         np.testing.assert_array_equal(results[0][2], parameters)
@@ -210,10 +195,10 @@ def test_loss_settings_reach_the_kernels(out_activation, loss, told, dtype):
     problem = make_problem(network, 50, dtype, weighted=True)
     plain = _everything(1, dtype, network, problem, 30, "sgd")
     network["loss_settings"] = told
-    _compare(network, dtype, "momentum", problem, alpha=0.1, epochs=2)
+    compare(network, dtype, "momentum", problem, alpha=0.1, epochs=2)
     comp = loss_and_gradient(KERNELS, network, dtype, problem, 0.1)
-    ref = loss_and_gradient(NAIVE, network, np.float64, _wide(problem), 0.1)
-    _assert_close(comp, ref, dtype, 50)
+    ref = loss_and_gradient(NAIVE, network, np.float64, wide(problem), 0.1)
+    assert_close(comp, ref, dtype, 50)
     ref = _everything(1, dtype, network, problem, 30, "sgd")
     assert _everything(3, dtype, network, problem, 30, "sgd") == ref
     assert ref != plain
@@ -274,8 +259,8 @@ def test_loss_and_gradient_equal_naive(weighted, out_activation, loss, dtype):
         comp = loss_and_gradient(
             KERNELS, network, dtype, problem, 0.1, batch_size=batch
         )
-        ref = loss_and_gradient(NAIVE, network, np.float64, _wide(problem), 0.1)
-        _assert_close(comp, ref, dtype, 50)
+        ref = loss_and_gradient(NAIVE, network, np.float64, wide(problem), 0.1)
+        assert_close(comp, ref, dtype, 50)
 
 
 def _sums(n, dtype):

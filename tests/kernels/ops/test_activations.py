@@ -21,9 +21,9 @@ from tests.networks import (
     DTYPES,
     KERNELS,
     NAIVE,
+    compare,
     loss_and_gradient,
     make_problem,
-    run_epochs,
 )
 
 HIDDEN = [name for name, row in FUSED.items() if row]
@@ -176,10 +176,7 @@ def softsign(monkeypatch):
 def test_new_row_is_all_that_a_new_activation_takes(softsign, dtype):
     network = BASE | {"activation": softsign, "units": (5, 33, 7, 3)}
     problem = make_problem(network, 30, dtype)
-    comp = run_epochs(KERNELS, network, dtype, "momentum", problem, n_threads=2)
-    ref = run_epochs(NAIVE, network, dtype, "momentum", problem)
-    for a, b in zip(comp, ref, strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=200 * np.finfo(dtype).eps)
+    compare(network, dtype, "momentum", problem, n_threads=2)
     value, gradient = loss_and_gradient(KERNELS, network, dtype, problem, 0.1)
     ref_value, ref_gradient = loss_and_gradient(NAIVE, network, dtype, problem, 0.1)
     eps = np.finfo(dtype).eps

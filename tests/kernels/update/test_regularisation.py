@@ -21,6 +21,7 @@ from tests.networks import (
     NAIVE,
     REGULARISED,
     TRAINING_RULES,
+    compare,
     loss_and_gradient,
     make_csr,
     make_optimizer,
@@ -32,23 +33,13 @@ from tests.networks import (
 NETWORK = BASE | {"units": (37, 9, 41, 3)}
 
 
-def _compare(network, dtype, rule, problem, **settings):
-    comp = run_epochs(KERNELS, network, dtype, rule, problem, **settings)
-    problem = tuple(None if a is None else a.astype(np.float64) for a in problem)
-    ref = run_epochs(NAIVE, network, np.float64, rule, problem, **settings)
-    for a, b in zip(comp, ref, strict=True):
-        bound = 200 * np.finfo(dtype).eps
-        np.testing.assert_allclose(a, b, rtol=bound, atol=bound)
-    return comp
-
-
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("rule", TRAINING_RULES)
 @pytest.mark.parametrize("case", REGULARISED)
 def test_epochs_equal_naive(case, rule, dtype):
     for weighted in (False, True):
         problem = make_problem(NETWORK, 21, dtype, weighted=weighted)
-        comp = _compare(
+        comp = compare(
             NETWORK, dtype, rule, problem, alpha=0.1, epochs=2,
             regularisation=REGULARISED[case],
         )  # fmt: skip
@@ -72,7 +63,7 @@ def _norms(parameters, units):
 def test_sparse_rows(case, form, dtype):
     X, y, weight = make_problem(NETWORK, 21, dtype)
     X = make_csr(X, 0.1 if form == "csr" else 0.5)
-    _compare(NETWORK, dtype, "adamw", (X, y, weight), regularisation=REGULARISED[case])
+    compare(NETWORK, dtype, "adamw", (X, y, weight), regularisation=REGULARISED[case])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -81,7 +72,7 @@ def test_sparse_rows(case, form, dtype):
 def test_slopes_and_pieces(activation, case, dtype):
     network = NETWORK | {"activation": activation}
     problem = make_problem(network, 21, dtype)
-    _compare(network, dtype, "adam", problem, regularisation=REGULARISED[case])
+    compare(network, dtype, "adam", problem, regularisation=REGULARISED[case])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -90,7 +81,7 @@ def test_widths(n, dtype):
     network = BASE | {"units": (n, n, 2)}
     problem = make_problem(network, 20, dtype)
     settings = {"l1": 0.1, "clip_norm": 0.05, "max_norm": 0.8}
-    _compare(network, dtype, "momentum", problem, regularisation=settings)
+    compare(network, dtype, "momentum", problem, regularisation=settings)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
