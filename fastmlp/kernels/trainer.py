@@ -66,27 +66,45 @@ class Trainer(Engine):
     ):
         super().__init__(*arguments, regularisation=regularisation, **keywords)
         self._optimizer, self._l1 = optimizer, regularisation.l1
-        self._prepare(regularisation, averaging, hands_out)
+        collects = hands_out or regularisation.clip_norm != 0
+        tiles = self._reserve(collects, averaging != 0)
+        self._write_run(regularisation, averaging, collects, tiles)
         self._run["flushes"] = flushes
+        self._data: Data | None = None
+        most = self._most_threads
+        self._team = Team(most, train, self._run)
+        choices: tuple[int, ...] = (most,)
+        if self._n_threads is None and self._work < _DOUBTFUL:
+            choices = thread_choices(most)
+        self._tuner = tuner_for(
+            (self.spec.units, self._batch_size, self.numbers), choices
+        )
 
     def __exit__(self, *exception: object) -> None:
         self._team.close()
 
-    def _prepare(self, settings, averaging, hands_out):
-        """Reserve the memory of training, and write all records that do not change."""
-        program, rule = self.program, self._optimizer.rule
-        size, width = self.numbers.size, self.numbers.width
-        n, n_moments = program.n_parameters, RULES[rule].n_moments
-        decays = bool(np.any(self._optimizer.weight_decay))
-        collects = hands_out or settings.clip_norm != 0
-        arena = Arena(program, self.spec.units)
+    @property
+    def _tile(self) -> int:
+        """Elements of the largest gradient of a block."""
+        # Waves have more rows than the narrowest panel has columns.
+        return max(self.numbers.width, N_ROWS) * self.numbers.width
+
+    def _reserve(self, collects, averages):
+        """Reserve the memory of training; return the place of the threads' tiles."""
+        arena, n = Arena(self.program, self.spec.units), self.program.n_parameters
+        n_moments = RULES[self._optimizer.rule].n_moments
         self._moments = [arena.reserve(n) for _ in range(n_moments)]
         self._gradient = arena.reserve(n) if collects else 0
-        self._average = arena.reserve(n) if averaging else 0
-        # Waves have more rows than the narrowest panel has columns.
-        tile = max(width, N_ROWS) * width
-        tiles = arena.reserve(self._most_threads * (TILE_PARTS + 1) * tile)
+        self._average = arena.reserve(n) if averages else 0
+        tiles = arena.reserve(self._most_threads * (TILE_PARTS + 1) * self._tile)
         self.memory = arena.allocate()
+        return tiles
+
+    def _write_run(self, settings, averaging, collects, tiles):
+        """Write the record of training, and those that it names by address."""
+        program, rule = self.program, self._optimizer.rule
+        size, width = self.numbers.size, self.numbers.width
+        decays = bool(np.any(self._optimizer.weight_decay))
         # Held here too: another thread may be the first to ask the program for them.
         self._blocks = blocks = program.blocks
         self._run = np.zeros(1, TRAINING)
@@ -124,7 +142,7 @@ class Trainer(Engine):
             "averaged": self._average * size,
             "averaging": averaging,
             "tiles": base + tiles * size,
-            "tile_bytes": tile * size,
+            "tile_bytes": self._tile * size,
             "penalty": self._penalty.ctypes.data,
             "sums": self._sums.ctypes.data if has else 0,
             "sums_jump": N_SUMS * width * 8 if has else 0,
@@ -135,13 +153,6 @@ class Trainer(Engine):
             fields["average"] = compile_average(dtype).address
         for name, value in fields.items():
             run[name] = value
-        self._data = self._space = self._order = None
-        self._team = Team(most, train, self._run)
-        choices: tuple[int, ...] = (most,)
-        if self._n_threads is None and self._work < _DOUBTFUL:
-            choices = thread_choices(most)
-        job = self.spec.units, self._batch_size, self.numbers
-        self._tuner = tuner_for(job, choices)
 
     def load(self, parameters: np.ndarray, moments: Sequence[np.ndarray] = ()) -> None:
         """Take parameters in scikit-learn's packing, and the optimizer's moments.

@@ -134,31 +134,15 @@ def train_member(
     n_threads : int, default=None
     steps : Steps, default=None
     """
-    hidden = recipe.hidden_layer_sizes
     optimizer = Optimizer(
         "adamw",
         learning_rate=recipe.learning_rate,
         beta_2=BETA_2,
         weight_decay=recipe.weight_decay,
     )
-    rates = (0.0, *(recipe.dropout,) * len(hidden)) if recipe.dropout else ()
     spread = recipe.frequency_spread
     start = initial_parameters(spec, data.X, some, random_state, spread)
-    trainer = Trainer(
-        spec,
-        task.out_activation,
-        task.loss,
-        np.float32,
-        data.form,
-        batch_size=recipe.batch_size,
-        loss_settings=task.loss_settings,
-        n_threads=n_threads,
-        regularisation=Regularisation(dropout=rates).seeded(random_state),
-        groups=_groups(spec),
-        optimizer=optimizer,
-        averaging=recipe.averaging,
-        flushes=True,
-    )
+    trainer = _trainer(spec, task, recipe, data, optimizer, random_state, n_threads)
     schedule = Annealed(
         recipe.learning_rate, recipe.max_epochs, optimizer, recipe.weight_decay
     )
@@ -188,6 +172,35 @@ def train_member(
         best = packed([np.zeros_like(start)])
         training.store(best)
     return Member(best, training.history, outcome)
+
+
+def _trainer(
+    spec: NetworkSpec,
+    task: Task,
+    recipe: Recipe,
+    data: Data,
+    optimizer: Optimizer,
+    random_state: np.random.RandomState,
+    n_threads: int | None,
+) -> Trainer:
+    """Return the trainer of a network; its dropout draws a seed."""
+    hidden = recipe.hidden_layer_sizes
+    rates = (0.0, *(recipe.dropout,) * len(hidden)) if recipe.dropout else ()
+    return Trainer(
+        spec,
+        task.out_activation,
+        task.loss,
+        np.float32,
+        data.form,
+        batch_size=recipe.batch_size,
+        loss_settings=task.loss_settings,
+        n_threads=n_threads,
+        regularisation=Regularisation(dropout=rates).seeded(random_state),
+        groups=_groups(spec),
+        optimizer=optimizer,
+        averaging=recipe.averaging,
+        flushes=True,
+    )
 
 
 def _groups(spec: NetworkSpec) -> dict[tuple[int | None, str], Group]:
