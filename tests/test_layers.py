@@ -9,8 +9,9 @@ import fastmlp
 
 ROOT = Path(fastmlp.__file__).parent
 
-# What each part may import of fastmlp besides itself.
+# What each part may import of fastmlp besides itself and `_platform`.
 BELOW = {
+    "_platform": (),
     "kernels": (),
     "network": ("kernels",),
     "training": ("kernels", "network"),
@@ -65,7 +66,7 @@ def test_every_module_is_seen():
 
 @pytest.mark.parametrize("name", BELOW)
 def test_a_part_imports_only_those_below(name):
-    below = {*BELOW[name], name}
+    below = {*BELOW[name], name, "_platform"}
     for path in MODULES:
         if path.parts[0].removesuffix(".py") == name:
             # Of the package itself the version only.
@@ -81,6 +82,34 @@ def test_no_sklearn_below_the_estimators(path):
 @pytest.mark.parametrize("path", [p for p in MODULES if p not in KERNELS], ids=str)
 def test_numba_is_imported_by_the_kernels_only(path):
     assert not packages(path) & {"numba", "llvmlite"}
+
+
+# What one operating system has and another has not, or answers otherwise.
+OF_THE_SYSTEM = {
+    "ctypes": {"CDLL", "WinDLL"},
+    "mmap": {"MADV_WILLNEED"},
+    "os": {
+        *("fork", "getuid", "name", "register_at_fork", "sched_getaffinity"),
+        *("sched_setaffinity", "sysconf", "uname"),
+    },
+    "platform": {"machine", "system"},
+    "sys": {"getwindowsversion", "platform"},
+}
+MODULES_OF_THE_SYSTEM = {"fcntl", "msvcrt", "pwd", "resource", "signal", "winreg"}
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in MODULES if p != Path("_platform.py")], ids=str
+)
+def test_one_module_depends_on_the_operating_system(path):
+    assert not packages(path) & MODULES_OF_THE_SYSTEM
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    used = {
+        f"{node.value.id}.{node.attr}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    } | imports(path)
+    assert not used & {f"{a}.{b}" for a, names in OF_THE_SYSTEM.items() for b in names}
 
 
 @pytest.mark.parametrize("name", ["network", "training"])

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
+from fastmlp._platform import read_ahead
 from fastmlp.data.chunks import BLOCK_BYTES, Chunk
 
 
@@ -163,8 +164,7 @@ def fetch(X: np.memmap, rows: slice) -> None:
     """Ask the system to read rows of a mapped array in C order, without waiting."""
     of_array = _place_in_map(X)
     begin, end = (of_array + row * X.strides[0] for row in (rows.start, rows.stop))
-    begin -= begin % mmap.PAGESIZE
-    _map_of(X).madvise(mmap.MADV_WILLNEED, begin, end - begin)
+    read_ahead(_map_of(X), begin, end)
 
 
 def _sliceable(array: Any) -> Any:

@@ -13,14 +13,13 @@ each operation reserves. Places are bytes from its beginning, on lines of the ca
 from __future__ import annotations
 
 import math
-import os
-import sys
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._platform import machine_bytes
 from .heads.head import HEAD, compile_lose, compile_write
 from .heads.losses import LOSSES, compile_loss
 from .heads.outputs import OUTPUTS, compile_output
@@ -47,15 +46,7 @@ _FEW_PARAMETERS = 1 << 15
 OVERREAD = VECTOR_BYTES // 4
 
 
-def _machine_bytes() -> int:
-    """Return the machine's memory in bytes; where it is not known, all addresses."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return sys.maxsize
-
-
-MACHINE_BYTES = _machine_bytes()
+MACHINE_BYTES = machine_bytes()
 
 
 def check_memory(units: Sequence[int], n_bytes: int) -> None:

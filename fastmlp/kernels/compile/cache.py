@@ -16,7 +16,6 @@ import logging
 import operator
 import os
 import pickle
-import platform
 import shutil
 import sys
 import time
@@ -35,6 +34,8 @@ from numba.core.compiler import CompileResult
 from numba.core.registry import cpu_target
 from numba.core.serialize import dumps
 
+from ..._platform import MACHINE, check_private
+
 _LOGGER = logging.getLogger("fastmlp")
 
 # Seconds without a process that opens a folder after which it is removed.
@@ -44,14 +45,17 @@ _STALE = 30 * 24 * 3600
 def _fingerprint() -> str:
     """Hash the sources of all kernels, the versions, the CPU and Numba's options."""
     digest = hashlib.sha256()
-    for source in _sources(importlib.resources.files(__package__.rpartition(".")[0])):
+    kernels = __package__.rpartition(".")[0]
+    package = importlib.resources.files(kernels.rpartition(".")[0])
+    platform_files = (f for f in package.iterdir() if f.name.startswith("_platform."))
+    for source in (*platform_files, *_sources(importlib.resources.files(kernels))):
         digest.update(source.name.encode())
         digest.update(source.read_bytes())
     versions = (numba.__version__, llvmlite.__version__, sys.version)
     machine = cpu_target.target_context.codegen().magic_tuple()
     config = numba.config
     options = (config.BOUNDSCHECK, config.OPT, config.LOOP_VECTORIZE)
-    digest.update(repr((versions, machine, platform.machine(), options)).encode())
+    digest.update(repr((versions, machine, MACHINE, options)).encode())
     return digest.hexdigest()[:16]
 
 
@@ -87,7 +91,7 @@ def _open_folder() -> Path | None:
         try:
             folder = place.expanduser().absolute() / name
             folder.mkdir(0o700, parents=True, exist_ok=True)
-            _check_private(folder)
+            check_private(folder)
             # Marks the folder as used; raises on a read-only disk.
             os.utime(folder)
         # RuntimeError: a user without a home, as in some containers.
@@ -104,15 +108,6 @@ def _open_folder() -> Path | None:
         stacklevel=2,
     )
     return None
-
-
-def _check_private(folder: Path) -> None:
-    """Raise PermissionError if another user owns a folder or can write to it."""
-    if os.name == "nt":
-        return
-    found = folder.lstat()
-    if found.st_uid != os.getuid() or found.st_mode & 0o022:
-        raise PermissionError(f"other users can write to {folder}")
 
 
 def _remove_stale(place: Path) -> None:

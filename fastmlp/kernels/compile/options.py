@@ -2,7 +2,6 @@
 
 import functools
 import itertools
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import numba
 from numba.core.ccallback import CFunc
 from numba.core.compiler_lock import global_compiler_lock
 
+from ..._platform import at_fork
 from .cache import FOLDER, KernelCache
 
 if numba.config.DISABLE_JIT:
@@ -20,14 +20,13 @@ if numba.config.DISABLE_JIT:
         "set: unset it."
     )
 
-if hasattr(os, "register_at_fork"):
-    # A child forked while another thread compiles or loads kernels would wait for
-    # ever for that thread's lock.
-    os.register_at_fork(
-        before=global_compiler_lock.acquire,
-        after_in_parent=global_compiler_lock.release,
-        after_in_child=global_compiler_lock.release,
-    )
+# A child forked while another thread compiles or loads kernels would wait for ever for
+# that thread's lock.
+at_fork(
+    before=global_compiler_lock.acquire,
+    after_in_parent=global_compiler_lock.release,
+    after_in_child=global_compiler_lock.release,
+)
 
 # nogil: the team's threads run side by side.
 # error_model "numpy": Python's division tests for zero, which keeps a loop from being

@@ -21,11 +21,10 @@ a thread wrote before it arrived; the load that sees the new GENERATION makes al
 visible to the thread that leaves, also on CPUs that reorder plain loads and stores.
 """
 
-import os
-
 import numpy as np
 from numba import types
 
+from ..._platform import SLEEP, SLEEP_UNIT, YIELD
 from ..compile.options import jit
 from ..simd.llvm import atomic_add, atomic_load, atomic_store, pause
 
@@ -50,16 +49,10 @@ YIELDS = 1000
 
 # Sleeps grow from 50 us to 1 ms over 200 ms: a thread wakes late by at most a fraction
 # of the time that it has waited, and costs next to nothing in a long wait.
-_WINDOWS = os.name == "nt"
-_NAP, _GROWTH, _LONGEST_NAP = (1, 0, 1) if _WINDOWS else (50, 3, 1000)
+_NAP, _GROWTH, _LONGEST_NAP = 50, 3, 1000
 
-_yield_core = types.ExternalFunction(
-    "SwitchToThread" if _WINDOWS else "sched_yield", types.int32()
-)
-# Milliseconds on Windows, microseconds elsewhere.
-_sleep = types.ExternalFunction(
-    "Sleep" if _WINDOWS else "usleep", types.int32(types.uint32)
-)
+_yield_core = types.ExternalFunction(YIELD, types.int32())
+_sleep = types.ExternalFunction(SLEEP, types.int32(types.uint32))
 
 
 @jit
@@ -81,7 +74,8 @@ def wait_for_change(words, place, value, yields):
             _yield_core()
         else:
             naps = polls - _SPINS - yields
-            _sleep(np.uint32(min(_NAP + _GROWTH * naps, _LONGEST_NAP)))
+            nap = min(_NAP + _GROWTH * naps, _LONGEST_NAP)
+            _sleep(np.uint32(max(1, nap // SLEEP_UNIT)))
 
 
 @jit

@@ -9,6 +9,7 @@ from contextvars import ContextVar
 
 import joblib
 
+from ..._platform import affinity_cores, at_fork
 from ..simd.tiles import TILE_ROWS
 
 # Of the calling thread, see `limited_cores`.
@@ -41,9 +42,7 @@ def available_cores() -> int:
     NUMBA_NUM_THREADS. Hardware threads of one core count each: to count physical cores
     joblib starts another process, and warns where that fails.
     """
-    cores = _machine_cores()
-    if hasattr(os, "sched_getaffinity"):
-        cores = min(cores, len(os.sched_getaffinity(0)))
+    cores = min(_machine_cores(), affinity_cores())
     limit = os.environ.get("NUMBA_NUM_THREADS", "")
     if limit.isdigit():
         cores = min(cores, int(limit))
@@ -113,5 +112,4 @@ class CoreBudget:
 
 budget = CoreBudget()
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=budget.reset)
+at_fork(after_in_child=budget.reset)

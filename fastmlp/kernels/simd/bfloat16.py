@@ -20,10 +20,7 @@ of the columns: both as AMX reads them (Intel's Software Developer's Manual, vol
 chapter 18). Numbers are rounded to the nearest, ties to even; subnormal ones become 0.
 """
 
-import ctypes
 import functools
-import platform
-import sys
 from typing import Any
 
 import numpy as np
@@ -31,6 +28,7 @@ from llvmlite import ir
 from numba import carray, types
 from numba.extending import intrinsic
 
+from ..._platform import may_use_tiles
 from ..compile.options import callback, compiled_once, jit
 from .bfloat16_tiles import (
     BFLOATS,
@@ -64,10 +62,6 @@ MULTIPLY = types.void(*[types.intp] * 7)
 PACK = types.void(*[types.intp] * 9)
 call_multiply, call_pack = map(caller, (MULTIPLY, PACK))
 
-# Of Linux: the call by which a process asks for registers that enlarge the state of its
-# threads, and the number of the tiles' data.
-_ARCH_PRCTL, _REQUEST, _TILE_DATA = 158, 0x1023, 18
-
 
 @functools.cache
 def bfloat16_unit() -> str | None:
@@ -75,15 +69,8 @@ def bfloat16_unit() -> str | None:
     features = cpu_features()
     if "avx512bf16" not in features:
         return None
-    tiles = {"amx-tile", "amx-bf16"} <= features and _may_use_tiles()
+    tiles = {"amx-tile", "amx-bf16"} <= features and may_use_tiles()
     return "amx" if tiles else "avx512"
-
-
-def _may_use_tiles():
-    """Ask Linux for the tile registers; return whether this process may use them."""
-    if sys.platform != "linux" or platform.machine() != "x86_64":
-        return False
-    return ctypes.CDLL(None).syscall(_ARCH_PRCTL, _REQUEST, _TILE_DATA) == 0
 
 
 # Squares of the depth that the tiles of C stay in registers for: of A and B, as much

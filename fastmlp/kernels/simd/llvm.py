@@ -4,7 +4,6 @@ This folder holds the only files that write LLVM IR. Places in arrays are elemen
 offsets; nothing is bounds-checked.
 """
 
-import platform
 from typing import Any
 
 from llvmlite import ir
@@ -12,6 +11,8 @@ from numba import types
 from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
+
+from ..._platform import MACHINE
 
 _INT_OF = {types.float32: types.int32, types.float64: types.int64}
 _FLOAT_OF = {types.int32: types.float32, types.int64: types.float64}
@@ -161,7 +162,7 @@ def prefetch(typingctx, array, offset):
 
 # x86 has one counter, which runs at a constant rate; elsewhere user code may not read
 # that of the cycles.
-_X86 = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
+_X86 = MACHINE in ("x86_64", "i386", "i686")
 _COUNTER = f"llvm.read{'cycle' if _X86 else 'steady'}counter"
 
 
@@ -181,9 +182,7 @@ def ticks(typingctx):
 # thread, and leaves the loop without a mispredicted load.
 _PAUSES = {
     "x86_64": ("llvm.x86.sse2.pause", ()),
-    "amd64": ("llvm.x86.sse2.pause", ()),
     "aarch64": ("llvm.aarch64.hint", (1,)),
-    "arm64": ("llvm.aarch64.hint", (1,)),
 }
 
 
@@ -192,7 +191,7 @@ def pause(typingctx):
     """Wait for some cycles, as a loop that polls a word should; elsewhere nothing."""
 
     def codegen(context, builder, signature, args):
-        name, numbers = _PAUSES.get(platform.machine().lower(), (None, ()))
+        name, numbers = _PAUSES.get(MACHINE, (None, ()))
         if name is not None:
             integer = ir.IntType(32)
             kind = ir.FunctionType(ir.VoidType(), [integer] * len(numbers))
@@ -205,9 +204,7 @@ def pause(typingctx):
 
 # Of the register that says how a thread computes with floats: the bits by which
 # subnormal numbers count as 0, both read and written.
-FLUSHES = {"x86_64": 0x8040, "amd64": 0x8040, "aarch64": 1 << 24, "arm64": 1 << 24}.get(
-    platform.machine().lower(), 0
-)
+FLUSHES = {"x86_64": 0x8040, "aarch64": 1 << 24}.get(MACHINE, 0)
 
 
 @intrinsic

@@ -1,7 +1,7 @@
 """The cache of machine code: found again, never stale, never in the way.
 
 Each test runs small kernels in processes of their own, from a package of copies of
-`kernels.compile` and two files more.
+`_platform` and `kernels.compile`, and two files more.
 """
 
 import json
@@ -15,9 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastmlp import MLPClassifier
+from fastmlp import MLPClassifier, _platform
 from fastmlp.kernels.compile import cache, options
 from tests.fresh import run_python
+
+KERNELS = "copied/kernels"
 
 NAMES = ("FASTMLP_CACHE_DIR", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "NUMBA_BOUNDSCHECK")
 
@@ -60,8 +62,8 @@ logging.getLogger("fastmlp").setLevel("INFO")
 logging.getLogger("fastmlp").addHandler(Handler())
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    from copied import _caller
-    from copied.compile import cache
+    from copied.kernels import _caller
+    from copied.kernels.compile import cache
     result = float(_caller.total(np.ones(3, {dtype!r})))
     scaled = _caller.loop()
     answer = scaled.ctypes(1.0)
@@ -111,14 +113,15 @@ def folder(package, filled):
 
 
 def _write_package(place):
-    copied = place / "copied"
-    (copied / "compile").mkdir(parents=True)
+    kernels = place / KERNELS
+    (kernels / "compile").mkdir(parents=True)
     for module in (options, cache):
-        shutil.copy(module.__file__, copied / "compile")
-    for package in (copied, copied / "compile"):
+        shutil.copy(module.__file__, kernels / "compile")
+    shutil.copy(_platform.__file__, kernels.parent)
+    for package in (kernels.parent, kernels, kernels / "compile"):
         (package / "__init__.py").write_text("")
-    (copied / "_callee.py").write_text(CALLEE.format(number=1.0))
-    (copied / "_caller.py").write_text(CALLER)
+    (kernels / "_callee.py").write_text(CALLEE.format(number=1.0))
+    (kernels / "_caller.py").write_text(CALLER)
     return place
 
 
@@ -213,9 +216,7 @@ def test_first_compilation_is_printed_by_verbose(tmp_path):
 
 def test_default_place_is_beside_the_package(package):
     found = _run(package)
-    assert (
-        Path(found["folder"]).parent == package / "copied" / "compile" / "__pycache__"
-    )
+    assert Path(found["folder"]).parent == package / KERNELS / "compile" / "__pycache__"
     assert _run(package)["hits"] == ALL
 
 
@@ -226,7 +227,7 @@ def test_numbas_own_setting_is_followed(package):
 
 def test_unwritable_package_falls_back_to_the_home(package):
     # A regular file stands in the way: even root cannot write below it.
-    (package / "copied" / "compile" / "__pycache__").write_text("")
+    (package / KERNELS / "compile" / "__pycache__").write_text("")
     found = _run(package)
     _assert_right(found)
     assert found["warnings"] == []
@@ -236,7 +237,7 @@ def test_unwritable_package_falls_back_to_the_home(package):
 
 
 def test_no_writable_place_is_one_warning(package):
-    (package / "copied" / "compile" / "__pycache__").write_text("")
+    (package / KERNELS / "compile" / "__pycache__").write_text("")
     (package / "home").write_text("")
     _assert_not_kept(_run(package))
 
@@ -250,7 +251,7 @@ def test_chosen_place_that_cannot_be_written_to_is_one_warning(package):
 
 
 def test_user_without_a_home(package):
-    (package / "copied" / "compile" / "__pycache__").write_text("")
+    (package / KERNELS / "compile" / "__pycache__").write_text("")
     before = """
 import pathlib
 def refuse(path):
@@ -280,15 +281,21 @@ def test_damaged_file_is_replaced(damage, package, folder):
 
 
 def test_edited_callee_in_another_file_is_noticed(package, folder):
-    (package / "copied" / "_callee.py").write_text(CALLEE.format(number=5.0))
+    (package / KERNELS / "_callee.py").write_text(CALLEE.format(number=5.0))
     found = _run(package, FASTMLP_CACHE_DIR=folder.parent)
     _assert_right(found, 5.0)
     assert found["hits"] == 0
 
 
+def test_edited_file_of_the_platform_is_noticed(package, folder):
+    with (package / "copied" / "_platform.py").open("a") as file:
+        file.write("\n")
+    assert _run(package, FASTMLP_CACHE_DIR=folder.parent)["hits"] == 0
+
+
 def test_edited_file_of_a_folder_in_the_package_is_noticed(package, folder):
-    (package / "copied" / "below").mkdir()
-    (package / "copied" / "below" / "new.py").write_text("")
+    (package / KERNELS / "below").mkdir()
+    (package / KERNELS / "below" / "new.py").write_text("")
     assert _run(package, FASTMLP_CACHE_DIR=folder.parent)["hits"] == 0
 
 
@@ -310,7 +317,7 @@ def test_code_of_other_options_or_cpus_is_kept_apart(options, package, folder):
 @pytest.mark.parametrize("number", [1.0, 5.0])
 def test_package_in_a_zip_file(number, package, folder):
     """Its sources are told apart too."""
-    (package / "copied" / "_callee.py").write_text(CALLEE.format(number=number))
+    (package / KERNELS / "_callee.py").write_text(CALLEE.format(number=number))
     shutil.make_archive(package / "zipped", "zip", package, "copied")
     shutil.rmtree(package / "copied")
     before = "import sys\nsys.path.insert(0, 'zipped.zip')"
@@ -340,7 +347,8 @@ def test_processes_that_fill_an_empty_cache_at_once(package):
 
 def test_folder_deleted_while_in_use(package):
     before = (
-        "import shutil\nfrom copied.compile import cache\nshutil.rmtree(cache.FOLDER)\n"
+        "import shutil\nfrom copied.kernels.compile import cache\n"
+        "shutil.rmtree(cache.FOLDER)\n"
     )
     found = _run(package, before, FASTMLP_CACHE_DIR=package / "cache")
     _assert_right(found)

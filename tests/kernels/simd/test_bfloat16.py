@@ -212,5 +212,5 @@ def test_infinities_and_nan_arrive(unit):
 )
 def test_unit_is_what_cpu_and_system_have(features, granted, unit, monkeypatch):
     monkeypatch.setattr(bfloat16, "cpu_features", lambda: features)
-    monkeypatch.setattr(bfloat16, "_may_use_tiles", lambda: granted)
+    monkeypatch.setattr(bfloat16, "may_use_tiles", lambda: granted)
     assert bfloat16.bfloat16_unit.__wrapped__() == unit
