@@ -17,6 +17,7 @@ import llvmlite.binding
 import numpy as np
 import pytest
 
+from fastmlp._platform import MACHINE
 from tests.fresh import ROOT, run_python
 from tests.guarded import SIDES
 
@@ -33,7 +34,7 @@ def _sets():
     sets = {
         "narrowest": (
             {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""},
-            (16, 4, 2),
+            (16, 4, 4) if MACHINE == "aarch64" else (16, 4, 2),
         ),
     }
     if features.get("avx2") and features.get("fma"):

@@ -16,14 +16,14 @@ AVX2 = {"avx2", "fma", "avx"}
         (AVX512, (64, 8, 2)),
         (AVX2, (32, 4, 3)),
         (AVX2 - {"fma"}, (16, 4, 2)),
-        ({"neon"}, (16, 4, 2)),
+        ({"neon"}, (16, 4, 4)),
         (set(), (16, 4, 2)),
     ],
 )
 def test_tile_fits_the_registers(features, tile):
     size, rows, per_row = tiles._choose_tile(features)
     assert (size, rows, per_row) == tile
-    registers = 32 if features >= AVX512 else 16
+    registers = 32 if features >= AVX512 or "neon" in features else 16
     # Accumulators, one row of B and one broadcast element of A.
     assert rows * per_row + per_row + 1 <= registers
     for dtype in DTYPES:
