@@ -6,7 +6,7 @@ differ there:
 ==================  =========================  ================  =====================
                     Linux                      macOS             Windows
 ==================  =========================  ================  =====================
-cores               affinity, cgroup           all of the CPU's  all of the CPU's
+cores               affinity, cgroup           those of the CPU  those of the CPU
 wait for a core     ``sched_yield``            the same          ``SwitchToThread``
 sleep at a barrier  ``usleep``, from 50 us     the same          ``Sleep``, from 1 ms
 fork                locks and cores put right  the same          there is none
@@ -28,6 +28,7 @@ AArch64 everything but AMX and AVX-512 is there; its 128-bit vectors are NEON's.
 """
 
 import ctypes
+import functools
 import mmap
 import os
 import platform
@@ -47,11 +48,31 @@ else:
     YIELD, SLEEP, SLEEP_UNIT = "sched_yield", "usleep", 1
 
 
-def affinity_cores() -> int:
-    """Return the number of cores that the scheduler may run this process on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+# Linux: which hardware threads share a core.
+_TOPOLOGY = Path("/sys/devices/system/cpu")
+
+
+def allowed_cores() -> int | None:
+    """Return the number of cores that this process may run on; None: not known.
+
+    Physical cores, or hardware threads where the system does not say which share one.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    return _physical_cores(frozenset(os.sched_getaffinity(0)))
+
+
+@functools.cache
+def _physical_cores(cpus: frozenset[int]) -> int:
+    """Return how many cores these hardware threads belong to: a file of 30 us each."""
+    try:
+        siblings = {
+            (_TOPOLOGY / f"cpu{cpu}/topology/thread_siblings_list").read_text()
+            for cpu in cpus
+        }
+    except OSError:
+        return len(cpus)
+    return len(siblings)
 
 
 def at_fork(**functions: Callable[[], object]) -> None:

@@ -11,7 +11,7 @@ def test_functions_that_a_system_lacks(monkeypatch, tmp_path):
     tmp_path.chmod(0o777)
     for name in ("sched_getaffinity", "register_at_fork", "getuid", "sysconf"):
         monkeypatch.delattr(os, name, raising=False)
-    assert _platform.affinity_cores() == os.cpu_count()
+    assert _platform.allowed_cores() is None
     assert _platform.machine_bytes() == sys.maxsize
     _platform.at_fork(before=lambda: None)
     _platform.check_private(tmp_path)

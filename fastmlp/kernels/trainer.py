@@ -14,7 +14,7 @@ from .ops import CONTEXT
 from .ops.periodic import N_ROWS
 from .program import Arena
 from .rows import Data, sorting_space
-from .runtime.core_budget import budget
+from .runtime.core_budget import available_cores, budget
 from .runtime.team import Team
 from .runtime.thread_tuner import thread_choices, tuner_for
 from .simd.tiles import TILE_PARTS
@@ -29,8 +29,8 @@ from .update.regularisation import (
 from .update.rules import L1, N_SETTINGS, RULES, Optimizer
 from .update.training import TRAINING
 
-# Operations of one minibatch below which fewer threads may be faster than all.
-_DOUBTFUL = 100_000_000
+# Operations of one minibatch for each thread below which fewer threads may be faster.
+_DOUBTFUL = 50_000_000
 
 
 class Trainer(Engine):
@@ -74,7 +74,8 @@ class Trainer(Engine):
         most = self._most_threads
         self._team = Team(most, train, self._run)
         choices: tuple[int, ...] = (most,)
-        if self._n_threads is None and self._work < _DOUBTFUL:
+        doubtful = self._n_threads is None and self._work < _DOUBTFUL * most
+        if doubtful or most > available_cores():
             choices = thread_choices(most)
         self._tuner = tuner_for(
             (self.spec.units, self._batch_size, self.numbers), choices

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 
 import joblib
 
-from ..._platform import affinity_cores, at_fork
+from ..._platform import allowed_cores, at_fork
 from ..simd.tiles import TILE_ROWS
 
 # Of the calling thread, see `limited_cores`.
@@ -30,19 +30,26 @@ def limited_cores(n_cores: int) -> Iterator[None]:
 
 
 @functools.cache
-def _machine_cores() -> int:
-    """Return joblib's count, which reads files of the cgroup: once per process."""
-    return joblib.cpu_count()
+def _machine_cores(physical: bool) -> int:
+    """Return joblib's count, which reads files of the cgroup: once per process.
+
+    To count physical cores joblib starts another process.
+    """
+    return joblib.cpu_count(only_physical_cores=physical)
 
 
 def available_cores() -> int:
-    """Return the number of cores that this process may use.
+    """Return the number of physical cores that this process may use.
 
-    Affinity, cgroup and joblib's limits count; loky's workers get their share through
-    NUMBA_NUM_THREADS. Hardware threads of one core count each: to count physical cores
-    joblib starts another process, and warns where that fails.
+    Hardware threads of one core share its units for products, which one thread keeps
+    busy. Affinity, cgroup and joblib's limits count; loky's workers get their share
+    through NUMBA_NUM_THREADS. Where the system does not say which hardware threads
+    share a core, each counts.
     """
-    cores = min(_machine_cores(), affinity_cores())
+    allowed = allowed_cores()
+    cores = _machine_cores(allowed is None)
+    if allowed is not None:
+        cores = min(cores, allowed)
     limit = os.environ.get("NUMBA_NUM_THREADS", "")
     if limit.isdigit():
         cores = min(cores, int(limit))

@@ -22,40 +22,49 @@ class ThreadTuner:
     a measurement shows. Runs of one kind share a tuner, whichever Python threads they
     run in.
 
+    The choices are tried one after the other until one is slower than the last; then
+    the fastest one runs. Only its neighbours are tried again: on 64 cores a run of one
+    thread may take 64 times as long.
+
     Parameters
     ----------
     choices : sequence of int
-        Numbers of threads to choose from, the most likely one first. Each is tried once
-        in this order; then the fastest one runs.
+        Numbers of threads to choose from, in descending order.
     """
 
     # Twice as many threads have to save a tenth of the time.
     _COST_OF_DOUBLING = 1.1
 
-    # The time of a choice that does not run shrinks by so much with each run, so that
-    # it is tried again: sooner where it was close, and at a cost of about as much of
-    # the whole time. All choices together cost this.
+    # The time of a choice that does not run counts for so much less with each run, so
+    # that it is tried again: sooner where it was close, and at a cost of about as much
+    # of the whole time. Both neighbours of the fastest together cost this.
     _FORGETTING = 0.015
 
     def __init__(self, choices: tuple[int, ...]) -> None:
-        self._trials = [*reversed(choices)]
+        self._choices = choices
         self._seconds = dict.fromkeys(choices, 0.0)
-        self._kept = 1 - self._FORGETTING / max(1, len(choices) - 1)
+        self._noted = dict.fromkeys(choices, 0)  # number of the run
+        self._runs = 0
+        self._kept = 1 - self._FORGETTING / max(1, min(2, len(choices) - 1))
 
     def choose(self) -> int:
         """Return the number of threads for the next run."""
-        # By a slice: another thread may note the last trial meanwhile.
-        for n_threads in self._trials[-1:]:
-            return n_threads
-        return min(self._seconds, key=self._seconds.__getitem__)
+        seconds, choices = self._seconds, self._choices
+        tried = [n for n in choices if seconds[n] > 0]
+        i = choices.index(min(tried, key=seconds.__getitem__)) if tried else 0
+        return min(choices[max(0, i - 1) : i + 2], key=self._remembered)
+
+    def _remembered(self, n_threads):
+        """Time of a choice, less the longer ago it ran; 0 before the first run."""
+        age = self._runs - self._noted[n_threads]
+        return self._seconds[n_threads] * self._kept**age
 
     def note(self, n_threads: int, seconds: float) -> None:
         """Take note of the time that a run took, per unit of work."""
-        for n in self._seconds:
-            self._seconds[n] *= self._kept
         doublings = n_threads.bit_length() - 1
         self._seconds[n_threads] = seconds * self._COST_OF_DOUBLING**doublings
-        del self._trials[-1:]
+        self._runs += 1
+        self._noted[n_threads] = self._runs
 
 
 @lru_cache(maxsize=256)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
-from fastmlp import MLPClassifier
+from fastmlp import MLPClassifier, _platform
 from fastmlp.inspection import sample_losses
 from fastmlp.kernels import predict, trace, trainer
 from fastmlp.kernels.runtime import core_budget
@@ -23,18 +23,23 @@ from tests.fresh import run_python
 from tests.stress import threads
 
 
+@pytest.fixture
+def five_cores(monkeypatch):
+    """Have the cgroup leave 5 cores, the affinity 6."""
+    monkeypatch.setattr(core_budget, "_machine_cores", lambda physical: 5)
+    monkeypatch.setattr(core_budget, "allowed_cores", lambda: 6)
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
+
+
 @pytest.mark.parametrize("limit, cores", [("1", 1), ("", 5), ("x", 5)])
-def test_available_cores_are_limited_by_the_environment(limit, cores, monkeypatch):
+def test_available_cores_are_limited_by_the_environment(
+    limit, cores, monkeypatch, five_cores
+):
     monkeypatch.setenv("NUMBA_NUM_THREADS", limit)
-    monkeypatch.setattr(core_budget, "_machine_cores", lambda: 5)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(6), raising=False)
     assert available_cores() == cores
 
 
-def test_available_cores_are_limited_in_a_block_and_its_thread(monkeypatch):
-    monkeypatch.setattr(core_budget, "_machine_cores", lambda: 5)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(6), raising=False)
-    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
+def test_available_cores_are_limited_in_a_block_and_its_thread(five_cores):
     with limited_cores(2), ThreadPoolExecutor(1) as pool:
         assert available_cores() == 2
         assert pool.submit(available_cores).result() == 5
@@ -44,9 +49,60 @@ def test_available_cores_are_limited_in_a_block_and_its_thread(monkeypatch):
     assert available_cores() == 5
 
 
+@pytest.fixture
+def hardware_threads(monkeypatch, tmp_path):
+    """Return a function that gives the machine cores of some hardware threads each."""
+
+    def write(*cores):
+        for cpus in cores:
+            for cpu in cpus:
+                folder = tmp_path / f"cpu{cpu}" / "topology"
+                folder.mkdir(parents=True)
+                siblings = ",".join(map(str, cpus)) + "\n"
+                (folder / "thread_siblings_list").write_text(siblings)
+        _platform._physical_cores.cache_clear()
+
+    monkeypatch.setattr(_platform, "_TOPOLOGY", tmp_path)
+    monkeypatch.setattr(core_budget, "_machine_cores", lambda physical: 100)
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
+    yield write
+    _platform._physical_cores.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "allowed, cores",
+    [(range(8), 4), ({0, 4}, 1), ({0, 1, 4}, 2), ({3}, 1), (range(9), 9)],
+)
+def test_available_cores_are_physical_ones(
+    allowed, cores, monkeypatch, hardware_threads
+):
+    """Of those that the affinity allows; all where the system does not say."""
+    hardware_threads((0, 4), (1, 5), (2, 6), (3, 7))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(allowed), raising=False)
+    assert available_cores() == cores
+    assert choose_threads(-1, 0, 1000) == cores
+
+
+def test_joblib_counts_physical_cores_where_there_is_no_affinity(monkeypatch):
+    counts = {True: 3, False: 6}
+    monkeypatch.setattr(
+        core_budget.joblib,
+        "cpu_count",
+        lambda only_physical_cores: counts[only_physical_cores],
+    )
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    core_budget._machine_cores.cache_clear()
+    try:
+        assert available_cores() == 3
+    finally:
+        core_budget._machine_cores.cache_clear()
+
+
 def test_available_cores_read_files_once_per_process(monkeypatch):
     available_cores()
-    monkeypatch.setattr(core_budget.joblib, "cpu_count", lambda: 1 / 0)
+    monkeypatch.setattr(core_budget.joblib, "cpu_count", lambda **_: 1 / 0)
+    monkeypatch.setattr(_platform, "_TOPOLOGY", None)
     assert available_cores() >= 1
 
 

@@ -40,15 +40,29 @@ def test_tuner_takes_the_faster():
     assert chosen[2:].count(2) > 1
 
 
-@pytest.mark.parametrize("fastest", [16, 8, 4, 2, 1])
+@pytest.mark.parametrize("fastest", [64, 32, 16, 8, 4, 2, 1])
 def test_tuner_takes_the_fastest_of_many(fastest):
     """At the cost of less than a tenth of the time, first trials included."""
-    seconds = {n: max(n / fastest, fastest / n) for n in thread_choices(16)}
+    choices = thread_choices(64)
+    seconds = {n: max(n / fastest, fastest / n) for n in choices}
     chosen = _chosen(seconds, 2000)
-    assert chosen[:5] == [16, 8, 4, 2, 1]
+    i = choices.index(fastest)
+    assert tuple(chosen[: i + 1]) == choices[: i + 1]
     assert chosen.count(fastest) > 0.95 * len(chosen)
     assert sum(seconds[n] for n in chosen) < 1.1 * len(chosen)
-    assert set(chosen[5:]) == set(seconds)
+    # Neighbours are tried again, and no other ones.
+    assert set(chosen[i + 3 :]) == set(choices[max(0, i - 1) : i + 2])
+
+
+def test_tuner_follows_the_fastest_over_many_choices():
+    tuner, taken = ThreadTuner(thread_choices(64)), []
+    for run in range(1000):
+        n = tuner.choose()
+        taken.append(n)
+        fastest = 32 if run < 300 else 2
+        tuner.note(n, max(n / fastest, fastest / n))
+    assert taken[250:300].count(32) > 45
+    assert taken[900:].count(2) > 90
 
 
 def test_tuner_takes_fewer_threads_where_more_save_little():
