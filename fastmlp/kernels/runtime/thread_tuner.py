@@ -35,29 +35,31 @@ class ThreadTuner:
     # Twice as many threads have to save a tenth of the time.
     _COST_OF_DOUBLING = 1.1
 
-    # The time of a choice that does not run counts for so much less with each run, so
-    # that it is tried again: sooner where it was close, and at a cost of about as much
-    # of the whole time. Both neighbours of the fastest together cost this.
-    _FORGETTING = 0.015
+    # A choice that does not run is tried again as soon as this share of the time since
+    # has paid for what it took longer: soon where it was close. Both neighbours of the
+    # fastest together cost this.
+    _COST_OF_TRIALS = 0.015
 
     def __init__(self, choices: tuple[int, ...]) -> None:
         self._choices = choices
         self._seconds = dict.fromkeys(choices, 0.0)
         self._noted = dict.fromkeys(choices, 0)  # number of the run
         self._runs = 0
-        self._kept = 1 - self._FORGETTING / max(1, min(2, len(choices) - 1))
+        self._share = self._COST_OF_TRIALS / max(1, min(2, len(choices) - 1))
 
     def choose(self) -> int:
         """Return the number of threads for the next run."""
         seconds, choices = self._seconds, self._choices
         tried = [n for n in choices if seconds[n] > 0]
-        i = choices.index(min(tried, key=seconds.__getitem__)) if tried else 0
-        return min(choices[max(0, i - 1) : i + 2], key=self._remembered)
-
-    def _remembered(self, n_threads):
-        """Time of a choice, less the longer ago it ran; 0 before the first run."""
-        age = self._runs - self._noted[n_threads]
-        return self._seconds[n_threads] * self._kept**age
+        if not tried:
+            return choices[0]
+        fastest = min(tried, key=seconds.__getitem__)
+        i, paid = choices.index(fastest), self._share * seconds[fastest]
+        # The one before its first run, with 0 seconds, is the least.
+        return min(
+            choices[max(0, i - 1) : i + 2],
+            key=lambda n: seconds[n] - paid * (self._runs - self._noted[n]),
+        )
 
     def note(self, n_threads: int, seconds: float) -> None:
         """Take note of the time that a run took, per unit of work."""

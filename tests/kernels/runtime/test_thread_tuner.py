@@ -11,6 +11,7 @@ from fastmlp.kernels.runtime.thread_tuner import (
     tuner_for,
 )
 from tests.kernels_api import Data, Engine, Optimizer
+from tests.kernels_api import engine as kernel_engine
 
 
 def _chosen(seconds, runs):
@@ -110,8 +111,28 @@ def test_tuner_serves_many_threads_at_once():
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_tuner_does_not_learn_from_an_engines_first_epoch(n_threads, monkeypatch):
     """It may compile, and start threads."""
-    noted = []
-    monkeypatch.setattr(ThreadTuner, "note", lambda self, n, seconds: noted.append(n))
+    assert _noted(n_threads, monkeypatch, n_cores=2) == [n_threads] * 2
+
+
+@pytest.mark.parametrize("n_threads, n_cores", [(4, 2), (2, 1)])
+def test_more_threads_than_cores_are_compared_with_fewer(
+    n_threads, n_cores, monkeypatch
+):
+    noted = _noted(n_threads, monkeypatch, n_cores)
+    assert noted == [n_threads, n_threads // 2]
+
+
+def _noted(n_threads, monkeypatch, n_cores):
+    """Return the numbers of threads that an engine's tuner notes in three epochs."""
+    noted, note = [], ThreadTuner.note
+
+    def record(self, n, seconds):
+        noted.append(n)
+        note(self, n, seconds)
+
+    tuner_for.cache_clear()
+    monkeypatch.setattr(ThreadTuner, "note", record)
+    monkeypatch.setattr(kernel_engine, "available_cores", lambda: n_cores)
     data, order = Data(np.zeros((40, 3)), np.zeros((40, 1))), np.arange(40)
     settings = {"batch_size": 40, "optimizer": Optimizer("sgd", learning_rate=0.1)}
     names = "relu", "identity", "squared_error"
@@ -121,4 +142,4 @@ def test_tuner_does_not_learn_from_an_engines_first_epoch(n_threads, monkeypatch
         engine.load(np.zeros(engine.n_parameters))
         for _ in range(3):
             engine.train_epoch(data, order, 0.0)
-    assert noted == [n_threads] * 2
+    return noted
