@@ -408,7 +408,7 @@ def format_table(machine, jobs):
     """Return the simulated steps as a Markdown table."""
     names = [
         "job", "cores", "threads", "simulated step, µs", "simulated speed-up",
-        "efficiency", "rows", "update", "lines", "barriers", "rows x columns",
+        "efficiency", "rows", "update", "lines", "barriers", "rows × columns",
         "simulated step, µs",
     ]  # fmt: skip
     lines = [f"| {' | '.join(names)} |", f"|{' --- |' * len(names)}"]
@@ -424,7 +424,7 @@ def format_table(machine, jobs):
                 f"{parts[part] / step:.0%}"
                 for part in ("rows", "update", "lines", "barriers")
             ]
-            cells += [f"{groups} x {columns}", f"{1e6 * sum(split.values()):.3g}"]
+            cells += [f"{groups} × {columns}", f"{1e6 * sum(split.values()):.3g}"]
             lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
