@@ -385,8 +385,10 @@ class Training:
             self.optimizer.learning_rate, self.optimizer.first_step = carried, 0
         self.epoch += 1
         loss = self._total / max(1, self._counted)
-        self.history.record_loss(loss, self._visited, float(np.ravel(rates)[0]))
-        self._say(f"Iteration {self.history.n_iter}, loss = {loss:.8f}")
+        rate = rates[0] if isinstance(rates, np.ndarray) else rates
+        self.history.record_loss(loss, self._visited, float(rate))
+        if self.settings.verbose:
+            print(f"Iteration {self.history.n_iter}, loss = {loss:.8f}")
 
     def _train_part(self, data, order, t):
         """Train on a part of an epoch that began after step `t`."""

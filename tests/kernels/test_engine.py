@@ -149,6 +149,31 @@ def test_rows_outside_the_order_have_no_influence():
     assert np.isfinite(results[0][0])
 
 
+@pytest.mark.parametrize("rule", TRAINING_RULES)
+def test_one_order_of_rows_serves_several_data_and_may_change(rule):
+    """An engine that keeps what it can of an epoch trains like one of NumPy's."""
+    orders = np.random.default_rng(0).permuted(np.tile(np.arange(30), (4, 1)), axis=1)
+    results = []
+    for make_engine, make_data, optimizer_kind in (KERNELS, NAIVE):
+        optimizer, order = make_optimizer(rule, optimizer_kind), np.empty(30, np.int64)
+        X, y, _ = make_problem(BASE, 30, np.float64)
+        data = make_data(X, y), make_data(X[::-1].copy(), y)
+        with make_engine(
+            **BASE, dtype=np.float64, batch_size=8, optimizer=optimizer
+        ) as network:
+            parameters = make_parameters(BASE["units"], np.float64)
+            network.load(parameters)
+            losses = []
+            for i, rows in enumerate(orders):
+                order[:] = rows
+                part = order if i < 3 else order[:10]
+                losses.append(network.train_epoch(data[i % 2], part, 0.1))
+            network.store(parameters)
+        results.append((losses, parameters))
+    np.testing.assert_allclose(*(losses for losses, _ in results), rtol=1e-11)
+    np.testing.assert_allclose(*(found for _, found in results), rtol=1e-9)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("units", UNITS)
 def test_finite(units, dtype):

@@ -50,6 +50,8 @@ class ThreadTuner:
     def choose(self) -> int:
         """Return the number of threads for the next run."""
         seconds, choices = self._seconds, self._choices
+        if len(choices) == 1:
+            return choices[0]
         tried = [n for n in choices if seconds[n] > 0]
         if not tried:
             return choices[0]

@@ -20,6 +20,7 @@ is ``solver="sign"`` of both, whose update finds the momentum in ``settings[0]``
 tests it needs a step of `naive.NaiveOptimizer` and its settings in `networks.py`.
 """
 
+from functools import lru_cache
 from math import sqrt
 from typing import Any, NamedTuple
 
@@ -50,9 +51,10 @@ class Rule(NamedTuple):
     n_moments : int
         Numbers that it keeps per parameter: 0, 1 (`m`) or 2 (`v` too).
     factors : function, default=None
-        ``factors(optimizer, t)`` returns three (n,) arrays for the steps number t = 1,
-        2, ...: the learning rate's factor for the moments, its factor for the gradient,
-        and the root of the bias correction. None: the rate as it is.
+        ``factors(optimizer, first, n)`` returns for n steps, the first one of number
+        `first` = 1, 2, ..., the learning rate's factors for the moments, those for the
+        gradient, and the roots of the bias correction: (n,) arrays, or a number for
+        all. None: the rate as it is.
     weight_decay : float, default=0.0
         Default of the estimators' `weight_decay`.
     parameters : tuple of str, default=()
@@ -162,24 +164,42 @@ def _gradient(w, g, m, v, step, scale, alpha, settings):
         m[i] += g[i]
 
 
-def _adam_factors(optimizer, t):
-    root = np.sqrt(1 - optimizer.beta_2**t)
-    return root / (1 - optimizer.beta_1**t), np.zeros(t.size), root
+# Steps whose factors are kept together: powers take longer than a small epoch.
+_KEPT_STEPS = 256
+
+
+@lru_cache(maxsize=64)
+def _adam_corrections(beta_1, beta_2, first, n):
+    t = np.arange(first, first + n)
+    root = np.sqrt(1 - beta_2**t)
+    return root / (1 - beta_1**t), root
+
+
+def _adam_factors(optimizer, first, n):
+    betas = optimizer.beta_1, optimizer.beta_2
+    at = (first - 1) % _KEPT_STEPS
+    if at + n <= _KEPT_STEPS:
+        kept = _adam_corrections(*betas, first - at, _KEPT_STEPS)
+        moments, root = (each[at : at + n] for each in kept)
+    else:
+        moments, root = _adam_corrections.__wrapped__(*betas, first, n)
+    return moments, 0.0, root
 
 
 # How fast the momentum of "nadam" approaches beta_1 (Dozat 2016; PyTorch's default).
 _MOMENTUM_DECAY = 0.004
 
 
-def _nadam_factors(optimizer, t):
+def _nadam_factors(optimizer, first, n):
     """With mu_t = beta_1 (1 - 0.96**(0.004 t) / 2) and its product over all steps."""
+    t = np.arange(first, first + n)
 
     def mu(step):
         return optimizer.beta_1 * (1 - 0.5 * 0.96 ** (step * _MOMENTUM_DECAY))
 
     # A product below 1e-20 does not show in 1 - product.
     enough = np.log(1e-20) / np.log(optimizer.beta_1) if optimizer.beta_1 > 0 else 0
-    earlier = np.prod(mu(np.arange(1, min(t[0], int(enough) + 2))))
+    earlier = np.prod(mu(np.arange(1, min(first, int(enough) + 2))))
     product = earlier * np.cumprod(mu(t))
     following = mu(t + 1)
     return (
@@ -353,8 +373,14 @@ class Optimizer:
         settings[:L1][: len(numbers)] = numbers
         return settings
 
-    def steps(self, n_steps: int) -> np.ndarray:
+    def steps(self, n_steps: int, out: np.ndarray | None = None) -> np.ndarray:
         """Return the numbers that change from step to step, for the next `n_steps`.
+
+        Parameters
+        ----------
+        n_steps : int
+        out : array, optional
+            An earlier result, overwritten if it has as many steps.
 
         Returns
         -------
@@ -363,19 +389,21 @@ class Optimizer:
             each weight loses; for "nadam", the rate of the gradient itself and the root
             of the correction of the second moment; the factor of the rates of dropout.
         """
-        rate, dropout, decay = (
-            values[self.first_step :][:n_steps] if values.ndim else values
-            for values in map(
-                np.asarray, (self.learning_rate, self.dropout, self.weight_decay)
-            )
-        )
-        steps = np.zeros((n_steps, N_STEP))
-        steps[:, _RATE], steps[:, DROPOUT] = rate, dropout
-        steps[:, DECAY] = steps[:, _RATE] * decay
+        if out is None or len(out) != n_steps:
+            out = np.zeros((n_steps, N_STEP))
+        for column, values in (
+            (_RATE, self.learning_rate),
+            (DROPOUT, self.dropout),
+            (DECAY, self.weight_decay),
+        ):
+            if isinstance(values, np.ndarray):
+                values = values[self.first_step :][:n_steps]
+            out[:, column] = values
+        rates = out[:, _RATE]
+        out[:, DECAY] *= rates
         factors = RULES[self.rule].factors
         if factors is not None and n_steps:
-            t = np.arange(self.t + 1, self.t + n_steps + 1)
-            moments, gradient, steps[:, _ROOT] = factors(self, t)
-            steps[:, _GRADIENT] = steps[:, _RATE] * gradient
-            steps[:, _RATE] *= moments
-        return steps
+            moments, gradient, out[:, _ROOT] = factors(self, self.t + 1, n_steps)
+            out[:, _GRADIENT] = rates * gradient
+            rates *= moments
+        return out

@@ -11,7 +11,7 @@ from fastmlp.kernels.runtime.thread_tuner import (
     tuner_for,
 )
 from tests.kernels_api import Data, Engine, Optimizer
-from tests.kernels_api import engine as kernel_engine
+from tests.kernels_api import engine as kernel_trainer
 
 
 def _chosen(seconds, runs):
@@ -132,7 +132,7 @@ def _noted(n_threads, monkeypatch, n_cores):
 
     tuner_for.cache_clear()
     monkeypatch.setattr(ThreadTuner, "note", record)
-    monkeypatch.setattr(kernel_engine, "available_cores", lambda: n_cores)
+    monkeypatch.setattr(kernel_trainer, "available_cores", lambda: n_cores)
     data, order = Data(np.zeros((40, 3)), np.zeros((40, 1))), np.arange(40)
     settings = {"batch_size": 40, "optimizer": Optimizer("sgd", learning_rate=0.1)}
     names = "relu", "identity", "squared_error"

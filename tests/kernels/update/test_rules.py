@@ -130,6 +130,26 @@ def test_adams_rates_go_on_from_step_t():
     np.testing.assert_array_equal(optimizer.steps(6)[:, 0], whole[4:])
 
 
+@pytest.mark.parametrize("n_steps", [1, 2, 17, 400])
+def test_adams_factors_are_the_same_bits_however_steps_are_cut_into_epochs(n_steps):
+    optimizer = Optimizer("adam", learning_rate=0.5, beta_1=0.87, beta_2=0.993)
+    whole, parts, out = optimizer.steps(1200), [], None
+    for optimizer.t in range(0, 1200, n_steps):
+        out = optimizer.steps(min(n_steps, 1200 - optimizer.t), out)
+        parts.append(out.copy())
+    assert np.concatenate(parts).tobytes() == whole.tobytes()
+
+
+def test_steps_overwrite_an_earlier_result_of_as_many():
+    optimizer = Optimizer("sgd", learning_rate=0.5)
+    out = optimizer.steps(3)
+    optimizer.learning_rate = np.array([0.1, 0.2, 0.3])
+    assert optimizer.steps(3, out) is out
+    np.testing.assert_array_equal(out[:, 0], [0.1, 0.2, 0.3])
+    assert len(optimizer.steps(2, out)) == 2
+    np.testing.assert_array_equal(out[:, 0], [0.1, 0.2, 0.3])
+
+
 def test_sgds_rate_is_constant_within_an_epoch():
     optimizer = Optimizer("sgd", learning_rate=0.5, momentum=0.9)
     np.testing.assert_array_equal(optimizer.steps(3)[:, 0], [0.5] * 3)
