@@ -1,7 +1,8 @@
 """Compiled kernels on disk, and one line that says when kernels are compiled.
 
 The folder's name is a hash of all that machine code depends on. It holds one file per
-kernel and signature, so that two processes which write the same file write the same.
+kernel and signature, so that two processes which write the same file write the same;
+usually one writes it, and the other waits for it.
 
 Numba's own files are not used: they belong to the source file of one function and miss
 an edited callee in another, and two processes that write one index at once may take
@@ -32,11 +33,18 @@ import numba
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
 from numba.core.registry import cpu_target
+from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
 from ..._platform import MACHINE, check_private
 
 _LOGGER = logging.getLogger("fastmlp")
+
+# A file that stands beside a kernel's while a process compiles it; seconds after which
+# others compile it too, and between their looks.
+_CLAIM = ".claim"
+_LONGEST_CLAIM = 30
+_POLL = 0.01
 
 # Seconds without a process that opens a folder after which it is removed.
 _STALE = 30 * 24 * 3600
@@ -135,14 +143,23 @@ class KernelCache(NullCache):
         self._name = name
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Return the compiled function for a signature, or None."""
-        target_context.refresh()
-        # There is no file, or it is damaged: Numba compiles, and saves it anew.
-        with contextlib.suppress(Exception):
-            content = pickle.loads(self._path(sig).read_bytes())
-            return CompileResult._rebuild(target_context, *content)
-        _announce()
-        return None
+        """Return the compiled function for a signature; None: this process compiles it.
+
+        While another process compiles it, wait.
+        """
+        # What loaded code calls. All else of Numba's, 0.2 s, is for compiling, which
+        # initializes it.
+        rtsys.initialize(target_context)
+        path = self._path(sig)
+        found = _load(path, target_context)
+        if found is None:
+            _announce()
+            while not _claim(path):
+                time.sleep(_POLL)
+            found = _load(path, target_context)
+            if found is not None:
+                _end_claim(path)
+        return found
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Save a compiled function; other processes read all of it or nothing."""
@@ -160,10 +177,41 @@ class KernelCache(NullCache):
                 RuntimeWarning,
                 stacklevel=2,
             )
+        _end_claim(path)
 
     def _path(self, sig: Any) -> Path:
         digest = hashlib.sha256(repr(sig).encode()).hexdigest()[:16]
         return cast(Path, FOLDER) / f"{self._name}-{digest}.kernel"
+
+
+def _load(path: Path, target_context: Any) -> Any:
+    """Return the compiled function in a file, or None."""
+    # There is no file, or it is damaged.
+    with contextlib.suppress(Exception):
+        content = pickle.loads(path.read_bytes())
+        return CompileResult._rebuild(target_context, *content)
+    return None
+
+
+def _claim(path: Path) -> bool:
+    """Return False while another process compiles a kernel; True: this one does now."""
+    claim = path.with_suffix(_CLAIM)
+    try:
+        claim.touch(exist_ok=False)
+    except FileExistsError:
+        # It ends at any time; or the process has died, or was interrupted.
+        with contextlib.suppress(OSError):
+            return time.time() - claim.stat().st_mtime > _LONGEST_CLAIM
+        return False
+    # The folder is gone, or the disk is full.
+    except OSError:
+        pass
+    return True
+
+
+def _end_claim(path):
+    with contextlib.suppress(OSError):
+        path.with_suffix(_CLAIM).unlink()
 
 
 _listeners: list[Callable[[str], object]] = []

@@ -332,17 +332,31 @@ def test_without_compilation():
 
 
 def test_processes_that_fill_an_empty_cache_at_once(package):
-    """None is handed machine code of other types afterwards."""
+    """Nothing is compiled twice, and none is handed code of other types afterwards."""
     cache, types = package / "cache", ("float64", "float64", "float32")
     processes = [_start(package, "", name, FASTMLP_CACHE_DIR=cache) for name in types]
+    hits = 0
     for process in processes:
         found = _finish(process)
         _assert_right(found)
         assert found["warnings"] == []
+        hits += found["hits"]
+    entries, callbacks = len(set(types)), 1
+    assert hits == ALL * len(types) - entries - callbacks
     for dtype in set(types):
         found = _run(package, dtype=dtype, FASTMLP_CACHE_DIR=cache)
         _assert_right(found)
         assert found["hits"] == ALL
+
+
+def test_kernel_whose_compilation_was_interrupted(package, folder):
+    for path in folder.iterdir():
+        claim = path.with_suffix(".claim")
+        path.rename(claim)
+        os.utime(claim, (0, 0))
+    for hits in (0, ALL):
+        assert _run(package, FASTMLP_CACHE_DIR=folder.parent)["hits"] == hits
+    assert {path.suffix for path in folder.iterdir()} == {".kernel"}
 
 
 def test_folder_deleted_while_in_use(package):
