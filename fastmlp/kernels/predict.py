@@ -6,7 +6,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numba import carray
 from numba.extending import overload
 
 from .compile.options import OPTIONS, entry, jit
@@ -18,7 +17,7 @@ from .program import Head, Program
 from .rows import describe, form_of
 from .runtime.core_budget import budget, choose_threads
 from .runtime.pool import Pool
-from .simd.llvm import address, pointer
+from .simd.llvm import address, array_at
 from .simd.tiles import TILE_ROWS
 from .spec import NetworkSpec, count_products, make_operations, parameters_of
 from .step import CHUNK_ROWS, forward, share_rows
@@ -100,7 +99,7 @@ def predict(
     inputs, contexts = np.zeros(1, INPUTS), np.empty(1, CONTEXT)
     _fill_inputs(inputs[0], rows)
     n_operations, head = records[1], records[3]
-    operations = carray(pointer(records[0]), (n_operations,), np.int64)
+    operations = array_at(records[0], n_operations, np.int64)
     contexts[0] = context_at(records[2])
     context, place = contexts[0], address(contexts, 0)
     context.memory, context.parameters = address(memory, 0), address(parameters, 0)

@@ -8,29 +8,22 @@ depends on a kind of operation or a format of numbers.
 """
 
 import numpy as np
-from numba import carray
 
 from .compile.options import entry, jit
 from .heads.head import head_at
 from .ops.base import (
     BLOCK,
     CONTEXT,
-    HEADER,
     call_collect,
     call_finish,
     call_forward,
     call_gradient,
+    context_at,
+    header_at,
 )
 from .runtime.barrier import wait
 from .runtime.team import MOST_THREADS, next_command
-from .simd.llvm import (
-    FLUSHES,
-    address,
-    float_mode,
-    pointer,
-    set_float_mode,
-    ticks,
-)
+from .simd.llvm import FLUSHES, address, array_at, float_mode, set_float_mode, ticks
 from .simd.tiles import TILE_PARTS, TILE_ROWS
 from .update.groups import group_at
 from .update.regularisation import call_average, call_constrain
@@ -59,12 +52,6 @@ def share_rows(thread, n_threads, n):
 
 
 @jit
-def header_at(place):
-    """Return the HEADER of the operation whose record is at an address."""
-    return carray(pointer(place), (1,), HEADER)[0]
-
-
-@jit
 def forward(context, operations, first, count):
     """Take rows ``first`` to ``first + count`` of the minibatch through all operations.
 
@@ -90,7 +77,7 @@ def _mark(run, thread, phase):
     """Add the ticks since the thread's last mark to a phase, if there is a clock."""
     if run.clock != 0:
         place = run.clock + thread * CLOCK_WORDS * 8
-        clock, now = carray(pointer(place), (CLOCK_WORDS,), np.int64), ticks()
+        clock, now = array_at(place, CLOCK_WORDS, np.int64), ticks()
         if phase >= 0:
             clock[1 + phase] += now - clock[0]
         clock[0] = now
@@ -102,11 +89,10 @@ def _sum_weights(context, n):
     if context.sample_weight == 0:
         return float(n)
     end, total = context.begin + n, 0.0
-    order = carray(pointer(context.order), (end,), np.int64)
+    order = array_at(context.order, end, np.int64)
     for i in range(context.begin, end):
         row = i if context.order == 0 else order[i]
-        place = pointer(context.sample_weight + 8 * row)
-        total += carray(place, (1,), np.float64)[0]
+        total += array_at(context.sample_weight + 8 * row, 1, np.float64)[0]
     return total
 
 
@@ -117,15 +103,15 @@ def _add_penalties(run, share, total):
     Sums run one by one, in float64: their order depends on nothing else.
     """
     if run.alpha != 0:
-        squares = carray(pointer(run.penalty), (run.n_blocks,), np.float64)
+        squares = array_at(run.penalty, run.n_blocks, np.float64)
         penalty = 0.0
         for b in range(run.n_blocks):
             penalty += squares[b]
         total += share * (0.5 * run.alpha * penalty)
     if run.l1 != 0:
         for b in range(run.n_blocks):
-            place = pointer(run.sums + b * run.sums_jump)
-            sums = carray(place, (run.width,), np.float64)
+            place = run.sums + b * run.sums_jump
+            sums = array_at(place, run.width, np.float64)
             magnitude = 0.0
             for k in range(run.width):
                 magnitude += sums[k]
@@ -163,7 +149,7 @@ def _finish_block(run, context, block, place):
     if block.finish != 0:
         penalty = run.penalty + 8 * block.number
         call_finish(block.finish, (context, place, penalty))
-        squares = carray(pointer(penalty), (1,), np.float64)
+        squares = array_at(penalty, 1, np.float64)
         squares[0] *= group_at(block.group).l2
     if run.average != 0:
         w = run.memory + block.place
@@ -185,7 +171,7 @@ def _sweep(run, training, sweep, context, begin, end, n, tiles, step, scale):
         )
     last = sweep == run.final_sweep
     if sweep == 0 or last:
-        blocks = carray(pointer(run.blocks), (run.n_blocks,), BLOCK)
+        blocks = array_at(run.blocks, run.n_blocks, BLOCK)
         for b in range(begin, end):
             block, place = blocks[b], run.blocks + b * _BLOCK_BYTES
             if sweep == 0:
@@ -202,16 +188,14 @@ def _sweep(run, training, sweep, context, begin, end, n, tiles, step, scale):
 def _run(thread, n_threads, words, trainings):
     """Run one epoch as thread number `thread` of `n_threads`; all of them must come."""
     run, training = trainings[0], address(trainings, 0)
-    operations = carray(pointer(run.operations), (run.n_operations,), np.int64)
+    operations = array_at(run.operations, run.n_operations, np.int64)
     # Each thread has its own context and advances it by itself: threads are not at the
     # same minibatch where one has already passed over rows without weight.
     place = run.contexts + thread * _CONTEXT_BYTES
-    context = carray(pointer(place), (1,), CONTEXT)[0]
+    context = context_at(place)
     lose = head_at(run.head).lose
-    shares = carray(
-        pointer(run.shares + 8 * n_threads * (run.most_threads + 1)),
-        (n_threads + 1,),
-        np.int64,
+    shares = array_at(
+        run.shares + 8 * n_threads * (run.most_threads + 1), n_threads + 1, np.int64
     )
     tiles = run.tiles + thread * (TILE_PARTS + 1) * run.tile_bytes
     total, visited, mode = 0.0, 0, float_mode()
@@ -226,7 +210,7 @@ def _run(thread, n_threads, words, trainings):
             continue
         visited += n
         row, scale = run.steps + s * N_STEP * 8, 1 / weight
-        context.dropout = carray(pointer(row), (N_STEP,), np.float64)[DROPOUT]
+        context.dropout = array_at(row, N_STEP, np.float64)[DROPOUT]
         if run.first_sweep == 0:
             start, end = share_rows(thread, n_threads, n)
             for first in range(start, end, CHUNK_ROWS):
@@ -251,7 +235,7 @@ def _run(thread, n_threads, words, trainings):
             # Behind the barrier, since all threads write losses; one by one, in the
             # order of the rows, while the others begin to update.
             if thread == 0:
-                losses = carray(pointer(run.losses), (n,), np.float64)
+                losses = array_at(run.losses, n, np.float64)
                 loss = 0.0
                 for i in range(n):
                     loss += losses[i]

@@ -6,20 +6,20 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from numba import carray, types
+from numba import types
 
 from .compile.options import callback, compiled_once, entry
 from .engine import Engine
 from .heads.head import head_at
-from .ops.base import CONTEXT, Numbers, call_forward, context_at
+from .ops.base import CONTEXT, Numbers, call_forward, context_at, header_at
 from .program import Arena, Program
 from .rows import Data
 from .runtime.core_budget import budget
 from .runtime.pool import Pool
-from .simd.llvm import address, caller, pointer
+from .simd.llvm import address, array_at, caller
 from .simd.tiles import lanes
 from .simd.vectors import sum_squares
-from .step import CHUNK_ROWS, backward, forward, header_at, share_rows
+from .step import CHUNK_ROWS, backward, forward, share_rows
 
 _CONTEXT_BYTES = CONTEXT.itemsize
 
@@ -41,10 +41,10 @@ def compile_squares(numbers: Numbers) -> Any:
 
     def squares(context, place, columns, first, count, out):
         run = context_at(context)
-        totals = carray(pointer(out), (first + count,), np.float64)
+        totals = array_at(out, first + count, np.float64)
         jump = run.jump // size
         n_panels = (columns + width - 1) // width
-        memory = carray(pointer(run.memory + place), (n_panels * jump,), dtype)
+        memory = array_at(run.memory + place, n_panels * jump, dtype)
         for i in range(first, first + count):
             total = 0.0
             for k in range(0, columns, width):
@@ -68,7 +68,7 @@ def compile_fill(numbers: Numbers) -> Any:
         run = context_at(context)
         for j in range((columns + width - 1) // width):
             at = run.memory + place + j * run.jump + first * width * size
-            values = carray(pointer(at), (count * width,), dtype)
+            values = array_at(at, count * width, dtype)
             for k in range(count * width):
                 values[k] = 1
 
@@ -97,7 +97,7 @@ def trace(thread, n_threads, n, what, records, contexts, matrices, squares, loop
         Addresses of the compiled `SQUARES` and `FILL`.
     """
     n_operations, head = records[1], records[3]
-    operations = carray(pointer(records[0]), (n_operations,), np.int64)
+    operations = array_at(records[0], n_operations, np.int64)
     context = address(contexts, thread)
     start, end = share_rows(thread, n_threads, n)
     for first in range(start, end, CHUNK_ROWS):

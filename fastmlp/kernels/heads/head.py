@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import carray, types
+from numba import types
 
 from ..compile.options import callback, compiled_once, jit
 from ..ops.base import FORWARD, Numbers, context_at
-from ..simd.llvm import caller, pointer
+from ..simd.llvm import array_at, caller, reader
 from ..simd.vectors import copy_rows
 from .losses import call_loss
 from .outputs import call_output
@@ -41,6 +41,7 @@ HEAD = np.dtype(
     ],
     align=True,
 )
+head_at = reader(HEAD)
 
 # write(context, head, first, count, out): predictions of rows to the address `out`.
 WRITE = types.void(*[types.intp] * 5)
@@ -48,27 +49,28 @@ call_write = caller(WRITE)
 
 
 @jit
-def head_at(place):
-    """Return the HEAD at an address."""
-    return carray(pointer(place), (1,), HEAD)[0]
-
-
-@jit
-def _copy_panels(run, head, first, count, z, panels, width, outwards):
-    """Copy rows of the outputs to `z`, or deltas from there; padding is -inf, or 0."""
+def _take_outputs(run, head, first, count, panels, z, width):
+    """Copy rows of the outputs from panels to `z`, whose padding becomes -inf."""
     jump, fill = run.jump // z.itemsize, head.z_width
     # Rows without padding are copied with masks: the next row follows at once.
     if fill == head.n_out:
         fill = 0
     for j in range(0, head.n_out, width):
+        columns, filled = min(width, head.n_out - j), max(0, min(width, fill - j))
+        source = (j // width * jump + first * width, width)
+        target = (first * head.z_width + j, head.z_width)
+        copy_rows(count, columns, panels, source, z, target, filled, -np.inf)
+
+
+@jit
+def _return_deltas(run, head, first, count, z, panels, width):
+    """Copy rows of the deltas from `z` to panels, whose padding becomes 0."""
+    jump = run.jump // z.itemsize
+    for j in range(0, head.n_out, width):
+        source = (first * head.z_width + j, head.z_width)
+        target = (j // width * jump + first * width, width)
         columns = min(width, head.n_out - j)
-        inside = (j // width * jump + first * width, width)
-        outside = (first * head.z_width + j, head.z_width)
-        if outwards:
-            filled = max(0, min(width, fill - j))
-            copy_rows(count, columns, panels, inside, z, outside, filled, -np.inf)
-        else:
-            copy_rows(count, columns, z, outside, panels, inside, width, 0.0)
+        copy_rows(count, columns, z, source, panels, target, width, 0.0)
 
 
 @compiled_once
@@ -79,32 +81,28 @@ def compile_lose(numbers: Numbers) -> Any:
     def lose(context, head, first, count):
         run, this = context_at(context), head_at(head)
         begin, columns = run.begin + first, this.n_targets
-        order = carray(pointer(run.order), (begin + count,), np.int64)
+        order = array_at(run.order, begin + count, np.int64)
         place = run.memory + this.targets + first * columns * size
-        targets = carray(pointer(place), (count * columns,), dtype)
-        weights = carray(
-            pointer(run.memory + this.weights + first * size), (count,), dtype
-        )
+        targets = array_at(place, count * columns, dtype)
+        weights = array_at(run.memory + this.weights + first * size, count, dtype)
         # Gathered in the minibatch's order: losses read targets and weights one after
         # the other.
         for i in range(count):
             row = begin + i if run.order == 0 else order[begin + i]
-            y = carray(pointer(run.targets + row * columns * size), (columns,), dtype)
+            y = array_at(run.targets + row * columns * size, columns, dtype)
             for k in range(columns):
                 targets[i * columns + k] = y[k]
             weights[i] = 1
         if run.sample_weight != 0:
             for i in range(count):
                 row = begin + i if run.order == 0 else order[begin + i]
-                weight = carray(pointer(run.sample_weight + row * 8), (1,), np.float64)
+                weight = array_at(run.sample_weight + row * 8, 1, np.float64)
                 weights[i] = weight[0]
         rows = first + count
         n_panels = (this.n_out + width - 1) // width
-        panels = carray(
-            pointer(run.memory + this.y), (n_panels * run.jump // size,), dtype
-        )
-        z = carray(pointer(run.memory + this.z), (rows * this.z_width,), dtype)
-        _copy_panels(run, this, first, count, z, panels, width, True)
+        panels = array_at(run.memory + this.y, n_panels * run.jump // size, dtype)
+        z = array_at(run.memory + this.z, rows * this.z_width, dtype)
+        _take_outputs(run, this, first, count, panels, z, width)
         call_loss(
             this.loss,
             (
@@ -119,7 +117,7 @@ def compile_lose(numbers: Numbers) -> Any:
                 this.settings,
             ),
         )
-        _copy_panels(run, this, first, count, z, panels, width, False)
+        _return_deltas(run, this, first, count, z, panels, width)
 
     return callback(lose, FORWARD, f"lose-{numbers.key}")
 
@@ -133,14 +131,10 @@ def compile_write(numbers: Numbers) -> Any:
         run, this = context_at(context), head_at(head)
         rows = first + count
         n_panels = (this.n_out + width - 1) // width
-        panels = carray(
-            pointer(run.memory + this.y), (n_panels * run.jump // size,), dtype
-        )
-        z = carray(pointer(run.memory + this.z), (rows * this.z_width,), dtype)
-        _copy_panels(run, this, first, count, z, panels, width, True)
-        weights = carray(
-            pointer(run.memory + this.weights + first * size), (count,), dtype
-        )
+        panels = array_at(run.memory + this.y, n_panels * run.jump // size, dtype)
+        z = array_at(run.memory + this.z, rows * this.z_width, dtype)
+        _take_outputs(run, this, first, count, panels, z, width)
+        weights = array_at(run.memory + this.weights + first * size, count, dtype)
         # Softmax scales each row to its weight: probabilities have the sum 1.
         for i in range(count):
             weights[i] = 1
@@ -155,7 +149,7 @@ def compile_write(numbers: Numbers) -> Any:
                     this.z_width,
                 ),
             )
-        target = carray(pointer(out), (count * this.n_out,), dtype)
+        target = array_at(out, count * this.n_out, dtype)
         source = (first * this.z_width, this.z_width)
         copy_rows(count, this.n_out, z, source, target, (0, this.n_out), 0, 0.0)
 

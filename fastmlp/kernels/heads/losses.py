@@ -36,12 +36,12 @@ from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import carray, types
+from numba import types
 
 from ..compile.options import callback, compiled_once, jit, own_name
 from ..math import functions
 from ..ops.base import round_up
-from ..simd.llvm import caller, pointer
+from ..simd.llvm import array_at, caller
 from ..simd.tiles import lanes
 from ..simd.vectors import normalize_rows, shift_rows
 
@@ -148,7 +148,7 @@ def _softmax_log_loss(z, y, w, loss_out, scratch, n_outputs, settings):
     width = z.size // rows
     shift_rows(z, rows, width)
     for i in range(rows):
-        loss_out[i] = -z[i * width + int(y[i])]
+        loss_out[i] = -z[i * width + np.intp(y[i])]
     if smoothing > 0:
         for i in range(rows):
             smoothed = rest * loss_out[i]
@@ -166,7 +166,7 @@ def _softmax_log_loss(z, y, w, loss_out, scratch, n_outputs, settings):
             for k in range(i * width, i * width + n_outputs):
                 z[k] -= share * w[i]
     for i in range(rows):
-        z[i * width + int(y[i])] -= rest * w[i]
+        z[i * width + np.intp(y[i])] -= rest * w[i]
 
 
 @jit
@@ -219,7 +219,7 @@ def _softmax_squared_error(z, y, w, loss_out, scratch, n_outputs, settings):
         scratch[i] = 1
     normalize_rows(z, rows, width, scratch, scratch)
     for i in range(rows):
-        first, chosen = i * width, i * width + int(y[i])
+        first, chosen = i * width, i * width + np.intp(y[i])
         p = z[chosen]
         z[chosen] = zero
         others, squares = zero, zero
@@ -277,7 +277,7 @@ def _label_hinge(z, y, w, loss_out, scratch, n_outputs, settings):
     real = z.dtype.type
     zero, one = real(0), real(1)
     for i in range(w.size):
-        first, chosen = i * n_outputs, i * n_outputs + int(y[i])
+        first, chosen = i * n_outputs, i * n_outputs + np.intp(y[i])
         top, best, nan = real(-np.inf), chosen, zero
         for k in range(first, first + n_outputs):
             if z[k] > top and k != chosen:
@@ -502,13 +502,13 @@ def compile_loss(out_activation: str, name: str, dtype: type) -> Any:
     def loss(z, y, w, loss_out, scratch, rows, n_outputs, width, settings):
         columns = 1 if of_label else n_outputs
         function(
-            carray(pointer(z), (rows * width,), dtype),
-            carray(pointer(y), (rows * columns,), dtype),
-            carray(pointer(w), (rows,), dtype),
-            carray(pointer(loss_out), (rows,), np.float64),
-            carray(pointer(scratch), (rows,), dtype),
+            array_at(z, rows * width, dtype),
+            array_at(y, rows * columns, dtype),
+            array_at(w, rows, dtype),
+            array_at(loss_out, rows, np.float64),
+            array_at(scratch, rows, dtype),
             n_outputs,
-            carray(pointer(settings), (FIXED_SETTINGS + n_outputs,), np.float64),
+            array_at(settings, FIXED_SETTINGS + n_outputs, np.float64),
         )
 
     key = own_name(function, "loss", row.targets, dtype)

@@ -2,11 +2,11 @@
 
 from typing import Any, NamedTuple
 
-from numba import carray, types
+from numba import types
 
 from ..compile.options import callback, compiled_once, jit, own_name
 from ..math import functions
-from ..simd.llvm import caller, pointer
+from ..simd.llvm import array_at, caller
 from ..simd.vectors import normalize_rows, shift_rows
 
 
@@ -67,10 +67,10 @@ def compile_output(name: str, dtype: type) -> Any:
 
     def output(z, ones, scratch, rows, width):
         function(
-            carray(pointer(z), (rows * width,), dtype),
+            array_at(z, rows * width, dtype),
             rows,
-            carray(pointer(ones), (rows,), dtype),
-            carray(pointer(scratch), (rows,), dtype),
+            array_at(ones, rows, dtype),
+            array_at(scratch, rows, dtype),
         )
 
     return callback(output, OUTPUT, own_name(function, "output", name, dtype))

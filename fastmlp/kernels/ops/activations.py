@@ -7,11 +7,11 @@ or several inputs per output is an operation of its own: see `per_unit` and `max
 
 from typing import Any, NamedTuple
 
-from numba import carray, types
+from numba import types
 
 from ..compile.options import callback, compiled_once, inlined, jit, own_name
 from ..math import functions
-from ..simd.llvm import caller, pointer
+from ..simd.llvm import array_at, caller
 
 
 class Activation(NamedTuple):
@@ -234,7 +234,7 @@ def compile_value(name: str, dtype: type) -> Any:
     function = row.value
 
     def value(a, n, parameter):
-        x = carray(pointer(a), (n,), dtype)
+        x = array_at(a, n, dtype)
         setting = dtype(parameter)
         for i in range(n):
             x[i] = function(x[i], setting)
@@ -253,9 +253,9 @@ def compile_derivative(name: str, dtype: type) -> Any:
     function = row.derivative
 
     def derivative(z, a, delta, n, parameter):
-        scores = carray(pointer(z), (n,), dtype)
-        values = carray(pointer(a), (n,), dtype)
-        deltas = carray(pointer(delta), (n,), dtype)
+        scores = array_at(z, n, dtype)
+        values = array_at(a, n, dtype)
+        deltas = array_at(delta, n, dtype)
         setting = dtype(parameter)
         for i in range(n):
             deltas[i] *= function(scores[i], values[i], setting)

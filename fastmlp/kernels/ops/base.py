@@ -17,11 +17,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
-from numba import carray, types
+from numba import types
 
 from ..compile.options import callback, compiled_once, jit
 from ..simd.bfloat16 import bfloat16
-from ..simd.llvm import caller, pointer
+from ..simd.llvm import array_at, caller, reader
 from ..simd.tiles import TILE_PARTS, panel_width
 from ..simd.vectors import sum_rows, sum_squares
 
@@ -176,17 +176,7 @@ FINISH = types.void(*[types.intp] * 3)
 call_forward, call_collect = caller(FORWARD), caller(COLLECT)
 call_gradient, call_finish = caller(GRADIENT), caller(FINISH)
 
-
-@jit
-def context_at(place):
-    """Return the CONTEXT at an address."""
-    return carray(pointer(place), (1,), CONTEXT)[0]
-
-
-@jit
-def block_at(place):
-    """Return the BLOCK at an address."""
-    return carray(pointer(place), (1,), BLOCK)[0]
+context_at, header_at, block_at = reader(CONTEXT), reader(HEADER), reader(BLOCK)
 
 
 @jit
@@ -413,8 +403,8 @@ def compile_squares(numbers: Numbers) -> Any:
     def squares(context, block, penalty):
         this, run = block_at(block), context_at(context)
         n = this.rows * width
-        values = carray(pointer(run.parameters + this.place), (n,), dtype)
-        carray(pointer(penalty), (1,), np.float64)[0] = sum_squares(values, 0, n)
+        values = array_at(run.parameters + this.place, n, dtype)
+        array_at(penalty, 1, np.float64)[0] = sum_squares(values, 0, n)
 
     return callback(squares, FINISH, f"squares-{numbers.key}")
 
@@ -430,9 +420,9 @@ def compile_column_sums(numbers: Numbers) -> Any:
     def column_sums(context, block, n, tile, spare):
         this, run = block_at(block), context_at(context)
         parts = TILE_PARTS - this.padding
-        deltas = carray(pointer(run.memory + this.dy), (n * width,), dtype)
-        out = carray(pointer(tile), (width,), dtype)
-        start = carray(pointer(run.memory + run.zeros), (width,), dtype)
+        deltas = array_at(run.memory + this.dy, n * width, dtype)
+        out = array_at(tile, width, dtype)
+        start = array_at(run.memory + run.zeros, width, dtype)
         for k in range(0, n, CHUNK_DEPTH):
             count = (min(CHUNK_DEPTH, n - k), parts)
             sum_rows(count, deltas, (k * width, width), start, out)

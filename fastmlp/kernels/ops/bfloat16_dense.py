@@ -11,12 +11,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numba import carray
 
 from ..compile.options import callback, compiled_once, jit
 from ..simd.bfloat16 import SQUARE_ROWS, call_multiply, call_pack
 from ..simd.bfloat16_tiles import LINE, SQUARE
-from ..simd.llvm import pointer
+from ..simd.llvm import array_at, reader
 from ..simd.vectors import sum_squares
 from .base import (
     COLLECT,
@@ -46,6 +45,7 @@ MORE_FIELDS: list[tuple[str, Any]] = [
     ("packed_turned", np.int64),
 ]
 BFLOAT16_DENSE = np.dtype(HEADER_FIELDS + FIELDS + MORE_FIELDS, align=True)
+bfloat16_dense_at = reader(BFLOAT16_DENSE)
 
 
 @jit
@@ -66,7 +66,7 @@ def compile_forward(numbers: Numbers) -> Any:
     row, apply_value = width * size, value_step(numbers)
 
     def forward(context, op, first, count):
-        run, this = context_at(context), carray(pointer(op), (1,), BFLOAT16_DENSE)[0]
+        run, this = context_at(context), bfloat16_dense_at(op)
         x, rows = run.memory + this.x, run.memory + this.x_rows
         turned, end = run.memory + this.x_turned, first + count
         for k in range(0, this.n_in, width):
@@ -104,7 +104,7 @@ def compile_backward(numbers: Numbers) -> Any:
     row, apply_derivative = width * size, derivative_step(numbers)
 
     def backward(context, op, first, count):
-        run, this = context_at(context), carray(pointer(op), (1,), BFLOAT16_DENSE)[0]
+        run, this = context_at(context), bfloat16_dense_at(op)
         apply_derivative(run, this, first, count)
         dy, pairs = run.memory + this.dy, run.memory + this.dy_pairs
         rows = run.memory + this.dy_rows if this.dx >= 0 else 0
@@ -161,8 +161,8 @@ def compile_finish(numbers: Numbers) -> Any:
         rows, pairs = this.rows, run.memory + this.packed
         call_pack(run.pack, (weights, 0, rows, SQUARE_ROWS, width, 0, pairs, 0, turned))
         n = rows * width
-        squares = carray(pointer(penalty), (1,), np.float64)
-        squares[0] = sum_squares(carray(pointer(weights), (n,), dtype), 0, n)
+        squares = array_at(penalty, 1, np.float64)
+        squares[0] = sum_squares(array_at(weights, n, dtype), 0, n)
 
     return callback(finish, FINISH, f"bfloat16-finish-{numbers.key}")
 
@@ -173,7 +173,7 @@ def compile_copies(numbers: Numbers) -> Any:
     width, size = numbers.width, numbers.size
 
     def copy(context, op, n):
-        run, this = context_at(context), carray(pointer(op), (1,), BFLOAT16_DENSE)[0]
+        run, this = context_at(context), bfloat16_dense_at(op)
         height = (this.n_in + width - 1) // width
         panels = (this.n_out + width - 1) // width
         for j in range(panels):

@@ -10,10 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
-from numba import carray
 
 from ..compile.options import callback, compiled_once
-from ..simd.llvm import pointer
+from ..simd.llvm import array_at, reader
 from . import base
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ RULE = np.dtype(
 
 FIELDS = [("rules", np.int64), ("n_rules", np.int64)]  # address of RULEs, their number
 COLUMNS = np.dtype(base.HEADER_FIELDS + FIELDS, align=True)
+columns_at = reader(COLUMNS)
 
 
 class Layout(NamedTuple):
@@ -58,15 +58,15 @@ def compile_forward(numbers: base.Numbers) -> Any:
     width, size, dtype = numbers.width, numbers.size, numbers.storage
 
     def forward(context, op, first, count):
-        run, this = base.context_at(context), carray(pointer(op), (1,), COLUMNS)[0]
-        rules = carray(pointer(this.rules), (this.n_rules,), RULE)
+        run, this = base.context_at(context), columns_at(op)
+        rules = array_at(this.rules, this.n_rules, RULE)
         n = (count - 1) * width + 1
         for j in range(this.n_rules):
             rule = rules[j]
             source = base.column(run, this.x, rule.source, first, width, size)
-            x = carray(pointer(source), (n,), dtype)
+            x = array_at(source, n, dtype)
             target = base.column(run, this.y, j, first, width, size)
-            y = carray(pointer(target), (n,), dtype)
+            y = array_at(target, n, dtype)
             equal, on = dtype(rule.equal), dtype(rule.on)
             missing, other = dtype(rule.missing), dtype(rule.other)
             if other != other:

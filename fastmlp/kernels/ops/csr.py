@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import carray
 
 from ..compile.options import callback, compiled_once
-from ..simd.llvm import pointer
+from ..simd.llvm import array_at
 from ..simd.tiles import TILE_PARTS
 from ..simd.vectors import sum_scaled_rows
 from .activations import call_value
@@ -20,13 +19,13 @@ from .base import (
     COLLECT,
     FORWARD,
     GRADIENT,
-    HEADER,
     Numbers,
     block_at,
     context_at,
+    header_at,
 )
-from .dense import DENSE, Dense
-from .inputs import INPUTS, Form
+from .dense import Dense, dense_at
+from .inputs import Form, inputs_at
 
 if TYPE_CHECKING:
     from ..program import Program
@@ -40,22 +39,22 @@ def compile_forward(numbers: Numbers, form: Form) -> Any:
     lanes, row_bytes = width // TILE_PARTS, width * size
 
     def forward(context, op, first, count):
-        run, this = context_at(context), carray(pointer(op), (1,), DENSE)[0]
-        X = carray(pointer(run.inputs), (1,), INPUTS)[0]
-        order = carray(pointer(run.order), (run.begin + first + count,), np.int64)
-        starts = carray(pointer(X.starts), (X.n_rows + 1,), np.int64)
-        values = carray(pointer(X.values), (X.n_values,), x_type)
-        indices = carray(pointer(X.indices), (X.n_values,), np.int32)
+        run, this = context_at(context), dense_at(op)
+        X = inputs_at(run.inputs)
+        order = array_at(run.order, run.begin + first + count, np.int64)
+        starts = array_at(X.starts, X.n_rows + 1, np.int64)
+        values = array_at(X.values, X.n_values, x_type)
+        indices = array_at(X.indices, X.n_values, np.int32)
         weights = run.parameters + this.weights
         biases = run.parameters + this.biases
         scores = run.memory + this.scores + first * row_bytes
         outputs = run.memory + this.y + first * row_bytes
         for j in range(0, this.n_out, width):
             parts = min(TILE_PARTS, (this.n_out - j + lanes - 1) // lanes)
-            w = carray(pointer(weights), (1,), dtype)
-            b = carray(pointer(biases), (1,), dtype)
-            z = carray(pointer(scores), (count * width,), dtype)
-            y = carray(pointer(outputs), (count * width,), dtype)
+            w = array_at(weights, 1, dtype)
+            b = array_at(biases, 1, dtype)
+            z = array_at(scores, count * width, dtype)
+            y = array_at(outputs, count * width, dtype)
             for i in range(count):
                 at = run.begin + first + i
                 row = at if run.order == 0 else order[at]
@@ -88,15 +87,15 @@ def compile_collect(form: Form) -> Any:
     x_type = form.values
 
     def collect(context, op, n):
-        run, this = context_at(context), carray(pointer(op), (1,), HEADER)[0]
-        X = carray(pointer(run.inputs), (1,), INPUTS)[0]
-        order = carray(pointer(run.order), (run.begin + n,), np.int64)
-        starts = carray(pointer(X.starts), (X.n_rows + 1,), np.int64)
-        values = carray(pointer(X.values), (X.n_values,), x_type)
-        indices = carray(pointer(X.indices), (X.n_values,), np.int32)
-        ends = carray(pointer(X.ends), (this.n_in + 2,), np.int64)
-        members = carray(pointer(X.members), (X.n_sorted,), np.int64)
-        factors = carray(pointer(X.factors), (X.n_sorted,), x_type)
+        run, this = context_at(context), header_at(op)
+        X = inputs_at(run.inputs)
+        order = array_at(run.order, run.begin + n, np.int64)
+        starts = array_at(X.starts, X.n_rows + 1, np.int64)
+        values = array_at(X.values, X.n_values, x_type)
+        indices = array_at(X.indices, X.n_values, np.int32)
+        ends = array_at(X.ends, this.n_in + 2, np.int64)
+        members = array_at(X.members, X.n_sorted, np.int64)
+        factors = array_at(X.factors, X.n_sorted, x_type)
         # Count the entries of column j in ends[j + 2]; sums then make ends[j + 1] the
         # start of column j. Placing an entry advances it, up to the column's end: the
         # start of column j + 1. Two places more than columns save a second array.
@@ -128,14 +127,14 @@ def compile_gradient(numbers: Numbers, form: Form) -> Any:
 
     def gradient(context, block, n, tile, spare):
         run, this = context_at(context), block_at(block)
-        X = carray(pointer(run.inputs), (1,), INPUTS)[0]
+        X = inputs_at(run.inputs)
         last = this.first + this.rows + 1
-        ends = carray(pointer(X.ends), (last,), np.int64)
-        members = carray(pointer(X.members), (X.n_sorted,), np.int64)
-        factors = carray(pointer(X.factors), (X.n_sorted,), x_type)
-        deltas = carray(pointer(run.memory + this.dy), (n * width,), dtype)
-        zeros = carray(pointer(run.memory + run.zeros), (width,), dtype)
-        out = carray(pointer(tile), (this.rows * width,), dtype)
+        ends = array_at(X.ends, last, np.int64)
+        members = array_at(X.members, X.n_sorted, np.int64)
+        factors = array_at(X.factors, X.n_sorted, x_type)
+        deltas = array_at(run.memory + this.dy, n * width, dtype)
+        zeros = array_at(run.memory + run.zeros, width, dtype)
+        out = array_at(tile, this.rows * width, dtype)
         parts = TILE_PARTS - this.padding
         for k in range(this.rows):
             at = ends[this.first + k]

@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numba import carray
 
 from ..compile.options import callback, compiled_once, jit
-from ..simd.llvm import pointer
+from ..simd.llvm import array_at, reader
 from ..simd.panels import call_product, call_transpose
 from ..simd.tiles import TILE_PARTS
 from ..simd.vectors import sum_squares
@@ -57,6 +56,7 @@ FIELDS = [
     ("parameter", np.float64),
 ]
 DENSE = np.dtype(HEADER_FIELDS + FIELDS, align=True)
+dense_at = reader(DENSE)
 
 
 def value_step(numbers: Numbers) -> Any:
@@ -67,8 +67,8 @@ def value_step(numbers: Numbers) -> Any:
     def apply(op, scores, y, count):
         if op.value != 0:
             if scores != y:
-                source = carray(pointer(scores), (count * width,), dtype)
-                target = carray(pointer(y), (count * width,), dtype)
+                source = array_at(scores, count * width, dtype)
+                target = array_at(y, count * width, dtype)
                 for k in range(count * width):
                     target[k] = source[k]
             call_value(op.value, (y, count * width, op.parameter))
@@ -99,7 +99,7 @@ def compile_forward(numbers: Numbers) -> Any:
     row, apply_value = width * size, value_step(numbers)
 
     def forward(context, op, first, count):
-        run, this = context_at(context), carray(pointer(op), (1,), DENSE)[0]
+        run, this = context_at(context), dense_at(op)
         x = run.memory + this.x + first * row
         y = run.memory + this.y + first * row
         scores = run.memory + this.scores + first * row
@@ -132,7 +132,7 @@ def compile_backward(numbers: Numbers) -> Any:
     row, apply_derivative = width * size, derivative_step(numbers)
 
     def backward(context, op, first, count):
-        run, this = context_at(context), carray(pointer(op), (1,), DENSE)[0]
+        run, this = context_at(context), dense_at(op)
         apply_derivative(run, this, first, count)
         if this.dx < 0:
             return
@@ -167,8 +167,8 @@ def compile_weight_gradient(numbers: Numbers) -> Any:
 
     def gradient(context, block, n, tile, spare):
         run, this = context_at(context), block_at(block)
-        total = carray(pointer(tile), (this.rows * width,), dtype)
-        part = carray(pointer(spare), (this.rows * width,), dtype)
+        total = array_at(tile, this.rows * width, dtype)
+        part = array_at(spare, this.rows * width, dtype)
         out = tile
         for k in range(0, n, CHUNK_DEPTH):
             depth = min(CHUNK_DEPTH, n - k)
@@ -206,8 +206,8 @@ def compile_finish(numbers: Numbers) -> Any:
                 (weights, run.memory + this.transposed, this.rows, width),
             )
         n = this.rows * width
-        squares = carray(pointer(penalty), (1,), np.float64)
-        squares[0] = sum_squares(carray(pointer(weights), (n,), dtype), 0, n)
+        squares = array_at(penalty, 1, np.float64)
+        squares[0] = sum_squares(array_at(weights, n, dtype), 0, n)
 
     return callback(finish, FINISH, f"weight-finish-{numbers.key}")
 

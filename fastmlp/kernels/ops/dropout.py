@@ -12,11 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numba import carray
 
 from ..compile.options import callback, compiled_once
 from ..math.random import WORD_BYTES, draw_words
-from ..simd.llvm import pointer
+from ..simd.llvm import array_at, reader
 from .base import FORWARD, HEADER_FIELDS, Numbers, Operation, context_at
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ FIELDS = [
     ("seed", np.int64),
 ]
 DROPOUT = np.dtype(HEADER_FIELDS + FIELDS, align=True)
+dropout_at = reader(DROPOUT)
 
 
 @compiled_once
@@ -38,17 +38,17 @@ def compile_forward(numbers: Numbers) -> Any:
     width, size, dtype = numbers.width, numbers.size, numbers.storage
 
     def forward(context, op, first, count):
-        run, this = context_at(context), carray(pointer(op), (1,), DROPOUT)[0]
+        run, this = context_at(context), dropout_at(op)
         n, rate = count * width, this.rate * run.dropout
         bound = np.uint32(rate * 2.0**32)
         zero, kept = dtype(0), dtype(1 / (1 - rate))
         place = run.memory + this.words + first * width * WORD_BYTES
-        words = carray(pointer(place), (n,), np.uint32)
+        words = array_at(place, n, np.uint32)
         for j in range((this.n_out + width - 1) // width):
             at = j * run.jump + first * width * size
-            x = carray(pointer(run.memory + this.x + at), (n,), dtype)
-            y = carray(pointer(run.memory + this.y + at), (n,), dtype)
-            factors = carray(pointer(run.memory + this.factors + at), (n,), dtype)
+            x = array_at(run.memory + this.x + at, n, dtype)
+            y = array_at(run.memory + this.y + at, n, dtype)
+            factors = array_at(run.memory + this.factors + at, n, dtype)
             # At rate 0 any words will do: none is below 0.
             if bound > 0:
                 draw_words(
@@ -69,12 +69,12 @@ def compile_backward(numbers: Numbers) -> Any:
     width, size, dtype = numbers.width, numbers.size, numbers.storage
 
     def backward(context, op, first, count):
-        run, this = context_at(context), carray(pointer(op), (1,), DROPOUT)[0]
+        run, this = context_at(context), dropout_at(op)
         n = count * width
         for j in range((this.n_out + width - 1) // width):
             at = j * run.jump + first * width * size
-            deltas = carray(pointer(run.memory + this.dy + at), (n,), dtype)
-            factors = carray(pointer(run.memory + this.factors + at), (n,), dtype)
+            deltas = array_at(run.memory + this.dy + at, n, dtype)
+            factors = array_at(run.memory + this.factors + at, n, dtype)
             for k in range(n):
                 deltas[k] *= factors[k]
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
-from numba import carray
 
 from ..compile.options import callback, compiled_once
-from ..simd.llvm import pointer
+from ..simd.llvm import array_at, reader
 from . import base
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ FIELDS = [
     ("target", np.int64),  # the first column of y that it writes
 ]
 EMBEDDING = np.dtype(base.HEADER_FIELDS + FIELDS, align=True)
+embedding_at = reader(EMBEDDING)
 
 
 class Categories(NamedTuple):
@@ -57,17 +57,17 @@ def compile_forward(numbers: base.Numbers) -> Any:
     width, size, dtype = numbers.width, numbers.size, numbers.storage
 
     def forward(context, op, first, count):
-        run, this = base.context_at(context), carray(pointer(op), (1,), EMBEDDING)[0]
+        run, this = base.context_at(context), embedding_at(op)
         n = (count - 1) * width + 1
         source = base.column(run, this.x, this.source, first, width, size)
-        codes = carray(pointer(source), (n,), dtype)
+        codes = array_at(source, n, dtype)
         end = dtype(this.n_categories)
         for k in range(this.n_columns):
             place = base.column(run, this.y, this.target + k, first, width, size)
-            y = carray(pointer(place), (n,), dtype)
+            y = array_at(place, n, dtype)
             at = this.vectors + k // width * this.vectors_jump + k % width * size
             n_vectors = (this.n_categories - 1) * this.vectors_row + 1
-            vectors = carray(pointer(run.parameters + at), (n_vectors,), dtype)
+            vectors = array_at(run.parameters + at, n_vectors, dtype)
             for i in range(0, n, width):
                 known = codes[i] >= 0 and codes[i] < end  # NaN is neither
                 row = np.int64(codes[i]) if known else 0
@@ -87,8 +87,8 @@ def compile_gradient(numbers: base.Numbers) -> Any:
 
     def gradient(context, block, n, tile, spare):
         run, this = base.context_at(context), base.block_at(block)
-        codes = carray(pointer(run.memory + this.x), (n * width,), dtype)
-        out = carray(pointer(tile), (this.rows * width,), dtype)
+        codes = array_at(run.memory + this.x, n * width, dtype)
+        out = array_at(tile, this.rows * width, dtype)
         begin, end = dtype(this.first), dtype(this.first + this.rows)
         for k in range(this.rows * width):
             out[k] = dtype(0)
@@ -98,7 +98,7 @@ def compile_gradient(numbers: base.Numbers) -> Any:
                 for k in range(this.columns):
                     column = this.target + k
                     place = base.column(run, this.dy, column, 0, width, size)
-                    out[to + k] += carray(pointer(place + i * size), (1,), dtype)[0]
+                    out[to + k] += array_at(place + i * size, 1, dtype)[0]
 
     return callback(gradient, base.GRADIENT, f"embedding-gradient-{numbers.key}")
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numba import carray
 
 from ..compile.options import callback, compiled_once
 from ..math.random import WORD_BYTES, draw_words, normal_pair
-from ..simd.llvm import pointer
+from ..simd.llvm import array_at, reader
 from .base import FORWARD, HEADER_FIELDS, Numbers, Operation, context_at
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ FIELDS = [
     ("seed", np.int64),
 ]
 INPUT_NOISE = np.dtype(HEADER_FIELDS + FIELDS, align=True)
+input_noise_at = reader(INPUT_NOISE)
 
 
 @compiled_once
@@ -30,13 +30,13 @@ def compile_forward(numbers: Numbers) -> Any:
     width, size, dtype = numbers.width, numbers.size, numbers.storage
 
     def forward(context, op, first, count):
-        run, this = context_at(context), carray(pointer(op), (1,), INPUT_NOISE)[0]
+        run, this = context_at(context), input_noise_at(op)
         n, deviation = count * width, this.deviation
         place = run.memory + this.words + first * width * WORD_BYTES
-        words = carray(pointer(place), (n,), np.uint32)
+        words = array_at(place, n, np.uint32)
         for j in range((this.n_out + width - 1) // width):
             at = j * run.jump + first * width * size
-            y = carray(pointer(run.memory + this.y + at), (n,), dtype)
+            y = array_at(run.memory + this.y + at, n, dtype)
             draw_words(
                 words, count, width, first, j * width, this.stream, run.step, this.seed
             )

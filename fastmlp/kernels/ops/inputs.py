@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import carray
 
 from ..compile.options import callback, compiled_once
-from ..simd.llvm import pointer, prefetch
+from ..simd.llvm import array_at, prefetch, reader
 from ..simd.vectors import copy_rows
-from .base import FORWARD, HEADER, Numbers, Operation, context_at
+from .base import FORWARD, Numbers, Operation, context_at, header_at
 
 # X in memory. Arrays are given by their addresses.
 INPUTS = np.dtype(
@@ -35,6 +34,7 @@ INPUTS = np.dtype(
     ],
     align=True,
 )
+inputs_at = reader(INPUTS)
 
 
 class Form(NamedTuple):
@@ -80,14 +80,14 @@ def _dense(numbers, form):
     line = _LINE_BYTES // np.dtype(x_type).itemsize
 
     def forward(context, op, first, count):
-        run, this = context_at(context), carray(pointer(op), (1,), HEADER)[0]
-        X = carray(pointer(run.inputs), (1,), INPUTS)[0]
-        order = carray(pointer(run.order), (run.begin + first + count,), np.int64)
-        values = carray(pointer(X.values), (X.n_values,), x_type)
+        run, this = context_at(context), header_at(op)
+        X = inputs_at(run.inputs)
+        order = array_at(run.order, run.begin + first + count, np.int64)
+        values = array_at(X.values, X.n_values, x_type)
         jump = run.jump // size
         panels = this.n_out // width
         rest = this.n_out - panels * width
-        y = carray(pointer(run.memory + this.y), ((panels + 1) * jump,), dtype)
+        y = array_at(run.memory + this.y, (panels + 1) * jump, dtype)
         for i in range(count):
             at = run.begin + first + i
             row = at if run.order == 0 else order[at]
@@ -117,15 +117,15 @@ def _csr(numbers, form):
     x_type = form.values
 
     def forward(context, op, first, count):
-        run, this = context_at(context), carray(pointer(op), (1,), HEADER)[0]
-        X = carray(pointer(run.inputs), (1,), INPUTS)[0]
-        order = carray(pointer(run.order), (run.begin + first + count,), np.int64)
-        starts = carray(pointer(X.starts), (X.n_rows + 1,), np.int64)
-        values = carray(pointer(X.values), (X.n_values,), x_type)
-        indices = carray(pointer(X.indices), (X.n_values,), np.int32)
+        run, this = context_at(context), header_at(op)
+        X = inputs_at(run.inputs)
+        order = array_at(run.order, run.begin + first + count, np.int64)
+        starts = array_at(X.starts, X.n_rows + 1, np.int64)
+        values = array_at(X.values, X.n_values, x_type)
+        indices = array_at(X.indices, X.n_values, np.int32)
         jump = run.jump // size
         end = (this.n_out + width - 1) // width * jump
-        y = carray(pointer(run.memory + this.y), (end,), dtype)
+        y = array_at(run.memory + this.y, end, dtype)
         for i in range(count):
             place = (first + i) * width
             for to in range(place, end, jump):

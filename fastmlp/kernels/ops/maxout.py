@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numba import carray
 
 from ..compile.options import callback, compiled_once
-from ..simd.llvm import pointer
+from ..simd.llvm import array_at, reader
 from .base import FORWARD, HEADER_FIELDS, Numbers, Operation, context_at, round_up
 
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
 FIELDS = [("pieces", np.int64)]
 MAXOUT = np.dtype(HEADER_FIELDS + FIELDS, align=True)
+maxout_at = reader(MAXOUT)
 
 
 @compiled_once
@@ -24,14 +24,14 @@ def compile_forward(numbers: Numbers) -> Any:
     width, size, dtype = numbers.width, numbers.size, numbers.storage
 
     def forward(context, op, first, count):
-        run, this = context_at(context), carray(pointer(op), (1,), MAXOUT)[0]
+        run, this = context_at(context), maxout_at(op)
         n, panels = count * width, (this.n_out + width - 1) // width
         jump = panels * (run.jump // size)
         for j in range(panels):
             at = j * run.jump + first * width * size
             size_x = (this.pieces - 1) * jump + n
-            x = carray(pointer(run.memory + this.x + at), (size_x,), dtype)
-            y = carray(pointer(run.memory + this.y + at), (n,), dtype)
+            x = array_at(run.memory + this.x + at, size_x, dtype)
+            y = array_at(run.memory + this.y + at, n, dtype)
             for i in range(n):
                 y[i] = x[i]
             for piece in range(jump, this.pieces * jump, jump):
@@ -51,16 +51,16 @@ def compile_backward(numbers: Numbers) -> Any:
     width, size, dtype = numbers.width, numbers.size, numbers.storage
 
     def backward(context, op, first, count):
-        run, this = context_at(context), carray(pointer(op), (1,), MAXOUT)[0]
+        run, this = context_at(context), maxout_at(op)
         n, panels = count * width, (this.n_out + width - 1) // width
         jump, zero = panels * (run.jump // size), dtype(0)
         size_x = (this.pieces - 1) * jump + n
         for j in range(panels):
             at = j * run.jump + first * width * size
-            x = carray(pointer(run.memory + this.x + at), (size_x,), dtype)
-            y = carray(pointer(run.memory + this.y + at), (n,), dtype)
-            dx = carray(pointer(run.memory + this.dx + at), (size_x,), dtype)
-            dy = carray(pointer(run.memory + this.dy + at), (n,), dtype)
+            x = array_at(run.memory + this.x + at, size_x, dtype)
+            y = array_at(run.memory + this.y + at, n, dtype)
+            dx = array_at(run.memory + this.dx + at, size_x, dtype)
+            dy = array_at(run.memory + this.dy + at, n, dtype)
             for piece in range(0, this.pieces * jump, jump):
                 for i in range(n):
                     # Loaded whichever piece wins: no branch is left to decide.

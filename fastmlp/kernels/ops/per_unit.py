@@ -8,10 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numba import carray
 
 from ..compile.options import callback, compiled_once, own_name
-from ..simd.llvm import pointer
+from ..simd.llvm import array_at, reader
 from .base import (
     FORWARD,
     HEADER_FIELDS,
@@ -30,6 +29,7 @@ FIELDS = [
     ("trained_deltas", np.int64),  # of each row, the loss's derivative in each of them
 ]
 PER_UNIT = np.dtype(HEADER_FIELDS + FIELDS, align=True)
+per_unit_at = reader(PER_UNIT)
 
 
 @compiled_once
@@ -41,14 +41,14 @@ def compile_forward(value: Any, numbers: Numbers) -> Any:
     width, size, dtype = numbers.width, numbers.size, numbers.storage
 
     def forward(context, op, first, count):
-        run, this = context_at(context), carray(pointer(op), (1,), PER_UNIT)[0]
+        run, this = context_at(context), per_unit_at(op)
         for j in range((this.n_out + width - 1) // width):
             at = run.memory + j * run.jump + first * width * size
-            x = carray(pointer(at + this.x), (count, width), dtype)
-            y = carray(pointer(at + this.y), (count, width), dtype)
+            x = array_at(at + this.x, (count, width), dtype)
+            y = array_at(at + this.y, (count, width), dtype)
             columns = min(width, this.n_out - j * width)
             place = run.parameters + this.trained + j * width * size
-            trained = carray(pointer(place), (columns,), dtype)
+            trained = array_at(place, columns, dtype)
             for i in range(count):
                 # Where x is y, a loop that reads x would not run as vectors: LLVM's
                 # test at run time finds that they overlap.
@@ -70,16 +70,16 @@ def compile_backward(derivatives: Any, numbers: Numbers) -> Any:
     width, size, dtype = numbers.width, numbers.size, numbers.storage
 
     def backward(context, op, first, count):
-        run, this = context_at(context), carray(pointer(op), (1,), PER_UNIT)[0]
+        run, this = context_at(context), per_unit_at(op)
         for j in range((this.n_out + width - 1) // width):
             at = run.memory + j * run.jump + first * width * size
-            z = carray(pointer(at + this.x), (count, width), dtype)
-            deltas = carray(pointer(at + this.dy), (count, width), dtype)
-            places = pointer(at + this.trained_deltas)
-            trained_deltas = carray(places, (count, width), dtype)
+            z = array_at(at + this.x, (count, width), dtype)
+            deltas = array_at(at + this.dy, (count, width), dtype)
+            places = at + this.trained_deltas
+            trained_deltas = array_at(places, (count, width), dtype)
             columns = min(width, this.n_out - j * width)
             place = run.parameters + this.trained + j * width * size
-            trained = carray(pointer(place), (columns,), dtype)
+            trained = array_at(place, columns, dtype)
             for i in range(count):
                 for k in range(columns):
                     delta = deltas[i, k]

@@ -3,14 +3,14 @@
 from typing import Any, ClassVar
 
 import numpy as np
-from numba import carray
 
 from ..compile.options import callback, compiled_once
-from ..simd.llvm import pointer
+from ..simd.llvm import array_at, reader
 from . import base
 
 FIELDS = [("factors", np.int64), ("factor_deltas", np.int64)]  # places
 SCALE = np.dtype(base.HEADER_FIELDS + FIELDS, align=True)
+scale_at = reader(SCALE)
 
 
 @compiled_once
@@ -19,17 +19,17 @@ def compile_loop(numbers: base.Numbers, backward: bool) -> Any:
     width, size, dtype = numbers.width, numbers.size, numbers.storage
 
     def loop(context, op, first, count):
-        run, this = base.context_at(context), carray(pointer(op), (1,), SCALE)[0]
+        run, this = base.context_at(context), scale_at(op)
         n = count * width
         for j in range(0, this.n_out, width):
             rows = run.memory + j // width * run.jump + first * width * size
-            factors = pointer(run.parameters + this.factors + j * size)
+            factors = run.parameters + this.factors + j * size
             columns = min(width, this.n_out - j)
-            s = carray(factors, (columns,), dtype)
-            x = carray(pointer(rows + this.x), (n,), dtype)
-            y = carray(pointer(rows + (this.dx if backward else this.y)), (n,), dtype)
-            deltas = carray(pointer(rows + this.factor_deltas), (n,), dtype)
-            dy = carray(pointer(rows + this.dy), (n,), dtype)
+            s = array_at(factors, columns, dtype)
+            x = array_at(rows + this.x, n, dtype)
+            y = array_at(rows + (this.dx if backward else this.y), n, dtype)
+            deltas = array_at(rows + this.factor_deltas, n, dtype)
+            dy = array_at(rows + this.dy, n, dtype)
             for i in range(0, n, width):
                 for k in range(columns):
                     if not backward:

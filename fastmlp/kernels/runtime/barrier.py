@@ -33,7 +33,8 @@ from ..simd.llvm import atomic_add, atomic_load, atomic_store, pause
 # that poll it.
 LINE = 16
 
-_ARRIVED, _GENERATION = 0, LINE
+# As types: a literal would have `wait_for_change` compiled anew for each caller.
+_ARRIVED, _GENERATION = np.int64(0), np.int64(LINE)
 BARRIER_WORDS = 2 * LINE
 
 # Polls before a thread yields. A pause takes 10 ns (a virtual Sapphire Rapids) to 50
@@ -45,7 +46,7 @@ _SPINS = 300
 # times as slow on a small data set, since a thread that sleeps wakes late. One that
 # only yields keeps its core for milliseconds where the scheduler prefers it, and the
 # thread that it waits for may need this core.
-YIELDS = 1000
+YIELDS = np.int64(1000)
 
 # Sleeps grow from 50 us to 1 ms over 200 ms: a thread wakes late by at most a fraction
 # of the time that it has waited, and costs next to nothing in a long wait.

@@ -32,14 +32,14 @@ from ..simd.llvm import atomic_load, atomic_store
 from .barrier import BARRIER_WORDS, LINE, wait_for_change
 from .pool import too_few_threads
 
-_COMMAND = BARRIER_WORDS
+_COMMAND = np.int64(BARRIER_WORDS)
 
 # More threads than any machine has.
 MOST_THREADS = 1 << 20
 
 # Yields before a helper sleeps between two epochs, some 1 ms: sleeping, it takes 100 us
 # to wake, a quarter of an epoch on a small data set.
-_YIELDS = 3000
+_YIELDS = np.int64(3000)
 
 
 def make_words() -> np.ndarray:

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, types
+from numba import types
 from numba.extending import intrinsic
 
 from ..._platform import may_use_tiles
@@ -46,7 +46,7 @@ from .bfloat16_tiles import (
     tile_product,
     tile_product_of_few,
 )
-from .llvm import caller, pointer
+from .llvm import array_at, caller
 from .tiles import TILE_ROWS, cpu_features
 from .vectors import Vectors, transpose_square
 
@@ -173,8 +173,8 @@ def _pairs(source, target):
 @jit
 def _turned(source, target):
     """Turn a square of rows or pairs."""
-    a = carray(pointer(source), (SQUARE // 4,), np.float32)
-    b = carray(pointer(target), (SQUARE // 4,), np.float32)
+    a = array_at(source, SQUARE // 4, np.float32)
+    b = array_at(target, SQUARE // 4, np.float32)
     for tile in range(0, SQUARE // 4, TILE // 4):
         transpose_square(a, (tile, LINE // 4), b, (tile, LINE // 4))
 
@@ -193,8 +193,8 @@ def _room(typingctx):
 def _copy_square(source, first, end, columns, target):
     """Copy some rows and columns of a square of float32 numbers; others become 0."""
     row = _FLOATS // 4
-    a = carray(pointer(source), (end * row,), np.float32)
-    b = carray(pointer(target), (SQUARE_ROWS * row,), np.float32)
+    a = array_at(source, end * row, np.float32)
+    b = array_at(target, SQUARE_ROWS * row, np.float32)
     for k in range(b.size):
         b[k] = 0
     for i in range(first * row, end * row, row):
@@ -206,8 +206,8 @@ def _copy_square(source, first, end, columns, target):
 def _copy_lines(source, target, lines, pairs):
     """Copy pairs ``pairs[0]`` to ``pairs[1]`` of some lines of a packed square."""
     line = LINE // 4
-    a = carray(pointer(source), (SQUARE // 4,), np.int32)
-    b = carray(pointer(target), (SQUARE // 4,), np.int32)
+    a = array_at(source, SQUARE // 4, np.int32)
+    b = array_at(target, SQUARE // 4, np.int32)
     for i in range(lines[0] * line, lines[1] * line, line):
         for k in range(i + pairs[0], i + pairs[1]):
             b[k] = a[k]

@@ -7,7 +7,7 @@ offsets; nothing is bounds-checked.
 from typing import Any
 
 from llvmlite import ir
-from numba import types
+from numba import from_dtype, types
 from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
@@ -72,13 +72,44 @@ def address(typingctx, array, offset):
 
 
 @intrinsic
-def pointer(typingctx, place):
-    """Return the address `place` as a void pointer, for `numba.carray`."""
+def array_at(typingctx, place, shape, dtype):
+    """Return the C-contiguous array of a shape and type at the address `place`.
+
+    As `numba.carray`, which compiles a function anew for each type and each caller.
+    """
+    ndim = shape.count if isinstance(shape, types.BaseTuple) else 1
+    kind = types.Array(dtype.dtype, ndim, "C")
+    lengths = types.UniTuple(types.intp, ndim) if ndim > 1 else types.intp
 
     def codegen(context, builder, signature, args):
-        return builder.inttoptr(args[0], cgutils.voidptr_t)
+        # Not above: kernels that are loaded need none of what this imports.
+        from numba.np.arrayobj import populate_array
 
-    return types.voidptr(types.intp), codegen
+        array = context.make_array(kind)(context, builder)
+        shape = cgutils.unpack_tuple(builder, args[1]) if ndim > 1 else [args[1]]
+        size = context.get_abi_sizeof(context.get_data_type(kind.dtype))
+        strides = [cgutils.intp_t(size)]
+        for length in shape[:0:-1]:
+            strides.insert(0, builder.mul(strides[0], length))
+        data = builder.inttoptr(args[0], array.data.type)
+        populate_array(array, data, shape, strides, cgutils.intp_t(size), None)
+        return array._getvalue()
+
+    return kind(types.intp, lengths, dtype), codegen
+
+
+def reader(dtype: Any) -> Any:
+    """Return ``read(place)``, the record of a NumPy structured type at an address."""
+    kind = from_dtype(dtype)
+
+    @intrinsic
+    def read(typingctx, place):
+        def codegen(context, builder, signature, args):
+            return builder.inttoptr(args[0], context.get_value_type(kind))
+
+        return kind(types.intp), codegen
+
+    return read
 
 
 def caller(callback_signature: Any) -> Any:

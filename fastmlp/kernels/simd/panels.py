@@ -6,10 +6,10 @@ everything that calls them.
 
 from typing import Any
 
-from numba import carray, types
+from numba import types
 
 from ..compile.options import callback, compiled_once
-from .llvm import caller, pointer
+from .llvm import array_at, caller
 from .microkernel import panel_product
 from .tiles import TILE_PARTS, TILE_VECTORS
 from .vectors import copy_rows, transpose_square
@@ -55,13 +55,13 @@ def product_loop(dtype: type) -> Any:
         parts = min(TILE_PARTS, (columns + lanes - 1) // lanes)
         panel_product(
             (rows, depth, parts),
-            carray(pointer(a), (1,), dtype),
+            array_at(a, 1, dtype),
             (0, a_row, a_column, block, jump),
-            carray(pointer(b), (1,), dtype),
+            array_at(b, 1, dtype),
             (0, b_row),
-            carray(pointer(start), (1,), dtype),
+            array_at(start, 1, dtype),
             (0, start_row),
-            carray(pointer(c), (1,), dtype),
+            array_at(c, 1, dtype),
             (0, width),
         )
 
@@ -80,8 +80,8 @@ def transpose_loop(dtype: type) -> Any:
     def transpose(source, target, rows, width):
         lanes = width // TILE_VECTORS
         whole = rows - rows % lanes
-        a = carray(pointer(source), (width * width,), dtype)
-        b = carray(pointer(target), (width * width,), dtype)
+        a = array_at(source, width * width, dtype)
+        b = array_at(target, width * width, dtype)
         for j in range(0, width, lanes):
             for i in range(0, whole, lanes):
                 place = (i * width + j, width)
@@ -102,8 +102,8 @@ def copy_loop(dtype: type) -> Any:
     """
 
     def copy(rows, columns, source, source_row, target, target_row, filled, fill):
-        a = carray(pointer(source), (1,), dtype)
-        b = carray(pointer(target), (1,), dtype)
+        a = array_at(source, 1, dtype)
+        b = array_at(target, 1, dtype)
         copy_rows(rows, columns, a, (0, source_row), b, (0, target_row), filled, fill)
 
     return callback(copy, COPY, f"copy-{dtype.__name__}")

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from numba import carray
 
-from ..compile.options import jit
-from ..simd.llvm import pointer
+from ..simd.llvm import reader
 
 GROUP = np.dtype(
     [
@@ -22,12 +20,7 @@ GROUP = np.dtype(
     ],
     align=True,
 )
-
-
-@jit
-def group_at(place):
-    """Return the GROUP at an address."""
-    return carray(pointer(place), (1,), GROUP)[0]
+group_at = reader(GROUP)
 
 
 class Group(NamedTuple):

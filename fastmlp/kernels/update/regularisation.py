@@ -11,11 +11,11 @@ from math import sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import carray, float64, types
+from numba import float64, types
 
 from ..compile.options import callback, compiled_once, jit, own_name
 from ..ops.base import BLOCK
-from ..simd.llvm import caller, pointer
+from ..simd.llvm import array_at, caller
 from ..simd.tiles import panel_width
 from .groups import group_at
 from .rules import (
@@ -181,7 +181,7 @@ def _sum_weights(w, width, sums, group):
 @jit
 def _penalised(w, g, n, alpha, settings, group):
     """Add the gradient of a group's penalties to that of n parameters."""
-    l1 = carray(pointer(settings), (N_SETTINGS,), np.float64)[L1]
+    l1 = array_at(settings, N_SETTINGS, np.float64)[L1]
     if group.l2 != 0 or group.l1 != 0:
         real = w.dtype.type
         _penalise(w, g, real(alpha * group.l2), real(l1 * group.l1))
@@ -197,14 +197,14 @@ def compile_restrained(name: str, dtype: type) -> Any:
 
     def restrained(w, g, m, v, n, step, scale, alpha, settings, group, kept, sums):
         this = group_at(group)
-        weights = carray(pointer(w), (n,), dtype)
-        _penalised(weights, carray(pointer(g), (n,), dtype), n, alpha, settings, this)
+        weights = array_at(w, n, dtype)
+        _penalised(weights, array_at(g, n, dtype), n, alpha, settings, this)
         if this.decay != 0:
-            decay = carray(pointer(step), (N_STEP,), np.float64)[DECAY]
+            decay = array_at(step, N_STEP, np.float64)[DECAY]
             _shrink(weights, dtype(decay * this.decay))
         apply(w, g, m, v, n, step, scale, 0.0, settings, group)
         if this.bounded != 0 or this.l1 != 0:
-            totals = carray(pointer(sums), (N_SUMS * width,), np.float64)
+            totals = array_at(sums, N_SUMS * width, np.float64)
             _sum_weights(weights, width, totals, this)
 
     key = own_name(RULES[name].update, "restrained", dtype)
@@ -221,13 +221,13 @@ def compile_collect(dtype: type) -> Any:
     width = panel_width(dtype)
 
     def collect(w, g, m, v, n, step, scale, alpha, settings, group, kept, sums):
-        gradient = carray(pointer(g), (n,), dtype)
-        copy = carray(pointer(kept), (n,), dtype)
-        weights = carray(pointer(w), (n,), dtype)
+        gradient = array_at(g, n, dtype)
+        copy = array_at(kept, n, dtype)
+        weights = array_at(w, n, dtype)
         _penalised(weights, gradient, n, alpha, settings, group_at(group))
         for i in range(n):
             copy[i] = gradient[i]
-        totals = carray(pointer(sums), (N_SUMS * width,), np.float64)
+        totals = array_at(sums, N_SUMS * width, np.float64)
         _sum_squares(gradient, width, totals, _GRADIENTS)
 
     return callback(collect, UPDATE, f"collect-{dtype.__name__}")
@@ -292,10 +292,10 @@ def compile_constrain(name: str, dtype: type) -> Any:
 
     def constrain(sweep, begin, end, training, memory, step, scale):
         run = training_at(training)
-        blocks = carray(pointer(run.blocks), (run.n_blocks,), BLOCK)
+        blocks = array_at(run.blocks, run.n_blocks, BLOCK)
         sums = run.n_blocks * N_SUMS * width
-        totals = carray(pointer(run.sums), (sums,), np.float64)
-        decay = carray(pointer(step), (N_STEP,), np.float64)[DECAY]
+        totals = array_at(run.sums, sums, np.float64)
+        decay = array_at(step, N_STEP, np.float64)[DECAY]
         updates = sweep == 1 and run.gradient != 0
         if updates and run.clip_norm != 0:
             scale = _clipped(scale, run.clip_norm, totals, run.n_blocks, width)
@@ -303,9 +303,9 @@ def compile_constrain(name: str, dtype: type) -> Any:
             block = blocks[b]
             group = group_at(block.group)
             n, w = block.rows * width, memory + block.place
-            weights = carray(pointer(w), (n,), dtype)
-            place = pointer(run.sums + b * run.sums_jump)
-            own = carray(place, (N_SUMS * width,), np.float64)
+            weights = array_at(w, n, dtype)
+            place = run.sums + b * run.sums_jump
+            own = array_at(place, N_SUMS * width, np.float64)
             if updates:
                 if group.decay != 0:
                     _shrink(weights, dtype(decay * group.decay))
@@ -340,8 +340,8 @@ def compile_average(dtype: type) -> Any:
     """
 
     def average(w, averaged, n, kept):
-        values = carray(pointer(w), (n,), dtype)
-        means = carray(pointer(averaged), (n,), dtype)
+        values = array_at(w, n, dtype)
+        means = array_at(averaged, n, dtype)
         rest = dtype(1 - kept)
         for i in range(n):
             means[i] += rest * (values[i] - means[i])

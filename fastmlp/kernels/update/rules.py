@@ -25,10 +25,10 @@ from math import sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import carray, types
+from numba import types
 
 from ..compile.options import callback, compiled_once, jit, own_name
-from ..simd.llvm import caller, pointer
+from ..simd.llvm import array_at, caller
 from .groups import group_at
 
 # Settings of an update in memory: up to five of a rule, then the L1 penalty.
@@ -258,14 +258,14 @@ def rule_by_address(name: str, dtype: type) -> Any:
     function = RULES[name].update
 
     def apply(w, g, m, v, n, step, scale, alpha, settings, group):
-        row = carray(pointer(step), (N_STEP,), np.float64)
-        s = carray(pointer(settings), (N_SETTINGS,), np.float64)
+        row = array_at(step, N_STEP, np.float64)
+        s = array_at(settings, N_SETTINGS, np.float64)
         rate = group_at(group).rate
         function(
-            carray(pointer(w), (n,), dtype),
-            carray(pointer(g), (n,), dtype),
-            carray(pointer(m), (n,), dtype),
-            carray(pointer(v), (n,), dtype),
+            array_at(w, n, dtype),
+            array_at(g, n, dtype),
+            array_at(m, n, dtype),
+            array_at(v, n, dtype),
             (dtype(row[_RATE] * rate), dtype(row[_GRADIENT] * rate), dtype(row[_ROOT])),
             dtype(scale),
             dtype(alpha),

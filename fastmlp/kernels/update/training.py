@@ -1,10 +1,8 @@
 """The record of a training run: its settings, and the results."""
 
 import numpy as np
-from numba import carray
 
-from ..compile.options import jit
-from ..simd.llvm import pointer
+from ..simd.llvm import reader
 
 TRAINING = np.dtype(
     [
@@ -70,9 +68,4 @@ TRAINING = np.dtype(
     ],
     align=True,
 )
-
-
-@jit
-def training_at(place):
-    """Return the TRAINING at an address."""
-    return carray(pointer(place), (1,), TRAINING)[0]
+training_at = reader(TRAINING)

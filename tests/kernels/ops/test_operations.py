@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from numba import carray
 
 from fastmlp import MLPClassifier
 from tests import naive
@@ -281,22 +280,22 @@ def make_toy():
 
     def compile_toy(numbers, backward):
         width, size, dtype = numbers.width, numbers.size, numbers.storage
-        record = np.dtype(base.HEADER_FIELDS + scale.FIELDS, align=True)
+        record_at = llvm.reader(np.dtype(base.HEADER_FIELDS + scale.FIELDS, align=True))
 
         def loop(context, op, first, count):
             run = base.context_at(context)
-            this = carray(llvm.pointer(op), (1,), record)[0]
+            this = record_at(op)
             n = count * width
             for j in range((this.n_out + width - 1) // width):
                 at = run.memory + j * run.jump + first * width * size
                 place = run.parameters + this.factors + j * width * size
-                s = carray(llvm.pointer(place), (width,), dtype)
-                x = carray(llvm.pointer(at + this.x), (n,), dtype)
-                y = carray(llvm.pointer(at + this.y), (n,), dtype)
+                s = llvm.array_at(place, width, dtype)
+                x = llvm.array_at(at + this.x, n, dtype)
+                y = llvm.array_at(at + this.y, n, dtype)
                 if backward:
-                    dy = carray(llvm.pointer(at + this.dy), (n,), dtype)
-                    dx = carray(llvm.pointer(at + this.dx), (n,), dtype)
-                    rest = carray(llvm.pointer(at + this.factor_deltas), (n,), dtype)
+                    dy = llvm.array_at(at + this.dy, n, dtype)
+                    dx = llvm.array_at(at + this.dx, n, dtype)
+                    rest = llvm.array_at(at + this.factor_deltas, n, dtype)
                     for i in range(n):
                         rest[i] = x[i] * x[i] * dy[i]
                         dx[i] = dtype(2) * s[i % width] * x[i] * dy[i]

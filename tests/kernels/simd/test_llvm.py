@@ -64,7 +64,7 @@ call_add = llvm.caller(SIGNATURE)
 
 def adder():
     def add(place, n, x):
-        values = numba.carray(llvm.pointer(place), (n,), np.float64)
+        values = llvm.array_at(place, n, np.float64)
         for i in range(n):
             values[i] += x
 
