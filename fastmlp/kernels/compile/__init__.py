@@ -1,1 +1,1 @@
-"""How kernels are compiled (`options`), and where they are kept (`cache`)."""
+"""How kernels are compiled (`options`, `libraries`) and kept on disk (`cache`)."""

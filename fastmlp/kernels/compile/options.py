@@ -13,6 +13,7 @@ from numba.core.compiler_lock import global_compiler_lock
 
 from ..._platform import at_fork
 from .cache import FOLDER, KernelCache
+from .libraries import PartCompiler
 
 if numba.config.DISABLE_JIT:
     raise ImportError(
@@ -38,16 +39,18 @@ at_fork(
 # boundscheck is left to NUMBA_BOUNDSCHECK.
 OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 
+# The wrappers that would let Python call a function take half of the time to compile a
+# small one.
 _NO_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+# Without the counts of references to arrays: kernels own no memory.
+_NO_COUNTS = {"_nrt": False}
 
 
 def jit(function: Callable) -> Any:
-    """Compile a function that only other kernels call; its code is part of theirs.
-
-    Without the wrappers that would let Python call it, which take half of the time to
-    compile a small function.
-    """
-    return numba.njit(function, **OPTIONS, **_NO_WRAPPERS)
+    """Compile a function that only other kernels call; its code is part of theirs."""
+    inside = OPTIONS | _NO_WRAPPERS | _NO_COUNTS
+    return numba.njit(function, pipeline_class=PartCompiler, **inside)
 
 
 def inlined(function: Callable) -> Any:
@@ -55,7 +58,8 @@ def inlined(function: Callable) -> Any:
 
     A loop with a call in it is not vectorised.
     """
-    return numba.njit(function, forceinline=True, **OPTIONS, **_NO_WRAPPERS)
+    inside = OPTIONS | _NO_WRAPPERS | {"forceinline": True}
+    return numba.njit(function, pipeline_class=PartCompiler, **inside)
 
 
 def entry(function: Callable) -> Any:
@@ -96,7 +100,8 @@ def callback(function: Callable, signature: Any, name: str | None) -> Any:
     symbol = name or f"{function.__qualname__}-{next(_unnamed)}"
     function.__qualname__ = f"{function.__module__}.{symbol}"
     arguments, result = signature.args, signature.return_type
-    compiled: Any = CFunc(function, (arguments, result), locals={}, options=OPTIONS)
+    options = OPTIONS | _NO_COUNTS
+    compiled: Any = CFunc(function, (arguments, result), locals={}, options=options)
     if FOLDER is not None and name is not None:
         compiled._cache = KernelCache(name)
     compiled.compile()

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from fastmlp import MLPClassifier, _platform
-from fastmlp.kernels.compile import cache, options
+from fastmlp.kernels.compile import cache, libraries, options
 from tests.fresh import run_python
 
 KERNELS = "copied/kernels"
@@ -115,7 +115,7 @@ def folder(package, filled):
 def _write_package(place):
     kernels = place / KERNELS
     (kernels / "compile").mkdir(parents=True)
-    for module in (options, cache):
+    for module in (options, cache, libraries):
         shutil.copy(module.__file__, kernels / "compile")
     shutil.copy(_platform.__file__, kernels.parent)
     for package in (kernels.parent, kernels, kernels / "compile"):
