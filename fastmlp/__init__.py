@@ -34,18 +34,17 @@ The modules are imported when they are first used.
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastmlp._patch import patch_sklearn, unpatch_sklearn
 from fastmlp._versions import show_versions
-from fastmlp._warmup import warmup
-from fastmlp.estimators import (
-    MLPClassifier,
-    MLPRegressor,
-    TabularClassifier,
-    TabularRegressor,
-)
+from fastmlp.estimators import MLPClassifier, MLPRegressor
 from fastmlp.kernels import register_activation, register_loss
+
+if TYPE_CHECKING:
+    from fastmlp._warmup import warmup
+    from fastmlp.estimators.tabular_classifier import TabularClassifier
+    from fastmlp.estimators.tabular_regressor import TabularRegressor
 
 __version__ = "0.1.0"
 
@@ -72,12 +71,21 @@ _SUBMODULES = (
     "playground",
 )
 
+# The modules of other names.
+_MODULES = {
+    "TabularClassifier": "fastmlp.estimators.tabular_classifier",
+    "TabularRegressor": "fastmlp.estimators.tabular_regressor",
+    "warmup": "fastmlp._warmup",
+}
+
 
 def __getattr__(name: str) -> Any:
     if name in _SUBMODULES:
         return importlib.import_module(f"fastmlp.{name}")
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'fastmlp' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_SUBMODULES})
+    return sorted({*globals(), *_SUBMODULES, *_MODULES})

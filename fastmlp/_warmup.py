@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
-from fastmlp.estimators import MLPClassifier, MLPRegressor, TabularRegressor
+from fastmlp.estimators import MLPClassifier, MLPRegressor
 from fastmlp.estimators._pairings import CLASSES, paired
+from fastmlp.estimators.tabular_regressor import TabularRegressor
 from fastmlp.kernels import (
     ACTIVATIONS,
     OPERATIONS,

@@ -1,13 +1,8 @@
 """Export of pipelines and ensembles that contain networks to ONNX."""
 
-from fastmlp.estimators import (
-    MLPClassifier,
-    MLPRegressor,
-    TabularClassifier,
-    TabularRegressor,
-    _onnx,
-    _table_onnx,
-)
+from fastmlp.estimators import MLPClassifier, MLPRegressor, _onnx, _table_onnx
+from fastmlp.estimators.tabular_classifier import TabularClassifier
+from fastmlp.estimators.tabular_regressor import TabularRegressor
 
 __all__ = ["register"]
 

@@ -11,9 +11,15 @@ from tests.fresh import run_python
 def test_submodules_are_imported_when_they_are_first_used():
     code = """
 import sys, fastmlp
+fastmlp.MLPClassifier
 names = ["displays", "examples", "inspection", "onnx_export", "playground"]
-assert not [name for name in names if f"fastmlp.{name}" in sys.modules]
+other = ["_warmup", "cluster", "estimators._tabular", "tables.ensemble"]
+assert not [name for name in names + other if f"fastmlp.{name}" in sys.modules]
+# Numba's modules are those that it imports to compile, 0.2 s.
+others = ["numba.np.arrayobj", "numba.np.linalg", "dask", "matplotlib", "onnx"]
+assert not [name for name in others if name in sys.modules]
 assert set(names) <= set(dir(fastmlp))
+assert fastmlp.TabularClassifier().get_params() and callable(fastmlp.warmup)
 assert callable(fastmlp.inspection.summary)
 assert callable(fastmlp.onnx_export.register)
 assert callable(fastmlp.displays.LossCurveDisplay.from_estimator)

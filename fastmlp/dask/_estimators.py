@@ -18,12 +18,7 @@ from fastmlp.dask._collections import is_collection, partitions, predict_lazily
 from fastmlp.dask._executor import DaskExecutor
 from fastmlp.dask._signatures import OF_CLUSTERS, OF_ROUNDS, extend
 from fastmlp.data import Chunk
-from fastmlp.estimators import (
-    MLPClassifier,
-    MLPRegressor,
-    TabularClassifier,
-    TabularRegressor,
-)
+from fastmlp.estimators import MLPClassifier, MLPRegressor
 from fastmlp.estimators._base import compilation_shown
 from fastmlp.estimators._blocks import join_chunks
 from fastmlp.estimators._callbacks import watched
@@ -31,6 +26,8 @@ from fastmlp.estimators._learning import Learned, publish
 from fastmlp.estimators._parameters import hints
 from fastmlp.estimators._problem import COLUMNS, Given, stand_in
 from fastmlp.estimators._table_learning import OF_SOME_FITS
+from fastmlp.estimators.tabular_classifier import TabularClassifier
+from fastmlp.estimators.tabular_regressor import TabularRegressor
 
 # Attributes of an earlier fit to a table that end with the next one.
 FORGOTTEN = frozenset({*OF_SOME_FITS, *COLUMNS})

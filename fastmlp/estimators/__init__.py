@@ -9,17 +9,15 @@ not fit in memory: checked in `_blocks`, visited in `_block_rows`, validated on 
 `_doc_link` (links in notebooks), `_saving`, `_conversion` (scikit-learn's own classes),
 `_export` (a network as `_onnx` and `_c_code` read it), `_table_onnx`.
 
-Those for tables: `tabular_classifier`, `tabular_regressor`, `_tabular` (their base),
-`_table_learning` (a fit), `_table_streams` (one to rows that need not fit in memory),
-`_table_problem` (the arguments, checked), `_folds` (which network trains on which
-rows), `_scaling` (units of y), `_table_scores` (the score of an epoch), `_table_model`
-(attributes and saved state), `_calibration` (probabilities), `_intervals` (prediction
-intervals).
+Those for tables, imported when they are first used: `tabular_classifier`,
+`tabular_regressor`, `_tabular` (their base), `_table_learning` (a fit),
+`_table_streams` (one to rows that need not fit in memory), `_table_problem` (the
+arguments, checked), `_folds` (which network trains on which rows), `_scaling` (units of
+y), `_table_scores` (the score of an epoch), `_table_model` (attributes and saved
+state), `_calibration` (probabilities), `_intervals` (prediction intervals).
 """
 
 from fastmlp.estimators.classifier import MLPClassifier
 from fastmlp.estimators.regressor import MLPRegressor
-from fastmlp.estimators.tabular_classifier import TabularClassifier
-from fastmlp.estimators.tabular_regressor import TabularRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor", "TabularClassifier", "TabularRegressor"]
+__all__ = ["MLPClassifier", "MLPRegressor"]
