@@ -43,13 +43,14 @@ OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 # small one.
 _NO_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
-# Without the counts of references to arrays: kernels own no memory.
-_NO_COUNTS = {"_nrt": False}
+# Without the counts of references to arrays, since kernels own no memory; and without
+# what Numba rewrites before it infers types, of which they use nothing.
+_PLAIN = {"_nrt": False, "no_rewrites": True}
 
 
 def jit(function: Callable) -> Any:
     """Compile a function that only other kernels call; its code is part of theirs."""
-    inside = OPTIONS | _NO_WRAPPERS | _NO_COUNTS
+    inside = OPTIONS | _NO_WRAPPERS | _PLAIN
     return numba.njit(function, pipeline_class=PartCompiler, **inside)
 
 
@@ -100,7 +101,7 @@ def callback(function: Callable, signature: Any, name: str | None) -> Any:
     symbol = name or f"{function.__qualname__}-{next(_unnamed)}"
     function.__qualname__ = f"{function.__module__}.{symbol}"
     arguments, result = signature.args, signature.return_type
-    options = OPTIONS | _NO_COUNTS
+    options = OPTIONS | _PLAIN
     compiled: Any = CFunc(function, (arguments, result), locals={}, options=options)
     if FOLDER is not None and name is not None:
         compiled._cache = KernelCache(name)
