@@ -81,7 +81,7 @@ print(json.dumps({{
 # What stands before it, to have the folder only, and nothing compiled.
 OPENED = """
 import sys
-from copied.compile import cache
+from copied.kernels.compile import cache
 print(json.dumps({"folder": str(cache.FOLDER), "kinds": []}))
 sys.exit()
 """
