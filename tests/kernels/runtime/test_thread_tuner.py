@@ -5,13 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from fastmlp.kernels import trainer as kernel_trainer
 from fastmlp.kernels.runtime.thread_tuner import (
     ThreadTuner,
     thread_choices,
     tuner_for,
 )
 from tests.kernels_api import Data, Engine, Optimizer
-from tests.kernels_api import engine as kernel_trainer
 
 
 def _chosen(seconds, runs):
