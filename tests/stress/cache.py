@@ -70,7 +70,7 @@ class Package:
 
     def edit(self):
         """Change what the kernels compute."""
-        with (self.folder / "fastmlp/kernels/_math.py").open("a") as file:
+        with (self.folder / "fastmlp/kernels/math/functions.py").open("a") as file:
             file.write(EDIT)
 
 

@@ -9,6 +9,7 @@ an edited callee in another, and two processes that write one index at once may 
 each other's machine code.
 """
 
+import atexit
 import contextlib
 import functools
 import hashlib
@@ -193,25 +194,40 @@ def _load(path: Path, target_context: Any) -> Any:
     return None
 
 
+# Kernels that this process compiles, or would have if it had not failed or been
+# interrupted.
+_claimed: set[Path] = set()
+
+
 def _claim(path: Path) -> bool:
     """Return False while another process compiles a kernel; True: this one does now."""
     claim = path.with_suffix(_CLAIM)
     try:
-        claim.touch(exist_ok=False)
+        claim.touch(exist_ok=path in _claimed)
     except FileExistsError:
-        # It ends at any time; or the process has died, or was interrupted.
-        with contextlib.suppress(OSError):
-            return time.time() - claim.stat().st_mtime > _LONGEST_CLAIM
-        return False
+        # It ends at any time, or the process has been killed.
+        try:
+            if time.time() - claim.stat().st_mtime <= _LONGEST_CLAIM:
+                return False
+        except OSError:
+            return False
     # The folder is gone, or the disk is full.
     except OSError:
-        pass
+        return True
+    _claimed.add(path)
     return True
 
 
 def _end_claim(path):
+    _claimed.discard(path)
     with contextlib.suppress(OSError):
         path.with_suffix(_CLAIM).unlink()
+
+
+@atexit.register
+def _end_claims() -> None:
+    for path in [*_claimed]:
+        _end_claim(path)
 
 
 _listeners: list[Callable[[str], object]] = []

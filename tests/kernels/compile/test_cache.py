@@ -359,6 +359,20 @@ def test_kernel_whose_compilation_was_interrupted(package, folder):
     assert {path.suffix for path in folder.iterdir()} == {".kernel"}
 
 
+def test_claims_of_this_process_and_of_others(tmp_path):
+    """One that failed to compile may try again at once; at its end all claims end."""
+    path = tmp_path / "any.kernel"
+    assert cache._claim(path)
+    assert cache._claim(path)
+    cache._claimed.discard(path)
+    assert not cache._claim(path)
+    os.utime(path.with_suffix(".claim"), (0, 0))
+    assert cache._claim(path)
+    cache._end_claims()
+    assert not any(tmp_path.iterdir())
+    assert cache._claim(tmp_path / "gone" / "any.kernel")
+
+
 def test_folder_deleted_while_in_use(package):
     before = (
         "import shutil\nfrom copied.kernels.compile import cache\n"
