@@ -19,6 +19,7 @@ from bench import (
     real_data,
     report,
     selection,
+    small,
     start,
     streams,
     threads,
@@ -72,6 +73,7 @@ SECTIONS = {
     "callbacks": callbacks.measure,
     "avx2": avx2.measure,
     "prediction": prediction.measure,
+    "small": small.measure,
     "selection": selection.measure,
     "start": start.measure,
     "growth": growth.measure,
@@ -95,7 +97,7 @@ QUICK_SHAPES = ("odd", "regression", "sparse")
 
 
 def parse(arguments=None):
-    """Return the Settings and the names of the sections; None: only the profile."""
+    """Return the Settings, the names of the sections and what to profile instead."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     add = parser.add_argument
     add("--quick", action="store_true", help="a selection, in less than 3 minutes")
@@ -107,8 +109,10 @@ def parse(arguments=None):
     )
     add(
         "--profile",
-        action="store_true",
-        help="only print where the time of a training step goes, in µs",
+        nargs="?",
+        choices=profile.TABLES,
+        const="step",
+        help="only print where the time of a training step goes, or of a small fit",
     )
     add("--sections", nargs="+", choices=SECTIONS)
     add("--workloads", nargs="+", choices=WORKLOADS)
@@ -142,18 +146,18 @@ def parse(arguments=None):
         data=args.data,
         output=args.output,
     )
-    return settings, None if args.profile else sections
+    return settings, sections, args.profile
 
 
 def main(arguments=None):
     """Run the suite; return 1 if a contestant gave a wrong answer, else 0."""
-    settings, sections = parse(arguments)
+    settings, sections, profiled = parse(arguments)
     about = machine.describe()
     settings.progress("limits of this CPU")
     settings.limits = machine.measure_limits()
     print(report.format_machine(about, settings.limits), flush=True)
-    if sections is None:
-        print(f"\n{profile.format_table(settings)}")
+    if profiled is not None:
+        print(f"\n{profile.TABLES[profiled](settings)}")
         return 0
     rows = []
     for name, measure in SECTIONS.items():

@@ -230,8 +230,8 @@ PARTS = {
     **{
         name: _listed(name)
         for name in (
-            "bfloat16", "activations", "inspection", "callbacks", "selection", "start",
-            "growth", "threads", "memory", "streams",
+            "bfloat16", "activations", "inspection", "callbacks", "small", "selection",
+            "start", "growth", "threads", "memory", "streams",
         )
     },
 }  # fmt: skip

@@ -1,14 +1,20 @@
-"""Where the time of a training step goes: ``python -m bench --profile``.
+"""Where the time of a training step, or of a small fit, goes.
 
-The phases are timed inside the compiled step. "update" is the gradient of the
-parameters with the optimizer's update, "wait" the time that a thread waits for others.
+``python -m bench --profile`` times the phases inside the compiled step. "update" is the
+gradient of the parameters with the optimizer's update, "wait" the time that a thread
+waits for others. ``python -m bench --profile fit`` counts, by cProfile, whose code a
+call of `fit` and of `partial_fit` runs.
 """
 
+import cProfile
+import pstats
 from time import perf_counter
 
 import joblib
 import numpy as np
 
+import fastmlp
+from bench import small
 from bench.workloads import LARGE, MAIN, initial_parameters, make_data
 from fastmlp.kernels import (
     Data,
@@ -104,3 +110,56 @@ def format_table(settings):
             cells = [f"{1e6 * s:.3g}" for s in seconds]
             lines.append(f"| {job} | {n_threads} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+# Files by owner, the first that fits; functions of C have none and count as their
+# callers'.
+_OWNERS = {
+    "scikit-learn": "/sklearn/",
+    "NumPy, SciPy, joblib": "/site-packages/",
+    "fastmlp.kernels: compiled": "/kernels/step.py",
+    "fastmlp.kernels": "/fastmlp/kernels/",
+    "fastmlp.network": "/fastmlp/network/",
+    "fastmlp.training": "/fastmlp/training/",
+    "fastmlp.estimators": "/fastmlp/",
+    "Python's library": "",
+}
+
+
+def _owner(place):
+    return next(owner for owner, part in _OWNERS.items() if part in place)
+
+
+def count_time(call, calls):
+    """Return the seconds of a call by owner of the code, as cProfile splits them."""
+    call()
+    start = perf_counter()
+    for _ in range(calls):
+        call()
+    seconds = (perf_counter() - start) / calls
+    with cProfile.Profile() as profiler:
+        for _ in range(calls):
+            call()
+    own: dict[str, float] = dict.fromkeys(_OWNERS, 0.0)
+    for (place, *_), (*_, callers) in pstats.Stats(profiler).stats.items():
+        for (caller, *_), (_, _, spent, _) in callers.items():
+            own[_owner(caller if place == "~" else place)] += spent
+    total = sum(own.values())
+    return {owner: seconds * spent / total for owner, spent in own.items()}
+
+
+def format_calls(settings):
+    """Return the profile of small calls as a Markdown table, in µs a call."""
+    calls = small.make_calls(fastmlp)
+    lines = [f"| call | {' | '.join(_OWNERS)} | all |"]
+    lines.append(f"|{' --- |' * (len(_OWNERS) + 2)}")
+    for name, (call, n) in calls.items():
+        settings.progress(f"profile: {name}")
+        found = count_time(call, 10 * n)
+        cells = [f"{1e6 * s:.3g}" for s in (*found.values(), sum(found.values()))]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+# By the name that the command line gives.
+TABLES = {"step": format_table, "fit": format_calls}

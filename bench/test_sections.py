@@ -5,13 +5,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import sklearn.utils
 
 from bench import (
     activations,
     avx2,
     callbacks,
     inspection,
+    profile,
     selection,
+    small,
     streams,
     training,
 )
@@ -160,3 +163,30 @@ def test_streams_of_other_rows_are_noticed(settings, monkeypatch):
     monkeypatch.setattr(streams, "make_sources", changed)
     wrong = [row.contestant for row in streams.measure(settings) if row.failed]
     assert wrong == ["Parquet, cached"]
+
+
+def test_small_rows(settings):
+    rows = small.measure(settings)
+    assert {row.contestant for row in rows} == set(small.PACKAGES)
+    assert len(rows) == 2 * 5
+    for row in rows:
+        assert not row.failed
+        assert row.times.best > 0
+        assert (row.ratio is None) == (row.contestant == small.OURS)
+    with pytest.raises(training.WrongAnswer, match=r"not 0\.9000"):
+        small.check(0.8, 0.9)
+    with pytest.raises(training.WrongAnswer, match="nan"):
+        small.check(float("nan"), 0.9)
+
+
+def test_time_is_counted_by_the_owner_of_the_code():
+    X = np.ones((50, 3))
+
+    def call():
+        sklearn.utils.check_array(X)
+        small.fastmlp.kernels.layer_activations("relu", 1)
+
+    found = profile.count_time(call, 20)
+    assert found["scikit-learn"] > found["fastmlp.training"] == 0
+    assert found["fastmlp.kernels"] > 0
+    assert set(found) == set(profile._OWNERS)
