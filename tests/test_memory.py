@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from fastmlp import MLPClassifier, MLPRegressor
 from fastmlp.kernels import program as _layout
+from fastmlp.kernels import trainer
 from tests.estimators import X as SMALL_X
 from tests.estimators import Y as SMALL_Y
 from tests.estimators import both, make
