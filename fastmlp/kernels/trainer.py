@@ -26,9 +26,10 @@ from .update.regularisation import (
     compile_sweeps,
     has_sums,
 )
-from .update.rules import L1, N_SETTINGS, RULES, Optimizer
+from .update.rules import L1, N_SETTINGS, N_STEP, RULES, Optimizer
 from .update.training import TRAINING
 
+# Of TRAINING: those that change from run to run, and the results.
 _RUN_FIELDS = (
     "alpha",
     "first_sweep",
@@ -84,7 +85,7 @@ class Trainer(Engine):
         self._write_run(regularisation, averaging, collects, tiles)
         self._run["flushes"] = flushes
         self._data: Data | None = None
-        self._order = self._steps = np.empty(0)
+        self._order, self._steps = np.empty(0), np.empty((0, N_STEP))
         most = self._most_threads
         self._team = Team(most, train, self._run)
         choices: tuple[int, ...] = (most,)

@@ -174,6 +174,20 @@ def test_one_order_of_rows_serves_several_data_and_may_change(rule):
     np.testing.assert_allclose(*(found for _, found in results), rtol=1e-9)
 
 
+@pytest.mark.parametrize("rule", TRAINING_RULES)
+def test_an_epoch_without_rows_takes_no_step(rule):
+    X, y, _ = make_problem(BASE, 30, np.float64)
+    parameters = make_parameters(BASE["units"], np.float64)
+    optimizer = make_optimizer(rule)
+    with Engine(**BASE, dtype=np.float64, batch_size=8, optimizer=optimizer) as comp:
+        comp.load(parameters)
+        assert comp.train_epoch(Data(X, y), np.arange(0), 0.1) == 0
+        assert optimizer.t == 0
+        stored = np.empty_like(parameters)
+        comp.store(stored)
+        np.testing.assert_array_equal(stored, parameters)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("units", UNITS)
 def test_finite(units, dtype):
