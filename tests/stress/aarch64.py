@@ -45,8 +45,6 @@ def prepare(folder):
     The script is of the host's own architecture, so that processes of the emulated
     Python can start others by ``sys.executable``.
     """
-    if missing := [name for name, tool in TOOLS.items() if not shutil.which(tool)]:
-        raise SystemExit(f"Missing: apt-get install {' '.join(missing)}")
     python, debian = folder / "python", folder / "debian"
     if python.exists():
         return python
@@ -250,6 +248,9 @@ def check_alignment(python, dtype, folder):
 
 def main(folder=None):
     """Prepare the emulated Debian, run everything on it and print the figures."""
+    if missing := [name for name, tool in TOOLS.items() if not shutil.which(tool)]:
+        print(f"left out, it needs: apt-get install {' '.join(missing)}")
+        return
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
         python = prepare(Path(folder).absolute() if folder else place)
