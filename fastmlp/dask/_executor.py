@@ -1,5 +1,7 @@
 """Dask as an `Executor`."""
 
+import asyncio
+import concurrent.futures
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -69,12 +71,8 @@ class DaskExecutor:
         self._wait(handles, deadline)
         finished = [each for each in handles if each.status == "finished"]
 
-        async def fetch():
-            return await self._client.gather(finished, asynchronous=True)
-
         try:
-            left = max(LOOK_EVERY, deadline - time.monotonic())
-            fetched = self._client.sync(fetch, callback_timeout=left)
+            fetched = self._fetch(finished, deadline)
         except _lost_errors() as error:
             return [LostTask(f"A result was lost: {error}")] * len(handles)
         values = iter(fetched)
@@ -82,6 +80,27 @@ class DaskExecutor:
             next(values) if each in finished else self._failure(each)
             for each in handles
         ]
+
+    def _fetch(self, finished, deadline):
+        """Return the values of tasks that have ended.
+
+        Their workers may be gone by now: Dask then waits for others to compute them.
+        """
+
+        async def fetch():
+            return await self._client.gather(finished, asynchronous=True)
+
+        loop, deserted = self._client.loop.asyncio_loop, None
+        fetching = asyncio.run_coroutine_threadsafe(fetch(), loop)
+        deadline = max(deadline, time.monotonic() + LOOK_EVERY)
+        try:
+            while not concurrent.futures.wait([fetching], LOOK_EVERY).done:
+                deserted = self._look(deserted)
+                if time.monotonic() > deadline:
+                    raise TimeoutError("not in time")
+            return fetching.result()
+        finally:
+            fetching.cancel()
 
     def _wait(self, handles, deadline):
         """Wait until all tasks have ended, or the deadline."""
@@ -97,16 +116,23 @@ class DaskExecutor:
             except FuturesCancelledError:
                 return
             except TimeoutError:
-                self._client.run_on_scheduler(remove_silent, self._worker_timeout)
-            if self.workers():
-                deserted = None
-                continue
-            deserted = deserted or time.monotonic()
-            if time.monotonic() - deserted > self._worker_timeout:
-                raise ClusterError(
-                    f"There has been no worker for {self._worker_timeout:g} s. The "
-                    f"scheduler's last words: {self._log_of('worker')}"
-                )
+                deserted = self._look(deserted)
+
+    def _look(self, deserted):
+        """Remove silent workers; return since when there is none, None if there is one.
+
+        `deserted` is the last look's answer.
+        """
+        self._client.run_on_scheduler(remove_silent, self._worker_timeout)
+        if self.workers():
+            return None
+        deserted = deserted or time.monotonic()
+        if time.monotonic() - deserted > self._worker_timeout:
+            raise ClusterError(
+                f"There has been no worker for {self._worker_timeout:g} s. The "
+                f"scheduler's last words: {self._log_of('worker')}"
+            )
+        return deserted
 
     def _failure(self, handle):
         """Return the exception for a task without a result."""

@@ -8,13 +8,14 @@ from types import SimpleNamespace
 from typing import ClassVar
 
 import dask
+import numpy as np
 import pytest
 from distributed import wait
 from sklearn.base import clone
 
 from fastmlp.cluster import averaging, replicas
 from fastmlp.dask import ClusterError
-from fastmlp.dask._executor import remove_silent
+from fastmlp.dask._executor import DaskExecutor, remove_silent
 from tests.dask.conftest import make_client, make_client_without_nannies
 from tests.dask.data import FIT, X, Y, assert_same, fit, on_cluster, ref_fit
 
@@ -127,6 +128,25 @@ def test_without_nannies(tmp_path, monkeypatch):
         with pytest.raises(ClusterError, match=r"no worker for 2 s[^$]*Remove worker"):
             estimator.fit(*on_cluster(X, Y))
         assert not hasattr(estimator, "coefs_")
+
+
+def test_all_workers_die_between_the_end_of_a_task_and_its_result(monkeypatch):
+    """Dask waits for a worker that computes it anew; the fit does not."""
+    monkeypatch.setattr("fastmlp.dask._executor.LOOK_EVERY", 0.5)
+    with make_client_without_nannies(1) as client:
+        pids = client.run(os.getpid).values()
+        executor, wait = DaskExecutor(client, worker_timeout=2.0), DaskExecutor._wait
+
+        def wait_and_kill(self, handles, deadline):
+            wait(self, handles, deadline)
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+
+        monkeypatch.setattr(DaskExecutor, "_wait", wait_and_kill)
+        # More than Dask sends along with the news that the task has ended.
+        handle = executor.submit(np.zeros, 10_000_000)
+        with pytest.raises(ClusterError, match="no worker for 2 s"):
+            executor.gather([handle], timeout=3600)
 
 
 def test_a_task_that_kills_its_worker(tmp_path, monkeypatch):
