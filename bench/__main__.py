@@ -97,7 +97,7 @@ QUICK_SHAPES = ("odd", "regression", "sparse")
 
 
 def parse(arguments=None):
-    """Return the Settings, the names of the sections and what to profile instead."""
+    """Return the Settings, the names of the sections and a key of `profile.TABLES`."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     add = parser.add_argument
     add("--quick", action="store_true", help="a selection, in less than 3 minutes")

@@ -71,8 +71,8 @@ class Machine:
     barrier : float
         Of two threads that arrive at the same time.
     read, written : float
-        What a byte that another core has written takes longer to read than one's own,
-        and one that another core has read takes longer to write.
+        Extra time to read a byte that another core has written, and to write one that
+        another core has read.
     memory : float
         Of a byte of memory, all cores together.
     """

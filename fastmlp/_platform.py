@@ -1,6 +1,6 @@
-"""What depends on the operating system: no other file of the package asks for it.
+"""Calls that depend on the operating system; no other module makes any.
 
-Everything is tested on Linux. macOS and Windows were not tried; this is what would
+Everything is tested on Linux. macOS and Windows were not tried; these things would
 differ there:
 
 ==================  =========================  ================  =====================
@@ -20,7 +20,7 @@ rows of a file      read ahead                 read ahead        read when they 
                                                                  needed
 file of codes       removed while it is open   the same          an error while it is
                                                                  mapped
-bfloat16 by AMX     asked of the kernel        never             never
+bfloat16 by AMX     by a system call           never             never
 ==================  =========================  ================  =====================
 
 `MACHINE` is the architecture of the CPU, which macOS and Windows name otherwise. Of

@@ -139,8 +139,8 @@ def check_once(model: Any, classes: Any, eval_source: Any) -> None:
 def read_in_blocks(estimator: Any, given: Given) -> bool:
     """Return True if `fit` is to read X in blocks.
 
-    A memory map whose numbers as floats take more than the buffer, and what
-    `has_slices`. 'lbfgs' needs all rows at once.
+    Of a memory map whose numbers as floats take more than the buffer, and of an array
+    that `has_slices`. 'lbfgs' needs all rows at once.
     """
     X = given.X
     if type(X) is np.ndarray or estimator.solver == "lbfgs" or given.y is None:
@@ -334,7 +334,7 @@ def judge_by(
     blocks: np.ndarray,
     buffer_rows: int,
 ) -> Judge:
-    """Return what evaluates each epoch on some blocks.
+    """Return the `Judge` of each epoch on some blocks.
 
     They are kept in memory if the buffer could hold them.
     """

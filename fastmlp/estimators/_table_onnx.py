@@ -1,7 +1,7 @@
 """Fitted networks for tables as one ONNX graph, by way of skl2onnx.
 
-Codes are computed in float64, networks in float32, and what follows them in float64, as
-the estimators do it.
+Codes are computed in float64, networks in float32, and the steps behind these in
+float64, as the estimators do it.
 """
 
 from collections.abc import Sequence

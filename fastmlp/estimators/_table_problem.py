@@ -176,7 +176,9 @@ def check_table_rows(
     return table, y
 
 
-def table_weights(sample_weight, class_weights, values):
+def table_weights(
+    sample_weight: Any, class_weights: np.ndarray | None, values: np.ndarray
+) -> tuple[np.ndarray | None, np.ndarray]:
     """Return the user's weights, checked, and those with the classes' as `Rows` has."""
     own = combined_weights(sample_weight, None, values, values)
     weight = combined_weights(own, class_weights, values, values)
@@ -206,7 +208,14 @@ def scaling_of(goal: Goal, values: np.ndarray, weight: np.ndarray) -> Scaling | 
     return None
 
 
-def validation_rows(model, given, goal, columns, class_weights, y):
+def validation_rows(
+    model: Any,
+    given: Given,
+    goal: Goal,
+    columns: tuple[Column, ...],
+    class_weights: np.ndarray | None,
+    y: np.ndarray,
+) -> Rows:
     """Return the `Rows` of the user's validation set; y is that of training."""
     with errors_name("X_val, y_val"):
         table, y_val = check_table_rows(model, given.X_val, given.y_val, reset=False)
@@ -225,7 +234,7 @@ def validation_rows(model, given, goal, columns, class_weights, y):
     return Rows(given.X_val, y_val, target, codes, weight, own)
 
 
-def make_data(sample, scaling, weight):
+def make_data(sample: Rows, scaling: Scaling | None, weight: np.ndarray) -> Data:
     """Return the `Data` of some rows, with these weights."""
     target = sample.target
     if scaling is not None:

@@ -94,7 +94,7 @@ def predict(
     Returns
     -------
     finite : bool
-        Whether all checked elements are; else outputs are left out.
+        False: a checked element is not finite, and outputs are left out.
     """
     inputs, contexts = np.zeros(1, INPUTS), np.empty(1, CONTEXT)
     _fill_inputs(inputs[0], rows)

@@ -258,12 +258,10 @@ class Trainer(Engine):
         n_steps = self.count_steps(len(order))
         steps = self._optimizer.steps(n_steps, out=self._steps)
         self._begin(data, order, alpha)
-        visited = self._field["visited"]
-        visited[0] = -1
         try:
             self._train(steps, self._optimizer.t)
         finally:
-            if visited[0] >= 0:
+            if self._field["visited"][0] >= 0:
                 self._optimizer.t += n_steps
         return self.last_loss
 

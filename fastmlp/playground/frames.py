@@ -25,7 +25,7 @@ def pack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
     Parameters
     ----------
     header : mapping
-        What JSON can hold. Numbers that are not finite become null.
+        Of values that JSON has. Numbers that are not finite become null.
     arrays : mapping of arrays, uint8 or float32
     """
     listed: list[dict[str, Any]] = [

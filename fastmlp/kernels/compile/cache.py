@@ -148,8 +148,8 @@ class KernelCache(NullCache):
 
         While another process compiles it, wait.
         """
-        # What loaded code calls. All else of Numba's, 0.2 s, is for compiling, which
-        # initializes it.
+        # Loaded code calls this runtime alone. A refresh of the whole target, which
+        # compiling does, takes 0.2 s.
         rtsys.initialize(target_context)
         path = self._path(sig)
         found = _load(path, target_context)

@@ -8,7 +8,7 @@ from numba.core.registry import cpu_target
 from ..._platform import MACHINE
 
 
-def cpu_features():
+def cpu_features() -> set[str]:
     """Names of the features that Numba compiles for, not those of the bare host."""
     _, _, features = cpu_target.target_context.codegen().magic_tuple()
     named = {name[1:] for name in features.split(",") if name.startswith("+")}

@@ -168,21 +168,23 @@ def _gradient(w, g, m, v, step, scale, alpha, settings):
 _KEPT_STEPS = 256
 
 
-@lru_cache(maxsize=64)
 def _adam_corrections(beta_1, beta_2, first, n):
     t = np.arange(first, first + n)
     root = np.sqrt(1 - beta_2**t)
     return root / (1 - beta_1**t), root
 
 
+_kept_corrections = lru_cache(maxsize=64)(_adam_corrections)
+
+
 def _adam_factors(optimizer, first, n):
     betas = optimizer.beta_1, optimizer.beta_2
     at = (first - 1) % _KEPT_STEPS
     if at + n <= _KEPT_STEPS:
-        kept = _adam_corrections(*betas, first - at, _KEPT_STEPS)
+        kept = _kept_corrections(*betas, first - at, _KEPT_STEPS)
         moments, root = (each[at : at + n] for each in kept)
     else:
-        moments, root = _adam_corrections.__wrapped__(*betas, first, n)
+        moments, root = _adam_corrections(*betas, first, n)
     return moments, 0.0, root
 
 
