@@ -1,6 +1,7 @@
 """Compiled C predicts what the estimators predict, and what has no form is refused."""
 
 import ctypes
+import functools
 import os
 import shutil
 import subprocess
@@ -55,24 +56,24 @@ class Library:
         return hasattr(self._library, name)
 
 
+def compile_all(folder, **models):
+    """Compile estimators by name into a `Library`."""
+    files = [model.to_c(folder / f"{name}.c") for name, model in models.items()]
+    # As one file, to start the compiler once.
+    source = folder / "all_of_them.c"
+    source.write_text("".join(file.read_text() for file in files))
+    library = str(folder / "library.so")
+    command = ["cc", "-std=c99", *FLAGS, "-shared", "-fPIC", str(source)]
+    subprocess.run([*command, "-o", library, "-lm"], check=True)
+    return Library(library)
+
+
 @pytest.fixture
 def compiled(tmp_path):
     """Return a function that compiles estimators by name into a `Library`."""
-    compiler = shutil.which("cc")
-    if compiler is None:
+    if shutil.which("cc") is None:
         pytest.skip("needs a C compiler, cc, on the PATH")
-
-    def compile_all(**models):
-        files = [model.to_c(tmp_path / f"{name}.c") for name, model in models.items()]
-        # As one file, to start the compiler once.
-        source = tmp_path / "all_of_them.c"
-        source.write_text("".join(file.read_text() for file in files))
-        library = str(tmp_path / "library.so")
-        command = [compiler, "-std=c99", *FLAGS, "-shared", "-fPIC", str(source)]
-        subprocess.run([*command, "-o", library, "-lm"], check=True)
-        return Library(library)
-
-    return compile_all
+    return functools.partial(compile_all, tmp_path)
 
 
 def outputs_of(model, X):
@@ -129,15 +130,15 @@ def test_every_activation(kind, compiled):
     assert_all_same(kind, compiled, _c_code.FORMS)
 
 
-@pytest.mark.parametrize(
-    "kind, loss, out_activation",
-    [
-        (kind, loss, out)
-        for kind in (*CLASSES, "regression")
-        for loss, outs in paired(kind).items()
-        for out in outs
-    ],
-)
+KINDS_AND_LOSSES = [
+    (kind, loss, out)
+    for kind in (*CLASSES, "regression")
+    for loss, outs in paired(kind).items()
+    for out in outs
+]
+
+
+@pytest.mark.parametrize("kind, loss, out_activation", KINDS_AND_LOSSES)
 def test_every_loss(kind, loss, out_activation, compiled):
     settings = {"loss": loss, "out_activation": out_activation}
     assert_all_same(kind, compiled, ["relu"], **settings)

@@ -44,9 +44,8 @@ def _trios():
     ]
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("rule, activation, out_activation, loss", _trios())
-def test_epochs_equal_naive(rule, activation, out_activation, loss, dtype):
+def assert_equals_naive(rule, activation, out_activation, loss, dtype):
+    """Compare epochs with NumPy's, with weights and penalty or without."""
     network = {
         "units": (5, 9, 3),
         "activation": activation,
@@ -57,6 +56,13 @@ def test_epochs_equal_naive(rule, activation, out_activation, loss, dtype):
         problem = make_problem(network, 21, dtype, weighted=weighted)
         for alpha in (0.0, 0.3):
             compare(network, dtype, rule, problem, alpha=alpha, epochs=2)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rule, activation, out_activation, loss", _trios())
+def test_epochs_equal_naive(rule, activation, out_activation, loss, dtype):
+    """Every trio: `tests.stress.products`."""
+    assert_equals_naive(rule, activation, out_activation, loss, dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
