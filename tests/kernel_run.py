@@ -37,6 +37,7 @@ from tests.kernels_api import (
     predict,
     program,
     rows,
+    space,
     trace,
 )
 from tests.networks import (
@@ -101,7 +102,6 @@ def _fenced_pool(side):
     class FencedPool(Pool):
         def run(self, function, *arguments):
             fence = Fence(side)
-            function = getattr(function, "compiled", function)
             results = super().run(function, *fence.inside(arguments))
             fence.copy_back()
             return results
@@ -110,7 +110,7 @@ def _fenced_pool(side):
 
 
 def _fenced(compiled, side):
-    """Return a kernel for one thread, called without a pool."""
+    """Return a kernel that the caller's thread calls."""
 
     def fenced(*arguments):
         fence = Fence(side)
@@ -118,7 +118,6 @@ def _fenced(compiled, side):
         fence.copy_back()
         return result
 
-    fenced.compiled = compiled
     return fenced
 
 
@@ -332,15 +331,16 @@ def fence_all(side):
     Arrays that records name by address are made guarded; those that are arguments of
     kernels are copied into guarded ones for each call.
     """
-    engine.np = program.np = rows.np = GuardedNumpy(side)
+    engine.np = program.np = rows.np = space.np = GuardedNumpy(side)
     Arena.allocate = _allocate(side)
     Optimizer.steps = _guarded(_STEPS, side)
     engine.make_settings = _guarded(make_settings, side)
     rows.describe = _guarded(_DESCRIBE, side)
-    predict.Pool = trace.Pool = _fenced_pool(side)
+    trace.Pool = _fenced_pool(side)
     predict.predict = _fenced(_PREDICT, side)
     engine._program.cache_clear()
     predict._program.cache_clear()
+    space._idle.clear()
 
 
 def _is_wide(network, rule):

@@ -36,6 +36,7 @@ from fastmlp.kernels import (
     predict_samples,
     program,
     rows,
+    space,
     spec,
     trace,
     trainer,

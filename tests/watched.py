@@ -1,4 +1,4 @@
-"""Calls a function in a process that cannot hang."""
+"""Calls a function in a process that cannot hang, and waits for what comes late."""
 
 import json
 import subprocess
@@ -43,3 +43,11 @@ def run_in_full(module, *runs):
         figures = run_watched(module, function.__name__, number, seconds=600)
         printed = ", ".join(f"{n} {name}" for name, n in figures.items())
         print(f"{printed} in {time.perf_counter() - started:.1f} s")
+
+
+def wait_until(holds, seconds=60):
+    """Wait until a function returns True; fail if it takes longer than `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)

@@ -169,7 +169,7 @@ def check_known(classes: np.ndarray, y: Any, warm_start: bool) -> None:
                 "classes as in the previous call to fit. Previously "
                 f"got {classes}, `y` has {labels}"
             )
-    elif len(np.setdiff1d(labels, classes, assume_unique=True)):
+    elif not set(labels.tolist()) <= set(classes.tolist()):
         raise ValueError(
             "`y` has classes not in `self.classes_`. "
             f"`self.classes_` has {classes}. 'y' has {labels}."

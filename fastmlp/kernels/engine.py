@@ -211,7 +211,7 @@ class Engine:
             describe(X),
             predict.ALL_ROWS if rows is None else rows,
             n,
-            predict.count_threads(self.spec, n, self._n_threads),
+            predict.count_threads(self.spec, n, self._n_threads, stay=False),
         )
 
     def _check_data(self, data):
@@ -235,13 +235,3 @@ class Engine:
                 f"0 to {n_outputs - 1}, got {y.min()} to {y.max()}."
             )
         self._checked = data
-
-    def _context_of(self, data):
-        """Return the context of a run on all rows of `data`, (1,) of CONTEXT."""
-        context = self.program.context.copy()
-        context["memory"] = context["parameters"] = self.memory.ctypes.data
-        context["inputs"] = data.inputs.ctypes.data
-        context["targets"] = data.y.ctypes.data
-        if data.sample_weight.size:
-            context["sample_weight"] = data.wide_weights.ctypes.data
-        return context

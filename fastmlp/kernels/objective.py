@@ -38,10 +38,10 @@ class Objective(Trainer):
         if data is not self._data:
             self._all_rows = np.arange(len(data.y))
         self._begin(data, self._all_rows, 0.0)
-        self._field["mean"][0] = 0
+        self._space.field["mean"][0] = 0
         self._train(np.zeros((n_steps, N_STEP)), 0)
         total, _ = self.last_sums
-        self.program.unpack(self.memory, gradient, self._moments[0])
+        self.program.unpack(self.memory, gradient, self._space.moments[0])
         weights = [
             v for _, each, v in self.program.split(flat) if each.name == "weights"
         ]

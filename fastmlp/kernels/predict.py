@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba.extending import overload
 
-from .compile.options import OPTIONS, entry, jit
+from .compile.options import OPTIONS, callback, compiled_once, entry, jit
 from .heads.head import call_write, head_at
 from .ops import CONTEXT, numbers_of
-from .ops.base import context_at
-from .ops.inputs import INPUTS
+from .ops.base import round_up
+from .ops.inputs import INPUTS, inputs_at
 from .program import Head, Program
 from .rows import describe, form_of
 from .runtime.core_budget import budget, choose_threads
-from .runtime.pool import Pool
-from .simd.llvm import address, array_at
+from .runtime.helpers import JOB, NO_HELPERS, helping, share_job
+from .simd.llvm import (
+    address,
+    array_at,
+    atomic_add,
+    atomic_store,
+    on_stack,
+    reader,
+    record_address,
+)
 from .simd.tiles import TILE_ROWS
 from .spec import NetworkSpec, count_products, make_operations, parameters_of
-from .step import CHUNK_ROWS, forward, share_rows
+from .step import CHUNK_ROWS, forward
 from .update.regularisation import Regularisation
 
 # Rows up to which an arena that stays in the first-level cache serves.
@@ -30,8 +38,13 @@ FEW_ROWS = 8
 # long as some 100 rows, and gains 1 to 2 % of each.
 FLAT_ROWS = 1024
 
-# Floating-point operations of a call from which another thread pays for being started.
-_WORTH_A_THREAD = 10_000_000
+# Floating-point operations of a call for each thread from which another one pays for
+# being started, and one that is awake for being shared with.
+_WORTH_A_START, _WORTH_A_HELPER = 10_000_000, 1_000_000
+
+# Pieces of rows for each thread, the more the sooner all of them end after the first;
+# and the least rows of a piece, since each reads all parameters.
+_PIECES, _LEAST_PIECE = 4, 32
 
 ALL_ROWS = np.empty(0, np.int64)
 
@@ -71,16 +84,100 @@ def _all_finite(values):
     return not found
 
 
+# A prediction, which the threads share in pieces of rows.
+PREDICTION = np.dtype(
+    [
+        # As in CONTEXT; and the address of one with its other fields.
+        ("memory", np.int64),
+        ("parameters", np.int64),
+        ("inputs", np.int64),
+        ("order", np.int64),
+        ("context", np.int64),
+        # Addresses: those of the operations' records, int64; the head; the outputs.
+        ("operations", np.int64),
+        ("n_operations", np.int64),
+        ("head", np.int64),
+        ("out", np.int64),
+        ("size", np.int64),  # bytes of an output
+        ("n", np.int64),  # rows, and rows of a piece, in whole tiles
+        ("piece", np.int64),
+        # Elements of each row that must be finite, of rows one behind the other, and
+        # the bytes of one.
+        ("checked", np.int64),
+        ("checked_size", np.int64),
+        # -- written by the threads: pieces taken, and 1 if an element is not finite --
+        ("taken", np.int64),
+        ("failed", np.int64),
+    ],
+    align=True,
+)
+_prediction_at, _new_prediction = reader(PREDICTION), on_stack(PREDICTION)
+_PREDICTION_WORDS = np.int64(PREDICTION.itemsize // 8)
+# The last two words.
+_TAKEN, _FAILED = _PREDICTION_WORDS - 2, _PREDICTION_WORDS - 1
+_new_context, _new_inputs = on_stack(CONTEXT), on_stack(INPUTS)
+_CONTEXT_WORDS = np.int64(CONTEXT.itemsize // 8)
+
+
+@jit
+def _finite(inputs, begin, end, size):
+    """Return whether elements `begin` to `end` of X, of `size` bytes, are finite."""
+    place = inputs_at(inputs).values + begin * size
+    if size == 4:
+        return _all_finite(array_at(place, end - begin, np.float32))
+    return _all_finite(array_at(place, end - begin, np.float64))
+
+
+@compiled_once
+def compile_part() -> Any:
+    """Compile a thread's part of a `PREDICTION`, see `runtime.helpers.JOB`."""
+
+    def predict_part(thread, place):
+        job = _prediction_at(place)
+        words = array_at(place, _PREDICTION_WORDS, np.int64)
+        operations = array_at(job.operations, job.n_operations, np.int64)
+        # Each thread advances a context of its own.
+        context = _new_context()
+        at, first = record_address(context), thread * job.piece
+        own = array_at(at, _CONTEXT_WORDS, np.int64)
+        given = array_at(job.context, _CONTEXT_WORDS, np.int64)
+        for i in range(_CONTEXT_WORDS):
+            own[i] = given[i]
+        context.memory, context.parameters = job.memory, job.parameters
+        context.inputs, context.order = job.inputs, job.order
+        write, n_out = head_at(job.head).write, head_at(job.head).n_out
+        while True:
+            begin = atomic_add(words, _TAKEN, 1) * job.piece
+            if begin >= job.n:
+                return
+            count = min(job.piece, job.n - begin)
+            if job.checked != 0:
+                bounds = begin * job.checked, (begin + count) * job.checked
+                if not _finite(context.inputs, *bounds, job.checked_size):
+                    atomic_store(words, _FAILED, 1)
+                    return
+            context.begin = context.row = begin - first
+            forward(at, operations, first, count)
+            out = job.out + begin * n_out * job.size
+            call_write(write, (at, job.head, first, count, out))
+
+    return callback(predict_part, JOB, "predict-part")
+
+
 @entry
 def predict(
-    thread, n_threads, share, checked, records, parameters, memory, rows, order, out
-):
-    """Write the network's outputs for this thread's part of the rows.
+    mailboxes, patience, part, piece, checked, records, parameters, memory, rows,
+    order, out,
+):  # fmt: skip
+    """Write the network's outputs for all rows.
 
     Parameters
     ----------
-    share : int
-        Rows of the minibatch's memory that belong to each thread, in whole tiles.
+    mailboxes, patience : see `runtime.helpers.share_job`
+    part : int
+        Address of `compile_part`'s.
+    piece : int
+        Rows of a piece, in whole tiles. Each thread has so many of the memory's.
     checked : int
         Elements of each row that must be finite; of rows one behind the other.
     records : (4,) int64 array, `Program.prediction_entries`
@@ -96,28 +193,18 @@ def predict(
     finite : bool
         False: a checked element is not finite, and outputs are left out.
     """
-    inputs, contexts = np.zeros(1, INPUTS), np.empty(1, CONTEXT)
-    _fill_inputs(inputs[0], rows)
-    n_operations, head = records[1], records[3]
-    operations = array_at(records[0], n_operations, np.int64)
-    contexts[0] = context_at(records[2])
-    context, place = contexts[0], address(contexts, 0)
-    context.memory, context.parameters = address(memory, 0), address(parameters, 0)
-    context.inputs = address(inputs, 0)
-    context.order = address(order, 0) if order.size != 0 else 0
-    first, n_out = thread * share, head_at(head).n_out
-    write = head_at(head).write
-    start, end = share_rows(thread, n_threads, out.size // n_out)
-    for begin in range(start, end, share):
-        count = min(share, end - begin)
-        if checked != 0:
-            values = rows[0][begin * checked : (begin + count) * checked]
-            if not _all_finite(values):
-                return False
-        context.begin = context.row = begin - first
-        forward(place, operations, first, count)
-        call_write(write, (place, head, first, count, address(out, begin * n_out)))
-    return True
+    inputs, job = _new_inputs(), _new_prediction()
+    _fill_inputs(inputs, rows)
+    job.memory, job.parameters = address(memory, 0), address(parameters, 0)
+    job.inputs = record_address(inputs)
+    job.order = address(order, 0) if order.size != 0 else 0
+    job.context = records[2]
+    job.operations, job.n_operations, job.head = records[0], records[1], records[3]
+    job.out, job.size = address(out, 0), out.itemsize
+    job.n, job.piece = out.size // head_at(records[3]).n_out, piece
+    job.checked, job.checked_size = checked, rows[0].itemsize
+    share_job(mailboxes, part, record_address(job), patience)
+    return job.failed == 0
 
 
 def predict_outputs(
@@ -153,7 +240,7 @@ def predict_outputs(
     """
     n = X.shape[0]
     threads = count_threads(spec, n, n_threads)
-    room = FEW_ROWS if n <= FEW_ROWS else _rows_of(n, threads)
+    room = FEW_ROWS if n <= FEW_ROWS else _rows_of(n, threads.most)
     form = form_of(X, bool(spec.inputs))
     program = _program(
         spec, out_activation, parameters.dtype, room, n <= FLAT_ROWS, form
@@ -190,7 +277,7 @@ def predict_samples(
     threads = count_threads(spec, n, n_threads)
     copied = bool(spec.inputs) or regularisation.changes_inputs
     operations = make_operations(spec, numbers, form_of(X, copied), regularisation)
-    room = _rows_of(n, threads)
+    room = _rows_of(n, threads.most)
     # Not kept: the records hold the seed.
     program = Program(operations, Head(out_activation), numbers, room)
     parameters, memory = _load(program, parameters)
@@ -232,7 +319,7 @@ def run(
     rows: tuple,
     order: np.ndarray,
     n: int,
-    n_threads: int,
+    threads: Threads,
     checked: bool = False,
 ) -> np.ndarray:
     """Return the outputs for n rows of X.
@@ -244,22 +331,25 @@ def run(
     parameters, memory, order : arrays, see `predict`
     rows : tuple, see `rows.describe`
     n : int
-    n_threads : int
+    threads : Threads
     checked : bool, default=False
         As in `predict_outputs`.
     """
-    tiles = program.capacity // TILE_ROWS
     out = np.empty((n, program.n_outputs), memory.dtype)
     columns = rows[2] if checked else 0  # the stride of rows one behind the other
+    part = compile_part().address
     arguments = columns, entries, parameters, memory, rows, order, out.reshape(-1)
-    if n_threads == 1 or tiles == 1:
-        finite = predict(0, 1, min(CHUNK_ROWS, program.capacity), *arguments)
+    room = program.capacity
+    most = min(threads.most, room // TILE_ROWS)
+    if most == 1:
+        finite = predict(NO_HELPERS, 0, part, min(CHUNK_ROWS, room), *arguments)
     else:
-        n_threads = budget.take(min(n_threads, tiles))
+        most = budget.take(most)
         try:
-            share = min(CHUNK_ROWS, tiles // n_threads * TILE_ROWS)
-            with Pool(n_threads) as pool:
-                finite = all(pool.run(predict, n_threads, share, *arguments))
+            started = min(most, threads.started)
+            with helping(most - 1, started - 1, threads.stay) as (mailboxes, patience):
+                piece = _rows_of_piece(n, room, 1 + mailboxes.size)
+                finite = predict(mailboxes, patience, part, piece, *arguments)
         finally:
             budget.give_back()
     if not finite:
@@ -267,12 +357,48 @@ def run(
     return out
 
 
-def count_threads(spec: NetworkSpec, n: int, n_threads: int | None) -> int:
+def _rows_of_piece(n, room, n_threads):
+    """Return the rows of a piece of n, where threads share memory for `room` rows."""
+    most = min(CHUNK_ROWS, room // TILE_ROWS // n_threads * TILE_ROWS)
+    if n_threads == 1:
+        return most
+    few = max(_LEAST_PIECE, -(-n // (_PIECES * n_threads)))
+    return min(most, round_up(few, TILE_ROWS))
+
+
+class Threads(NamedTuple):
+    """How many threads a prediction takes.
+
+    Parameters
+    ----------
+    most : int
+    started : int
+        How many there are to be even if threads have to be started.
+    stay : bool
+        True: the threads stay awake for the next prediction.
+    """
+
+    most: int
+    started: int
+    stay: bool
+
+
+_ALONE = Threads(1, 1, False)
+
+
+def count_threads(
+    spec: NetworkSpec, n: int, n_threads: int | None, stay: bool = True
+) -> Threads:
     """Return the threads for predicting `n` rows."""
     if n <= TILE_ROWS:
-        return 1
+        return _ALONE
     work = 2 * n * count_products(spec)
-    return choose_threads(n_threads, work / _WORTH_A_THREAD, n)
+    worth = work / (_WORTH_A_HELPER if stay else _WORTH_A_START)
+    most = choose_threads(n_threads, worth, n)
+    if n_threads is not None:
+        return Threads(most, most, stay)
+    started = int(work / _WORTH_A_START)
+    return Threads(most, max(1, min(most, started)), stay)
 
 
 @lru_cache(maxsize=256)

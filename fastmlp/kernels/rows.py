@@ -73,6 +73,13 @@ class Data:
         """The sample weights as float64."""
         return np.ascontiguousarray(self.sample_weight, np.float64)
 
+    def write_addresses(self, contexts: np.ndarray) -> None:
+        """Write where the rows are into an array of CONTEXT."""
+        contexts["inputs"] = self.inputs.ctypes.data
+        contexts["targets"] = self.y.ctypes.data
+        weighted = self.sample_weight.size > 0
+        contexts["sample_weight"] = self.wide_weights.ctypes.data if weighted else 0
+
 
 def describe(X: Any) -> tuple:
     """Return the arrays and strides of X.

@@ -296,9 +296,12 @@ class Tracer(Engine):
         """Yield a `Block` for each `batch_size` rows, see `trace_rows`."""
         if what == "deltas":
             self._check_data(data)
+        context = self.program.context.copy()
+        context["memory"] = context["parameters"] = self.memory.ctypes.data
+        data.write_addresses(context)
         yield from trace_rows(
             self._layers,
-            self._context_of(data),
+            context,
             data,
             self._batch_size,
             self._most_threads,

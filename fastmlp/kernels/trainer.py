@@ -10,38 +10,14 @@ from typing import Any
 import numpy as np
 
 from .engine import UNRESTRAINED, Engine
-from .ops import CONTEXT
-from .ops.periodic import N_ROWS
-from .program import Arena
 from .rows import Data, sorting_space
 from .runtime.core_budget import available_cores, budget
 from .runtime.team import Team
 from .runtime.thread_tuner import thread_choices, tuner_for
-from .simd.tiles import TILE_PARTS
+from .space import SpaceSpec, give_back, take_space
 from .step import CLOCK_WORDS, PHASES, train
-from .update.regularisation import (
-    N_SUMS,
-    Regularisation,
-    compile_average,
-    compile_sweeps,
-    has_sums,
-)
-from .update.rules import L1, N_SETTINGS, N_STEP, RULES, Optimizer
-from .update.training import TRAINING
-
-# Of TRAINING: those that change from run to run, and the results.
-_RUN_FIELDS = (
-    "alpha",
-    "first_sweep",
-    "last_sweep",
-    "mean",
-    "n_rows",
-    "n_steps",
-    "step",
-    "steps",
-    "total",
-    "visited",
-)
+from .update.regularisation import Regularisation
+from .update.rules import L1, Optimizer
 
 # Operations of one minibatch for each thread below which fewer threads may be faster.
 _DOUBTFUL = 50_000_000
@@ -80,14 +56,27 @@ class Trainer(Engine):
     ):
         super().__init__(*arguments, regularisation=regularisation, **keywords)
         self._optimizer, self._l1 = optimizer, regularisation.l1
-        collects = hands_out or regularisation.clip_norm != 0
-        tiles = self._reserve(collects, averaging != 0)
-        self._write_run(regularisation, averaging, collects, tiles)
-        self._run["flushes"] = flushes
-        self._data: Data | None = None
-        self._order, self._steps = np.empty(0), np.empty((0, N_STEP))
         most = self._most_threads
-        self._team = Team(most, train, self._run)
+        made_for = SpaceSpec(
+            self.program,
+            self.numbers,
+            most,
+            self._batch_size,
+            optimizer.rule,
+            regularisation.restraints,
+            optimizer.decays,
+            averaging,
+            hands_out,
+        )
+        self._space = space = take_space(made_for, self.spec.units)
+        self.memory = space.memory
+        space.settings[:] = optimizer.settings(self.dtype)
+        space.settings[L1] = self._l1
+        space.field["flushes"][0] = flushes
+        self._data: Data | None = None
+        self._order = np.empty(0)
+        self._steps: np.ndarray | None = None
+        self._team = Team(most, train, space.record)
         choices: tuple[int, ...] = (most,)
         doubtful = self._n_threads is None and self._work < _DOUBTFUL * most
         if doubtful or most > available_cores():
@@ -98,80 +87,10 @@ class Trainer(Engine):
 
     def __exit__(self, *exception: object) -> None:
         self._team.close()
-
-    @property
-    def _tile(self) -> int:
-        """Elements of the largest gradient of a block."""
-        # Waves have more rows than the narrowest panel has columns.
-        return max(self.numbers.width, N_ROWS) * self.numbers.width
-
-    def _reserve(self, collects, averages):
-        """Reserve the memory of training; return the place of the threads' tiles."""
-        arena, n = Arena(self.program, self.spec.units), self.program.n_parameters
-        n_moments = RULES[self._optimizer.rule].n_moments
-        self._moments = [arena.reserve(n) for _ in range(n_moments)]
-        self._gradient = arena.reserve(n) if collects else 0
-        self._average = arena.reserve(n) if averages else 0
-        tiles = arena.reserve(self._most_threads * (TILE_PARTS + 1) * self._tile)
-        self.memory = arena.allocate()
-        return tiles
-
-    def _write_run(self, settings, averaging, collects, tiles):
-        """Write the record of training, and those that it names by address."""
-        program, rule = self.program, self._optimizer.rule
-        size, width = self.numbers.size, self.numbers.width
-        decays = bool(np.any(self._optimizer.weight_decay))
-        # Held here too: another thread may be the first to ask the program for them.
-        self._blocks = blocks = program.blocks
-        self._run = np.zeros(1, TRAINING)
-        # Of what changes from run to run: views, six times as fast as a record's field.
-        self._field = {name: self._run[name] for name in _RUN_FIELDS}
-        run, base = self._run[0], self.memory.ctypes.data
-        self._rule_settings = np.zeros(N_SETTINGS)
-        self._rule_settings[:] = self._optimizer.settings(self.dtype)
-        self._rule_settings[L1] = settings.l1
-        self._penalty = np.zeros(blocks.size)
-        has = collects or has_sums(settings, decays)
-        self._sums = np.zeros((blocks.size if has else 0, N_SUMS * width))
-        most = self._most_threads
-        self._shares = np.zeros((most + 1, most + 1), np.int64)
-        self._contexts = np.zeros(most, CONTEXT)
-        moments = [place * size for place in (*self._moments, 0, 0)]
-        fields = {
-            "memory": base,
-            "contexts": self._contexts.ctypes.data,
-            "operations": program.addresses.ctypes.data,
-            "n_operations": program.addresses.size,
-            "head": program.head.ctypes.data,
-            "losses": base + program.head["losses"][0],
-            "blocks": blocks.ctypes.data,
-            "n_blocks": blocks.size,
-            "shares": self._shares.ctypes.data,
-            "most_threads": most,
-            "width": width,
-            "batch": self._batch_size,
-            "l1": settings.l1,
-            "clip_norm": settings.clip_norm,
-            "max_norm": settings.max_norm,
-            "settings": self._rule_settings.ctypes.data,
-            "first_moment": moments[0],
-            "second_moment": moments[1],
-            "gradient": self._gradient * size,
-            "averaged": self._average * size,
-            "averaging": averaging,
-            "tiles": base + tiles * size,
-            "tile_bytes": self._tile * size,
-            "penalty": self._penalty.ctypes.data,
-            "sums": self._sums.ctypes.data if has else 0,
-            "sums_jump": N_SUMS * width * 8 if has else 0,
-        }
-        dtype = self.numbers.master
-        fields |= compile_sweeps(settings, rule, decays, collects, dtype)
-        if averaging:
-            fields["average"] = compile_average(dtype).address
-        for name, value in fields.items():
-            run[name] = value
-        self._final_sweep = int(run["final_sweep"])
+        if exception[0] is None:
+            give_back(self._space)
+            # The memory is another trainer's from now on.
+            del self._space, self.memory
 
     def load(self, parameters: np.ndarray, moments: Sequence[np.ndarray] = ()) -> None:
         """Take parameters in scikit-learn's packing, and the optimizer's moments.
@@ -181,17 +100,17 @@ class Trainer(Engine):
         super().load(parameters)
         program, memory, n = self.program, self.memory, self.program.n_parameters
         self._load_sums(parameters)
-        if len(moments) not in (0, len(self._moments)):
+        if len(moments) not in (0, len(self._space.moments)):
             raise ValueError(
-                f"{self._optimizer.rule!r} has {len(self._moments)} moments, got "
+                f"{self._optimizer.rule!r} has {len(self._space.moments)} moments, got "
                 f"{len(moments)}."
             )
-        for i, place in enumerate(self._moments):
+        for i, place in enumerate(self._space.moments):
             memory[place : place + n] = 0
             if moments:
                 program.pack(moments[i], memory, place)
-        if self._average:
-            program.pack(parameters, memory, self._average)
+        if self._space.average:
+            program.pack(parameters, memory, self._space.average)
 
     def _load_sums(self, parameters):
         """Put the sums for the penalties of the first step into blocks.
@@ -205,19 +124,20 @@ class Trainer(Engine):
             squares[first] += group.l2 * np.vdot(values, values)
             if self._l1:
                 magnitudes[first] += group.l1 * np.abs(values).sum(dtype=np.float64)
-        self._penalty[:] = self._sums[:] = 0
+        penalty, sums = self._space.penalty, self._space.sums
+        penalty[:] = sums[:] = 0
         for first, total in squares.items():
-            self._penalty[first] = total
+            penalty[first] = total
         for first, total in magnitudes.items():
-            self._sums[first, 0] = total
+            sums[first, 0] = total
 
     def store_moments(self) -> tuple[np.ndarray, ...]:
         """Return the optimizer's moments, each a vector in scikit-learn's packing."""
-        return tuple(self._unpacked(place) for place in self._moments)
+        return tuple(self._unpacked(place) for place in self._space.moments)
 
     @property
     def _evaluated(self) -> np.ndarray:
-        return self.memory[self._average :]
+        return self.memory[self._space.average :]
 
     def _unpacked(self, behind):
         vector = np.empty(self.n_parameters, self.dtype)
@@ -261,7 +181,7 @@ class Trainer(Engine):
         try:
             self._train(steps, self._optimizer.t)
         finally:
-            if self._field["visited"][0] >= 0:
+            if self._space.field["visited"][0] >= 0:
                 self._optimizer.t += n_steps
         return self.last_loss
 
@@ -276,12 +196,12 @@ class Trainer(Engine):
             threads waited for each other.
         """
         clock = np.zeros((self._most_threads, CLOCK_WORDS), np.int64)
-        self._run["clock"] = clock.ctypes.data
+        self._space.record["clock"] = clock.ctypes.data
         started = perf_counter()
         try:
             self.train_epoch(data, order, alpha)
         finally:
-            self._run["clock"] = 0
+            self._space.record["clock"] = 0
         seconds = perf_counter() - started
         ticks = clock[:, 1 : 1 + len(PHASES)]
         shares = ticks.sum(axis=0) / ticks.sum()
@@ -296,7 +216,8 @@ class Trainer(Engine):
     @property
     def last_sums(self) -> tuple[float, int]:
         """The sum of the losses that `last_loss` is the mean of, and their number."""
-        return float(self._field["total"][0]), int(self._field["visited"][0])
+        field = self._space.field
+        return float(field["total"][0]), int(field["visited"][0])
 
     def steps(self, data: Data, order: np.ndarray, alpha: float) -> Iterator[Step]:
         """Yield each step of an epoch between its gradient and its update.
@@ -311,11 +232,11 @@ class Trainer(Engine):
             step, t = steps[i : i + 1], self._optimizer.t
             self._train(step, t, sweeps=(0, 0))
             # A minibatch without weight takes no step, and counts.
-            if self._field["visited"][0] > 0:
+            if self._space.field["visited"][0] > 0:
                 weight = float(len(rows))
                 if data.sample_weight.size:
                     weight = float(data.wide_weights[rows].sum())
-                yield Step(self, step, weight, (1, self._final_sweep))
+                yield Step(self, step, weight, (1, self._space.final_sweep))
             self._optimizer.t = t + 1
 
     def _begin(self, data, order, alpha):
@@ -323,33 +244,33 @@ class Trainer(Engine):
         self._check_data(data)
         if data is not self._data:
             self._data = data
-            self._contexts[:] = self._context_of(data)
+            data.write_addresses(self._space.contexts)
             self._order = np.empty(0)  # of contexts that are gone
             if self.form.multiplied:
-                self._contexts["inputs"] = self._sorted_inputs(data)
-        field = self._field
+                self._space.contexts["inputs"] = self._sorted_inputs(data)
+        field = self._space.field
         field["alpha"][0], field["mean"][0], field["visited"][0] = alpha, 1, -1
         self._visit(order)
 
     def _visit(self, order):
         if order is not self._order:
             self._order = np.ascontiguousarray(order)
-            self._contexts["order"] = self._order.ctypes.data
-            self._field["n_rows"][0] = len(order)
+            self._space.contexts["order"] = self._order.ctypes.data
+            self._space.field["n_rows"][0] = len(order)
 
     def _sorted_inputs(self, data):
         """Return the address of X as kernels see it, with room to sort a minibatch."""
-        space = sorting_space(data.rows, self.spec.units[0], self._batch_size)
-        self._space, self._inputs = space, data.inputs.copy()
-        for name, array in zip(("ends", "members", "factors"), space, strict=True):
+        room = sorting_space(data.rows, self.spec.units[0], self._batch_size)
+        self._room, self._inputs = room, data.inputs.copy()
+        for name, array in zip(("ends", "members", "factors"), room, strict=True):
             self._inputs[name] = array.ctypes.data
-        self._inputs["n_sorted"] = space[1].size
+        self._inputs["n_sorted"] = room[1].size
         return self._inputs.ctypes.data
 
     def _train(self, steps, t, sweeps=None):
         """Run steps in as many threads as are fastest."""
-        first, last = sweeps or (0, self._final_sweep)
-        field = self._field
+        first, last = sweeps or (0, self._space.final_sweep)
+        field = self._space.field
         if steps is not self._steps:
             self._steps = steps
             field["steps"][0], field["n_steps"][0] = steps.ctypes.data, len(steps)
@@ -372,9 +293,9 @@ class Trainer(Engine):
 
     def _share_blocks(self, n_threads):
         """Write the bounds of each thread's blocks, for this number of threads."""
-        if self._shares[n_threads, n_threads] == 0:
-            bounds = self.program.share_blocks(n_threads)
-            self._shares[n_threads, : n_threads + 1] = bounds
+        shares = self._space.shares
+        if shares[n_threads, n_threads] == 0:
+            shares[n_threads, : n_threads + 1] = self.program.share_blocks(n_threads)
 
 
 class Step:
@@ -396,7 +317,7 @@ class Step:
         weight: float,
         sweeps: tuple[int, int],
     ):
-        place, n = trainer._gradient, trainer.program.n_parameters
+        place, n = trainer._space.gradient, trainer.program.n_parameters
         self.gradient = trainer.memory[place : place + n]
         self.weight = weight
         self._trainer, self._step, self._sweeps = trainer, step, sweeps

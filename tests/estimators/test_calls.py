@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
 
 from fastmlp import MLPClassifier
-from fastmlp.estimators._learning import new_optimizer
+from fastmlp.estimators._learning import new_optimizer, random_numbers
 from fastmlp.kernels import Objective, Trainer
 from tests.estimators import X, Y, assert_same_model, both, make, parameters, sklearns
 
@@ -401,3 +402,20 @@ def test_a_copy_is_not_trained_along(Estimator):
     other.partial_fit(X, Y)
     assert_array_equal(parameters(estimator), before)
     assert_array_equal(estimator.predict(X), other_predicted)
+
+
+def test_random_numbers_are_those_of_check_random_state():
+    for seed in (0, np.int64(7), 2**32 - 1):
+        ref = check_random_state(seed)
+        with random_numbers(seed) as outer, random_numbers(seed) as inner:
+            assert inner is not outer
+            inner.normal()  # keeps a second number, which seeding has to forget
+            assert outer.uniform() == ref.uniform()
+        with random_numbers(seed) as again:
+            assert again.normal() == check_random_state(seed).normal()
+    for given in (None, np.random.RandomState(0)):
+        with random_numbers(given) as found:
+            assert found is check_random_state(given)
+    for wrong in (-1, 2**32):
+        with pytest.raises(ValueError, match="between 0 and"), random_numbers(wrong):
+            pass

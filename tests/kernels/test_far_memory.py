@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.kernels_api import Arena, Engine, Program, engine, trainer
+from tests.kernels_api import Arena, Engine, Program, engine, space
 from tests.networks import (
     BASE,
     DTYPES,
@@ -84,7 +84,7 @@ def far(monkeypatch):
     def call(function, *arguments, **options):
         with monkeypatch.context() as patch:
             patch.setattr(engine, "Program", FarProgram)
-            patch.setattr(trainer, "Arena", FarArena)
+            patch.setattr(space, "Arena", FarArena)
             engine._program.cache_clear()
             result = function(*arguments, **options)
         engine._program.cache_clear()

@@ -167,7 +167,7 @@ def test_trainer_reserves_moments_gradient_average_and_tiles(dtype):
         spec, *NAMES, dtype, form, batch_size=40, n_threads=3, averaging=0.9,
         hands_out=True, optimizer=Optimizer("adam", learning_rate=0.1),
     ) as trainer:  # fmt: skip
-        program, [run] = trainer.program, trainer._run
+        program, [run] = trainer.program, trainer._space.record
         size, width = program.numbers.size, program.numbers.width
         regions = _regions(program)
         names = ("first_moment", "second_moment", "gradient", "averaged")

@@ -131,12 +131,15 @@ def compiled_once(build: Callable[..., Any]) -> Callable[..., Any]:
 
     Nothing leaves this cache: engines hold addresses of compiled code.
     """
-    kept = functools.cache(build)
+    results: dict[tuple, Any] = {}
 
     @functools.wraps(build)
     def find(*arguments):
-        with _compiling:
-            return kept(*arguments)
+        if arguments not in results:
+            with _compiling:
+                if arguments not in results:
+                    results[arguments] = build(*arguments)
+        return results[arguments]
 
     return find
 

@@ -40,7 +40,7 @@ BARRIER_WORDS = 2 * LINE
 # Polls before a thread yields. A pause takes 10 ns (a virtual Sapphire Rapids) to 50
 # ns, so this is 3 to 15 us. Where another thread needs this core every poll is lost:
 # behind a PCA, whose BLAS threads spin on, 2000 polls made a fit 1.5 times as slow.
-_SPINS = 300
+SPINS = 300
 
 # Yields before a thread sleeps, some 300 us: with a third of it two threads were 1.5
 # times as slow on a small data set, since a thread that sleeps wakes late. One that
@@ -57,11 +57,25 @@ _sleep = types.ExternalFunction(SLEEP, types.int32(types.uint32))
 
 
 @jit
-def wait_for_change(words, place, value, yields):
-    """Wait until ``words[place]`` is no longer `value`; return its new value.
+def rest(polls, yields):
+    """Wait as long as a thread should that has polled so often in vain.
 
-    Polls with a pause, then yields the core `yields` times, then sleeps between polls.
+    With a pause at first, then until the other threads of this core had their turn,
+    `yields` times, then asleep.
     """
+    if polls <= SPINS:
+        pause()
+    elif polls <= SPINS + yields:
+        _yield_core()
+    else:
+        naps = polls - SPINS - yields
+        nap = min(_NAP + _GROWTH * naps, _LONGEST_NAP)
+        _sleep(np.uint32(max(1, nap // SLEEP_UNIT)))
+
+
+@jit
+def wait_for_change(words, place, value, yields):
+    """Wait until ``words[place]`` is no longer `value`; return its new value."""
     polls = 0
     while True:
         # Atomic: a plain load could be moved out of the loop.
@@ -69,14 +83,7 @@ def wait_for_change(words, place, value, yields):
         if found != value:
             return found
         polls += 1
-        if polls <= _SPINS:
-            pause()
-        elif polls <= _SPINS + yields:
-            _yield_core()
-        else:
-            naps = polls - _SPINS - yields
-            nap = min(_NAP + _GROWTH * naps, _LONGEST_NAP)
-            _sleep(np.uint32(max(1, nap // SLEEP_UNIT)))
+        rest(polls, yields)
 
 
 @jit

@@ -112,6 +112,36 @@ def reader(dtype: Any) -> Any:
     return read
 
 
+def on_stack(dtype: Any) -> Any:
+    """Return ``make()``, a record of zeros that lives as long as the calling function.
+
+    Numba frees an array after the last line that names it, though its address may be in
+    use.
+    """
+    kind = from_dtype(dtype)
+
+    @intrinsic
+    def make(typingctx):
+        def codegen(context, builder, signature, args):
+            memory = cgutils.alloca_once(builder, ir.ArrayType(INDEX, kind.size // 8))
+            cgutils.memset(builder, memory, INDEX(kind.size), 0)
+            return builder.bitcast(memory, context.get_value_type(kind))
+
+        return kind(), codegen
+
+    return make
+
+
+@intrinsic
+def record_address(typingctx, record):
+    """Return the memory address of a record."""
+
+    def codegen(context, builder, signature, args):
+        return builder.ptrtoint(args[0], INDEX)
+
+    return types.intp(record), codegen
+
+
 def caller(callback_signature: Any) -> Any:
     """Return ``call(function, arguments)`` for compiled callbacks of one signature.
 

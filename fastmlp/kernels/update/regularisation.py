@@ -71,6 +71,11 @@ class Regularisation(NamedTuple):
         return self._replace(seed=int(seed))
 
     @property
+    def restraints(self) -> Regularisation:
+        """The penalty and the bounds on norms alone."""
+        return Regularisation(self.l1, self.clip_norm, self.max_norm)
+
+    @property
     def changes_inputs(self) -> bool:
         """True if the minibatch's inputs have to be a copy."""
         return any(self.dropout[:1]) or self.input_noise != 0

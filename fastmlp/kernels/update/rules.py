@@ -354,6 +354,11 @@ class Optimizer:
         return self.name if choose is None else choose(self)
 
     @property
+    def decays(self) -> bool:
+        """True if weights decay."""
+        return bool(np.any(self.weight_decay))
+
+    @property
     def n_moments(self) -> int:
         """Numbers kept per parameter beside the parameter itself."""
         return RULES[self.rule].n_moments

@@ -17,8 +17,7 @@ TRAINING = np.dtype(
         ("n_blocks", np.int64),
         ("shares", np.int64),  # bounds of each thread's blocks, see `step.train`
         ("most_threads", np.int64),
-        ("width", np.int64),  # columns of a panel, and bytes of an element
-        ("size", np.int64),
+        ("width", np.int64),  # columns of a panel
         # -- the run --
         ("n_rows", np.int64),
         ("batch", np.int64),  # rows of a minibatch
