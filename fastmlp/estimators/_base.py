@@ -473,6 +473,10 @@ class BaseMLP(
         super().__setstate__(loaded_state(state, type(self).__name__))
         restore_network(self)
 
+    def __sklearn_is_fitted__(self) -> bool:
+        """Return whether there is a network; for `check_is_fitted`."""
+        return hasattr(self, "coefs_")
+
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags: sparse X is accepted."""
         tags = super().__sklearn_tags__()

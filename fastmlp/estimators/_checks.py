@@ -421,6 +421,8 @@ def as_rows(X: Any, dtype: DTypeLike = np.float64) -> Any:
 
 def as_float(array: Any, dtype: DTypeLike) -> np.ndarray:
     """Return the array in C order and the given dtype; too large numbers become inf."""
+    if getattr(array, "dtype", None) == dtype:
+        return np.ascontiguousarray(array)
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(array, dtype=dtype)
 

@@ -110,7 +110,9 @@ class Learned:
 
         `join` joins two lists.
         """
-        joined = {k: v for k, v in state.items() if k not in self.forgotten}
+        joined = dict(state)
+        for name in self.forgotten:
+            joined.pop(name, None)
         for name, later in self.curves.items():
             earlier = joined.get(name)
             both = earlier is not None and later is not None

@@ -356,7 +356,8 @@ class Optimizer:
     @property
     def decays(self) -> bool:
         """True if weights decay."""
-        return bool(np.any(self.weight_decay))
+        decay = self.weight_decay
+        return bool(decay.any() if isinstance(decay, np.ndarray) else decay)
 
     @property
     def n_moments(self) -> int:
