@@ -117,6 +117,12 @@ def make_gallery(app, config):
     (folder.parent / "gallery.md").write_text(gallery, encoding="utf-8")
 
 
+def link_examples_to_their_pages(app, docname, content):
+    """Let links to an example's source, which a clone has, lead to its page."""
+    source = r"\]\((?:\.\./)+fastmlp/examples/(\w+)\.py\)"
+    content[0] = re.sub(source, r"](/generated/examples/\1.md)", content[0])
+
+
 def check_links_from_notebooks(app, error):
     """Fail where a page or a parameter that notebooks link to is missing."""
     if error is not None or app.builder.format != "html":
@@ -140,5 +146,6 @@ def check_links_from_notebooks(app, error):
 def setup(app):
     """Connect the functions above."""
     app.connect("config-inited", make_gallery)
+    app.connect("source-read", link_examples_to_their_pages)
     app.connect("autodoc-skip-member", skip_foreign)
     app.connect("build-finished", check_links_from_notebooks)

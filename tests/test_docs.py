@@ -16,11 +16,12 @@ from tests.estimators import BEFORE_1_9
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
-PAGES = [
+MARKDOWN = [
     str(path.relative_to(ROOT))
-    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md")))
-    if ">>> " in path.read_text("utf-8") and "generated" not in path.parts
+    for path in (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("**/*.md")))
+    if "generated" not in path.parts
 ]
+PAGES = [page for page in MARKDOWN if ">>> " in (ROOT / page).read_text("utf-8")]
 MODULES = (fastmlp, dask, data, displays, inspection, onnx_export, playground)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
@@ -74,10 +75,12 @@ def ci_script():
     return (ROOT / ".ci" / "run").read_text("utf-8")
 
 
-def test_readme_links_exist():
-    links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+@pytest.mark.parametrize("page", MARKDOWN)
+def test_links_lead_to_files_of_the_repository(page):
+    text = (ROOT / page).read_text("utf-8")
+    links = re.findall(r"\]\((?!http)([^)#\s]+)[^)\s]*\)", text)
+    folder = (ROOT / page).parent
+    assert [link for link in links if not (folder / link).exists()] == []
 
 
 @pytest.mark.parametrize("tool", ["ruff", "codespell", "mypy"])
