@@ -36,7 +36,7 @@ class Chunks:
         self._next = 0
         self.block_rows: list[int] = []
         for each in chunks:
-            y = Chunk(*each).y
+            y = _as_chunk(each).y
             self.block_rows.append(len(y))
             if see is not None:
                 see(y)
@@ -44,7 +44,7 @@ class Chunks:
     def read(self, block: int) -> Chunk:
         """Return the rows of a block."""
         if isinstance(self._chunks, Sequence):
-            return Chunk(*self._chunks[block])
+            return _as_chunk(self._chunks[block])
         if block < self._next or self._next == 0:
             self._iterator, self._next = iter(self._chunks), 0
         skipped, self._next = block - self._next, block + 1
@@ -54,7 +54,7 @@ class Chunks:
                 f"The source had {len(self.block_rows)} chunks at first and has fewer "
                 "now: each iter(source) has to give the same chunks."
             )
-        return Chunk(*chunk)
+        return _as_chunk(chunk)
 
 
 class Once:
@@ -81,10 +81,11 @@ class Once:
 
     def _following(self):
         """Return the next chunk that has rows, or None."""
-        for chunk in self._chunks:
-            self.block_rows.append(len(Chunk(*chunk).y))
+        for each in self._chunks:
+            chunk = _as_chunk(each)
+            self.block_rows.append(len(chunk.y))
             if self.block_rows[-1]:
-                return Chunk(*chunk)
+                return chunk
         return None
 
     def read(self, block: int) -> Chunk:
@@ -96,6 +97,17 @@ class Once:
         while self._chunk is not None:
             yield len(self.block_rows) - 1
             self._chunk = self._following()
+
+
+def _as_chunk(item: Any) -> Chunk:
+    """Return an item of an iterable as a `Chunk`."""
+    if not (isinstance(item, tuple | list) and 2 <= len(item) <= 3):
+        raise TypeError(
+            "The items of source must be tuples (X, y) or (X, y, sample_weight), got "
+            f"one of type {type(item).__name__}: arrays X and y that are in memory are "
+            "for `fit`, or [(X, y)] as a source."
+        )
+    return Chunk(*item)
 
 
 def as_source(
@@ -119,7 +131,7 @@ def as_source(
     Raises
     ------
     TypeError
-        If it is neither.
+        If it is neither, or an item is no such tuple.
     ValueError
         If it can be iterated once only.
     """

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin, is_classifier
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastmlp.estimators._checks import float_type
 from fastmlp.estimators._export import form_of, hidden_layers, plain_labels
@@ -36,7 +36,9 @@ def export(model: Any, X: Any, name: str | None, target_opset: Any) -> Any:
 
     network = current_network(model)
     if X is None:
-        X = np.empty((1, network.units[0]), float_type(model.dtype) or network.dtype)
+        X = np.zeros((1, network.units[0]), float_type(model.dtype) or network.dtype)
+    else:
+        X = validate_data(model, X, dtype=None, reset=False)[:1]
     options, outputs = None, None
     if is_classifier(model):
         options = {id(model): {"zipmap": False}}
@@ -44,7 +46,7 @@ def export(model: Any, X: Any, name: str | None, target_opset: Any) -> Any:
             outputs = [("label", None), ("scores", None)]
     return skl2onnx.to_onnx(
         model,
-        np.asarray(X)[:1],
+        X,
         name=name or type(model).__name__,
         target_opset=target_opset,
         options=options,

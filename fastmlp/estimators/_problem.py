@@ -248,16 +248,26 @@ def check_rows(model: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
     dtypes = [np.float64, np.float32]
     if float_type(model.dtype) == np.float32:
         dtypes.reverse()
-    X, y = validate_data(
-        model,
-        X,
-        y,
-        accept_sparse=["csr", "csc"],
-        multi_output=True,
-        y_numeric=isinstance(model, RegressorMixin),
-        dtype=dtypes,
-        reset=reset,
-    )
+    try:
+        X, y = validate_data(
+            model,
+            X,
+            y,
+            accept_sparse=["csr", "csc"],
+            multi_output=True,
+            y_numeric=isinstance(model, RegressorMixin),
+            dtype=dtypes,
+            reset=reset,
+        )
+    except ValueError as error:
+        message = str(error)
+        if "X contains NaN" in message or "to float" in message:
+            # A note, since the message is scikit-learn's.
+            error.add_note(
+                "fastmlp's TabularClassifier and TabularRegressor take missing values "
+                "and strings in X as they are."
+            )
+        raise
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
     return as_rows(X), y

@@ -199,7 +199,7 @@ def scaling_of(goal: Goal, values: np.ndarray, weight: np.ndarray) -> Scaling | 
     """
     if not isinstance(goal, Labels):
         return fit_scaling(values, weight, goal.pairing.out_activation)
-    present = goal.classes[np.unique(values)]
+    present = goal.classes[np.unique(values)].tolist()
     if len(present) < 2:
         raise ValueError(
             f"y has one class only, {present[0]!r}, in the rows with a weight above 0: "

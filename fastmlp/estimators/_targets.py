@@ -112,20 +112,28 @@ def labels_of(y: ArrayLike) -> tuple[np.ndarray, str]:
 
     Raises
     ------
-    ValueError
-        If y holds no labels.
+    ValueError, TypeError
+        If y holds no labels, or labels that cannot be sorted.
     """
     classes = _plain_labels(y)
     if classes is not None:
         return classes, "multiclass" if classes.size > 2 else "binary"
-    kind = type_of_target(y, input_name="y")
-    if "multioutput" in kind:
-        raise ValueError(
-            "Multioutput target data is not supported with label binarization"
+    try:
+        kind = type_of_target(y, input_name="y")
+        if "multioutput" in kind:
+            raise ValueError(
+                "Multioutput target data is not supported with label binarization"
+            )
+        if kind.startswith("multilabel"):
+            kind = "multilabel"
+        return unique_labels(y), kind
+    except (TypeError, ValueError) as error:
+        # A note, since the message is scikit-learn's.
+        error.add_note(
+            "The y of a classifier holds labels, all strings or all integers and none "
+            "missing. For amounts take the regressor."
         )
-    if kind.startswith("multilabel"):
-        kind = "multilabel"
-    return unique_labels(y), kind
+        raise
 
 
 def first_labels(

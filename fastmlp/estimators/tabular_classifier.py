@@ -1,5 +1,7 @@
 """Classification of tables."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -192,12 +194,13 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         return np.log(self.predict_proba(X))
 
     def _goal(self, y: Any) -> Labels:
-        classes, kind = labels_of(y)
-        if kind == "multilabel":
+        if y.ndim > 1:
             raise ValueError(
-                "Multilabel y is not supported: fit one TabularClassifier for each "
-                "column, as sklearn.multioutput.MultiOutputClassifier does."
+                f"y must be one column of labels, got shape {y.shape}: fit one "
+                "TabularClassifier for each column, as "
+                "sklearn.multioutput.MultiOutputClassifier does."
             )
+        classes, kind = labels_of(y)
         smoothing = LABEL_SMOOTHING if self.scoring == "accuracy" else 0.0
         pairing = pair_classification("log_loss", None, smoothing, kind)
         return Labels(pairing, classes, kind, False, self.class_weight)

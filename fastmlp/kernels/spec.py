@@ -179,8 +179,8 @@ def layer_activations(activation: Any, n_hidden: int) -> tuple[Kind, ...]:
     entries = list(activation)
     if len(entries) != n_hidden:
         raise ValueError(
-            f"it has {len(entries)} entries and there are {n_hidden} hidden layers; "
-            "one per hidden layer is needed, or a name without a list for all."
+            f"it has {len(entries)} entries, but the number of hidden layers is "
+            f"{n_hidden}: give one per hidden layer, or a name without a list for all."
         )
     return tuple(_checked(entry) for entry in entries)
 

@@ -109,9 +109,9 @@ ACTIVATIONS = {
     ("tanh", "gellu"): "'gellu' is not known. Did you mean 'gelu'?",
     "ReLU": "'ReLU' is not known. Did you mean 'relu'?",
     "sigmoid": "'sigmoid' is not known. Did you mean 'logistic'?",
-    ("tanh",): "it has 1 entries and there are 2 hidden layers; one per hidden layer "
-    "is needed, or a name without a list for all.",
-    ("tanh", "relu", "relu"): "it has 3 entries and there are 2 hidden layers",
+    ("tanh",): "it has 1 entries, but the number of hidden layers is 2: give one per "
+    "hidden layer, or a name without a list for all.",
+    ("tanh", "relu", "relu"): "it has 3 entries, but the number of hidden layers is 2",
     ("tanh", 1.0): "'tanh' has no parameter, got 1.0",
     ("tanh", ("selu", 1.0)): "'selu' has no parameter, got 1.0",
     ("elu", -1.0): "the parameter of 'elu' must be at least 0 and finite, got -1.0",
@@ -221,6 +221,22 @@ def test_data(kind, name, method):
     bad_X, bad_y, message = CASES[kind, name]
     bad_y = target(kind, bad_y)
     compare(kind, lambda estimator: getattr(estimator, method)(bad_X, bad_y), message)
+
+
+@pytest.mark.parametrize("bad_X", [changed(X, np.nan), objects(X)], ids=["NaN", "str"])
+def test_notes_on_missing_values_and_strings_name_the_estimators_for_tables(bad_X):
+    error = raised_by(lambda: make(COMPUTED, "regressor").fit(bad_X, Y_REAL))
+    assert "TabularRegressor" in "".join(error.__notes__)
+
+
+@pytest.mark.parametrize(
+    "bad_y",
+    [Y_REAL, np.array([*"ab" * 19, None, "a"], dtype=object)],
+    ids=["float", "None"],
+)
+def test_notes_on_labels_say_which_are_possible(bad_y):
+    error = raised_by(lambda: make(COMPUTED, "classifier").fit(X, bad_y))
+    assert "all strings or all integers" in "".join(error.__notes__)
 
 
 @pytest.mark.parametrize("method", ["predict", "score"])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import onnxruntime
+import pandas as pd
 import pytest
 import skl2onnx
 from numpy.testing import assert_allclose, assert_array_equal
@@ -308,6 +309,14 @@ def test_wrong_width_and_unfitted_models_are_refused():
     model = fitted(MLPRegressor, X, REAL)
     with pytest.raises(ValueError, match="X has 3 features"):
         model.to_onnx(X[:, :3])
+
+
+def test_x_is_validated():
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    model = fitted(MLPRegressor, frame, REAL)
+    assert model.to_onnx() == model.to_onnx(frame)
+    with pytest.raises(ValueError, match="Expected 2D array"):
+        fitted(MLPRegressor, X, REAL).to_onnx("model.onnx")
 
 
 def test_without_skl2onnx_the_extra_is_named():

@@ -386,6 +386,12 @@ def test_a_generator_is_refused():
         MLPClassifier().fit_stream(3)
 
 
+@pytest.mark.parametrize("source", [np.zeros((3, 2)), (np.zeros((3, 2)), np.zeros(3))])
+def test_arrays_are_no_source(source):
+    with pytest.raises(TypeError, match=r"type ndarray: arrays .* `fit`"):
+        MLPRegressor().fit_stream(source)
+
+
 @pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
 @pytest.mark.parametrize("buffer_rows", [130, 1000])
 def test_a_generator_is_enough_for_one_epoch(kind, buffer_rows):

@@ -301,13 +301,13 @@ def test_weights_are_routed(Estimator):
 # -- refusals --------------------------------------------------------------------------
 
 REFUSED = {
-    "one class": ({}, {"y": np.zeros(N)}, "y has one class only, .*at least two"),
+    "one class": ({}, {"y": np.zeros(N)}, "y has one class only, 0.0, .*at least two"),
     "one class counts": (
         {},
         {"sample_weight": (LABELS == "no").astype(float)},
         "y has one class only, .*'no'.*weight above 0",
     ),
-    "multilabel": ({}, {"y": np.eye(N)[:, :3]}, "Multilabel y is not supported"),
+    "multilabel": ({}, {"y": np.eye(N)[:, :3]}, "y must be one column of labels"),
     "numbers": ({}, {"y": TARGET}, "Unknown label type"),
     "one weight": (
         {},
