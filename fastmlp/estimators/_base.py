@@ -5,6 +5,8 @@ fitted attributes last, all at once, so that a call that raises leaves the estim
 it was.
 """
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from contextlib import nullcontext
 from numbers import Integral

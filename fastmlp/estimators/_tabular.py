@@ -1,5 +1,7 @@
 """The base class of the estimators for tables: a fit, predictions, saved states."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from numbers import Integral

@@ -1,5 +1,7 @@
 """Classification."""
 
+from __future__ import annotations
+
 from typing import Any, ClassVar, Self
 
 import numpy as np

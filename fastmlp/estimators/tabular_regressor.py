@@ -1,5 +1,7 @@
 """Regression on tables."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from numbers import Real
 from typing import Any, ClassVar
