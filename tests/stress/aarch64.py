@@ -206,7 +206,9 @@ def compare_kernels(python, folder, **cache):
     results = []
     for where, settings in ((python, cache), (sys.executable, narrow)):
         path = folder / f"kernels{len(results)}.npz"
-        printed = run(where, "-m", "tests.kernel_run", path, "float32", **settings)
+        printed = run(
+            where, "-m", "tests.kernel_run", path, "all", "float32", **settings
+        )
         # An error inside a callback is only printed.
         assert not printed, printed
         with np.load(path) as found:
