@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 import fastmlp  # for its version, which is set after this import
 from fastmlp.kernels import available_cores, cache_folder, describe_cpu
 
-# Those that fastmlp needs, then those of its extras.
+# The packages that fastmlp needs, then those of its extras and frames.
 PACKAGES = (
     "numpy",
     "scipy",
@@ -22,14 +22,16 @@ PACKAGES = (
     "onnxruntime",
     "pandas",
     "polars",
+    "pyarrow",
     "skl2onnx",
+    "tornado",
 )
 
 
 def show_versions() -> None:
     """Print the versions of fastmlp and of all it works with, and the machine.
 
-    For bug reports, as scikit-learn's function of this name; ``python -m fastmlp
+    For bug reports, like scikit-learn's function of the same name. ``python -m fastmlp
     versions`` prints the same.
 
     Returns

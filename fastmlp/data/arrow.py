@@ -174,7 +174,7 @@ def _as_float(name: str, column: Any, dtype: Any) -> np.ndarray:
 
 
 def _labels_of(name: str, column: Any) -> np.ndarray:
-    """Return a column of targets, strings as NumPy's."""
+    """Return a column of targets; strings have NumPy's type for strings."""
     pa = _require_arrow()
     if column.null_count:
         raise ValueError(
@@ -231,10 +231,18 @@ class ParquetSource(_ColumnSource):
 
     Examples
     --------
-    >>> from fastmlp import MLPClassifier
+    >>> import tempfile
+    >>> import pyarrow as pa
+    >>> from fastmlp import MLPRegressor
     >>> from fastmlp.data import ParquetSource
-    >>> source = ParquetSource("rides/", label="tip", cache="cache/")  # doctest: +SKIP
-    >>> clf = MLPClassifier().fit_stream(source)  # doctest: +SKIP
+    >>> from pyarrow import parquet
+    >>> rides = pa.table({"distance": [1.0, 5.0, 2.0], "tip": [0.5, 2.0, 1.0]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     parquet.write_table(rides, f"{folder}/rides.parquet", row_group_size=2)
+    ...     source = ParquetSource(folder, label="tip")
+    ...     regr = MLPRegressor(tol=10.0).fit_stream(source)
+    >>> source.block_rows
+    [2, 1]
     """
 
     def __init__(
