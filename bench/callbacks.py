@@ -1,7 +1,7 @@
 """A fit with scikit-learn's callbacks beside one without: the cost of callbacks.
 
 The ratio is a time divided by that without callbacks on as many threads. The progress
-bar is drawn as in a terminal, into a file that is thrown away.
+bar is drawn as in a terminal, into the null device.
 """
 
 import contextlib

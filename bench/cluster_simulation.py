@@ -12,7 +12,7 @@ speed of a copy are fitted to the overhead measured there, and the simulation of
 workers is compared with it.
 
 Left out are other users of the cluster, disks, and switches that are oversubscribed.
-Accuracy is no matter of time: see `bench.replicas`.
+Nor does it say how accurate the networks are: `bench.replicas` does.
 """
 
 import argparse
@@ -87,7 +87,7 @@ def round_seconds(constants, n_workers, n_parameters, rows_per_worker, rng):
         # The scheduler passes copies on while the client makes the next ones.
         begins = 2 * c.hop + tasks + (2 + np.arange(n_workers)) * copy
         ends = _reported(c, begins + own)
-        # Through the scheduler, which has all before it sends them.
+        # The scheduler collects all results before it sends them on.
         return ends[-1] + 2 * c.hop + 2 * n_workers * copy, work.mean()
     begins = np.maximum(c.hop + tasks, _copied(c, n_workers, copy))
     level = _reported(c, begins + c.hop + own)
@@ -100,7 +100,7 @@ def round_seconds(constants, n_workers, n_parameters, rows_per_worker, rng):
 
 
 def _copied(constants, n_workers, copy):
-    """Return when each worker has the state; one that has it serves one at a time."""
+    """Return when each worker has the state; each sends one copy at a time."""
     first = 2 * (constants.hop + copy)
     holders, arrived = [first], [first]
     for _ in range(n_workers - 1):
@@ -112,7 +112,7 @@ def _copied(constants, n_workers, copy):
 
 
 def _reported(constants, ends):
-    """Return when the scheduler knows of the tasks that end, one after another."""
+    """Return when the scheduler has handled the end of each task, one at a time."""
     known, free = [], 0.0
     for at in sorted(ends):
         free = max(free, at + constants.hop) + constants.task
@@ -148,14 +148,15 @@ def fitted(constants, measured):
     measured : dict of float
         Seconds by parameters.
     """
-    # Both enter linearly: hops, and copies of the state.
+    # The overhead is linear in the time of a hop and in that of a copy. With 12 bytes
+    # a second a copy of one parameter and its moments takes one second.
     sizes = np.array(list(measured), dtype=float)
     base = replace(constants, bandwidth=1e18)
     hops = overhead(replace(base, hop=1.0), 1) - overhead(replace(base, hop=0.0), 1)
     copies = overhead(replace(constants, hop=0.0, task=0.0, bandwidth=12.0), 1)
     tasks = overhead(replace(base, hop=0.0), 1)
     times = np.array(list(measured.values()))
-    # Relative errors count.
+    # Least squares of the relative errors.
     table = (
         np.column_stack([np.full(len(sizes), hops), copies * sizes]) / times[:, None]
     )
@@ -164,7 +165,7 @@ def fitted(constants, measured):
 
 
 def rows_to_win(constants, n_workers, n_parameters, n_rounds):
-    """Return from how many rows on an epoch is shorter than on one worker."""
+    """Return the rows above which an epoch is shorter than on one worker."""
     low, high = 1.0, 1e15
     while high / low > 1.1:
         rows = (low * high) ** 0.5

@@ -2,8 +2,8 @@
 
 Run as ``python -m tests.kernel_run results.npz all float32 float64``. A step beyond an
 array ends the process; what the kernels returned is written to the file for comparison
-between instruction sets. With ``wide`` in the place of ``all``, of the tables those
-rows alone whose loops depend on the width of vectors in what they read and write.
+between instruction sets. ``wide`` in place of ``all`` runs only the rows of the tables
+whose loops read and write differently for another width of vectors.
 """
 
 import functools
@@ -55,7 +55,7 @@ from tests.networks import (
     variations,
 )
 
-# From X to an array of the same numbers that lies otherwise.
+# Functions of X that return another layout of it in memory, or another format.
 FORMS = {
     "C": np.ascontiguousarray,
     "F": np.asfortranarray,
@@ -85,7 +85,7 @@ class Fence:
         return copy
 
     def copy_back(self):
-        """Bring back what the kernels wrote."""
+        """Copy the results of the kernels into the original arrays."""
         for value, copy in self._copies:
             if value.flags.writeable:
                 value[...] = copy
@@ -134,7 +134,7 @@ class GuardedNumpy:
         return _guarded(found, self._side)
 
 
-# All that modules make arrays with whose addresses kernels get.
+# Functions whose arrays the modules pass to kernels by address.
 MAKERS = {"zeros", "empty", "array", "arange", "concatenate"}
 MAKERS |= {"ascontiguousarray", "frombuffer"}
 
@@ -313,7 +313,7 @@ def _run_products(dtype, side):
             Operands(*case, layout, start, dtype, make).check()
 
 
-# Functions as they are without a fence.
+# The functions without a fence.
 _PREDICT, _DESCRIBE, _STEPS = predict.predict, rows.describe, Optimizer.steps
 
 
@@ -357,9 +357,9 @@ def _is_wide(network, rule):
 VARIED = variations()
 
 
-def main(path, rows, *names):
+def main(path, extent, *names):
     """Run all for the dtypes of these names and write the results."""
-    if rows == "wide":
+    if extent == "wide":
         VARIED[:] = [each for each in VARIED if _is_wide(*each)]
     results = {"tile": np.array([VECTOR_BYTES, TILE_ROWS, TILE_VECTORS])}
     for name, side in itertools.product(names, SIDES):

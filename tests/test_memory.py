@@ -10,8 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 from fastmlp import MLPClassifier, MLPRegressor
-from fastmlp.kernels import program as _layout
-from fastmlp.kernels import trainer
+from fastmlp.kernels import program, trainer
 from tests.estimators import X as SMALL_X
 from tests.estimators import Y as SMALL_Y
 from tests.estimators import both, make
@@ -54,7 +53,7 @@ def test_training_takes_a_small_part_of_x(Estimator, early_stopping):
 @pytest.mark.parametrize("form", ["csr", "csc"])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_sparse_x_is_never_dense(form):
-    """Beyond a few copies of what is stored: parameters, moments, one minibatch."""
+    """A fit allocates copies of the stored values, of parameters and minibatches."""
     rng = np.random.default_rng(0)
     places = rng.integers(0, [[20_000], [5_000]], (2, 100_000))
     values = rng.random(100_000, dtype=np.float32)
@@ -90,19 +89,19 @@ TOO_WIDE = [
 @pytest.mark.parametrize("sizes", TOO_WIDE, ids=lambda sizes: str(sizes)[:20])
 @both
 def test_too_wide(Estimator, sizes, solver):
-    """Refused before anything is taken, and the old model predicts as it did."""
+    """The fit is refused before it allocates; the old model predicts as before."""
     estimator = make(Estimator).fit(SMALL_X, SMALL_Y)
     outputs, before = estimator.predict(SMALL_X), dict(vars(estimator))
     estimator.set_params(hidden_layer_sizes=sizes, solver=solver)
-    tracemalloc.start()
-    try:
+    errors = []
+
+    def refused():
         with pytest.raises(MemoryError, match="takes") as info:
             estimator.fit(SMALL_X, SMALL_Y)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < MEGABYTE
-    needed = int(re.search(r"([\d,]+) bytes", str(info.value))[1].replace(",", ""))
+        errors.append(str(info.value))
+
+    assert peak_of(refused) < MEGABYTE
+    needed = int(re.search(r"([\d,]+) bytes", errors[0])[1].replace(",", ""))
     units = [SMALL_X.shape[1], *np.atleast_1d(np.array(sizes, object)).tolist(), 1]
     weights = sum(a * b for a, b in itertools.pairwise(units))
     assert needed == 8 * (weights + sum(units[1:]))
@@ -117,7 +116,7 @@ def test_weights_fit_but_training_does_not(solver, monkeypatch):
     estimator = make(MLPRegressor, hidden_layer_sizes=(700, 300), solver=solver)
     X = make_dense(300, 400)
     weights = 4 * (401 * 700 + 701 * 300 + 301)
-    monkeypatch.setattr(_layout, "MACHINE_BYTES", weights)
+    monkeypatch.setattr(program, "MACHINE_BYTES", weights)
     with pytest.raises(MemoryError, match=r"A network of \(400, 700, 300, 1\) units"):
         estimator.fit(X, X[:, 0])
     assert not hasattr(estimator, "coefs_")
@@ -126,7 +125,7 @@ def test_weights_fit_but_training_does_not(solver, monkeypatch):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @both
 def test_no_room_for_a_thread(Estimator, monkeypatch):
-    """Nor is one that was started left behind."""
+    """The fit raises MemoryError and ends the thread that it has started."""
     # With fewer cores the second fit might take fewer threads.
     monkeypatch.setattr(trainer, "available_cores", lambda: 3)
     estimator = make(Estimator, batch_size=60, n_threads=3).fit(SMALL_X, SMALL_Y)

@@ -1,4 +1,4 @@
-"""Growth with the rows: seconds of fit and prediction, and memory, of one table.
+"""How the time of fits and predictions and their memory grow with a table's rows.
 
 A fresh process runs ``python -m bench.tables.scaling MODEL ROWS SEED THREADS``, which
 prints JSON. It needs Linux, see `bench.memory`.
@@ -18,7 +18,7 @@ from bench.memory import peak_above
 from bench.tables.data import mixed
 from bench.tables.runs import fit, predict, score_classes, warm_up
 
-# The name in records, and rows.
+# The table's name in records, and its numbers of rows.
 TABLE = "scaling"
 ROWS = (10_000, 100_000, 1_000_000)
 
@@ -26,7 +26,7 @@ TEST_ROWS, CALLS = 10_000, 20
 
 
 def run(model, n_rows, seed, threads):
-    """Return results of a fresh process as a dict, or why there are none."""
+    """Return the results of a fresh process; if it fails, its error as "failed"."""
     arguments = (model, str(n_rows), str(seed), str(threads))
     try:
         return fresh.run("tables.scaling", *arguments)
@@ -35,7 +35,7 @@ def run(model, n_rows, seed, threads):
 
 
 def run_here(model, n_rows, seed, threads):
-    """Return results of this process, in which nothing was fitted before."""
+    """Return the results of this process, which must not have fitted before."""
     warnings.simplefilter("ignore")
     X, y = mixed(n_rows + TEST_ROWS, "binary", seed)
     X_test, y_test = X[n_rows:].reset_index(drop=True), y[n_rows:]
@@ -63,7 +63,7 @@ def run_here(model, n_rows, seed, threads):
 
 
 if __name__ == "__main__":
-    # Peers may print.
+    # Peers may print, and stdout is for the results alone.
     with contextlib.redirect_stdout(sys.stderr):
         results = run_here(sys.argv[1], *map(int, sys.argv[2:]))
     print(json.dumps(results))

@@ -22,8 +22,8 @@ def create_map(
     Raises
     ------
     OSError
-        If the disk has no room for it: a process that found that out when it writes to
-        the array would be killed.
+        If the disk has no room for it. Without this check the process would be killed
+        when it writes to the array.
     """
     array = np.lib.format.open_memmap(path, "w+", np.dtype(dtype), shape)
     size = Path(path).stat().st_size
@@ -33,7 +33,7 @@ def create_map(
 
 
 class BlockCache:
-    """X of all blocks in one file; of each block a file of y, and one of weights.
+    """Files of blocks: one for X of all, and for each block one of y and of weights.
 
     Several processes may use a folder at once.
 
@@ -63,7 +63,7 @@ class BlockCache:
         dtype: DTypeLike,
     ) -> None:
         name = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
-        # pyarrow takes no file of such a folder for data.
+        # pyarrow reads no files of a folder whose name begins with an underscore.
         self._folder = Path(folder) / f"_{name}"
         self._folder.mkdir(parents=True, exist_ok=True)
         self._first = np.concatenate([[0], np.cumsum(block_rows, dtype=np.int64)])
@@ -71,7 +71,7 @@ class BlockCache:
         if not path.exists():
             shape = int(self._first[-1]), n_features
             np.lib.format.open_memmap(_partial(path), "w+", np.dtype(dtype), shape)
-            # No other process's file is replaced, which may have blocks already.
+            # Another process's file stays: it may hold blocks already.
             with contextlib.suppress(FileExistsError):
                 path.hardlink_to(_partial(path))
             _partial(path).unlink()
@@ -106,7 +106,7 @@ class BlockCache:
         return Chunk(self._rows(block), np.load(y), weights)
 
     def put(self, block: int, chunk: Chunk) -> Chunk:
-        """Write a block, y last, since it says that the rest is there; return it."""
+        """Write a block and return it. y is last: `get` takes its file as complete."""
         y, weight = self._paths(block)
         with (self._folder / "X.npy").open("r+b") as file:
             # Written through the map, pages would be small, and a full disk fatal.
@@ -124,7 +124,7 @@ def _partial(path: Path) -> Path:
 
 
 def _save(path: Path, array: Any) -> None:
-    """Write an array, in one step as others see it."""
+    """Write an array; other processes find the whole file or none."""
     with _partial(path).open("wb") as file:
         np.save(file, array, allow_pickle=False)
     _partial(path).replace(path)

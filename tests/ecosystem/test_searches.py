@@ -63,7 +63,7 @@ def test_temperature_lowers_the_loss_and_changes_no_decision(classifier):
     assert_array_equal(before.argmax(axis=1), after.argmax(axis=1))
     losses = [-np.log(p[np.arange(len(p)), y]).mean() for p in (before, after)]
     assert losses[1] < losses[0]
-    # As they should be: powers of the probabilities, normalised.
+    # Temperature scaling takes powers of the probabilities and normalises them.
     (calibrator,) = calibrated.calibrated_classifiers_[0].calibrators
     ref = before.astype(np.float64) ** calibrator.beta_
     assert_allclose(after, ref / ref.sum(axis=1, keepdims=True), atol=1e-5)
@@ -120,8 +120,13 @@ def test_partial_dependence_display_is_the_mean_over_changed_rows(agg):
         assert_allclose(mean, regressor.predict(changed).mean(), rtol=1e-5)
 
 
-def test_partial_dependence_of_every_class(classifier, agg):
+def test_partial_dependence_display_of_a_class_is_its_mean_probability(classifier, agg):
     display = PartialDependenceDisplay.from_estimator(
         classifier, X_TEST, [20], target=3, grid_resolution=4
     )
-    assert len(display.lines_[0, 0].get_ydata()) == 4
+    places, means = display.lines_[0, 0].get_data()
+    assert len(places) == 4
+    for place, mean in zip(places, means, strict=True):
+        changed = X_TEST.copy()
+        changed[:, 20] = place
+        assert_allclose(mean, classifier.predict_proba(changed)[:, 3].mean(), rtol=1e-5)

@@ -313,8 +313,8 @@ def test_every_problem_trains(problem):
 
 
 def test_lbfgs_divides_by_the_sum_of_weights_in_their_own_dtype():
-    # In another precision it differs by 1e-8, which an ill-conditioned line search
-    # multiplies: loss and gradient do not belong together quite.
+    # In another precision the sum differs by 1e-8. An ill-conditioned line search
+    # multiplies that, since its losses and gradients are then of different functions.
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(1000, 3)), rng.normal(size=1000)
     weight = rng.uniform(0.1, 1, 1000).astype(np.float32)

@@ -50,7 +50,7 @@ def test_each_row_is_predicted_by_the_network_that_did_not_see_it(y, n_networks)
     assert_allclose(clf.oof_score_, np.average(correct, weights=WEIGHT))
 
 
-def test_regression_too():
+def test_each_row_of_a_regression_is_predicted_by_the_network_that_did_not_see_it():
     regr = make(TabularRegressor).fit(X, TARGET, WEIGHT)
     ref = np.array(outputs(regr))[folds_of(np.zeros(N), 3), np.arange(N), 0]
     mean = np.average(TARGET, weights=WEIGHT)
@@ -190,21 +190,20 @@ def test_scoring_of_a_regression_sees_y_in_its_units():
 
 def test_labels_are_smoothed_for_the_accuracy_alone():
     y = np.where(COLORS == "red", "yes", "no")
-    p = {
-        scoring: make(TabularClassifier, max_epochs=40, scoring=scoring).fit(X, y)
-        for scoring in (None, "accuracy", "roc_auc")
-    }
-    lowest = {scoring: min(clf.loss_curve_[0]) for scoring, clf in p.items()}
+    lowest = {}
+    for scoring in (None, "accuracy", "roc_auc"):
+        clf = make(TabularClassifier, max_epochs=40, scoring=scoring).fit(X, y)
+        lowest[scoring] = min(clf.loss_curve_[0])
     assert lowest[None] < 0.1 > lowest["roc_auc"]
     assert lowest["accuracy"] > -0.95 * np.log(0.95)
 
 
 @both
-@pytest.mark.parametrize("scoring", [None, "own"])
-def test_own_validation_rows_judge_all_networks(Estimator, scoring, parts):
+@pytest.mark.parametrize("named", [False, True])
+def test_own_validation_rows_judge_all_networks(Estimator, named, parts):
     y, train, val = y_of(Estimator), slice(300), slice(300, None)
-    name = "accuracy" if Estimator is TabularClassifier else "r2"
-    estimator = make(Estimator, scoring=None if scoring is None else name)
+    scoring = "accuracy" if Estimator is TabularClassifier else "r2"
+    estimator = make(Estimator, scoring=scoring if named else None)
     estimator.fit(
         X[train],
         y[train],
@@ -222,7 +221,7 @@ def test_own_validation_rows_judge_all_networks(Estimator, scoring, parts):
     for i, raw in enumerate(outputs(estimator, X[val])):
         p = softmax(class_scores(raw), axis=1)
         ref = -log_loss(y[val], p, sample_weight=WEIGHT[val])
-        if scoring is not None:
+        if named:
             right = estimator.classes_[p.argmax(axis=1)] == y[val]
             ref = np.average(right, weights=WEIGHT[val])
         assert_allclose(max(estimator.validation_scores_[i]), ref, rtol=1e-5)

@@ -52,7 +52,7 @@ def test_barrier_serves_one_number_of_threads_after_another():
 
 @pytest.mark.parametrize("last", [0, 1])
 def test_barrier_leaves_the_core_to_others_in_a_long_wait(last):
-    """Its threads sleep: of the time that one waits it computes a small part."""
+    """A thread that waits long sleeps: it computes for a small part of the time."""
     words, counters = np.zeros(BARRIER_WORDS, np.int64), np.zeros(2 * LINE, np.int64)
     computed, waited = [0.0, 0.0], [0.0, 0.0]
     _late(words, 2, rounds=1)
