@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import ArrayLike, DTypeLike
 from sklearn.base import is_classifier
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_is_fitted
@@ -35,7 +36,7 @@ class Opened(NamedTuple):
     X: Any
 
     def inputs(self, block: Any, i: int) -> np.ndarray:
-        """Return the inputs of layer i, (n, fan_in): of layer 0 dense rows of X."""
+        """Return the inputs of layer i for a block of `tracer`, (n, fan_in), dense."""
         if i > 0:
             return block.inputs(i)
         rows = self.X[block.begin : block.end]
@@ -54,11 +55,25 @@ class Opened(NamedTuple):
 
 @contextmanager
 def open_model(
-    model, X, y=None, sample_weight=None, *, dtype=None, penalised=False
+    model: Any,
+    X: Any,
+    y: Any = None,
+    sample_weight: ArrayLike | None = None,
+    *,
+    dtype: DTypeLike | None = None,
+    penalised: bool = False,
 ) -> Iterator[Opened]:
-    """Validate, and load the network; without y all targets are 0.
+    """Validate the model and the rows, and load the network.
 
-    `penalised` says whether `loss_gradient` adds the model's L1 penalty.
+    Parameters
+    ----------
+    model : fitted MLPClassifier or MLPRegressor
+    X, y, sample_weight : as users give them
+        Without y all targets are 0.
+    dtype : numpy dtype, default=None
+        Of the network in memory. None: as `predict` chooses it.
+    penalised : bool, default=False
+        True: `loss_gradient` adds the model's L1 penalty.
     """
     check_model(model)
     l1 = float(model.l1) if penalised else 0.0

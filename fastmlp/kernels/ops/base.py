@@ -107,12 +107,10 @@ CONTEXT = np.dtype(
         # Addresses of the targets and of the rows' weights in float64; 0: all are 1.
         ("targets", np.int64),
         ("sample_weight", np.int64),
-        # Number of the minibatch since training began, and of the row that memory's
-        # first row stands for: what dropout's random numbers depend on. The factor of
-        # the rates of dropout.
-        ("step", np.int64),
-        ("row", np.int64),
-        ("dropout", np.float64),
+        # Dropout's random numbers depend on both.
+        ("step", np.int64),  # number of the minibatch since training began
+        ("row", np.int64),  # number of the row that memory's first row stands for
+        ("dropout", np.float64),  # factor of the rates of dropout
     ],
     align=True,
 )
@@ -299,9 +297,9 @@ class Operation:
         return np.zeros(0, BLOCK)
 
     def copy_parameters(self, context: np.ndarray, record: np.ndarray) -> None:
-        """Make the copies of its parameters that a finish makes of its blocks.
+        """Copy its parameters as its blocks' finish does after an update.
 
-        Those of `Program.pack_transposed` are already there.
+        The copies of `Program.pack_transposed` are already there.
 
         Parameters
         ----------
@@ -311,7 +309,7 @@ class Operation:
 
 
 def squares_address(group: PlacedGroup, program: Program) -> int:
-    """Return the address of a finish for blocks that need their squares alone, or 0."""
+    """Return the address of a finish that only sums squares; 0 without L2 penalty."""
     return compile_squares(program.numbers).address if group.settings.l2 else 0
 
 

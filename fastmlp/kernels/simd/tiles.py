@@ -1,4 +1,4 @@
-"""Vector width and register tile of this CPU: the sizes that everything is made of."""
+"""Vector width and register tile of this CPU, from which all sizes in memory follow."""
 
 from typing import Any
 
