@@ -33,11 +33,10 @@ MAIN_CONTESTANTS = tuple(
     name for name in CONTESTANTS if CONTESTANTS[name].products != "bfloat16"
 )
 
-# The shapes beside the main workloads are left to those that win there.
+# Contestants of the section `shapes`.
 SHAPE_CONTESTANTS = ("fastmlp", "sklearn", "torch", "jax", "fastmlp64", "sklearn64")
 
-
-# Beside whose own rows in bfloat16 those in float32 are measured again.
+# Contestants of the section `bfloat16`, which measures those of float32 again.
 LARGE_CONTESTANTS = ("fastmlp16", "fastmlp", "torch16", "torch")
 
 

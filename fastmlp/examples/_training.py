@@ -1,4 +1,4 @@
-"""Training in ways that several examples need."""
+"""Kinds of training that several examples need."""
 
 import warnings
 from collections.abc import Iterator
@@ -9,18 +9,18 @@ from sklearn.exceptions import ConvergenceWarning
 
 
 @contextmanager
-def for_so_many_epochs() -> Iterator[None]:
-    """Let a fit that is to end at `max_iter` do so without a ConvergenceWarning."""
+def without_convergence_warnings() -> Iterator[None]:
+    """Silence the warning of fits whose number of epochs is chosen by `max_iter`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield
 
 
 def at_the_start(model: Any, X: Any, y: Any) -> Any:
-    """Return the model with the weights that its training would start from.
+    """Return the model, fitted but with its initial weights.
 
-    After one epoch of steps that are too small to matter.
+    It trains for one epoch, with steps that are too small to matter.
     """
     model.set_params(solver="sgd", learning_rate_init=1e-12, max_iter=1, momentum=0)
-    with for_so_many_epochs():
+    with without_convergence_warnings():
         return model.fit(X, y)

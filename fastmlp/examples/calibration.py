@@ -18,7 +18,7 @@ from sklearn.model_selection import train_test_split
 
 from fastmlp import MLPClassifier
 from fastmlp.examples._drawing import new_figure
-from fastmlp.examples._training import for_so_many_epochs
+from fastmlp.examples._training import without_convergence_warnings
 
 NOISE, BINS = 5.0, 10
 
@@ -76,7 +76,7 @@ def run() -> Found:
         (100,), learning_rate_init=0.01, alpha=0, max_iter=100,
         n_iter_no_change=np.inf, random_state=0,
     )  # fmt: skip
-    with for_so_many_epochs():
+    with without_convergence_warnings():
         network.fit(X, y)
     calibrated = CalibratedClassifierCV(FrozenEstimator(network), method="temperature")
     calibrated.fit(X_held, y_held)

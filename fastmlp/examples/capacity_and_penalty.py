@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from fastmlp import MLPClassifier
 from fastmlp.examples._drawing import new_figure
-from fastmlp.examples._training import for_so_many_epochs
+from fastmlp.examples._training import without_convergence_warnings
 
 UNITS, ALPHAS, LEAST = (3, 6, 20), (1e-2, 1e-1, 1.0), 1e-3
 SETTINGS = [(units, LEAST) for units in UNITS] + [(UNITS[-1], a) for a in ALPHAS]
@@ -62,7 +62,7 @@ def run() -> list[Found]:
                 random_state=1, n_threads=1,
             )  # fmt: skip
             # SciPy's part of L-BFGS is too small for the threads of a BLAS.
-            with for_so_many_epochs(), threadpool_limits(1):
+            with without_convergence_warnings(), threadpool_limits(1):
                 model.fit(X_train, y_train)
             each = Found(
                 name, units, alpha, model,

@@ -14,7 +14,7 @@ from sklearn.model_selection import train_test_split
 
 from fastmlp.dask import DaskMLPClassifier
 from fastmlp.examples._drawing import new_figure
-from fastmlp.examples._training import for_so_many_epochs
+from fastmlp.examples._training import without_convergence_warnings
 
 REPLICAS, PARTITIONS, RATE = (1, 2, 4, 8, 16), 16, 1e-3
 
@@ -51,7 +51,7 @@ def run() -> Found:
             n_iter_no_change=10, random_state=0, client=client, n_replicas=n_replicas,
         )  # fmt: skip
         rows = len(X) // PARTITIONS + 1
-        with for_so_many_epochs():
+        with without_convergence_warnings():
             return network.fit(
                 da.from_array(X, chunks=(rows, -1)), da.from_array(y, chunks=rows)
             )

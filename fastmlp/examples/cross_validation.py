@@ -20,7 +20,7 @@ from sklearn.preprocessing import MinMaxScaler
 
 from fastmlp import MLPClassifier
 from fastmlp.examples._drawing import new_figure
-from fastmlp.examples._training import for_so_many_epochs
+from fastmlp.examples._training import without_convergence_warnings
 
 UNITS, ALPHAS = [(5,), (20,), (80,)], [1e-3, 1.0, 10.0]
 
@@ -38,7 +38,7 @@ class Found(NamedTuple):
 
 def run() -> Found:
     """Validate in the three ways; print and return the accuracies."""
-    with for_so_many_epochs():
+    with without_convergence_warnings():
         return _validate()
 
 

@@ -20,7 +20,7 @@ from sklearn.model_selection import (
 
 from fastmlp import MLPClassifier
 from fastmlp.examples._drawing import new_figure
-from fastmlp.examples._training import for_so_many_epochs
+from fastmlp.examples._training import without_convergence_warnings
 
 GRID = {
     "alpha": [1e-4, 1e-2, 1.0],
@@ -71,7 +71,7 @@ def run() -> list[Found]:
     found = []
     for name, search in (("halving", halving), ("whole grid", grid)):
         start = perf_counter()
-        with for_so_many_epochs():
+        with without_convergence_warnings():
             search.fit(X, y)
         seconds = perf_counter() - start
         scores = search.cv_results_["mean_test_score"]

@@ -1,10 +1,10 @@
-"""Photographs told apart by colour, by shape and by visual words, beside raw pixels.
+"""Photographs classified by colour, by shape and by visual words, beside raw pixels.
 
-Which of six photographs is a crop of? Crops of the left half to learn from, those of
-the right half to be tested on. Colour histograms, histograms of oriented gradients
-(HoG: 8 x 8 pixels a cell, 9 directions, so that 320 x 240 pixels make 30 * 40 * 9 =
-10,800 numbers) and bags of visual words (random patches, clustered by k-means: how
-often each of the clusters occurs) are steps of a pipeline in front of the network.
+The task is to say of which of six photographs a crop is. Crops of the left halves are
+to train on, those of the right halves to test on. The features are steps of a pipeline
+in front of the network: colour histograms; histograms of oriented gradients (HoG: cells
+of 8 x 8 pixels, 9 directions; 320 x 240 pixels make 30 * 40 * 9 = 10,800 numbers); bags
+of visual words (random patches, clustered by k-means: how often each cluster occurs).
 """
 
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from fastmlp import MLPClassifier
 from fastmlp.examples._drawing import new_figure
-from fastmlp.examples._training import for_so_many_epochs
+from fastmlp.examples._training import without_convergence_warnings
 
 SIZE, STEP = 64, 32
 NAMES = ("china", "flower", "astronaut", "cat", "coffee", "rocket")
@@ -46,7 +46,7 @@ def photographs() -> list[np.ndarray]:
 
 
 def crops(images: list[np.ndarray], side: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return crops (n, SIZE, SIZE, 3) of one half of each image, and whose they are."""
+    """Return crops (n, SIZE, SIZE, 3) of one half of each image, and its number."""
     X, y = [], []
     for label, image in enumerate(images):
         height, width = image.shape[:2]
@@ -133,7 +133,7 @@ class VisualWords(TransformerMixin, BaseEstimator):
         return np.array(counts) / words.shape[1]
 
 
-ROADS = {
+FEATURES = {
     "raw pixels": FunctionTransformer(raw_pixels),
     "colour histogram": FunctionTransformer(colour_histogram),
     "oriented gradients": FunctionTransformer(oriented_gradients),
@@ -148,10 +148,10 @@ def run() -> list[Found]:
     X_test, y_test = crops(images, "right")
     print(f"{len(X_train)} crops to learn from, {len(X_test)} to be tested on")
     found = []
-    for name, features in ROADS.items():
+    for name, features in FEATURES.items():
         network = MLPClassifier((40,), alpha=1.0, max_iter=60, random_state=0)
         model = make_pipeline(features, StandardScaler(), network)
-        with for_so_many_epochs():
+        with without_convergence_warnings():
             model.fit(X_train, y_train)
         found.append(Found(name, len(network.coefs_[0]), model.score(X_test, y_test)))
         print(f"{name:18}: {found[-1].n_features:5} numbers, {found[-1].accuracy:.3f}")

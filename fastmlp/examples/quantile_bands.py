@@ -12,7 +12,7 @@ import numpy as np
 
 from fastmlp import MLPRegressor
 from fastmlp.examples._drawing import new_figure
-from fastmlp.examples._training import for_so_many_epochs
+from fastmlp.examples._training import without_convergence_warnings
 
 LEVELS = [0.05, 0.25, 0.5, 0.75, 0.95]
 ROWS, TEST_ROWS = 600, 20_000
@@ -62,7 +62,7 @@ def run() -> Found:
             learning_rate_init=0.01, learning_rate="cosine", batch_size=64,
             max_iter=150, n_iter_no_change=np.inf, random_state=0,
         )  # fmt: skip
-        with for_so_many_epochs():
+        with without_convergence_warnings():
             return network.fit(x[:, None], y).predict(x_test[:, None])
 
     together = predicted(LEVELS)

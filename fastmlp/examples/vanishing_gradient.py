@@ -13,7 +13,7 @@ from sklearn.model_selection import train_test_split
 from fastmlp import MLPClassifier
 from fastmlp.displays import GradientFlowDisplay
 from fastmlp.examples._drawing import new_figure
-from fastmlp.examples._training import at_the_start, for_so_many_epochs
+from fastmlp.examples._training import at_the_start, without_convergence_warnings
 from fastmlp.inspection import gradient_statistics
 
 HIDDEN, EPOCHS = (30,) * 8, 40
@@ -47,7 +47,7 @@ def run() -> list[Found]:
         )
         std = gradient_statistics(untrained, X_train, y_train).deltas.std[:-1]
         trained = MLPClassifier(HIDDEN, activation, max_iter=EPOCHS, random_state=0)
-        with for_so_many_epochs():
+        with without_convergence_warnings():
             trained.fit(X_train, y_train)
         accuracy = trained.score(X_test, y_test)
         found.append(Found(activation, std, untrained, trained, accuracy))

@@ -15,7 +15,7 @@ from sklearn.model_selection import train_test_split
 from fastmlp import MLPClassifier
 from fastmlp.displays import LossCurveDisplay
 from fastmlp.examples._drawing import new_figure
-from fastmlp.examples._training import for_so_many_epochs
+from fastmlp.examples._training import without_convergence_warnings
 
 T_0, T_MULT, CYCLES = 10, 2, 3
 ENDS = T_0 * (T_MULT ** np.arange(1, CYCLES + 1) - 1) // (T_MULT - 1)
@@ -46,7 +46,7 @@ def run() -> Found:
         learning_rate="cosine_restarts", T_0=T_0, T_mult=T_MULT, eta_min=0.0, **settings
     )
     constant = MLPClassifier(**settings)
-    with for_so_many_epochs():
+    with without_convergence_warnings():
         found = Found(
             model.fit(X_train, y_train), model.score(X_test, y_test),
             constant.fit(X_train, y_train), constant.score(X_test, y_test),

@@ -22,7 +22,7 @@ FORMATS = {
 
 
 def index(value):
-    """Return what sets the first index in row 1 (column 1 of CSC)."""
+    """Return a function that sets the first index in row 1 (column 1 of CSC)."""
 
     def damage(matrix):
         matrix.indices[matrix.indptr[1]] = value
@@ -49,8 +49,8 @@ def shorter(name):
     return damage
 
 
-# What is done to a matrix of 60 x 4, and what is said of it; {0} is "row" of CSR and
-# "column" of CSC, {1} the other, {n} the number of these.
+# Functions that damage a matrix of 60 x 4, and words of the error: {0} is "row" for CSR
+# and "column" for CSC, {1} the other, {n} the number of these.
 DAMAGE = {
     "next index": (
         lambda matrix: index(size_across(matrix))(matrix),
@@ -76,7 +76,7 @@ def matrix(form, dtype=float):
 
 
 def damaged(form, name, dtype=float):
-    """Return a matrix with one defect, and what is said of it."""
+    """Return a matrix with one defect, and a pattern of its error."""
     bad = matrix(form, dtype)
     damage, message = DAMAGE[name]
     damage(bad)
@@ -121,7 +121,7 @@ def fitted():
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("way", WAYS_IN)
 def test_every_way_in_refuses(fitted, way, damage, form):
-    """And what was fitted before stays as it was."""
+    """A bad matrix raises, and the model stays as it was."""
     bad, message = damaged(form, damage)
     before = parameters(fitted)
     with pytest.raises(ValueError, match=message):
