@@ -253,8 +253,8 @@ class GradientFlowDisplay(_HistogramDisplay):
 
     @property
     def _xlabel(self):
-        what = "unit's score" if self.kind == "deltas" else "weight"
-        return f"derivative of the loss in a {what}"
+        variable = "unit's score" if self.kind == "deltas" else "weight"
+        return f"derivative of the loss in a {variable}"
 
     @classmethod
     def from_estimator(

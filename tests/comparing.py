@@ -152,8 +152,10 @@ def run(library, case):
             except Exception as raised:
                 error = raised
                 break
-    told = [(warning.category, str(warning.message)) for warning in seen]
-    return SimpleNamespace(estimator=estimator, told=told, error=error, before=before)
+    warned = [(warning.category, str(warning.message)) for warning in seen]
+    return SimpleNamespace(
+        estimator=estimator, warned=warned, error=error, before=before
+    )
 
 
 def snapshot(estimator):
@@ -180,16 +182,18 @@ def assert_close(comp, ref, tolerance, what=""):
     assert error <= tolerance * scale, f"{what}: error {error:.2e}, scale {scale:.2e}"
 
 
-def assert_same_told(comp, ref):
+def assert_same_warnings_and_error(comp, ref):
     """Assert the same warnings in the same order, and the same error.
 
-    Except NumPy's, of overflow and the like, which scikit-learn lets through, and ours
-    of parameters that are not used.
+    Left out are NumPy's warnings of overflow and the like, which scikit-learn lets
+    through, and ours of parameters that are not used.
     """
-    comp_told = [told for told in comp.told if " is not used " not in told[1]]
-    ref_told = [told for told in ref.told if not issubclass(told[0], RuntimeWarning)]
-    assert [category for category, _ in comp_told] == [c for c, _ in ref_told]
-    for (_, comp_text), (_, ref_text) in zip(comp_told, ref_told, strict=True):
+    comp_warned = [each for each in comp.warned if " is not used " not in each[1]]
+    ref_warned = [
+        each for each in ref.warned if not issubclass(each[0], RuntimeWarning)
+    ]
+    assert [category for category, _ in comp_warned] == [c for c, _ in ref_warned]
+    for (_, comp_text), (_, ref_text) in zip(comp_warned, ref_warned, strict=True):
         assert comp_text.startswith(ref_text[:40])
     assert type(comp.error) is type(ref.error), comp.error
     if ref.error is not None:
@@ -236,7 +240,7 @@ def assert_same_predictions(comp, ref, X, tolerance):
 
 def assert_same(comp, ref, case):
     """Assert that all that the two runs of a case left behind is the same."""
-    assert_same_told(comp, ref)
+    assert_same_warnings_and_error(comp, ref)
     # The one error that a case may hold: a comparison of others would be empty.
     refused = ref.estimator.early_stopping and "partial_fit" in SEQUENCES[case.sequence]
     assert (ref.error is not None) == refused, ref.error
@@ -270,8 +274,8 @@ def assert_same(comp, ref, case):
 def is_well_posed(ref, case):
     """Return whether scikit-learn's own numbers stand when X is nudged.
 
-    Where rounding X moves them by more than the tolerance, no other order of summing
-    can be asked to give them: a line search that takes another turn, a score that ties.
+    Where rounding X moves them by more than the tolerance, another order of sums cannot
+    repeat them: a line search takes another path, or two scores tie.
     """
     if case.tolerance == 1e-6:  # 1e10 units in the last place
         return True

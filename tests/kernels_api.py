@@ -1,4 +1,4 @@
-"""The tests' doorway to the private kernels, and one class over their four.
+"""Names of the private kernels for the tests, and one class over their four.
 
 `Engine` joins trainer, objective, tracer and predictor behind the interface that
 `naive.NaiveEngine` has, so that each property of the numbers is written once.

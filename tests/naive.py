@@ -265,7 +265,7 @@ LOSSES = {
     ),
 }
 
-# The own parameter of a loss that is told none.
+# The parameter of a loss where none is given.
 PARAMETERS = {"huber": 1.0, "quantile": 0.5}
 
 

@@ -2,7 +2,7 @@
 
 - `ArraySource`: any array with slices, such as `numpy.memmap`, HDF5 and Zarr;
 - `ParquetSource`, `ArrowSource`: columns of files, with pyarrow, the extra `arrow`;
-- `Chunk`: what they return; `Source`: their form, for sources of one's own;
+- `Chunk`: the rows of a block; `Source`: the methods of a source, to write others;
 - `shuffled`: the same rows in a random order, once and for all.
 
 In reading order: `chunks`, `arrays`, `arrow`, `cache`, `iterables`, `buffers` (the

@@ -22,7 +22,7 @@ class Scaling(NamedTuple):
     high: np.ndarray
 
     def scaled(self, y: np.ndarray) -> np.ndarray:
-        """Return what a network learns, (n, k) float64."""
+        """Return the targets that a network learns, (n, k) float64."""
         return (y - self.shift) / self.scale
 
     def restored(self, outputs: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Choosing by k-fold validation, judging by a test set that chose nothing.
 
-The digits: a fifth held out for the end. On the rest, one validation set says how good
-a network is to within what its few rows allow; five folds use every row, and say how
-far the folds are apart; GridSearchCV does that for each setting.
+A fifth of the digits is held out for the end. On the rest, the score of one validation
+set is as uncertain as its few rows make it; five folds use every row, and show how far
+the folds are apart; GridSearchCV does that for each setting.
 """
 
 from typing import Any, NamedTuple

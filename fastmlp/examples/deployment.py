@@ -27,7 +27,7 @@ class Found(NamedTuple):
     Parameters
     ----------
     exported : bytes
-        What stands in the file.
+        The contents of the file.
     accuracy : float
         Of the pipeline on test rows.
     difference : float

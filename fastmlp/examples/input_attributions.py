@@ -2,9 +2,9 @@
 
 Integrated gradients (M. Sundararajan, A. Taly and Q. Yan, "Axiomatic attribution for
 deep networks", ICML 2017) share out the difference between the network's output for an
-image and for a blank one. Their sum is that difference. A test of what they say: pixels
-of the largest attributions are blanked first, and the probability falls faster than
-when the brightest ones are, or random ones.
+image and for a blank one. Their sum is that difference. To test them, the pixels of the
+largest attributions are blanked first: the probability falls faster than when the
+brightest ones are, or random ones.
 """
 
 from typing import Any, NamedTuple
@@ -28,7 +28,7 @@ class Found(NamedTuple):
     images, attributions : (n, 64) array
     y : (n,) array
     incomplete : float
-        The largest difference between a sum of attributions and what it should be.
+        The largest difference between a sum of attributions and its exact value.
     falls : dict
         By the order in which pixels are blanked, the mean probability of the class
         after each number in `COUNTS`.

@@ -114,7 +114,7 @@ def _fetched(name: str, fetch: Callable) -> tuple[str, Any, Any] | None:
 
 
 def run() -> list[Found]:
-    """Fit one model to each table; print and return what they say."""
+    """Fit one model to each table; print and return their figures."""
     return [_fit(TabularRegressor, *houses()), _fit(TabularClassifier, *incomes())]
 
 

@@ -64,7 +64,7 @@ def corpus() -> tuple[list[str], np.ndarray]:
 
 
 def run() -> Found:
-    """Train on some docstrings; print and return what becomes of the others."""
+    """Train on some docstrings; print and return the results on the others."""
     texts, package = corpus()
     train, test, y, y_test = train_test_split(
         texts, package, test_size=0.3, stratify=package, random_state=0

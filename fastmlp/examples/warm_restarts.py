@@ -3,7 +3,7 @@
 eta = eta_min + (eta_max - eta_min) (1 + cos(pi t / T)) / 2 over T = 10, 20 and 40
 epochs (I. Loshchilov and F. Hutter, "SGDR: Stochastic gradient descent with warm
 restarts", ICLR 2017). The digits, by SGD; at the end of each cycle the loss is lower
-than anywhere before, and a restart throws it up.
+than anywhere before, and a restart raises it.
 """
 
 from typing import Any, NamedTuple

@@ -20,7 +20,7 @@ POINTS = 1024
 def integrated_gradients(
     model: Any, X: Any, baseline: Any = None, n_steps: int = 64
 ) -> np.ndarray:
-    """Return what each feature adds to the outputs on the way from a baseline.
+    """Return the contribution of each feature to the outputs, from a baseline on.
 
     With the outputs f, rows x and the baseline b the attribution of feature j is
 

@@ -4,7 +4,7 @@
 how an operation is added. In reading order: `spec` (a network as a list of operations),
 `ops` (one file an operation), `program` (where everything lies), `step` and `predict`
 (how it runs), `engine` (a network in memory) with `trainer`, `objective` and `trace`
-(what the rest of the package calls), `custom` (activations and losses that users
+(which the rest of the package calls), `custom` (activations and losses that users
 register).
 """
 

@@ -47,8 +47,8 @@ CUSTOM: dict[tuple[str, str], Custom] = {}
 def register_activation(name: str, value: Callable, derivative: Callable) -> None:
     """Make a function an activation of both MLP estimators, in this process.
 
-    Numba compiles both functions; see its documentation for what it knows of Python
-    and of `math` and `numpy`. Global and closed-over values are constants.
+    Numba compiles both functions; see its documentation for the parts of Python, `math`
+    and `numpy` that it knows. Global and closed-over values are constants.
 
     Parameters
     ----------
@@ -76,8 +76,8 @@ def register_activation(name: str, value: Callable, derivative: Callable) -> Non
     Notes
     -----
     Compiled code is kept on disk like that of the package, under a hash of the
-    functions and of the values that they refer to: numbers, strings and tuples, and
-    what `math` and `numpy` define. Functions that refer to anything else, as to others
+    functions and of the values that they refer to: numbers, strings, tuples, and
+    names of `math` and `numpy`. Functions that refer to anything else, as to others
     that Numba compiles, are compiled in every process.
 
     An estimator that is loaded in another process, as by the workers of a search with
@@ -262,7 +262,7 @@ def _activation(value, derivative, key):
     """Return a row of ACTIVATIONS."""
     value, derivative = _copies(value, derivative, key)
 
-    # The functions' literals are float64, and so may be what they return.
+    # The functions' literals are float64, and so their results may be.
     def custom_value(z, parameter):
         return type(z)(value(z))
 

@@ -34,7 +34,7 @@ PAGE = Path(__file__).parent / "page"
 ADDRESS = "127.0.0.1"
 HOSTS = (ADDRESS, "localhost")
 
-# A table of 1 MB, of which JSON may write a character as two, and what is around it.
+# A table of 1 MB, whose characters JSON may write as two, and the rest of the message.
 MOST_MESSAGE_BYTES = 2_500_000
 
 HEADERS = {

@@ -54,7 +54,7 @@ class Session:
     converged : bool
         True once 'lbfgs' has found a minimum.
     diverged : str or None
-        Why training cannot go on as it is set, and what to do.
+        Why training cannot go on with these settings, and the remedy.
     """
 
     state: State
@@ -242,13 +242,13 @@ class Session:
         return True
 
     def _divergence(self):
-        """Return a sentence that names the epoch and what helps."""
-        what, remedy = "epoch", "lower the learning rate"
+        """Return a sentence that names the epoch and the remedy."""
+        unit, remedy = "epoch", "lower the learning rate"
         if self.state.solver == "lbfgs":
-            what, remedy = "iteration", "raise the L2 penalty"
+            unit, remedy = "iteration", "raise the L2 penalty"
         return (
-            f"Training diverged in {what} {self.epoch + 1}: {remedy} and reset. The "
-            f"network is that of {what} {self.epoch}."
+            f"Training diverged in {unit} {self.epoch + 1}: {remedy} and reset. The "
+            f"network is that of {unit} {self.epoch}."
         )
 
     def _means(self, values):
@@ -341,7 +341,7 @@ class Session:
         unit: int | None = None,
         view: dict[str, Any] | None = None,
     ) -> bytes:
-        """Train, and return what there is to see then, packed by `frames.pack`.
+        """Train, and return the page's next frame, packed by `frames.pack`.
 
         Parameters
         ----------

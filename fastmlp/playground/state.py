@@ -215,8 +215,8 @@ def options() -> dict[str, dict[str, Any]]:
 def merge(state: State, changes: Any) -> State:
     """Return a state with some settings changed.
 
-    What no longer goes with the changed ones, and is not itself among the changes, is
-    set to its first choice; `activation` follows the number of layers.
+    A setting that does not go with the changed ones, and is not among them, is set to
+    its first choice; `activation` follows the number of layers.
 
     Parameters
     ----------

@@ -26,8 +26,8 @@ class Rows(Protocol):
     ) -> Iterator[tuple[Data, np.ndarray]]:
         """Yield the parts of an epoch: data, and the order of rows in it.
 
-        Each part but the last has a multiple of the minibatches' rows. It is used until
-        the next one is asked for.
+        Each part but the last has a multiple of the minibatches' rows. It is valid
+        until the next one is yielded.
 
         Parameters
         ----------

@@ -279,7 +279,7 @@ def test_partial_fit_goes_on_from_the_rate_of_a_fit_that_stopped_early(solver):
         params={"max_iter": 5, "tol": 1e9, "n_iter_no_change": 1},
     )
     ref = run(REFERENCE, case)
-    assert not ref.told  # stopped before max_iter
+    assert not ref.warned  # stopped before max_iter
     assert_case(case)
 
 

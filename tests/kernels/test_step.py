@@ -188,7 +188,7 @@ def test_threads_and_every_loss(out_activation, loss, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
-    "out_activation, loss, told",
+    "out_activation, loss, given",
     [
         ("softmax", "log_loss", {"smoothing": 0.2}),
         ("logistic", "log_loss", {"smoothing": 0.2}),
@@ -196,11 +196,11 @@ def test_threads_and_every_loss(out_activation, loss, dtype):
         ("identity", "quantile", {"parameter": np.array([0.1, 0.5, 0.9])}),
     ],
 )
-def test_loss_settings_reach_the_kernels(out_activation, loss, told, dtype):
+def test_loss_settings_reach_the_kernels(out_activation, loss, given, dtype):
     network = BASE | {"out_activation": out_activation, "loss": loss}
     problem = make_problem(network, 50, dtype, weighted=True)
     plain = _everything(1, dtype, network, problem, 30, "sgd")
-    network["loss_settings"] = told
+    network["loss_settings"] = given
     compare(network, dtype, "momentum", problem, alpha=0.1, epochs=2)
     comp = loss_and_gradient(KERNELS, network, dtype, problem, 0.1)
     ref = loss_and_gradient(NAIVE, network, np.float64, wide(problem), 0.1)

@@ -1,11 +1,11 @@
-"""How much LLVM does for a function that is only linked into its callers: little.
+"""Less work of LLVM for functions that are only linked into their callers.
 
 Numba would optimize each of them in full and make machine code of it, and then do both
-again in the code of every caller. Without, a first fit takes four fifths of the time;
-the code that runs is as fast and returns the same bits.
+again in the code of every caller. Without that a first fit takes four fifths of the
+time; the code that runs is as fast and returns the same bits.
 
-What Numba does to single functions before it links them stays as it is: of two products
-that are added, one is fused with the sum, and these passes decide which.
+The passes that Numba runs on single functions before it links them stay as they are: of
+two products that are added, one is fused with the sum, and these passes decide which.
 
 Numba's classes for this are private.
 """
@@ -35,7 +35,7 @@ class _Part(JITCodeLibrary):
 
     @property
     def codegen(self) -> Any:
-        """What takes the function's environment, which only Python objects need."""
+        """The object whose `set_env` Numba calls; only Python objects need it."""
         return self
 
     def set_env(self, name: str, env: Any) -> None:

@@ -43,8 +43,8 @@ OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 # small one.
 _NO_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
-# Without the counts of references to arrays, since kernels own no memory; and without
-# what Numba rewrites before it infers types, of which they use nothing.
+# Kernels own no memory, so that references to arrays need no counts; and they use
+# nothing that Numba rewrites before it infers types.
 _PLAIN = {"_nrt": False, "no_rewrites": True}
 
 

@@ -266,7 +266,7 @@ class Dense(Operation):
         self.reserve_copies(record, program)
 
     def reserve_copies(self, record: np.ndarray, program: Program) -> None:
-        """Reserve memory for what training keeps beside the matrices of rows."""
+        """Reserve memory for the copies of operands that training keeps."""
         if record["dx"] >= 0:
             width = program.numbers.width
             columns = round_up(self.n_out, width)

@@ -65,7 +65,7 @@ call_multiply, call_pack = map(caller, (MULTIPLY, PACK))
 
 @functools.cache
 def bfloat16_unit() -> str | None:
-    """Return what multiplies bfloat16 numbers here: "amx", "avx512" or None."""
+    """Return the CPU's unit for products in bfloat16: "amx", "avx512" or None."""
     features = cpu_features()
     if "avx512bf16" not in features:
         return None

@@ -82,7 +82,7 @@ def array_at(typingctx, place, shape, dtype):
     lengths = types.UniTuple(types.intp, ndim) if ndim > 1 else types.intp
 
     def codegen(context, builder, signature, args):
-        # Not above: kernels that are loaded need none of what this imports.
+        # Not above: only compiling needs this module, loading kernels does not.
         from numba.np.arrayobj import populate_array
 
         array = context.make_array(kind)(context, builder)

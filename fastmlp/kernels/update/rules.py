@@ -238,7 +238,7 @@ RULES = {
 
 
 def solvers() -> list[str]:
-    """Return the names of the rows that `Optimizer` is made of, a list."""
+    """Return the names of the rows that are a `solver` of the estimators."""
     return [name for name, row in RULES.items() if row.is_solver]
 
 
@@ -304,7 +304,7 @@ class Optimizer:
     momentum, beta_1, beta_2, epsilon : float
     nesterovs_momentum : bool
         The rule reads those of its row.
-    weight_decay : float or None
+    weight_decay : float, (n_steps,) array or None
         Share of itself, times the learning rate, that each weight loses in a step. None
         is 0, for "adamw" 0.01.
 
@@ -323,16 +323,16 @@ class Optimizer:
 
     def __init__(
         self,
-        name,
+        name: str,
         *,
-        learning_rate,
-        momentum=0.0,
-        nesterovs_momentum=False,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        weight_decay=None,
-    ):
+        learning_rate: Any,
+        momentum: float = 0.0,
+        nesterovs_momentum: bool = False,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: Any = None,
+    ) -> None:
         self.name = name
         self.learning_rate = learning_rate
         self.momentum = momentum

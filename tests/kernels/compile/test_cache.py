@@ -316,7 +316,7 @@ def test_code_of_other_options_or_cpus_is_kept_apart(options, package, folder):
 
 @pytest.mark.parametrize("number", [1.0, 5.0])
 def test_package_in_a_zip_file(number, package, folder):
-    """Its sources are told apart too."""
+    """The cache sees a change of a source in a zip file, too."""
     (package / KERNELS / "_callee.py").write_text(CALLEE.format(number=number))
     shutil.make_archive(package / "zipped", "zip", package, "copied")
     shutil.rmtree(package / "copied")
@@ -332,7 +332,7 @@ def test_without_compilation():
 
 
 def test_processes_that_fill_an_empty_cache_at_once(package):
-    """Nothing is compiled twice, and none is handed code of other types afterwards."""
+    """Nothing is compiled twice, and no process gets code of other types."""
     cache, types = package / "cache", ("float64", "float64", "float32")
     processes = [_start(package, "", name, FASTMLP_CACHE_DIR=cache) for name in types]
     hits = 0

@@ -26,10 +26,10 @@ SETTINGS = {
     ("identity", "huber"): [{"parameter": 0.3}, {"parameter": 5.0}],
     ("identity", "quantile"): [{"parameter": 0.1}, {"parameter": 0.99}],
 }
-CASES = [(key, told) for key in LOSSES for told in [{}, *SETTINGS.get(key, [])]]
+CASES = [(key, given) for key in LOSSES for given in [{}, *SETTINGS.get(key, [])]]
 
 
-def _evaluate(key, z, y, weight=None, **told):
+def _evaluate(key, z, y, weight=None, **given):
     """Return weighted losses (rows,) and deltas (rows, n_outputs)."""
     dtype = z.dtype.type
     rows, n_outputs = z.shape
@@ -41,7 +41,7 @@ def _evaluate(key, z, y, weight=None, **told):
     y = np.ascontiguousarray(y, dtype)
     weight = np.ones(rows, dtype) if weight is None else weight
     losses, scratch = np.empty(rows), np.empty(rows, dtype)
-    settings = make_settings(*key, dtype, n_outputs, **told)
+    settings = make_settings(*key, dtype, n_outputs, **given)
     arrays = (padded, y, weight, losses, scratch)
     places = [array.ctypes.data for array in arrays]
     shape = rows, n_outputs, width
@@ -58,13 +58,13 @@ def _example(key, rows, n_outputs, dtype, scale=2.0, soft=False):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("n_outputs", N_OUTPUTS)
-@pytest.mark.parametrize("key, told", CASES)
-def test_loss_and_delta_equal_naive(key, told, n_outputs, dtype):
-    z, y = _example(key, 9, n_outputs, dtype, soft=told.get("soft", False))
+@pytest.mark.parametrize("key, given", CASES)
+def test_loss_and_delta_equal_naive(key, given, n_outputs, dtype):
+    z, y = _example(key, 9, n_outputs, dtype, soft=given.get("soft", False))
     wide_z, wide_y = z.astype(np.float64), y.astype(np.float64)
     output = naive.ACTIVATIONS[key[0]](wide_z)
-    ref = naive.losses_and_deltas(wide_y, output, key[1], key[0], told)
-    losses, deltas = _evaluate(key, z, y, **told)
+    ref = naive.losses_and_deltas(wide_y, output, key[1], key[0], given)
+    losses, deltas = _evaluate(key, z, y, **given)
     eps = np.finfo(dtype).eps
     # Each clipped term may differ by eps, as float64 clips later.
     np.testing.assert_allclose(losses, ref[0], rtol=30 * eps, atol=4 * n_outputs * eps)
@@ -73,12 +73,12 @@ def test_loss_and_delta_equal_naive(key, told, n_outputs, dtype):
 
 
 @pytest.mark.parametrize("n_outputs", N_OUTPUTS)
-@pytest.mark.parametrize("key, told", CASES)
-def test_delta_is_the_derivative_of_the_loss(key, told, n_outputs):
-    z, y = _example(key, 5, n_outputs, np.float64, soft=told.get("soft", False))
-    _, deltas = _evaluate(key, z, y, **told)
+@pytest.mark.parametrize("key, given", CASES)
+def test_delta_is_the_derivative_of_the_loss(key, given, n_outputs):
+    z, y = _example(key, 5, n_outputs, np.float64, soft=given.get("soft", False))
+    _, deltas = _evaluate(key, z, y, **given)
     # A smoothing that changes no number lifts the bounds.
-    unbounded = told if told or key[1] != "log_loss" else {"smoothing": 1e-300}
+    unbounded = given if given or key[1] != "log_loss" else {"smoothing": 1e-300}
     h = 1e-5
     for k in range(n_outputs):
         step = h * (np.arange(n_outputs) == k)
@@ -91,12 +91,12 @@ def test_delta_is_the_derivative_of_the_loss(key, told, n_outputs):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("key, told", CASES)
-def test_weights_multiply(key, told, dtype):
+@pytest.mark.parametrize("key, given", CASES)
+def test_weights_multiply(key, given, dtype):
     z, y = _example(key, 7, 3, dtype)
     weight = np.array([0, 1, 2, 0.5, 4, 0, 8], dtype)
-    losses, deltas = _evaluate(key, z, y, **told)
-    comp_losses, comp_deltas = _evaluate(key, z, y, weight, **told)
+    losses, deltas = _evaluate(key, z, y, **given)
+    comp_losses, comp_deltas = _evaluate(key, z, y, weight, **given)
     eps = np.finfo(dtype).eps
     np.testing.assert_allclose(comp_losses, losses * weight, rtol=4 * eps)
     ref = deltas * weight[:, None]
@@ -136,13 +136,13 @@ def test_clipped_as_scikit_learn_clips(key, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("key, told", CASES)
-def test_nan_score_shows_in_loss_and_delta(key, told, dtype):
+@pytest.mark.parametrize("key, given", CASES)
+def test_nan_score_shows_in_loss_and_delta(key, given, dtype):
     for column in range(3):
         z, y = _example(key, 4, 3, dtype)
-        ref_losses, ref_deltas = _evaluate(key, z, y, **told)
+        ref_losses, ref_deltas = _evaluate(key, z, y, **given)
         z[1, column] = np.nan
-        losses, deltas = _evaluate(key, z, y, **told)
+        losses, deltas = _evaluate(key, z, y, **given)
         assert np.isnan(losses[1])
         assert np.isnan(deltas[1, column])
         others = [0, 2, 3]
@@ -239,7 +239,7 @@ def test_softmax_squared_error_where_it_saturates(dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
-    "key, told, z, y, ref",
+    "key, given, z, y, ref",
     [
         (("identity", "hinge"), {}, [[1.0, -1.0]], [[1, 0]], [[0, 0]]),
         (("identity", "label_hinge"), {}, [[3.0, 2.0, 0.0]], [[0]], [[0, 0, 0]]),
@@ -250,23 +250,23 @@ def test_softmax_squared_error_where_it_saturates(dtype):
         (("identity", "huber"), {}, [[1.5, -7.0]], [[0, 0]], [[1, -1]]),
     ],
 )
-def test_derivative_at_kinks(key, told, z, y, ref, dtype):
-    _, deltas = _evaluate(key, np.array(z, dtype), np.array(y, dtype), **told)
+def test_derivative_at_kinks(key, given, z, y, ref, dtype):
+    _, deltas = _evaluate(key, np.array(z, dtype), np.array(y, dtype), **given)
     np.testing.assert_array_equal(deltas, ref)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("key, told", CASES)
+@pytest.mark.parametrize("key, given", CASES)
 @pytest.mark.parametrize("size", [100.0, 1e6])
-def test_losses_of_large_scores(size, key, told, dtype):
+def test_losses_of_large_scores(size, key, given, dtype):
     """No loss is NaN, none but those that overflow is infinite, no delta is NaN."""
     z = np.array([[size, 0], [-size, 0], [size, -size], [0, size]], dtype)
     y = np.array([[1, 0], [1, 1], [1, 1], [1, 0]], dtype)
     of_label = LOSSES[key].targets == "label"
     with np.errstate(over="ignore"):
-        losses, deltas = _evaluate(key, z, y[:, 1:] if of_label else y + 0.0, **told)
+        losses, deltas = _evaluate(key, z, y[:, 1:] if of_label else y + 0.0, **given)
     if key[1] == "gamma":
-        losses, deltas = _evaluate(key, z, np.ones_like(y), **told)
+        losses, deltas = _evaluate(key, z, np.ones_like(y), **given)
     assert not np.isnan(losses).any()
     assert not np.isnan(deltas).any()
     if key[0] != "exp":

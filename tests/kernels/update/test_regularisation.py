@@ -228,7 +228,7 @@ def test_penalty_of_the_weights_before_the_step_is_reported():
 
 @pytest.mark.parametrize("bound", ["clip_norm", "max_norm"])
 def test_norm_that_overflows_is_no_number(bound):
-    """Not 0: that would leave, or make, weights of which nobody is told."""
+    """Its norm is NaN or inf, not 0, so that training reports divergence."""
     settings = Regularisation(**{bound: 1.0})
     optimizer, network = make_optimizer("sgd"), BASE | {"activation": "relu"}
     with Engine(

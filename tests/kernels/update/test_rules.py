@@ -261,7 +261,7 @@ def test_an_optimizer_is_one_row_of_the_table(signum, n_threads, dtype):
     atol = 20 * np.finfo(dtype).eps
     ref = w - 0.1 * np.sign(gradient)
     np.testing.assert_allclose(parameters(stepped), ref, rtol=0, atol=atol)
-    # The second step goes by the momentum and is another than that without.
+    # The second step follows the momentum, and differs from one without it.
     moment = 0.5 * gradient + _gradient(stepped)[1]
     stepped.partial_fit(DATA, LABELS)
     ref = ref - 0.1 * np.sign(moment)
