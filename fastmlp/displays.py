@@ -7,10 +7,14 @@ imported when something is drawn. For regions of decision take scikit-learn's ow
 `DecisionBoundaryDisplay`.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import check_scalar
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
@@ -82,15 +86,20 @@ class LossCurveDisplay(_Display):
     """
 
     def __init__(
-        self, loss, *, validation_loss=None, validation_score=None, learning_rate=None
-    ):
+        self,
+        loss: ArrayLike,
+        *,
+        validation_loss: ArrayLike | None = None,
+        validation_score: ArrayLike | None = None,
+        learning_rate: ArrayLike | None = None,
+    ) -> None:
         self.loss = np.asarray(loss)
         self.validation_loss = validation_loss
         self.validation_score = validation_score
         self.learning_rate = learning_rate
 
     @classmethod
-    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> "LossCurveDisplay":
+    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> LossCurveDisplay:
         """Draw the curves of a fitted estimator; the learning rate if it changed.
 
         Parameters
@@ -172,7 +181,7 @@ class _HistogramDisplay(_Display):
 
     _xlabel: Any
 
-    def __init__(self, histograms, names):
+    def __init__(self, histograms: Histograms, names: Sequence[str]) -> None:
         self.histograms = histograms
         self.names = names
 
@@ -247,7 +256,9 @@ class GradientFlowDisplay(_HistogramDisplay):
     ['hidden 1', 'hidden 2', 'hidden 3']
     """
 
-    def __init__(self, histograms, names, *, kind="deltas"):
+    def __init__(
+        self, histograms: Histograms, names: Sequence[str], *, kind: str = "deltas"
+    ) -> None:
         super().__init__(histograms, names)
         self.kind = kind
 
@@ -266,7 +277,7 @@ class GradientFlowDisplay(_HistogramDisplay):
         kind: str = "deltas",
         bins: int = 50,
         ax: Any = None,
-    ) -> "GradientFlowDisplay":
+    ) -> GradientFlowDisplay:
         """Draw the gradients of a fitted estimator on some rows.
 
         Parameters
@@ -338,7 +349,7 @@ class ActivationDisplay(_HistogramDisplay):
     @classmethod
     def from_estimator(
         cls, estimator: Any, X: Any, *, bins: int = 50, ax: Any = None
-    ) -> "ActivationDisplay":
+    ) -> ActivationDisplay:
         """Draw the outputs of a fitted estimator's hidden layers on some rows.
 
         Parameters
@@ -404,7 +415,7 @@ class WeightDisplay(_Display):
     (20, 8, 8)
     """
 
-    def __init__(self, images):
+    def __init__(self, images: ArrayLike) -> None:
         self.images = np.asarray(images)
 
     @classmethod
@@ -415,7 +426,7 @@ class WeightDisplay(_Display):
         *,
         n_units: int | None = None,
         ax: Any = None,
-    ) -> "WeightDisplay":
+    ) -> WeightDisplay:
         """Draw the first layer of a fitted estimator.
 
         Parameters
@@ -512,7 +523,13 @@ class AttributionDisplay(_Display):
     ['petal length (cm)', 'petal width (cm)']
     """
 
-    def __init__(self, attributions, feature_names, *, xlabel="attribution"):
+    def __init__(
+        self,
+        attributions: ArrayLike,
+        feature_names: Sequence[str],
+        *,
+        xlabel: str = "attribution",
+    ) -> None:
         self.attributions = np.asarray(attributions)
         self.feature_names = list(feature_names)
         self.xlabel = xlabel
@@ -529,7 +546,7 @@ class AttributionDisplay(_Display):
         output: int | None = None,
         n_features: int | None = None,
         ax: Any = None,
-    ) -> "AttributionDisplay":
+    ) -> AttributionDisplay:
         """Draw the `integrated_gradients` of a fitted estimator.
 
         Parameters

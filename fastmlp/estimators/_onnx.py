@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 from sklearn.base import ClassifierMixin, is_classifier
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -96,9 +97,9 @@ class Graph:
     than such names become constants, floats in the type of the computation.
     """
 
-    def __init__(self, scope, container, dtype):
+    def __init__(self, scope: Any, container: Any, dtype: DTypeLike) -> None:
         self._scope, self._container, self.dtype = scope, container, np.dtype(dtype)
-        self._constants = {}
+        self._constants: dict[Any, str] = {}
 
     def __call__(self, operator, *inputs, out=None, more=0, **attributes):
         """Add a node whose first output is `out`; `more` outputs stay unused."""
