@@ -13,7 +13,7 @@ MERGED_ROWS = 64
 FOLDS_OF_ONE = 5
 
 
-class Turn(NamedTuple):
+class Split(NamedTuple):
     """The rows of one network.
 
     Parameters
@@ -32,14 +32,14 @@ class Turn(NamedTuple):
     held: np.ndarray
 
 
-def take_turns(
+def make_splits(
     rows: np.ndarray,
     place: np.ndarray,
     strata: np.ndarray,
     n_networks: int,
     random_state: np.random.RandomState,
-) -> list[Turn]:
-    """Return a `Turn` for each network, at most as many as there are rows.
+) -> list[Split]:
+    """Return a `Split` for each network, at most as many as there are rows.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def take_turns(
     n_folds = n_networks if n_networks > 1 else min(FOLDS_OF_ONE, len(rows))
     fold = deal_folds(strata, n_folds, random_state)
     return [
-        Turn(rows[fold != i], rows[fold == i], np.flatnonzero(fold[place] == i))
+        Split(rows[fold != i], rows[fold == i], np.flatnonzero(fold[place] == i))
         for i in range(n_networks)
     ]
 

@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 
 from fastmlp.estimators._calibration import fit_temperature
 from fastmlp.estimators._checks import hidden_units
-from fastmlp.estimators._folds import Turn, take_turns
+from fastmlp.estimators._folds import Split, make_splits
 from fastmlp.estimators._intervals import draw_residuals
 from fastmlp.estimators._learning import Learned
 from fastmlp.estimators._problem import COLUMNS, Given
@@ -76,13 +76,13 @@ def plan_table(
     """Return how the networks of a table are trained; see `learn_table`."""
     problem = check_table(estimator, given, goal_of)
     random_state = check_random_state(estimator.random_state)
-    turns = divide(problem, random_state)
+    splits = divide(problem, random_state)
 
     def rows_of(number: int, batch_size: int) -> Rows:
-        return InMemory(problem.data, turns[number].trained)
+        return InMemory(problem.data, splits[number].trained)
 
-    n_trained = [len(turn.trained) for turn in turns]
-    plan = plan_networks(problem, turns, n_trained, rows_of, make_steps)
+    n_trained = [len(split.trained) for split in splits]
+    plan = plan_networks(problem, splits, n_trained, rows_of, make_steps)
     return plan, random_state
 
 
@@ -92,7 +92,7 @@ class Plan(NamedTuple):
     Parameters
     ----------
     problem : TableProblem
-    turns : list of Turn
+    splits : list of Split
     n_trained : list of int
         Rows that each network trains on.
     recipe : Recipe
@@ -105,7 +105,7 @@ class Plan(NamedTuple):
     """
 
     problem: TableProblem
-    turns: list[Turn]
+    splits: list[Split]
     n_trained: list[int]
     recipe: Recipe
     ensemble: Ensemble
@@ -116,7 +116,7 @@ class Plan(NamedTuple):
 
 def train_networks(
     problem: TableProblem,
-    turns: list[Turn],
+    splits: list[Split],
     n_trained: list[int],
     rows_of: Callable[[int, int], Rows],
     random_state: np.random.RandomState,
@@ -127,7 +127,7 @@ def train_networks(
     Parameters
     ----------
     problem : TableProblem
-    turns : list of Turn
+    splits : list of Split
     n_trained : list of int
         Rows that each network trains on.
     rows_of : callable
@@ -135,13 +135,13 @@ def train_networks(
     random_state : RandomState
     make_steps : MakeSteps or None
     """
-    plan = plan_networks(problem, turns, n_trained, rows_of, make_steps)
+    plan = plan_networks(problem, splits, n_trained, rows_of, make_steps)
     return finish(plan, train_planned(plan, random_state), random_state)
 
 
 def plan_networks(
     problem: TableProblem,
-    turns: list[Turn],
+    splits: list[Split],
     n_trained: list[int],
     rows_of: Callable[[int, int], Rows],
     make_steps: MakeSteps | None,
@@ -156,9 +156,9 @@ def plan_networks(
         problem.columns,
         n_outputs,
     )
-    parts, steps = make_parts(problem, turns, rows_of, ensemble, recipe, make_steps)
+    parts, steps = make_parts(problem, splits, rows_of, ensemble, recipe, make_steps)
     task = Task(*goal.pairing, n_outputs)
-    return Plan(problem, turns, n_trained, recipe, ensemble, task, parts, steps)
+    return Plan(problem, splits, n_trained, recipe, ensemble, task, parts, steps)
 
 
 def train_planned(
@@ -185,13 +185,13 @@ def finish(
     plan: Plan, members: list[Member], random_state: np.random.RandomState
 ) -> Learned:
     """Return the `Learned` of trained networks."""
-    problem, turns = plan.problem, plan.turns
+    problem, splits = plan.problem, plan.splits
     estimator = problem.model
     report(members, estimator, plan.recipe)
     parameters = tuple(member.parameters for member in members)
     ensemble = plan.ensemble._replace(parameters=parameters)
     histories = [member.history for member in members]
-    learned = after_training(problem, turns, ensemble, histories)
+    learned = after_training(problem, splits, ensemble, histories)
     holdouts = [part.holdout for part in plan.parts]
     n_passes = sum(
         n * history.n_iter for n, history in zip(plan.n_trained, histories, strict=True)
@@ -215,15 +215,15 @@ def finish(
     return learned
 
 
-def divide(problem: TableProblem, random_state: np.random.RandomState) -> list[Turn]:
+def divide(problem: TableProblem, random_state: np.random.RandomState) -> list[Split]:
     """Return the rows of each network."""
     n_networks, rows = problem.model.n_networks, problem.rows
     if problem.has_validation:
-        return [Turn(rows, None, np.arange(len(problem.judges.y)))] * n_networks
+        return [Split(rows, None, np.arange(len(problem.judges.y)))] * n_networks
     strata = np.zeros(len(rows))
     if isinstance(problem.goal, Labels):
         strata = problem.sample.target.values[rows, 0]
-    return take_turns(rows, problem.place, strata, n_networks, random_state)
+    return make_splits(rows, problem.place, strata, n_networks, random_state)
 
 
 def recipe_of(model: Any, goal: Goal, n_rows: int) -> Recipe:
@@ -244,7 +244,7 @@ def recipe_of(model: Any, goal: Goal, n_rows: int) -> Recipe:
 
 def make_parts(
     problem: TableProblem,
-    turns: list[Turn],
+    splits: list[Split],
     rows_of: Callable[[int, int], Rows],
     ensemble: Ensemble,
     recipe: Recipe,
@@ -253,21 +253,21 @@ def make_parts(
     """Return the rows of each network with its score, and the `Steps` of its epochs."""
     parts: list[Part] = []
     steps: list[Steps | None] = []
-    for number, turn in enumerate(turns):
-        score = score_of_epochs(problem, turn, ensemble)
+    for number, split in enumerate(splits):
+        score = score_of_epochs(problem, split, ensemble)
         own = None if make_steps is None else make_steps(number, recipe.max_epochs)
         if problem.model.verbose:
             own = reporter = Reporter(
-                f"network {number + 1}/{len(turns)}",
+                f"network {number + 1}/{len(splits)}",
                 metric_of(problem.model, problem.goal),
                 recipe.max_epochs,
                 score,
                 own,
             )
             score = reporter.score
-        holdout = Holdout(problem.judges_data, turn.judged, score)
+        holdout = Holdout(problem.judges_data, split.judged, score)
         make_rows = partial(rows_of, number, recipe.batch_size)
-        parts.append(Part(turn.trained, make_rows, holdout))
+        parts.append(Part(split.trained, make_rows, holdout))
         steps.append(own)
     return parts, steps
 
@@ -295,27 +295,27 @@ def report(members: list[Member], model: Any, recipe: Recipe) -> None:
 
 def after_training(
     problem: TableProblem,
-    turns: list[Turn],
+    splits: list[Split],
     ensemble: Ensemble,
     histories: list[History],
 ) -> Learned:
     """Return the `Learned` of trained networks."""
     judges, n_threads = problem.judges, problem.model.n_threads
     held = [
-        ensemble.member_outputs(i, judges.codes[turn.held], n_threads)
-        for i, turn in enumerate(turns)
+        ensemble.member_outputs(i, judges.codes[split.held], n_threads)
+        for i, split in enumerate(splits)
     ]
-    # Of each row by all networks, or by the one that held it out.
+    # Outputs for each row: of all networks, or of the one that held it out.
     if problem.has_validation:
-        rows, outputs = turns[0].held, np.stack(held, axis=1)
+        rows, outputs = splits[0].held, np.stack(held, axis=1)
     else:
-        rows = np.concatenate([turn.held for turn in turns])
+        rows = np.concatenate([split.held for split in splits])
         outputs = np.concatenate(held)[:, np.newaxis]
     values = judges.target.values[rows]
     temperature = 1.0
     if isinstance(problem.goal, Labels):
         weight = judges.weight[rows]
-        temperature = fit_temperature(outputs, values[:, 0], weight, len(turns))
+        temperature = fit_temperature(outputs, values[:, 0], weight, len(splits))
     attributes = prediction_attributes(problem, ensemble, temperature) | {
         "loss_curve_": [history.loss_curve for history in histories],
         "validation_scores_": [history.validation_scores for history in histories],

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import _safe_indexing
 
-from fastmlp.estimators._folds import Turn
+from fastmlp.estimators._folds import Split
 from fastmlp.estimators._holdout import name_of_scoring, scorer_score
 from fastmlp.estimators._table_model import predicting
 from fastmlp.estimators._table_problem import TableProblem
@@ -21,7 +21,7 @@ from fastmlp.training.loop import Steps
 LINES = 10
 
 
-def score_of_epochs(problem: TableProblem, turn: Turn, ensemble: Ensemble) -> Score:
+def score_of_epochs(problem: TableProblem, split: Split, ensemble: Ensemble) -> Score:
     """Return the score named by `scoring`, on the rows that a network is judged on.
 
     `ensemble` gives the form of the network.
@@ -29,7 +29,7 @@ def score_of_epochs(problem: TableProblem, turn: Turn, ensemble: Ensemble) -> Sc
     scoring, judges = problem.model.scoring, problem.judges
     if scoring is None:
         return lambda engine, loss: -loss
-    rows = turn.held[judges.weight[turn.held] > 0]
+    rows = split.held[judges.weight[split.held] > 0]
     current = packed([np.zeros(blocks_of(ensemble.spec)[1])])
     model = predicting(problem, ensemble._replace(parameters=(current,)))
     X, weight = _safe_indexing(judges.X, rows), judges.scorer_weight

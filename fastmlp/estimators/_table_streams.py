@@ -25,7 +25,7 @@ from fastmlp.estimators._blocks import (
     errors_name_block,
     join_chunks,
 )
-from fastmlp.estimators._folds import FOLDS_OF_ONE, Turn, deal_folds
+from fastmlp.estimators._folds import FOLDS_OF_ONE, Split, deal_folds
 from fastmlp.estimators._learning import Learned
 from fastmlp.estimators._problem import Given, stand_in
 from fastmlp.estimators._streams import arrays_of, balanced, warn_if_sorted
@@ -279,8 +279,8 @@ def learn_coded(
         make_data(judges, scaling, judges.weight),
         scaling,
     )
-    turns = [
-        Turn(
+    splits = [
+        Split(
             _draw(each, MOST_START, random_state),
             None if given.has_validation else held,
             held,
@@ -296,7 +296,7 @@ def learn_coded(
 
     n_trained = [int(np.count_nonzero(each)) for each in trained]
     learned = train_networks(
-        problem, turns, n_trained, rows_of, random_state, make_steps
+        problem, splits, n_trained, rows_of, random_state, make_steps
     )
     # Those at hand are of the rows that networks were judged on.
     learned.attributes["oof_predictions_"] = None

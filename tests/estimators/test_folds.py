@@ -8,7 +8,7 @@ from fastmlp.estimators._folds import (
     MERGED_ROWS,
     counted_rows,
     deal_folds,
-    take_turns,
+    make_splits,
 )
 
 
@@ -38,16 +38,16 @@ def test_folds_are_random():
 @pytest.mark.parametrize("n_networks", [1, 2, 5])
 def test_turns_hold_out_each_row_once(n, n_networks):
     rows = np.arange(n)
-    turns = take_turns(rows, rows, np.zeros(n), n_networks, np.random.RandomState(0))
-    assert len(turns) == min(n, n_networks)
-    for turn in turns:
-        assert_array_equal(np.sort(np.r_[turn.trained, turn.judged]), rows)
-        assert_array_equal(turn.judged, turn.held)
-        assert len(turn.trained)
-    if len(turns) > 1:
-        assert_array_equal(np.sort(np.concatenate([t.held for t in turns])), rows)
+    splits = make_splits(rows, rows, np.zeros(n), n_networks, np.random.RandomState(0))
+    assert len(splits) == min(n, n_networks)
+    for split in splits:
+        assert_array_equal(np.sort(np.r_[split.trained, split.judged]), rows)
+        assert_array_equal(split.judged, split.held)
+        assert len(split.trained)
+    if len(splits) > 1:
+        assert_array_equal(np.sort(np.concatenate([t.held for t in splits])), rows)
     else:
-        assert len(turns[0].held) == -(-n // 5)
+        assert len(splits[0].held) == -(-n // 5)
 
 
 def merged_by_hand(codes, values, weight):

@@ -116,9 +116,9 @@ def test_each_network_trains_on_the_rows_of_the_other_folds(kind, monkeypatch):
     weight[::7] = 0
     seen, held, train = [], [], _table_streams.train_networks
 
-    def spy(problem, turns, n_trained, rows_of, random_state, make_steps):
+    def spy(problem, splits, n_trained, rows_of, random_state, make_steps):
         codes = problem.data.X
-        for number, turn in enumerate(turns):
+        for number, split in enumerate(splits):
             parts = rows_of(number, 50).parts(np.random.RandomState(1))
             orders = [order.copy() for _, order in parts]
             assert {len(order) % 50 for order in orders[:-1]} <= {0}
@@ -126,10 +126,10 @@ def test_each_network_trains_on_the_rows_of_the_other_folds(kind, monkeypatch):
             assert len(order) == n_trained[number] == len(np.unique(order))
             assert (np.diff(order) < 0).any()
             seen.append(order)
-            held.append(problem.judges.codes[turn.judged])
-            assert set(turn.trained) <= set(order)
+            held.append(problem.judges.codes[split.judged])
+            assert set(split.trained) <= set(order)
         monkeypatch.setattr(_table_streams, "kept", codes.copy(), raising=False)
-        return train(problem, turns, n_trained, rows_of, random_state, make_steps)
+        return train(problem, splits, n_trained, rows_of, random_state, make_steps)
 
     monkeypatch.setattr(_table_streams, "train_networks", spy)
     y = target(kind, labels, numbers)
