@@ -186,7 +186,7 @@ def _sweep(run, training, sweep, context, begin, end, n, tiles, step, scale):
 
 @jit
 def _run(thread, n_threads, words, trainings):
-    """Run one epoch as thread number `thread` of `n_threads`; all of them must come."""
+    """Run one epoch as thread number `thread` of `n_threads`, which all call this."""
     run, training = trainings[0], address(trainings, 0)
     operations = array_at(run.operations, run.n_operations, np.int64)
     # Each thread has its own context and advances it by itself: threads are not at the

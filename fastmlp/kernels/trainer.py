@@ -31,8 +31,8 @@ class Trainer(Engine):
     *arguments, regularisation, **keywords : those of `Engine`
     optimizer : Optimizer
     averaging : float, default=0.0
-        Share of the parameters' moving average that each step keeps. The average is
-        what predicts, is judged and is stored. 0: the parameters themselves are.
+        Share of the parameters' moving average that each step keeps. Predictions,
+        losses and `store` take the average; 0: the parameters themselves.
     hands_out : bool, default=False
         Reserve memory for the whole gradient, which `steps` needs.
     flushes : bool, default=False

@@ -1,25 +1,28 @@
-"""Threads that help calls of compiled code, and stay awake for the next one.
+"""Threads that help calls of compiled code, and stay awake for the next call.
 
 To start a thread takes 100 us, and to wake one that sleeps 50 us: as long as a small
 job. So a helper that has done its part goes on polling, in compiled code and without
 the GIL, then sleeps between polls, and ends after some 30 ms without a job.
 
-A job is a compiled function that each thread calls; its calls divide the work among
-themselves, piece by piece. Nobody waits for a helper that comes late: a call offers its
-job, does the work, and takes the offer back. Only helpers that have begun have to end.
+A job is a compiled function. Each thread calls it, and the calls divide the work piece
+by piece. A call of `share_job` offers the job to helpers, does its own part, and takes
+the offers back. It waits for helpers that have begun, and for no others.
 
-Each helper has a word for the state of its last offer, ``4 * number + state``:
+Each helper has a word with the number of its last offer and the state of that offer,
+``4 * number + state``:
 
 - 0: open.
-- 1: taken, by the helper, which adds 1.
-- 2: taken back, by the caller, which adds 2, before the helper took it.
-- 3: both. The helper works, or has worked, if it came first; each of the two reads what
-  was there when it added, and so knows who did.
+- 1: the helper, which adds 1, has taken it.
+- 2: the caller, which adds 2, has taken it back before the helper took it.
+- 3: both have added. The helper has the job if it was the first to add.
 
-A helper adds only after it has seen an open offer, and may then find that offer taken
-back, or the next one: that one is as good. The caller makes the next offer by a number
-beyond all states of the last one, and not before a helper that took it has said so in
-DONE: until then it may read the job.
+Both add atomically and read the state from before, which shows who was first. The
+helper adds where it has seen an open offer. Until it adds, that offer may have been
+taken back, and the next one made: then the helper has taken the next one.
+
+The number of the next offer is larger than any state of the last one. The caller makes
+it only after a helper that took the last offer has written DONE: until then the helper
+may read the record of that job.
 """
 
 import functools
@@ -41,8 +44,8 @@ from .pool import too_few_threads
 JOB = types.void(types.intp, types.intp)
 call_job = caller(JOB)
 
-# Of a helper: its state, and what it was offered; on a cache line of its own the last
-# offer that it has done.
+# Words of a helper: the state; the offered job and its arguments; polls after which the
+# helper ends; on a cache line of its own the last offer that it took and has done.
 _STATE, _FUNCTION, _PLACE, _THREAD, _PATIENCE = map(np.int64, range(5))
 _DONE = np.int64(LINE)
 _WORDS = np.int64(2 * LINE)

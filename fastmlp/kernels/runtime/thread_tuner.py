@@ -35,9 +35,8 @@ class ThreadTuner:
     # Twice as many threads have to save a tenth of the time.
     _COST_OF_DOUBLING = 1.1
 
-    # A choice that does not run is tried again as soon as this share of the time since
-    # has paid for what it took longer: soon where it was close. Both neighbours of the
-    # fastest together cost this.
+    # Share of all time that trials of the fastest choice's two neighbours may cost. One
+    # that was nearly as fast is tried again soon, a much slower one seldom.
     _COST_OF_TRIALS = 0.015
 
     def __init__(self, choices: tuple[int, ...]) -> None:

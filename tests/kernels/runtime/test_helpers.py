@@ -106,7 +106,7 @@ def test_helpers_take_pieces():
         found = _run(200, 1, rounds=10_000)
 
 
-def test_nobody_waits_for_a_helper_that_comes_late(monkeypatch):
+def test_a_call_does_not_wait_for_a_helper_that_comes_late(monkeypatch):
     """It finds the offer taken back, and leaves the job alone, which may be gone."""
     late = []
     monkeypatch.setattr(Helper, "start", lambda helper: late.append(helper))
