@@ -109,6 +109,9 @@ def test_every_model(model, task):
         else 1.0
     )
     assert found["error"] < chance
+    ours = model.startswith("fastmlp") and task == "regression"
+    assert ("covered" in found) == ours
+    assert 0.5 < found.get("covered", 0.9) <= 1.0
 
 
 def test_class_that_is_not_trained_on():
@@ -151,6 +154,7 @@ def test_means_and_ratios():
             "seconds": [2.0, 6.0, 1.0, 1.0, 1.0, 1.0],
             "trained": [1000, 2000] * 3,
             "predict_us": 1.0,
+            "covered": [np.nan, 0.88] + [np.nan] * 4,
         }
     )
     means = mean_scores(frame)
@@ -159,6 +163,7 @@ def test_means_and_ratios():
     assert row["error of regression"] == pytest.approx(0.4)
     assert row["error of all"] == pytest.approx(shifted_mean([0.1, 0.4]))
     assert row["AUC"] == pytest.approx(0.9)
+    assert row["least in intervals"] == row["most in intervals"] == 0.88
     assert row["s / 1,000 rows"] == pytest.approx(2.5)
     ratios = compare(means)
     assert list(ratios) == ["error / xgboost's", "time / xgboost's"]

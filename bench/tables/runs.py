@@ -15,6 +15,9 @@ LEAST = 1e-7
 
 PREDICTIONS = 3
 
+# Share of the rows that intervals are asked for.
+COVERAGE = 0.9
+
 _warm = set()
 
 
@@ -108,6 +111,10 @@ def _run(model, table, seed, threads):
         scores = score_classes(p, table.y_test)
     else:
         scores = score_numbers(found, table.y_test)
+        if hasattr(fitted, "predict_interval"):
+            low, high = fitted.predict_interval(table.X_test, COVERAGE).T
+            inside = (low <= table.y_test) & (table.y_test <= high)
+            scores["covered"] = float(np.mean(inside))
     return scores | {
         "task": task,
         "trained": len(y),

@@ -82,7 +82,8 @@ def _format(index, frame):
 def mean_scores(frame):
     """Return means over tables as a frame by model.
 
-    Errors and log-losses have shifted means, AUC the plain one, times the median.
+    Errors and log-losses have shifted means, AUC the plain one, times the median. Of
+    the shares of rows in intervals of 90 % the tables with the least and most stand.
     """
     models = list(dict.fromkeys(frame.model))
     frame = frame.assign(per_1000=frame.seconds / frame.trained * 1000)
@@ -99,6 +100,10 @@ def mean_scores(frame):
             row["AUC"] = classes.auc.mean()
         if regression.any():
             row["error of regression"] = shifted_mean(mine.error[regression])
+            if "covered" in mine and mine.covered.notna().any():
+                covered = mine.covered[regression]
+                row["least in intervals"] = covered.min()
+                row["most in intervals"] = covered.max()
         row["error of all"] = shifted_mean(mine.error)
         row["s / 1,000 rows"] = mine.per_1000.median()
         row["predict, µs / row"] = mine.predict_us.median()

@@ -214,8 +214,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         This is the jackknife of [1]_ with folds, around the mean of the networks. That
         is closer than the single networks that the errors are of, and they are closer
         to the rows that chose their epochs than to others: on 10 tables the two nearly
-        cancel, and 88 to 96 % of the rows were in intervals of 90 %. CV+ [1]_, whose
-        coverage has a lower bound in theory, has wider intervals: 91 to 99 %.
+        cancel, and 90 to 96 % of the rows were in intervals of 90 %. CV+ [1]_, whose
+        coverage has a lower bound in theory, has wider intervals.
 
         References
         ----------
