@@ -311,16 +311,6 @@ def raise_and_restore(estimator, name, value):
         estimator.set_params(**{name: good})
 
 
-@pytest.mark.parametrize("name", ["dtype", "n_threads"])
-@pytest.mark.parametrize("value", ["float16", 0, -2, 1.5])
-def test_parameters_of_our_own(name, value):
-    estimator, before = fitted(COMPUTED, "classifier")
-    with pytest.raises(ValueError, match=f"The '{name}' parameter of MLPClassifier"):
-        estimator.set_params(**{name: value}).fit(X, Y_CLASS)
-    estimator.set_params(**{name: None})
-    np.testing.assert_array_equal(outputs(estimator), before)
-
-
 def test_labels_unseen_by_partial_fit():
     compare(
         "classifier",

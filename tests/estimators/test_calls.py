@@ -7,7 +7,6 @@ import itertools
 import pickle
 import warnings
 
-import joblib
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -127,16 +126,6 @@ def test_best_weights_survive_a_warm_start_that_finds_none_better(Estimator):
     assert estimator.best_validation_score_ == score
 
 
-@both
-def test_partial_fit_does_not_exist_for_lbfgs(Estimator):
-    # scikit-learn 1.9's regressor has it and trains with another solver's rule.
-    estimator = Estimator(solver="lbfgs")
-    assert not hasattr(estimator, "partial_fit")
-    with pytest.raises(AttributeError) as error:
-        estimator.partial_fit(X, Y)
-    assert "lbfgs is not stochastic" in str(error.value.__cause__)
-
-
 # -- sample weights --------------------------------------------------------------------
 
 
@@ -153,31 +142,6 @@ def test_minibatches_of_weight_zero_are_passed_over(Estimator, solver):
         kept = np.r_[0:32, 48:60]
         ref = make(Estimator, solver=solver, shuffle=False).fit(X[kept], Y[kept])
         assert_same_model(estimator, ref)
-
-
-@both
-@pytest.mark.parametrize(
-    "weight, message",
-    [
-        (np.zeros(60), "at least one non-zero"),
-        (np.r_[-1.0, np.ones(59)], "Negative values in `sample_weight`: .*at least 0"),
-        (np.r_[np.nan, np.ones(59)], "sample_weight contains NaN"),
-        (np.r_[np.inf, np.ones(59)], "sample_weight contains infinity"),
-        (np.ones(59), r"sample_weight.shape == \(59,\), expected \(60,\)"),
-        (np.ones((60, 1)), "must be 1D"),
-    ],
-)
-def test_invalid_sample_weights(Estimator, weight, message):
-    with pytest.raises(ValueError, match=message):
-        make(Estimator).fit(X, Y, sample_weight=weight)
-
-
-@both
-def test_weights_that_vanish_in_the_validation_rows(Estimator):
-    weight = np.zeros(60)
-    weight[7] = 1
-    with pytest.raises(ValueError, match="zero in one of the two parts"):
-        make(Estimator, early_stopping=True).fit(X, Y, sample_weight=weight)
 
 
 # -- failures --------------------------------------------------------------------------
@@ -257,26 +221,6 @@ def test_divergence_keeps_the_best_validation_score(Estimator):
 def test_first_epoch_may_not_diverge_with_early_stopping(Estimator):
     with pytest.raises(ValueError, match="diverged in epoch 1"):
         make(Estimator, early_stopping=True, learning_rate_init=1e300).fit(X, Y)
-
-
-@both
-@pytest.mark.parametrize("early_stopping", [False, True])
-def test_keyboard_interrupt_returns_the_model_so_far(
-    Estimator, early_stopping, monkeypatch
-):
-    class Interrupted(Trainer):
-        def train_epoch(self, data, order, alpha):
-            if self._optimizer.t >= 8:
-                raise KeyboardInterrupt
-            return super().train_epoch(data, order, alpha)
-
-    params = {"early_stopping": early_stopping}
-    ref = make(Estimator, max_iter=2, **params).fit(X, Y)
-    monkeypatch.setattr("fastmlp.estimators._learning.Trainer", Interrupted)
-    with pytest.warns(UserWarning, match="Training interrupted by user."):
-        comp = make(Estimator, max_iter=50, **params).fit(X, Y)
-    assert comp.n_iter_ == 2
-    assert_array_equal(parameters(comp), parameters(ref))
 
 
 @both
@@ -369,28 +313,6 @@ def test_pickle_holds_the_weights_once_and_only_moments_of_use(
     estimator = make(Estimator, **sizes, **params).fit(X, Y)
     n_bytes = n_vectors * parameters(estimator).nbytes
     assert n_bytes < len(pickle.dumps(estimator)) < n_bytes + 6000
-
-
-@both
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("solver", ["sgd", "adam"])
-@pytest.mark.parametrize("through", ["pickle", "joblib", "deepcopy"])
-def test_training_goes_on_bit_for_bit_after_loading(
-    Estimator, dtype, solver, through, tmp_path
-):
-    estimator = make(Estimator, solver=solver).fit(X.astype(dtype), Y)
-    if through == "joblib":
-        joblib.dump(estimator, tmp_path / "model")
-        loaded = joblib.load(tmp_path / "model", mmap_mode="r")
-    elif through == "pickle":
-        loaded = pickle.loads(pickle.dumps(estimator))
-    else:
-        loaded = copy.deepcopy(estimator)
-    for _ in range(2):
-        estimator.partial_fit(X.astype(dtype), Y)
-        loaded.partial_fit(X.astype(dtype), Y)
-    assert_array_equal(parameters(loaded), parameters(estimator))
-    assert loaded.loss_curve_ == estimator.loss_curve_
 
 
 @both

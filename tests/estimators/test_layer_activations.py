@@ -206,10 +206,3 @@ def test_coefs_that_do_not_fit_the_pieces_are_refused():
     estimator.activation = "tanh"
     with pytest.raises(ValueError, match=r"coefs_\[1\] has shape \(7, 5\) but"):
         estimator.partial_fit(X, Y)
-
-
-def test_number_of_threads_changes_no_bit():
-    for activation in (("prelu", "gelu"), (("maxout", 3), "prelu")):
-        models = [make(activation, n_threads=n).fit(X, Y) for n in (1, 2, 3)]
-        for model in models[1:]:
-            assert_array_equal(model.predict(X), models[0].predict(X))

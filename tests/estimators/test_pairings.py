@@ -115,47 +115,45 @@ def test_regressor_learns_a_real_set(setting):
 # -- whatever trains, trains with every loss -------------------------------------------
 
 
-def stopping(early, solver):
-    """Return the parameters of early stopping, none where they would be ignored."""
-    if not early or solver == "lbfgs":
-        return {}
-    return {"early_stopping": True, "validation_fraction": 0.3}
+STOPPING = {"early_stopping": True, "validation_fraction": 0.3}
+by_solver = pytest.mark.parametrize(
+    "solver, stopping",
+    [("sgd", {}), ("sgd", STOPPING), ("adam", {}), ("adam", STOPPING), ("lbfgs", {})],
+    ids=["sgd", "sgd, stopping", "adam", "adam, stopping", "lbfgs"],
+)
 
 
 @by_kind
 @by_loss
-@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
-@pytest.mark.parametrize("early_stopping", [False, True])
-def test_classifier_trains(early_stopping, solver, setting, kind):
+@by_solver
+def test_classifier_trains(solver, stopping, setting, kind):
     y = CLASSES[kind]
     model = make(
         MLPClassifier, solver=solver, max_iter=80, learning_rate_init=0.05,
-        n_iter_no_change=80, **stopping(early_stopping, solver), **setting,
+        n_iter_no_change=80, **stopping, **setting,
     )  # fmt: skip
     model.fit(X, y, sample_weight=np.linspace(0.5, 1.5, 60))
     assert model.score(X, y) > (0.6 if kind == "multilabel" else 0.8)
     assert [model.out_activation_] == list(paired(kind)[_name(setting)])
     if solver != "lbfgs":
         assert model.loss_curve_[-1] < model.loss_curve_[0]
-    if early_stopping and solver != "lbfgs":
+    if stopping:
         assert 0 <= model.best_validation_score_ <= 1
     again = pickle.loads(pickle.dumps(model))
     assert_array_equal(again.predict(X), model.predict(X))
 
 
 @by_setting
-@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
-@pytest.mark.parametrize("early_stopping", [False, True])
+@by_solver
 @pytest.mark.parametrize("n_outputs", [1, 2])
-def test_regressor_trains(n_outputs, early_stopping, solver, setting):
+def test_regressor_trains(n_outputs, solver, stopping, setting):
     if setting == QUANTILES and n_outputs > 1:
         pytest.skip("several levels are for one column")
     Y = np.c_[SLOPE, X[:, 2]][:, :n_outputs]
     y = _targets(setting, Y)
     model = make(
         MLPRegressor, solver=solver, max_iter=100, learning_rate_init=0.01,
-        n_iter_no_change=100, hidden_layer_sizes=(10,),
-        **stopping(early_stopping, solver), **setting,
+        n_iter_no_change=100, hidden_layer_sizes=(10,), **stopping, **setting,
     )  # fmt: skip
     y = y.ravel() if n_outputs == 1 else y
     model.fit(X, y, sample_weight=np.linspace(0.5, 1.5, 60))
@@ -167,25 +165,6 @@ def test_regressor_trains(n_outputs, early_stopping, solver, setting):
     assert model.n_outputs_ == (3 if setting == QUANTILES else n_outputs)
     again = pickle.loads(pickle.dumps(model))
     assert_array_equal(again.predict(X), model.predict(X))
-
-
-@pytest.mark.parametrize(
-    "Estimator, setting",
-    [
-        *((MLPClassifier, setting) for setting in CLASSIFICATIONS),
-        *((MLPRegressor, setting) for setting in REGRESSIONS),
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_number_of_threads_changes_no_bit(Estimator, setting, dtype):
-    classes = Estimator is MLPClassifier
-    y = CLASSES["multiclass"] if classes else _targets(setting, SLOPE)
-    models = [
-        make(Estimator, dtype=dtype, n_threads=n, **setting).fit(X, y) for n in (1, 3)
-    ]
-    assert parameters(models[0]).tobytes() == parameters(models[1]).tobytes()
-    assert models[0].loss_curve_ == models[1].loss_curve_
 
 
 def test_settings_survive_clone_partial_fit_and_warm_start():
