@@ -15,7 +15,6 @@ from sklearn.preprocessing import StandardScaler
 from fastmlp import MLPClassifier, MLPRegressor, inspection
 from fastmlp.estimators._fitted import goal_of
 from fastmlp.estimators._pairings import CLASSIFICATION_LOSSES, paired
-from tests import naive
 from tests.estimators import make, parameters
 from tests.kernels_api import FIXED_SETTINGS, LOSSES, Loss, functions, options
 
@@ -487,92 +486,36 @@ def _twice_log_loss(z, y, w, loss_out, scratch, n_outputs, settings):
         loss_out[i] = loss * w[i]
 
 
-# Each with its row, and its loss and derivative as `naive.LOSSES` has them.
 TOYS = {
-    ("identity", "fourth_power"): (
-        Loss(_fourth_power, parameter=0.25),
-        lambda y, z, c: (c * (z - y) ** 4).sum(axis=1),
-        lambda y, z, c: 4 * c * (z - y) ** 3,
-    ),
-    ("identity", "exponential"): (
-        Loss(_exponential, "binary"),
-        lambda y, z, _: np.exp((1 - 2 * y) * z).sum(axis=1),
-        lambda y, z, _: (1 - 2 * y) * np.exp((1 - 2 * y) * z),
-    ),
-    ("logistic", "twice_log_loss"): (
-        Loss(_twice_log_loss, "share"),
-        lambda y, a, _: -2 * (y * np.log(a) + (1 - y) * np.log(1 - a)).sum(axis=1),
-        lambda y, a, _: 2 * (a - y),
-    ),
+    ("identity", "fourth_power"): Loss(_fourth_power, parameter=0.25),
+    ("identity", "exponential"): Loss(_exponential, "binary"),
+    ("logistic", "twice_log_loss"): Loss(_twice_log_loss, "share"),
 }
 SHARES = 1 / (1 + np.exp(-X[:, :2]))
 TOY_MODELS = [
-    (MLPRegressor, "fourth_power", 0.25, SLOPE),
-    (MLPRegressor, ("fourth_power", 0.5), 0.5, X[:, :2]),
-    (MLPRegressor, "twice_log_loss", 0.0, SHARES),
-    (MLPClassifier, "exponential", 0.0, (SLOPE > 0).astype(int)),
-    (MLPClassifier, "exponential", 0.0, CLASSES["multilabel"]),
-    (MLPClassifier, "twice_log_loss", 0.0, (SLOPE > 0).astype(int)),
-    (MLPClassifier, "twice_log_loss", 0.0, CLASSES["multilabel"]),
+    (MLPRegressor, "fourth_power", SLOPE),
+    (MLPRegressor, ("fourth_power", 0.5), X[:, :2]),
+    (MLPRegressor, "twice_log_loss", SHARES),
+    (MLPClassifier, "exponential", (SLOPE > 0).astype(int)),
+    (MLPClassifier, "exponential", CLASSES["multilabel"]),
+    (MLPClassifier, "twice_log_loss", (SLOPE > 0).astype(int)),
+    (MLPClassifier, "twice_log_loss", CLASSES["multilabel"]),
 ]
-by_toy = pytest.mark.parametrize("Estimator, loss, parameter, y", TOY_MODELS)
 
 
 @pytest.fixture
 def toys(monkeypatch):
     """Add the toy losses to the table, and nothing anywhere else."""
-    for key, (row, value, derivative) in TOYS.items():
+    for key, row in TOYS.items():
         monkeypatch.setitem(LOSSES, key, row)
-        monkeypatch.setitem(naive.LOSSES, key, (value, derivative))
 
 
-def _one_step(start, y, key, parameter, rate):
-    """Return the loss before one step of plain descent, and parameters after it."""
-    coefs, intercepts = (
-        [a.astype(np.float64) for a in arrays]
-        for arrays in (start.coefs_, start.intercepts_)
-    )
-    layers = naive.forward(X, coefs, intercepts, "tanh", key[0])
-    y = y.reshape(len(y), -1).astype(np.float64)
-    settings = {"parameter": parameter}
-    losses, deltas = naive.losses_and_deltas(y, layers[-1], *key[::-1], settings)
-    ones = np.ones(len(y))
-    gradients = naive.backward(layers, deltas, coefs, intercepts, 0.1, "tanh", ones)
-    stepped = [a - rate * g for a, g in zip(coefs, gradients[0], strict=True)]
-    stepped += [a - rate * g for a, g in zip(intercepts, gradients[1], strict=True)]
-    after = np.hstack([a.ravel() for a in stepped])
-    return naive.loss(losses, coefs, 0.1, ones), after
-
-
-@by_toy
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("n_threads", [1, 2])
-def test_a_loss_is_one_row_of_the_table(
-    toys, n_threads, dtype, Estimator, loss, parameter, y
-):
-    (key,) = (key for key in TOYS if key[1] in (loss, loss[0]))
-    settings = {
-        "loss": loss, "dtype": dtype, "n_threads": n_threads, "activation": "tanh",
-        "solver": "sgd", "momentum": 0.0, "alpha": 0.1, "batch_size": 60,
-    }  # fmt: skip
-    start = make(Estimator, **settings, max_iter=1, learning_rate_init=1e-300)
-    start.fit(X, y)
-    comp = make(Estimator, **settings, max_iter=1, learning_rate_init=0.1).fit(X, y)
-    ref_loss, ref = _one_step(start, y, key, parameter, 0.1)
-    eps = np.finfo(dtype).eps
-    assert_allclose(comp.loss_, ref_loss, rtol=20 * eps)
-    assert_allclose(parameters(comp), ref, rtol=0, atol=20 * eps)
-    assert parameters(comp).dtype == dtype
-
-
-@by_toy
-@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_a_loss_of_one_row_is_an_estimators(
-    toys, solver, Estimator, loss, parameter, y
-):
+@pytest.mark.parametrize("Estimator, loss, y", TOY_MODELS)
+@pytest.mark.parametrize("solver, dtype", [("adam", "float32"), ("lbfgs", "float64")])
+def test_a_loss_is_one_row_of_the_table(toys, solver, dtype, Estimator, loss, y):
     model = make(
-        Estimator, loss=loss, solver=solver, max_iter=200, activation="tanh",
-        learning_rate_init=0.02, n_iter_no_change=200, alpha=1e-3,
+        Estimator, loss=loss, solver=solver, dtype=dtype, max_iter=200,
+        activation="tanh", learning_rate_init=0.02, n_iter_no_change=200, alpha=1e-3,
     ).fit(X, y)  # fmt: skip
     assert model.score(X, y) > (0.8 if y.ndim == 1 else 0.5)
     assert model.predict(X).shape == y.shape
@@ -628,7 +571,7 @@ def test_what_a_loss_of_one_row_is_not_for(toys):
 def test_a_loss_is_gone_with_its_row(monkeypatch):
     key = "identity", "fourth_power"
     with monkeypatch.context() as patch:
-        patch.setitem(LOSSES, key, TOYS[key][0])
+        patch.setitem(LOSSES, key, TOYS[key])
         model = make(MLPRegressor, loss="fourth_power").fit(X, SLOPE)
     with pytest.raises(ValueError, match=r"The 'loss' parameter of MLPRegressor must"):
         model.fit(X, SLOPE)

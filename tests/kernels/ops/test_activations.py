@@ -4,7 +4,6 @@ import numba
 import numpy as np
 import pytest
 
-from fastmlp import MLPClassifier
 from tests import naive
 from tests.kernels.math.test_functions import SQUARES, optimised, vector_lanes
 from tests.kernels_api import (
@@ -182,20 +181,6 @@ def test_new_row_is_all_that_a_new_activation_takes(softsign, dtype):
     eps = np.finfo(dtype).eps
     np.testing.assert_allclose(value, ref_value, rtol=20 * eps)
     np.testing.assert_allclose(gradient, ref_gradient, rtol=0, atol=20 * eps)
-
-
-@pytest.mark.parametrize("parameter", [0.5, 2.0])
-def test_new_row_is_an_estimators_activation(softsign, parameter):
-    """By its name, and with another parameter in one layer of two."""
-    X, y, _ = make_problem(BASE, 60, np.float64)
-    estimator = MLPClassifier(
-        (7, 5), ("tanh", (softsign, parameter)), tol=1e9, random_state=0
-    ).fit(X, y[:, 0])
-    hidden = np.tanh(X @ estimator.coefs_[0] + estimator.intercepts_[0])
-    z = hidden @ estimator.coefs_[1] + estimator.intercepts_[1]
-    z = z / (1 + parameter * abs(z)) @ estimator.coefs_[2] + estimator.intercepts_[2]
-    ref = naive.ACTIVATIONS["softmax"](z)
-    np.testing.assert_allclose(estimator.predict_proba(X), ref, rtol=1e-12)
 
 
 def test_own_name_is_of_the_packages_kernels_only(softsign):

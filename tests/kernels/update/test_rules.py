@@ -1,7 +1,5 @@
 """Every row of the table of update rules, against the formulas in NumPy."""
 
-import pickle
-
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -267,24 +265,6 @@ def test_an_optimizer_is_one_row_of_the_table(signum, n_threads, dtype):
     ref = ref - 0.1 * np.sign(moment)
     np.testing.assert_allclose(parameters(stepped), ref, rtol=0, atol=2 * atol)
     assert parameters(stepped).dtype == dtype
-
-
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_an_optimizer_of_one_row_trains(signum, dtype):
-    settings = {"learning_rate_init": 0.01, "max_iter": 100, "n_iter_no_change": 100}
-    one, two = (
-        _model(signum, dtype=dtype, n_threads=n, batch_size=20, **settings)
-        for n in (1, 2)
-    )
-    one.fit(DATA, LABELS)
-    assert one.score(DATA, LABELS) > 0.9
-    assert one.loss_ < 0.7 * one.loss_curve_[0]
-    assert parameters(two.fit(DATA, LABELS)).tobytes() == parameters(one).tobytes()
-    again = pickle.loads(pickle.dumps(one)).partial_fit(DATA, LABELS)
-    assert parameters(one.partial_fit(DATA, LABELS)).tobytes() == (
-        parameters(again).tobytes()
-    )
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
