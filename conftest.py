@@ -1,6 +1,12 @@
-"""A fixture of all tests, doctests included."""
+"""What all tests run with, doctests included."""
+
+import os
 
 import pytest
+
+# Workers of pytest-xdist have a core each. SciPy's L-BFGS would wait there for BLAS's
+# threads, most of its time; set before NumPy is imported, for processes of tests too.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 from fastmlp.kernels import ACTIVATIONS, CUSTOM, LOSSES
 
