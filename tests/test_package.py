@@ -22,6 +22,7 @@ assert set(names) <= set(dir(fastmlp))
 assert fastmlp.TabularClassifier().get_params() and callable(fastmlp.warmup)
 assert callable(fastmlp.inspection.summary)
 assert callable(fastmlp.onnx_export.register)
+assert not {"onnx", "skl2onnx"} & set(sys.modules)
 assert callable(fastmlp.displays.LossCurveDisplay.from_estimator)
 assert callable(fastmlp.playground.run)
 """

@@ -106,36 +106,27 @@ def load_elsewhere(models, folder):
 
 
 def test_pickles_bring_functions_of_a_module(registered, tmp_path):
+    """Those of no module's top level another process would not find."""
     register_activation("softsign_4", softsign, softsign_derivative)
-    models = [
-        make(MLPRegressor, activation=layers, hidden_layer_sizes=sizes).fit(X, Y)
-        for layers, sizes in (
-            ("softsign_4", (5,)),
-            (["softsign_4", ("elu", 2.0)], (5, 4)),
-        )
-    ]
-    for comp, model in zip(load_elsewhere(models, tmp_path), models, strict=True):
-        ref = model.predict([[0.5, -0.5, 1.0, 0.0]])[0]
-        assert float(comp) == pytest.approx(ref)
-
-
-def test_pickles_without_functions_need_an_earlier_registration(registered, tmp_path):
-    """Functions of no module's top level: another process would not find them."""
     register_activation("square", lambda z: z * z, lambda z, a: 2 * z)
     register_loss("biased", lambda y, p: (p - y) ** 2, lambda y, p: 2 * (p - y))
+    settings = (
+        {"activation": ["softsign_4", ("elu", 2.0)]},
+        {"activation": ["tanh", "square"]},
+        {"loss": "biased"},
+    )
     models = [
         make(MLPRegressor, hidden_layer_sizes=(5, 4), **params).fit(X, Y)
-        for params in ({"activation": ["tanh", "square"]}, {"loss": "biased"})
+        for params in settings
     ]
     for model in models:
         here = pickle.loads(pickle.dumps(model))
         assert_array_equal(here.predict(X), model.predict(X))
-    for error, kind, name in zip(
-        load_elsewhere(models, tmp_path),
-        ("activation", "loss"),
-        ("square", "biased"),
-        strict=True,
-    ):
+    comp, *errors = load_elsewhere(models, tmp_path)
+    ref = models[0].predict([[0.5, -0.5, 1.0, 0.0]])[0]
+    assert float(comp) == pytest.approx(ref)
+    lacking = ("activation", "square"), ("loss", "biased")
+    for error, (kind, name) in zip(errors, lacking, strict=True):
         assert error.startswith(
             f"{kind} '{name}' is not registered in this process: call "
             f"fastmlp.register_{kind} before loading"

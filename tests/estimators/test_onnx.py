@@ -1,5 +1,7 @@
 """ONNX Runtime predicts what the estimators predict, and what it cannot is refused."""
 
+import sys
+
 import numpy as np
 import onnxruntime
 import pandas as pd
@@ -17,7 +19,6 @@ from sklearn.preprocessing import StandardScaler
 from fastmlp import MLPClassifier, MLPRegressor, onnx_export
 from fastmlp.estimators import _onnx
 from fastmlp.estimators._pairings import paired
-from tests.fresh import run_python
 from tests.kernels_api import ACTIVATIONS, OUTPUTS
 
 RNG = np.random.default_rng(0)
@@ -319,22 +320,8 @@ def test_x_is_validated():
         fitted(MLPRegressor, X, REAL).to_onnx("model.onnx")
 
 
-def test_without_skl2onnx_the_extra_is_named():
-    code = (
-        "import sys; sys.modules['skl2onnx'] = None\n"
-        "from fastmlp import MLPRegressor, onnx_export\n"
-        "onnx_export.register()\n"
-    )
-    comp = run_python(code)
-    assert comp.returncode == 1
-    assert "ImportError: to_onnx needs skl2onnx" in comp.stderr
-    assert "pip install 'fastmlp[onnx]'" in comp.stderr
-
-
-def test_skl2onnx_is_not_imported_before_it_is_asked_for():
-    code = (
-        "import sys, fastmlp.onnx_export\n"
-        "print('skl2onnx' in sys.modules, 'onnx' in sys.modules)"
-    )
-    comp = run_python(code)
-    assert comp.stdout.split() == ["False", "False"], comp.stderr
+def test_without_skl2onnx_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "skl2onnx", None)
+    message = r"to_onnx needs skl2onnx.*pip install 'fastmlp\[onnx\]'"
+    with pytest.raises(ImportError, match=message):
+        onnx_export.register()

@@ -1,5 +1,7 @@
 """ONNX Runtime predicts from tables what the estimators for tables predict."""
 
+import sys
+
 import numpy as np
 import onnxruntime
 import pandas as pd
@@ -13,7 +15,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fastmlp import TabularClassifier, TabularRegressor, onnx_export
-from tests.fresh import run_python
 
 N = 400
 TYPES = {
@@ -424,13 +425,8 @@ def test_models_that_cannot_be_exported_are_refused():
         halves.to_onnx()
 
 
-def test_without_skl2onnx_the_extra_is_named():
-    code = (
-        "import sys; sys.modules['skl2onnx'] = None\n"
-        "from fastmlp import TabularRegressor\n"
-        "X = [[i] for i in range(9)]\n"
-        "TabularRegressor(n_networks=1, max_epochs=1).fit(X, range(9)).to_onnx()\n"
-    )
-    comp = run_python(code)
-    assert comp.returncode == 1
-    assert "ImportError: to_onnx needs skl2onnx" in comp.stderr
+def test_without_skl2onnx_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "skl2onnx", None)
+    model = fitted(TabularRegressor, np.arange(9.0)[:, None], np.arange(9.0))
+    with pytest.raises(ImportError, match="to_onnx needs skl2onnx"):
+        model.to_onnx()

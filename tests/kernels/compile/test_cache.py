@@ -81,8 +81,14 @@ print(json.dumps({{
 # What stands before it, to have the folder only, and nothing compiled.
 OPENED = """
 import sys
-from copied.kernels.compile import cache
-print(json.dumps({"folder": str(cache.FOLDER), "kinds": []}))
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    from copied.kernels.compile import cache
+print(json.dumps({
+    "folder": str(cache.FOLDER),
+    "warnings": [str(w.message) for w in caught],
+    "kinds": sorted({w.category.__name__ for w in caught}),
+}))
 sys.exit()
 """
 
@@ -154,12 +160,11 @@ def _assert_right(found, number=1.0):
     assert (found["result"], found["scaled"]) == (3 * (1 + number), 2 * (1 + number))
 
 
-def _assert_not_kept(found):
-    """Assert that everything was compiled, after one warning that names a remedy."""
-    _assert_right(found)
+def _assert_no_folder(found):
+    """Assert that nothing is kept, and that one warning names a remedy."""
     (warning,) = found["warnings"]
     assert "FASTMLP_CACHE_DIR" in warning
-    assert (found["folder"], found["hits"]) == ("None", 0)
+    assert found["folder"] == "None"
 
 
 def test_second_process_compiles_nothing(package):
@@ -169,25 +174,23 @@ def test_second_process_compiles_nothing(package):
         _assert_right(found)
         assert found["warnings"] == []
         assert found["hits"] == hits
+        assert len(found["log"]) == (hits == 0)
         assert Path(found["folder"]).parent == package / "cache"
 
 
-@pytest.mark.parametrize("cache, n_lines", [("empty", 1), ("cache", 0)])
-def test_first_compilation_is_logged_and_shown_once(cache, n_lines, package, folder):
+def test_first_compilation_is_logged_and_shown_once(package):
     """Shown on a terminal."""
     terminal, inside = os.openpty()
-    start = _start(package, stderr=inside, FASTMLP_CACHE_DIR=package / cache)
-    log = _finish(start)["log"]
-    assert len(log) == n_lines
-    assert all("python -m fastmlp warmup" in line for line in log)
+    start = _start(package, stderr=inside, FASTMLP_CACHE_DIR=package / "cache")
+    (line,) = _finish(start)["log"]
+    assert "python -m fastmlp warmup" in line
     os.write(inside, b"end")
     shown = b""
     while not shown.endswith(b"end"):  # a read may return one line
         shown += os.read(terminal, 1000)
     os.close(terminal)
     os.close(inside)
-    assert shown.count(b"fastmlp: compiling kernels") == n_lines
-    assert shown.count(b"\n") == n_lines
+    assert shown.count(b"fastmlp: compiling kernels") == shown.count(b"\n") == 1
 
 
 def test_first_compilation_is_printed_by_verbose(tmp_path):
@@ -204,20 +207,16 @@ def test_first_compilation_is_printed_by_verbose(tmp_path):
         "model = fastmlp.MLPClassifier((3,), max_iter=1, verbose=True)\n"
         "model.fit(np.eye(4), [0, 1, 0, 1])\n"
     )
-    compiled, loaded = (
-        run_python(code, FASTMLP_CACHE_DIR=str(tmp_path)) for _ in range(2)
-    )
-    assert compiled.stderr == loaded.stderr == ""
+    compiled = run_python(code, FASTMLP_CACHE_DIR=str(tmp_path))
+    assert compiled.stderr == ""
     first, second = compiled.stdout.splitlines()
     assert "python -m fastmlp warmup" in first
     assert second.startswith("Iteration 1")
-    assert len(loaded.stdout.splitlines()) == 1
 
 
 def test_default_place_is_beside_the_package(package):
-    found = _run(package)
+    found = _run(package, OPENED)
     assert Path(found["folder"]).parent == package / KERNELS / "compile" / "__pycache__"
-    assert _run(package)["hits"] == ALL
 
 
 def test_numbas_own_setting_is_followed(package):
@@ -228,8 +227,7 @@ def test_numbas_own_setting_is_followed(package):
 def test_unwritable_package_falls_back_to_the_home(package):
     # A regular file stands in the way: even root cannot write below it.
     (package / KERNELS / "compile" / "__pycache__").write_text("")
-    found = _run(package)
-    _assert_right(found)
+    found = _run(package, OPENED)
     assert found["warnings"] == []
     assert Path(found["folder"]).parent == package / "home" / ".cache" / "fastmlp"
     elsewhere = _run(package, OPENED, XDG_CACHE_HOME=package / "xdg")
@@ -239,14 +237,17 @@ def test_unwritable_package_falls_back_to_the_home(package):
 def test_no_writable_place_is_one_warning(package):
     (package / KERNELS / "compile" / "__pycache__").write_text("")
     (package / "home").write_text("")
-    _assert_not_kept(_run(package))
+    found = _run(package)
+    _assert_no_folder(found)
+    _assert_right(found)
+    assert found["hits"] == 0
 
 
 def test_chosen_place_that_cannot_be_written_to_is_one_warning(package):
     (package / "file").write_text("")
     place = package / "file" / "x"
-    found = _run(package, FASTMLP_CACHE_DIR=place)
-    _assert_not_kept(found)
+    found = _run(package, OPENED, FASTMLP_CACHE_DIR=place)
+    _assert_no_folder(found)
     assert str(place) in found["warnings"][0]
 
 
@@ -258,7 +259,7 @@ def refuse(path):
     raise RuntimeError("on purpose")
 pathlib.Path.expanduser = refuse
 """
-    _assert_not_kept(_run(package, before))
+    _assert_no_folder(_run(package, before + OPENED))
 
 
 def test_home_has_a_short_name(package):
@@ -266,14 +267,10 @@ def test_home_has_a_short_name(package):
     assert Path(found["folder"]).parent == package / "home" / "kernels"
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [lambda content: content[: len(content) // 2], lambda content: b"garbage" * 100],
-    ids=["cut", "garbage"],
-)
-def test_damaged_file_is_replaced(damage, package, folder):
-    for path in folder.iterdir():
-        path.write_bytes(damage(path.read_bytes()))
+def test_damaged_files_are_replaced(package, folder):
+    cut, garbage = folder.iterdir()
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    garbage.write_bytes(b"garbage" * 100)
     for hits in (0, ALL):
         found = _run(package, FASTMLP_CACHE_DIR=folder.parent)
         _assert_right(found)
@@ -290,13 +287,15 @@ def test_edited_callee_in_another_file_is_noticed(package, folder):
 def test_edited_file_of_the_platform_is_noticed(package, folder):
     with (package / "copied" / "_platform.py").open("a") as file:
         file.write("\n")
-    assert _run(package, FASTMLP_CACHE_DIR=folder.parent)["hits"] == 0
+    found = _run(package, OPENED, FASTMLP_CACHE_DIR=folder.parent)
+    assert found["folder"] != str(folder)
 
 
 def test_edited_file_of_a_folder_in_the_package_is_noticed(package, folder):
     (package / KERNELS / "below").mkdir()
     (package / KERNELS / "below" / "new.py").write_text("")
-    assert _run(package, FASTMLP_CACHE_DIR=folder.parent)["hits"] == 0
+    found = _run(package, OPENED, FASTMLP_CACHE_DIR=folder.parent)
+    assert found["folder"] != str(folder)
 
 
 @pytest.mark.parametrize(
@@ -314,16 +313,19 @@ def test_code_of_other_options_or_cpus_is_kept_apart(options, package, folder):
     assert other["folder"] != str(folder)
 
 
-@pytest.mark.parametrize("number", [1.0, 5.0])
-def test_package_in_a_zip_file(number, package, folder):
+def test_package_in_a_zip_file(package, folder):
     """The cache sees a change of a source in a zip file, too."""
-    (package / KERNELS / "_callee.py").write_text(CALLEE.format(number=number))
-    shutil.make_archive(package / "zipped", "zip", package, "copied")
-    shutil.rmtree(package / "copied")
     before = "import sys\nsys.path.insert(0, 'zipped.zip')"
+    shutil.make_archive(package / "zipped", "zip", package, "copied")
+    (package / KERNELS / "_callee.py").write_text(CALLEE.format(number=5.0))
+    shutil.make_archive(package / "edited", "zip", package, "copied")
+    shutil.rmtree(package / "copied")
     found = _run(package, before, FASTMLP_CACHE_DIR=folder.parent)
-    _assert_right(found, number)
-    assert found["hits"] == (ALL if number == 1.0 else 0)
+    _assert_right(found)
+    assert found["hits"] == ALL
+    before = before.replace("zipped", "edited") + OPENED
+    found = _run(package, before, FASTMLP_CACHE_DIR=folder.parent)
+    assert found["folder"] != str(folder)
 
 
 def test_without_compilation():
@@ -402,12 +404,12 @@ def _link(folder):
 @pytest.mark.parametrize("change", [_open_to_all, _link])
 def test_nothing_is_run_from_a_folder_that_others_can_write_to(change, package, folder):
     change(folder)
-    _assert_not_kept(_run(package, FASTMLP_CACHE_DIR=folder.parent))
+    _assert_no_folder(_run(package, OPENED, FASTMLP_CACHE_DIR=folder.parent))
 
 
 def test_nothing_is_run_from_a_folder_of_another_user(package, folder):
-    before = "import os\nuser = os.getuid() + 1\nos.getuid = lambda: user"
-    _assert_not_kept(_run(package, before, FASTMLP_CACHE_DIR=folder.parent))
+    before = "user = os.getuid() + 1\nos.getuid = lambda: user" + OPENED
+    _assert_no_folder(_run(package, before, FASTMLP_CACHE_DIR=folder.parent))
 
 
 def test_folders_of_old_versions_are_removed(package, folder):
