@@ -60,10 +60,6 @@ class Chunks:
 class Once:
     """The chunks of an iterator as a source that is read once, block after block.
 
-    Parameters
-    ----------
-    chunks : iterator of tuple
-
     Attributes
     ----------
     block_rows : list of int

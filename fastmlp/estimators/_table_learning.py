@@ -124,16 +124,8 @@ def train_networks(
 ) -> Learned:
     """Train the networks of a problem; return the `Learned`.
 
-    Parameters
-    ----------
-    problem : TableProblem
-    splits : list of Split
-    n_trained : list of int
-        Rows that each network trains on.
-    rows_of : callable
-        Takes the number of a network and the rows of a minibatch; returns those rows.
-    random_state : RandomState
-    make_steps : MakeSteps or None
+    ``rows_of(number, batch_size)`` returns the rows of a network, of which `n_trained`
+    has the number.
     """
     plan = plan_networks(problem, splits, n_trained, rows_of, make_steps)
     return finish(plan, train_planned(plan, random_state), random_state)

@@ -136,13 +136,7 @@ def _own_type(column: Column) -> Any:
 
 
 class _Table:
-    """The inputs of an operator: one of all columns, or one for each.
-
-    Parameters
-    ----------
-    graph : Graph
-    operator : skl2onnx's Operator
-    """
+    """The inputs of an operator: one of all columns, or one for each."""
 
     def __init__(self, graph: Graph, operator: Any) -> None:
         self._graph, self._variables = graph, operator.inputs

@@ -56,12 +56,7 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True)
 class Goal(ABC):
-    """How an estimator understands y: `Labels` or `Numbers`.
-
-    Parameters
-    ----------
-    pairing : Pairing
-    """
+    """How an estimator understands y: `Labels` or `Numbers`."""
 
     pairing: Pairing
 

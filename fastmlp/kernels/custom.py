@@ -182,14 +182,7 @@ def register_loss(
 
 
 def add_custom(kind: str, name: str, custom: Custom) -> None:
-    """Add functions that were checked to the table of their kind.
-
-    Parameters
-    ----------
-    kind : {'activation', 'loss'}
-    name : str
-    custom : Custom
-    """
+    """Add functions that were checked to the table of their kind."""
     value, derivative, targets = custom
     key = _key(value, derivative)
     if kind == "activation":

@@ -278,12 +278,7 @@ def trace_rows(
 
 
 class Tracer(Engine):
-    """Rows on their way through a network, layer by layer.
-
-    Parameters
-    ----------
-    *arguments, **keywords : those of `Engine`
-    """
+    """Rows on their way through a network, layer by layer."""
 
     def __init__(self, *arguments: Any, **keywords: Any):
         super().__init__(*arguments, **keywords)

@@ -195,12 +195,7 @@ def compile_copies(numbers: Numbers) -> Any:
 
 
 class BFloat16Dense(Dense):
-    """The affine layer with products in bfloat16, see the module.
-
-    Parameters
-    ----------
-    *arguments, **keywords : those of `Dense`
-    """
+    """The affine layer with products in bfloat16, see the module."""
 
     record_fields = FIELDS + MORE_FIELDS
     builders: ClassVar = {"forward": compile_forward, "backward": compile_backward}

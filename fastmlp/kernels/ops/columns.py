@@ -81,14 +81,7 @@ def compile_forward(numbers: base.Numbers) -> Any:
 
 
 class Columns(base.Operation):
-    """Codes of n columns into those of a layout.
-
-    Parameters
-    ----------
-    n : int
-    layout : Layout
-    numbers : Numbers
-    """
+    """Codes of n columns into those of a layout."""
 
     record_fields = FIELDS
     builders: ClassVar = {"forward": compile_forward}

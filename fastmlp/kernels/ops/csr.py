@@ -148,13 +148,7 @@ def compile_gradient(numbers: Numbers, form: Form) -> Any:
 
 
 class CsrDense(Dense):
-    """The affine layer on CSR rows, see the module.
-
-    Parameters
-    ----------
-    form : Form
-    *arguments, **keywords : those of `Dense`
-    """
+    """The affine layer on CSR rows, see the module."""
 
     def __init__(self, form: Form, *arguments: Any, **keywords: Any):
         super().__init__(*arguments, **keywords)

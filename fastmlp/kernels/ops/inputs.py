@@ -143,13 +143,7 @@ def _csr(numbers, form):
 
 
 class Gather(Operation):
-    """Rows of X as they are stored, converted, into the first panels.
-
-    Parameters
-    ----------
-    n_features : int
-    form : Form
-    """
+    """Rows of X as they are stored, converted, into the first panels."""
 
     def __init__(self, n_features: int, form: Form):
         super().__init__(n_features, n_features)
