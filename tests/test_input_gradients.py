@@ -1,5 +1,7 @@
 """Gradients of predictions in the columns of a table."""
 
+import functools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,7 @@ from sklearn.exceptions import NotFittedError
 
 from fastmlp import MLPRegressor, TabularClassifier, TabularRegressor, inspection
 from fastmlp.inspection import input_gradients
+from tests.estimators import tables
 
 RNG = np.random.default_rng(0)
 N = 400
@@ -24,16 +27,9 @@ TABLE = pd.DataFrame(
 Y = np.sin(2 * TABLE["a"]) + TABLE["b"] / 1000 + (TABLE["letter"] == "a")
 NUMBERS = ["a", "b", "gaps"]
 
-
-def make(Estimator, **params):
-    """Return a small estimator."""
-    defaults = {
-        "n_networks": 2,
-        "hidden_layer_sizes": (16,),
-        "max_epochs": 25,
-        "random_state": 0,
-    }
-    return Estimator(**defaults | params)
+make = functools.partial(
+    tables.make, n_networks=2, hidden_layer_sizes=(16,), max_epochs=25
+)
 
 
 @pytest.fixture(scope="module")

@@ -184,8 +184,13 @@ def test_loss_gradient_is_the_mean_of_the_rows_and_the_penalty(problem, weighted
         assert_allclose(a, (total + model.alpha * W) / divisor, atol=1e-12)
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-@fitted_on
+@pytest.mark.parametrize(
+    "problem, activation",
+    [
+        *((problem, "tanh") for problem in PROBLEMS),
+        *(("multiclass", activation) for activation in ACTIVATIONS),
+    ],
+)
 def test_gradient_check_of_every_activation_and_loss(problem, activation):
     model, X, y = _fitted(problem, activation=activation)
     check = inspection.check_gradient(model, X, y, eps=1e-6, n_checks=12)
@@ -230,51 +235,6 @@ def test_slopes_of_each_row_and_of_all(activation, layout, dtype):
     comp = inspection.loss_gradient(model, X, y, sample_weight=weight)
     ref = _gradients(exact, X, y, model.alpha, weight)
     _assert_same_gradients(comp, ref, tolerance)
-
-
-@with_slopes
-def test_slopes_against_differences_of_the_losses(activation):
-    model, X, y = _fitted("multiclass", activation=SLOPED[activation])
-    comp, eps = inspection.loss_gradient(model, X, y), 1e-6
-    for gradient, slopes in zip(comp.slopes, model.slopes_, strict=True):
-        for j in range(0 if slopes is None else slopes.size):
-            start, means = slopes[j], []
-            for place in (start + eps, start - eps):
-                slopes[j] = place
-                means.append(inspection.sample_losses(model, X, y).mean())
-            slopes[j] = start
-            numeric = (means[0] - means[1]) / (2 * eps)
-            assert_allclose(gradient[j], numeric, rtol=1e-5, atol=1e-8)
-
-
-@with_slopes
-def test_gradient_check_draws_slopes_too(activation):
-    model, X, y = _fitted("multiclass", activation=SLOPED[activation])
-    check = inspection.check_gradient(model, X, y, eps=1e-6, n_checks=40)
-    assert check.max_relative_error < 1e-5
-    names = {name for name, _ in check.places if name.startswith("slopes_")}
-    assert names == {
-        f"slopes_[{i}]" for i, s in enumerate(model.slopes_) if s is not None
-    }
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("layout", ["dense", "csr"])
-def test_loss_gradient_with_l1(layout, dtype, weighted):
-    model, X, y = _fitted("multiclass", layout, dtype, l1=0.7)
-    model.coefs_[0][0, 0] = 0.0
-    exact, weight = _in_float64(model), np.ones(len(y))
-    if weighted:
-        weight = np.random.default_rng(0).uniform(0.1, 2, len(y))
-    coefs, *others = _gradients(exact, X, y, model.alpha, weight)
-    for g, W in zip(coefs, exact.coefs_, strict=True):
-        g += 0.7 * np.sign(W) / weight.sum()
-    comp = inspection.loss_gradient(
-        model, X, y, sample_weight=weight if weighted else None
-    )
-    tolerance = 1e-5 if dtype == "float32" else 1e-12
-    _assert_same_gradients(comp, (coefs, *others), tolerance)
 
 
 @pytest.mark.parametrize("penalties", [{"l1": 5.0}, {"l1": 5.0, "alpha": 0.0}])

@@ -1,5 +1,7 @@
 """Importances of columns: against plain loops, on problems with known columns."""
 
+import functools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +14,7 @@ from fastmlp.tables import importance
 from fastmlp.tables.importance import permutation_importances
 from fastmlp.tables.member import Task
 from fastmlp.training.holdout import Holdout
+from tests.estimators import tables
 
 RNG = np.random.default_rng(0)
 N = 1200
@@ -35,16 +38,7 @@ both = pytest.mark.parametrize(
     "Estimator, y", [(TabularRegressor, Y), (TabularClassifier, LABELS)]
 )
 
-
-def make(Estimator, **params):
-    """Return a small estimator."""
-    defaults = {
-        "n_networks": 3,
-        "hidden_layer_sizes": (16,),
-        "max_epochs": 15,
-        "random_state": 0,
-    }
-    return Estimator(**defaults | params)
+make = functools.partial(tables.make, hidden_layer_sizes=(16,), max_epochs=15)
 
 
 @both

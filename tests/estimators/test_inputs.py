@@ -24,16 +24,6 @@ def make_values(dtype="float64"):
     return X.astype(dtype), y
 
 
-def strided(X):
-    wide = np.full((2 * N_SAMPLES, 3 * N_FEATURES), np.nan, dtype=X.dtype)
-    wide[::2, ::3] = X
-    return wide[::2, ::3]
-
-
-def reversed_strides(X):
-    return np.ascontiguousarray(X[::-1, ::-1])[::-1, ::-1]
-
-
 def readonly(X):
     X = X.copy()
     X.setflags(write=False)
@@ -45,21 +35,10 @@ def memory_mapped(X, folder):
     return joblib.load(folder / "X.joblib", mmap_mode="r")
 
 
-def unaligned(X):
-    # One byte off the alignment of its values.
-    buffer = np.zeros(X.nbytes + 1, dtype=np.uint8)[1:]
-    view = np.frombuffer(buffer, dtype=X.dtype).reshape(X.shape)
-    view[...] = X
-    return view
-
-
 DENSE = {
     "C order": np.ascontiguousarray,
     "Fortran order": np.asfortranarray,
-    "strided": strided,
-    "negative strides": reversed_strides,
     "read-only": readonly,
-    "unaligned": unaligned,
     "big-endian": lambda X: X.astype(X.dtype.newbyteorder(">")),
     "list": lambda X: X.tolist(),
     "pandas": lambda X: pd.DataFrame(X, columns=COLUMNS),

@@ -1,5 +1,6 @@
 """Prediction intervals: their width, their coverage, and where there are none."""
 
+import functools
 import pickle
 
 import numpy as np
@@ -10,20 +11,14 @@ from sklearn.exceptions import NotFittedError
 from fastmlp import TabularRegressor
 from fastmlp.estimators import _intervals
 from fastmlp.estimators._intervals import half_widths
+from tests.estimators import tables
 
 RNG = np.random.default_rng(0)
 FEW_ROWS = np.arange(8.0)[:, np.newaxis]
 
-
-def make(**params):
-    """Return a small estimator."""
-    defaults = {
-        "n_networks": 3,
-        "hidden_layer_sizes": (16,),
-        "max_epochs": 12,
-        "random_state": 0,
-    }
-    return TabularRegressor(**defaults | params)
+make = functools.partial(
+    tables.make, TabularRegressor, hidden_layer_sizes=(16,), max_epochs=12
+)
 
 
 def make_data(n, rng=RNG):

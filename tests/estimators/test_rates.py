@@ -166,12 +166,3 @@ def test_adding_a_schedule_is_one_row(monkeypatch):
     monkeypatch.setitem(SCHEDULES, "toy", Toy)
     comp = make(MLPRegressor, learning_rate="toy", learning_rate_init=0.06).fit(X, Y)
     assert_allclose(comp.lr_curve_, [0.06, 0.03, 0.02])
-
-
-def test_adding_a_scheme_is_one_row(monkeypatch):
-    def ones(random_state, fan_in, fan_out, activation):
-        return np.ones((fan_in, fan_out)), np.zeros(fan_out)
-
-    monkeypatch.setitem(INITIALIZERS, "ones", ones)
-    comp = make(MLPRegressor, init="ones", learning_rate_init=1e-12).fit(X, Y)
-    assert_allclose(comp.coefs_[0], 1.0)

@@ -1,5 +1,7 @@
 """Estimators for tables inside scikit-learn's tools, and called as others call them."""
 
+import functools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,6 +20,7 @@ from sklearn.model_selection import (
 )
 
 from fastmlp import TabularClassifier, TabularRegressor
+from tests.estimators import tables
 
 RNG = np.random.default_rng(0)
 N = 300
@@ -37,16 +40,9 @@ both = pytest.mark.parametrize(
     "Estimator, y", [(TabularRegressor, Y), (TabularClassifier, LABELS)]
 )
 
-
-def make(Estimator, **params):
-    """Return a small estimator."""
-    defaults = {
-        "n_networks": 2,
-        "hidden_layer_sizes": (16,),
-        "max_epochs": 20,
-        "random_state": 0,
-    }
-    return Estimator(**defaults | params)
+make = functools.partial(
+    tables.make, n_networks=2, hidden_layer_sizes=(16,), max_epochs=20
+)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Saved estimators for tables: formats, versions, sizes."""
 
-import copy
 import pickle
 
 import joblib
@@ -20,17 +19,7 @@ from tests.estimators.tables import (
     make,
     y_of,
 )
-
-
-def through_skops(model):
-    return skops.io.loads(skops.io.dumps(model), trusted=[type(model)])
-
-
-FORMATS = {
-    "pickle": lambda model: pickle.loads(pickle.dumps(model)),
-    "deepcopy": copy.deepcopy,
-    "skops": through_skops,
-}
+from tests.estimators.test_saving import FORMATS, through_skops
 
 
 @both

@@ -31,19 +31,6 @@ def test_views_are_scikit_learns_packing_of_the_buffer():
     assert_array_equal(network.parameters, np.arange(32.0) + 100)
 
 
-@pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_initial_weights_are_drawn_weights_then_biases_layer_by_layer(
-    activation, dtype
-):
-    network = Network.initial(UNITS, activation, np.random.RandomState(7), dtype)
-    rng = np.random.RandomState(7)
-    for W, b in zip(network.coefs, network.intercepts, strict=True):
-        bound = np.sqrt((2 if activation == "logistic" else 6) / sum(W.shape))
-        assert_array_equal(W, rng.uniform(-bound, bound, W.shape).astype(dtype))
-        assert_array_equal(b, rng.uniform(-bound, bound, b.shape).astype(dtype))
-
-
 def test_initializers_are_looked_up_by_name(monkeypatch):
     def ones(random_state, fan_in, fan_out, activation):
         return np.ones((fan_in, fan_out)), np.full(fan_out, 2.0)
