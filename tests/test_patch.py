@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 from sklearn.base import clone
 
 import fastmlp
+from fastmlp.__main__ import main
 from tests.fresh import run_interpreter, run_python
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -68,10 +69,12 @@ assert (fastmlp.MLPClassifier, fastmlp.MLPRegressor) == new
         assert module in line
 
 
-def test_context_manager_restores():
+def test_context_manager_restores_and_classes_stay_what_they_are():
     run("""
+import pickle
 import fastmlp
 from fastmlp import patch_sklearn, unpatch_sklearn
+from sklearn.base import clone
 own = MLPClassifier
 def patched():
     return MLPClassifier is fastmlp.MLPClassifier
@@ -93,6 +96,23 @@ patch_sklearn()
 with patch_sklearn():
     pass
 assert patched()
+unpatch_sklearn()
+earlier = MLPClassifier()
+class Earlier(MLPClassifier): pass
+with patch_sklearn():
+    later = MLPClassifier()
+    assert isinstance(later, MLPClassifier) and not isinstance(earlier, MLPClassifier)
+    assert type(clone(earlier)) is own and type(clone(later)) is MLPClassifier
+    assert issubclass(Earlier, own)
+    try:
+        pickle.dumps(earlier)
+    except pickle.PicklingError:
+        pass
+    else:
+        raise AssertionError
+    saved = pickle.dumps(later)
+assert type(pickle.loads(pickle.dumps(earlier))) is own
+assert type(pickle.loads(saved)) is fastmlp.MLPClassifier
 """)
 
 
@@ -126,30 +146,6 @@ assert all(type(model).__module__.startswith("fastmlp.") for model in models)
         comp.partial_fit(X, Y)
         ref.partial_fit(X, Y)
         assert_allclose(comp.loss_curve_, ref.loss_curve_, rtol=1e-6)
-
-
-def test_isinstance_clone_and_pickle():
-    run("""
-import pickle, fastmlp
-from sklearn.base import clone
-from sklearn.model_selection import cross_val_score
-own, earlier = MLPClassifier, MLPClassifier()
-class Earlier(MLPClassifier): pass
-with fastmlp.patch_sklearn():
-    later = MLPClassifier()
-    assert isinstance(later, MLPClassifier) and not isinstance(earlier, MLPClassifier)
-    assert type(clone(earlier)) is own and type(clone(later)) is MLPClassifier
-    assert issubclass(Earlier, own)
-    try:
-        pickle.dumps(earlier)
-    except pickle.PicklingError:
-        pass
-    else:
-        raise AssertionError
-    saved = pickle.dumps(later)
-assert type(pickle.loads(pickle.dumps(earlier))) is own
-assert type(pickle.loads(saved)) is fastmlp.MLPClassifier
-""")
 
 
 # -- python -m fastmlp run -------------------------------------------------------------
@@ -210,16 +206,21 @@ def test_a_traceback_is_the_programs_own(program):
     assert comp_traceback == ref.stderr
 
 
+def test_there_is_no_program(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["run"])
+    assert stopped.value.code == 2
+    assert "arguments are required: PROGRAM" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
-    "arguments, code, message",
+    "arguments, message",
     [
-        ([], 2, "arguments are required: PROGRAM"),
-        (["missing.py"], 1, "No such file or directory: .*missing.py"),
-        (["-m", "missing"], 1, "No module named missing"),
+        (["missing.py"], "No such file or directory: .*missing.py"),
+        (["-m", "missing"], "No module named missing"),
     ],
 )
-def test_there_is_no_program(arguments, code, message):
+def test_the_program_is_not_there(arguments, message):
     ended = run_program(*arguments)
-    assert ended.returncode == code
-    assert ended.stdout == ""
+    assert (ended.returncode, ended.stdout) == (1, "")
     assert re.search(message, ended.stderr)
