@@ -1,6 +1,7 @@
 """Imports between the modules point one way."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -20,13 +21,7 @@ BELOW = {
     "estimators": ("kernels", "network", "training", "data", "tables"),
     "cluster": ("kernels", "network", "training", "data", "tables", "estimators"),
     "dask": (
-        "kernels",
-        "network",
-        "training",
-        "data",
-        "tables",
-        "estimators",
-        "cluster",
+        *("kernels", "network", "training", "data", "tables", "estimators", "cluster"),
     ),
     "inspection": ("kernels", "network", "training", "tables", "estimators"),
     "displays": ("kernels", "network", "training", "estimators", "inspection"),
@@ -39,11 +34,18 @@ WITHOUT_SKLEARN = ("kernels", "network", "training", "data")
 BELOW_THE_ESTIMATORS = [path for path in MODULES if path.parts[0] in WITHOUT_SKLEARN]
 
 
+@functools.cache
+def nodes(path):
+    """Return the nodes of a module's syntax tree."""
+    return [*ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8")))]
+
+
+@functools.cache
 def imports(path):
     """Return the full names of all that a module imports, wherever it does so."""
     package = ("fastmlp", *path.parts[:-1])
     names = set()
-    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -103,10 +105,9 @@ MODULES_OF_THE_SYSTEM = {"fcntl", "msvcrt", "pwd", "resource", "signal", "winreg
 )
 def test_one_module_depends_on_the_operating_system(path):
     assert not packages(path) & MODULES_OF_THE_SYSTEM
-    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
     used = {
         f"{node.value.id}.{node.attr}"
-        for node in ast.walk(tree)
+        for node in nodes(path)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
     } | imports(path)
     assert not used & {f"{a}.{b}" for a, names in OF_THE_SYSTEM.items() for b in names}

@@ -1,12 +1,10 @@
 """The worked numbers of the lectures that concern losses and single neurons."""
 
-import itertools
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from fastmlp import MLPClassifier, MLPRegressor
+from fastmlp import MLPRegressor
 from tests.kernels_api import Data, Engine, Optimizer
 from tests.networks import DTYPES
 
@@ -49,21 +47,6 @@ NEURON = {
 def _digits(text):
     """Return half a unit of the last digit that is given."""
     return 0.5 * 10.0 ** -len(repr(text).split(".")[1])
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("loss, w, b", NEURON)
-def test_one_neuron_learning_slowdown(loss, w, b, dtype):
-    x, target = np.ones((1, 1), dtype), np.zeros((1, 1), dtype)
-    data, order = Data(x, target), np.zeros(1, np.int64)
-    outputs = {}
-    with _engine((1, 1), "logistic", loss, dtype, rate=0.15) as engine:
-        engine.load(np.array([w, b], dtype))
-        for step in range(301):
-            outputs[step] = float(engine.predict(x)[0, 0])
-            engine.train_epoch(data, order, 0.0)
-    for step, output in NEURON[loss, w, b].items():
-        assert abs(outputs[step] - output) <= _digits(output) + 1e-6, step
 
 
 @pytest.mark.parametrize("loss, w, b", NEURON)
@@ -140,22 +123,6 @@ def test_logistic_regression_gradient(dtype):
     assert_allclose(gradient, [-0.033464, -0.020079, -0.006693], atol=6e-7)
 
 
-def test_logistic_regression_gradient_by_the_classifier():
-    """A step of plain gradient descent with rate 1 is the gradient."""
-    X, y = np.array([[5.0, 3.0]]), np.array([1])
-    model = MLPClassifier(
-        (), solver="sgd", momentum=0.0, alpha=0.0, learning_rate_init=1.0, batch_size=1
-    ).partial_fit(X, y, classes=[0, 1])
-    start, bias = np.array([[0.5], [0.5]]), np.array([1.0])
-    model.coefs_, model.intercepts_ = [start], [bias]
-    assert_allclose(model.predict_proba(X)[0, 1], 0.993307, atol=5e-7)
-    model.partial_fit(X, y)
-    assert_allclose(
-        (start - model.coefs_[0]).ravel(), [-0.033464, -0.020079], atol=6e-7
-    )
-    assert_allclose(bias - model.intercepts_[0], -0.006693, atol=5e-7)
-
-
 def test_two_inputs_without_bias():
     """The bias is put back to zero after the step: the example has none."""
     X, y, w = np.array([[0.50, 0.51]]), np.full((1, 1), 0.1), np.array([0.35, 0.40, 0])
@@ -178,23 +145,3 @@ def test_two_inputs_without_bias():
         after = engine.loss_gradient(Data(X, y), 0.0, gradient)
     assert_allclose(after, 0.1147, atol=5e-5)
     assert after < cost
-
-
-@pytest.mark.parametrize("activation", ["logistic", "relu"])
-def test_forward_pass_of_three_layers(activation):
-    """3→4→4→1: f(f(x W1 + b1) W2 + b2) W3 + b3, with sigmoids and with max(0, z)."""
-    units, out = (3, 4, 4, 1), "logistic" if activation == "logistic" else "identity"
-    rng = np.random.default_rng(0)
-    pairs = list(itertools.pairwise(units))
-    coefs = [rng.standard_normal(pair) for pair in pairs]
-    intercepts = [rng.standard_normal(m) for _, m in pairs]
-    X = rng.standard_normal((5, 3))
-    f = {"logistic": lambda z: 1 / (1 + np.exp(-z)), "relu": lambda z: z * (z > 0)}
-    ref = X
-    for W, b in zip(coefs[:-1], intercepts[:-1], strict=True):
-        ref = f[activation](ref @ W + b)
-    ref = ref @ coefs[-1] + intercepts[-1]
-    ref = f["logistic"](ref) if out == "logistic" else ref
-    with Engine(units, activation, out, "squared_error", np.float64) as engine:
-        engine.load(np.concatenate([*map(np.ravel, coefs), *intercepts]))
-        np.testing.assert_allclose(engine.predict(X), ref, rtol=1e-13)
