@@ -166,14 +166,6 @@ def test_fit_anew_forgets_the_attributes_of_another_solver(Estimator):
     assert not hasattr(estimator, "_optimizer")
 
 
-@both
-def test_random_state_instance_is_consumed_like_scikit_learns(Estimator):
-    states = [np.random.RandomState(5), np.random.RandomState(5)]
-    for cls, state in zip((Estimator, sklearns(Estimator)), states, strict=True):
-        make(cls, random_state=state, early_stopping=True).fit(X, Y)
-    assert states[0].randint(10**9) == states[1].randint(10**9)
-
-
 # -- dtypes ----------------------------------------------------------------------------
 
 
@@ -318,10 +310,6 @@ def test_other_number_of_layers_is_refused(Estimator):
     estimator.set_params(hidden_layer_sizes=(5, 5))
     with pytest.raises(ValueError, match=r"2 hidden layers but coefs_ has 1: .*warm"):
         estimator.fit(X, Y)
-
-
-def test_version_is_public():
-    assert fastmlp.__version__.count(".") == 2
 
 
 @both

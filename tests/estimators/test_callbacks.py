@@ -208,14 +208,6 @@ def test_scores_of_a_monitor(params):
     assert len({row["r2"] for row in log}) > 1
 
 
-def test_progress_bar(capsys):
-    pytest.importorskip("rich")
-    make(MLPClassifier).set_callbacks(callback.ProgressBar()).fit(X, Y)
-    out = capsys.readouterr().out
-    assert "MLPClassifier - fit" in out
-    assert "100%" in out
-
-
 # -- how they stop a fit ---------------------------------------------------------------
 
 
@@ -313,11 +305,6 @@ def test_diverged_epoch_shows_no_model():
     assert recorder.calls[-1][0] == "teardown"
 
 
-def test_what_is_no_callback_is_refused():
-    with pytest.raises(TypeError, match="FitCallback protocol"):
-        MLPClassifier().set_callbacks(print)
-
-
 # -- where callbacks are not called ----------------------------------------------------
 
 
@@ -388,16 +375,6 @@ def test_pipeline_hands_callbacks_down(params):
     assert hooks == ["begin", "end"] * 3
     assert [call[0] for call in recorder.calls].count("setup") == 1
     assert not {name for name in vars(pipeline[-1]) if "callback" in name}
-
-
-@pytest.mark.parametrize("depth, watched", [(0, False), (1, True)])
-def test_pipeline_hands_them_as_deep_as_they_ask(depth, watched):
-    recorder = Everywhere()
-    recorder.max_propagation_depth = depth
-    pipeline = make_pipeline(StandardScaler(), make(MLPClassifier))
-    pipeline.set_callbacks(recorder).fit(X, Y)
-    assert ("end", "epoch", 0) in recorder.calls or not watched
-    assert watched or "epoch" not in {call[1] for call in recorder.calls}
 
 
 def test_pipeline_hands_them_to_a_transformer():

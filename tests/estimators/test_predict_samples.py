@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
 from fastmlp import MLPClassifier, MLPRegressor
@@ -47,14 +46,6 @@ def test_without_spread_where_nothing_is_dropped():
     dropped = np.broadcast_to(model.intercepts_[1], kept.shape)
     nearer = np.where(abs(samples - kept) < abs(samples - dropped), kept, dropped)
     assert_allclose(samples, nearer, rtol=1e-10)
-
-
-@pytest.mark.parametrize("rates", [0.3, [0.3, 0.3]])
-def test_sparse_rows_are_as_dense_ones(rates):
-    rows = X * (abs(X) > 1)
-    model = make(MLPClassifier, dropout=rates).fit(rows, Y)
-    ref = model.predict_samples(rows, 3, 0)
-    assert_allclose(model.predict_samples(sparse.csr_array(rows), 3, 0), ref)
 
 
 def test_probabilities_of_classes():

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from sklearn.datasets import load_diabetes, load_digits
+from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -46,24 +46,6 @@ def test_digits_in_a_pipeline_under_grid_search(name):
     search.fit(digits[:1200], labels[:1200])
     assert search.cv_results_["mean_test_score"].min() > 0.8
     assert search.score(digits[1200:], labels[1200:]) > 0.88
-
-
-@pytest.mark.parametrize("name", GRIDS)
-def test_diabetes_regression(name):
-    settings, grid = GRIDS[name]
-    features, target = load_diabetes(return_X_y=True)
-    features, target = features / features.std(axis=0), (target - 150) / 75
-    others = {key: values[-1] for key, values in grid.items()}
-    mlp = MLPRegressor(
-        hidden_layer_sizes=(32,),
-        max_iter=40,
-        random_state=0,
-        learning_rate_init=0.005,
-        n_threads=1,
-        **settings | others,
-    )
-    mlp.fit(features[:300], target[:300])
-    assert mlp.score(features[300:], target[300:]) > 0.3
 
 
 def test_l1_makes_weights_small_in_number():

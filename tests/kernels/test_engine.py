@@ -5,7 +5,6 @@ import threading
 import numpy as np
 import pytest
 
-from tests import naive
 from tests.kernels_api import (
     ACTIVATIONS,
     CHUNK_ROWS,
@@ -109,23 +108,6 @@ def test_penalty_may_change_between_epochs():
     ref = _train_and_store(NAIVE, np.float64, alphas, parameters)
     np.testing.assert_allclose(comp[0], ref[0], rtol=1e-12)
     np.testing.assert_allclose(comp[1], ref[1], rtol=1e-10)
-
-
-def test_learning_rate_may_change_between_epochs():
-    X, y, _ = make_problem(BASE, 30, np.float64)
-    parameters = make_parameters(BASE["units"], np.float64)
-    stored = np.empty_like(parameters)
-    optimizer = Optimizer("sgd", learning_rate=0.1)
-    with Engine(**BASE, dtype=np.float64, batch_size=8, optimizer=optimizer) as comp:
-        comp.load(parameters)
-        optimizer.learning_rate = 0.0
-        comp.train_epoch(Data(X, y), np.arange(30), 0.1)
-        comp.store(stored)
-        np.testing.assert_array_equal(stored, parameters)
-        optimizer.learning_rate = 0.1
-        comp.train_epoch(Data(X, y), np.arange(30), 0.1)
-        comp.store(stored)
-        assert (stored != parameters).all()
 
 
 def test_rows_outside_the_order_have_no_influence():
@@ -278,16 +260,6 @@ def test_predictions_between_epochs_draw_nothing_and_change_nothing(case, dtype)
     assert stored[0] == stored[1]
 
 
-def test_network_without_hidden_layers_uses_the_output_activation_alone():
-    rng = np.random.default_rng(0)
-    W, b, X = rng.standard_normal((5, 3)), rng.standard_normal(3), np.eye(4, 5)
-    for name in ("identity", "logistic", "softmax", "exp"):
-        with Engine((5, 3), "relu", name, LOSS_OF[name], np.float64) as comp:
-            comp.load(np.concatenate([W.ravel(), b]))
-            ref = naive.ACTIVATIONS[name](X @ W + b)
-            np.testing.assert_allclose(comp.predict(X), ref, rtol=1e-13)
-
-
 def test_threads_end_with_the_engine():
     before = threading.active_count()
     X, y, _ = make_problem(BASE, 64, np.float64)
@@ -343,16 +315,6 @@ def test_rate_may_differ_from_step_to_step(rule, dtype):
             stored.append(np.empty(comp.n_parameters, dtype))
             comp.store(stored[-1])
     np.testing.assert_array_equal(*stored)
-
-
-@pytest.mark.parametrize("rule", TRAINING_RULES)
-def test_rates_of_one_number_are_those_of_a_constant_array(rule):
-    optimizer = make_optimizer(rule)
-    optimizer.t = 5
-    ref = optimizer.steps(7)[:, 0]
-    assert ref.dtype == np.float64
-    optimizer.learning_rate = np.full(7, optimizer.learning_rate)
-    np.testing.assert_array_equal(optimizer.steps(7)[:, 0], ref)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -213,20 +213,6 @@ def test_loss_settings_reach_the_kernels(out_activation, loss, given, dtype):
     assert ref != plain
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_rows_do_not_depend_on_each_other(dtype):
-    """A row's prediction is the same bits alone and among others."""
-    network = BASE | {"units": (10, 33, 17)}
-    X, _, _ = make_problem(network, 40, dtype)
-    parameters = make_parameters(network["units"], dtype)
-    with Engine(**network, dtype=dtype, batch_size=16) as engine:
-        engine.load(parameters)
-        whole = engine.predict(X)
-        for rows in ([0], [39], [5, 3], range(1, 12), range(7, 40)):
-            comp = engine.predict(X, np.array(rows))
-            assert comp.tobytes() == whole[list(rows)].tobytes()
-
-
 @pytest.mark.parametrize(
     "activation, names",
     list(zip([*ACTIVATIONS, *MIXED], itertools.cycle(LOSSES), strict=False)),
