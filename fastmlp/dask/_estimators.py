@@ -119,8 +119,9 @@ class OnCluster:
         client = self.client or default_client()
         if client.asynchronous:
             raise ValueError(
-                "client is asynchronous, and fit waits: pass a client that was made "
-                "without asynchronous=True, and call fit in a thread."
+                "fit waits for its result, and the event loop of this asynchronous "
+                "client would wait with it: call fit in a thread, by "
+                "await asyncio.to_thread(estimator.fit, X, y)."
             )
         yield client
 
@@ -190,8 +191,8 @@ default=None
             If X, y or the weights are not on a cluster.
         ValueError
             As the local estimator; an error about rows names their partition. If there
-            are fewer partitions with rows than `n_replicas`. An earlier fit stays as it
-            was.
+            are fewer partitions with rows than `n_replicas`. In the event loop of an
+            asynchronous client. An earlier fit stays as it was.
         fastmlp.dask.ClusterError
             If a round has no result after all retries, or there is no worker.
 
@@ -260,12 +261,12 @@ default=None
                     "A cluster reads sources with block_rows and read, such as those "
                     f"of fastmlp.data, got {type(each).__name__}."
                 )
-        blocks = [Reading(source, i) for i in range(len(source.block_rows))]
-        validation: Any = (None, None)
-        if eval_source is not None:
-            numbers = range(len(eval_source.block_rows))
-            validation = join_chunks([eval_source.read(i) for i in numbers])
         with self._open_client() as client:
+            blocks = [Reading(source, i) for i in range(len(source.block_rows))]
+            validation: Any = (None, None)
+            if eval_source is not None:
+                numbers = range(len(eval_source.block_rows))
+                validation = join_chunks([eval_source.read(i) for i in numbers])
             return self._fit_blocks(
                 client, blocks, validation, classes, epochs, buffer_rows
             )
@@ -345,7 +346,8 @@ default=None
         Raises
         ------
         TypeError, ValueError
-            As the local estimator. An earlier fit stays as it was.
+            As the local estimator. In the event loop of an asynchronous client. An
+            earlier fit stays as it was.
         fastmlp.dask.ClusterError
             If the tasks have no result after all retries, or there is no worker.
 

@@ -3,6 +3,7 @@
 In one file, since each file has to start workers of its own.
 """
 
+import asyncio
 import inspect
 import pickle
 import threading
@@ -286,6 +287,28 @@ def fit_in_task():
 
 def test_a_fit_in_a_task(client, fitted):
     assert_same(client.submit(fit_in_task, pure=False).result(), fitted)
+
+
+def test_an_asynchronous_client(client, fitted):
+    """Its event loop is not blocked; in a thread it is a client as any other."""
+    x, y = on_cluster(X, Y)
+
+    async def use():
+        async with Client(client.scheduler.address, asynchronous=True) as own:
+            estimator = clone(FIT).set_params(client=own)
+            table = DaskTabularClassifier(client=own)
+            for fit in (estimator.fit, table.fit, clone(FIT).fit):
+                with pytest.raises(ValueError, match=r"to_thread\(estimator.fit, X, y"):
+                    fit(x, y)
+            data = own.persist([x, y])
+            await asyncio.to_thread(estimator.fit, *data)
+            predicted = await own.compute(estimator.predict(x))
+            return estimator, predicted, await asyncio.to_thread(estimator.score, x, y)
+
+    comp, predicted, score = asyncio.run(use())
+    assert_same(comp, fitted)
+    assert_array_equal(predicted, fitted.predict(X))
+    assert score == fitted.to_local().score(X, Y)
 
 
 def test_the_threads_are_those_of_the_worker(client):
