@@ -43,7 +43,7 @@ class Checkpoint:
     Parameters
     ----------
     fingerprint : str
-        Of the parameters, the blocks and the network.
+        Of the parameters, the blocks, the network and the number of replicas.
     replicas : list of Replica
     vectors : tuple of (n_parameters,) arrays
         Parameters and moments.
@@ -94,7 +94,8 @@ class Checkpoints:
         if found.fingerprint != self.fingerprint:
             raise ValueError(
                 f"{self._path} is of a fit with other parameters, partitions or "
-                "replicas: choose another checkpoint_dir, or remove it."
+                "n_replicas, which is the number of workers if it is not set: set the "
+                "same, choose another checkpoint_dir, or remove the file."
             )
         return found
 

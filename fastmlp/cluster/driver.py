@@ -120,7 +120,7 @@ def learn_in_rounds(
     else:
         checkpoints = None
         if limits.checkpoint_dir is not None:
-            mark = fingerprint(local, facts, block_rows, job)
+            mark = fingerprint(local, facts, block_rows, job, len(replicas))
             checkpoints = Checkpoints(limits.checkpoint_dir, mark)
         learned = run_rounds(
             driver, problem, network, sample, holdout, random_state, watch, checkpoints

@@ -196,13 +196,15 @@ def make_job(
     )
 
 
-def fingerprint(local: Any, facts: Facts, block_rows: Sequence[int], job: Job) -> str:
+def fingerprint(
+    local: Any, facts: Facts, block_rows: Sequence[int], job: Job, n_replicas: int
+) -> str:
     """Return a hash that a fit and one that goes on from its checkpoint share."""
     params = local.get_params()
     for name in ("n_threads", "verbose"):
         del params[name]
     described = facts.n_features, facts.names, job.spec, job.n_rounds, block_rows
-    return joblib.hash((sorted(params.items()), described))
+    return joblib.hash((sorted(params.items()), described, n_replicas))
 
 
 def encode_blocks(

@@ -449,10 +449,13 @@ def test_a_fit_goes_on_from_its_checkpoint(params, n_rounds, tmp_path):
     assert not list((tmp_path / "new").iterdir())
 
 
-def test_a_checkpoint_of_another_fit_is_refused(tmp_path):
-    chunks, limits = cut(X, Y, SIZES), DIVIDED | {"checkpoint_dir": tmp_path}
+@pytest.mark.parametrize(
+    "params, limits", [({"alpha": 0.1}, {}), ({}, {"n_replicas": 2})]
+)
+def test_a_checkpoint_of_another_fit_is_refused(params, limits, tmp_path):
+    chunks, own = cut(X, Y, SIZES), DIVIDED | {"checkpoint_dir": tmp_path}
     with pytest.raises(Died):
-        fit_in_rounds(VARIED, chunks, die_after(2), **limits)
-    other = clone(VARIED).set_params(alpha=0.1)
+        fit_in_rounds(VARIED, chunks, die_after(2), **own)
+    other = clone(VARIED).set_params(**params)
     with pytest.raises(ValueError, match="fit with other parameters"):
-        fit_in_rounds(other, chunks, **limits)
+        fit_in_rounds(other, chunks, **(own | limits))
