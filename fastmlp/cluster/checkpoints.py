@@ -1,7 +1,7 @@
-"""The state of a fit in a file, after each round."""
+"""The state of a fit in files, after each round or evaluation of L-BFGS."""
 
-import contextlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,8 +64,26 @@ class Checkpoint:
     done: Done
 
 
+@dataclass(frozen=True)
+class Start:
+    """Where L-BFGS starts.
+
+    SciPy takes no state from which to go on. It makes the same steps again, to the bit,
+    if it gets the same losses and gradients: see `Checkpoints.evaluated`.
+
+    Parameters
+    ----------
+    fingerprint : str
+        As that of a `Checkpoint`.
+    parameters : (n_parameters,) array
+    """
+
+    fingerprint: str
+    parameters: np.ndarray
+
+
 class Checkpoints:
-    """The last `Checkpoint` of a fit, in a folder.
+    """The last `Checkpoint` of a fit, or a `Start` and evaluations, in a folder.
 
     Parameters
     ----------
@@ -76,12 +94,13 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Any, fingerprint: str) -> None:
-        self._path = Path(folder) / "fit.joblib"
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._folder = Path(folder)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._path = self._folder / "fit.joblib"
         self.fingerprint = fingerprint
 
-    def load(self) -> Checkpoint | None:
-        """Return the checkpoint in the folder, None if there is none.
+    def load(self) -> Any:
+        """Return the `Checkpoint` or `Start` in the folder, None if there is none.
 
         Raises
         ------
@@ -99,13 +118,46 @@ class Checkpoints:
             )
         return found
 
-    def save(self, checkpoint: Checkpoint) -> None:
+    def save(self, checkpoint: Checkpoint | Start) -> None:
         """Take the place of the checkpoint before, all at once."""
-        partial = self._path.with_suffix(f".{os.getpid()}")
-        joblib.dump(checkpoint, partial)
-        partial.replace(self._path)
+        _write(checkpoint, self._path)
+
+    def evaluated(
+        self,
+        number: int,
+        parameters: np.ndarray,
+        evaluate: Callable[[], tuple[float, np.ndarray]],
+    ) -> tuple[float, np.ndarray]:
+        """Return the loss and the gradient of an evaluation.
+
+        They are in the folder, or computed and put there.
+
+        Parameters
+        ----------
+        number : int
+            Of the evaluation, from 0 on.
+        parameters : (n_parameters,) array
+            Where it is. If that in the folder is elsewhere, it is computed anew.
+        evaluate : callable
+            Computes it.
+        """
+        path = self._folder / f"evaluation-{number}.joblib"
+        place = joblib.hash(parameters)
+        if path.exists():
+            found, result = joblib.load(path)
+            if found == place:
+                return result
+        result = evaluate()
+        _write((place, result), path)
+        return result
 
     def remove(self) -> None:
-        """Forget the checkpoint of a fit that has ended."""
-        with contextlib.suppress(FileNotFoundError):
-            self._path.unlink()
+        """Forget a fit that has ended."""
+        for path in [self._path, *self._folder.glob("evaluation-*.joblib")]:
+            path.unlink(missing_ok=True)
+
+
+def _write(value, path):
+    partial = path.with_suffix(f".{os.getpid()}")
+    joblib.dump(value, partial)
+    partial.replace(path)

@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from fastmlp.cluster.blocks import join_facts
-from fastmlp.cluster.checkpoints import Checkpoints
+from fastmlp.cluster.checkpoints import Checkpoints, Start
 from fastmlp.cluster.executors import Executor
 from fastmlp.cluster.plan import (
     check_blocks,
@@ -114,17 +114,18 @@ def learn_in_rounds(
     driver = Driver(tasks, job, replicas, dealt)
     # Of no rows: it says how X is stored.
     sample = training_sample(problem, network.dtype)
+    checkpoints = None
+    if limits.checkpoint_dir is not None:
+        mark = fingerprint(local, facts, block_rows, job, len(replicas))
+        checkpoints = Checkpoints(limits.checkpoint_dir, mark)
     if estimator.solver == "lbfgs":
-        kind = partial(ClusterObjective, driver)
-        learned = minimise(problem, network, sample, watch, kind)
+        learned = run_lbfgs(driver, problem, network, sample, watch, checkpoints)
     else:
-        checkpoints = None
-        if limits.checkpoint_dir is not None:
-            mark = fingerprint(local, facts, block_rows, job, len(replicas))
-            checkpoints = Checkpoints(limits.checkpoint_dir, mark)
         learned = run_rounds(
             driver, problem, network, sample, holdout, random_state, watch, checkpoints
         )
+    if checkpoints is not None:
+        checkpoints.remove()
     learned.attributes["n_replicas_"] = len(replicas)
     return learned
 
@@ -151,7 +152,7 @@ def run_rounds(
         state = replace(found.state, moments=tuple(moments))
         progress = Progress(state, found.history, found.best)
     n_rows = sum(sum(replica.block_rows) for replica in driver.replicas)
-    learned = train(
+    return train(
         problem,
         network,
         sample.data.form,
@@ -164,6 +165,24 @@ def run_rounds(
         partial(Rounds, driver, progress, checkpoints),
         progress,
     )
+
+
+def run_lbfgs(
+    driver: Driver,
+    problem: Problem,
+    network: Network,
+    sample: Sample,
+    watch: Watch | None,
+    checkpoints: Checkpoints | None,
+) -> Learned:
+    """Minimise the loss; evaluations in the checkpoint are not made again."""
     if checkpoints is not None:
-        checkpoints.remove()
-    return learned
+        found = checkpoints.load()
+        if found is None:
+            # Evaluations without a start may be of another fit.
+            checkpoints.remove()
+            checkpoints.save(Start(checkpoints.fingerprint, network.parameters.copy()))
+        else:
+            network.parameters[:] = found.parameters
+    kind = partial(ClusterObjective, driver, checkpoints)
+    return minimise(problem, network, sample, watch, kind)

@@ -197,20 +197,39 @@ class ClusterObjective(Objective):
     Parameters
     ----------
     driver : Driver
+    checkpoints : Checkpoints or None
     *arguments, **keywords : those of `Objective`
     """
 
-    def __init__(self, driver: Driver, *arguments: Any, **keywords: Any) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        checkpoints: Checkpoints | None,
+        *arguments: Any,
+        **keywords: Any,
+    ) -> None:
         super().__init__(*arguments, **keywords)
         state = State(driver.job, (), 0, 0, 0, 0.0)
         weight = driver.mean(sum_weights, state).n_rows
         self._driver = driver._replace(job=replace(driver.job, weight=weight))
+        self._checkpoints, self._n_evaluated = checkpoints, 0
 
     def loss_gradient(self, data: Any, alpha: float, gradient: np.ndarray) -> float:
         """Return the loss over all rows; its gradient overwrites `gradient`.
 
         The job has data and penalties.
         """
-        state = State(self._driver.job, (self.stored(),), 0, 0, 0, 0.0)
-        loss, gradient[:] = self._driver.mean(average_gradients, state).vectors
-        return float(loss[0])
+        parameters, number = self.stored(), self._n_evaluated
+
+        def evaluate():
+            state = State(self._driver.job, (parameters,), 0, 0, 0, 0.0)
+            loss, mean = self._driver.mean(average_gradients, state).vectors
+            return float(loss[0]), mean.astype(gradient.dtype, copy=False)
+
+        self._n_evaluated += 1
+        if self._checkpoints is None:
+            result = evaluate()
+        else:
+            result = self._checkpoints.evaluated(number, parameters, evaluate)
+        loss, gradient[:] = result
+        return loss

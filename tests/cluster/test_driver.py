@@ -1,6 +1,7 @@
 """Fits in rounds: those of `fit` with one replica, and the same on every executor."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from fastmlp import MLPClassifier, MLPRegressor
 from fastmlp.cluster import replicas
 from fastmlp.cluster.blocks import Reading
+from fastmlp.cluster.checkpoints import Checkpoints
 from fastmlp.cluster.executors import ClusterError, Processes, Serial
 from fastmlp.cluster.plan import make_replicas
 from fastmlp.data import ArraySource
@@ -449,13 +451,64 @@ def test_a_fit_goes_on_from_its_checkpoint(params, n_rounds, tmp_path):
     assert not list((tmp_path / "new").iterdir())
 
 
+@pytest.mark.parametrize("n_evaluated", [0, 1, 8])
+def test_lbfgs_goes_on_from_its_evaluations(n_evaluated, tmp_path):
+    estimator = make(MLPClassifier, solver="lbfgs", max_iter=8, dtype="float32")
+    executor, chunks = Losing(lambda number, name: False), cut(X, Y, SIZES)
+    ref = fit_in_rounds(estimator, chunks, executor, **DIVIDED)
+    limits = DIVIDED | {"checkpoint_dir": tmp_path / "new"}
+    with pytest.raises(Died):
+        fit_in_rounds(estimator, chunks, die_after(n_evaluated), **limits)
+    again = Losing(lambda number, name: False)
+    assert_same(fit_in_rounds(estimator, chunks, again, **limits), ref)
+    n_all, n_left = (each.functions.count("average") for each in (executor, again))
+    assert n_left == n_all - n_evaluated
+    assert not list((tmp_path / "new").iterdir())
+
+
+def test_evaluations_elsewhere_are_made_anew(tmp_path):
+    """Another version of SciPy may make other steps."""
+    results = Checkpoints(tmp_path, "a")
+    one, other = np.zeros(3), np.ones(3)
+    assert results.evaluated(0, one, lambda: (1.0, one)) == (1.0, one)
+    loss, gradient = results.evaluated(0, one, None)
+    assert loss == 1.0
+    assert_array_equal(gradient, one)
+    assert results.evaluated(0, other, lambda: (2.0, other))[0] == 2.0
+    assert results.evaluated(0, other, None)[0] == 2.0
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_checkpoints_have_the_random_numbers(solver, tmp_path):
+    estimator = make(MLPClassifier, solver=solver, max_iter=4, random_state=None)
+    chunks, folders = cut(X, Y, SIZES), [tmp_path / "one", tmp_path / "other"]
+    with pytest.raises(Died):
+        fit_in_rounds(
+            estimator, chunks, die_after(4), checkpoint_dir=folders[0], **DIVIDED
+        )
+    shutil.copytree(*folders)
+    assert_same(
+        *(
+            fit_in_rounds(estimator, chunks, checkpoint_dir=folder, **DIVIDED)
+            for folder in folders
+        )
+    )
+
+
 @pytest.mark.parametrize(
     "params, limits", [({"alpha": 0.1}, {}), ({}, {"n_replicas": 2})]
 )
-def test_a_checkpoint_of_another_fit_is_refused(params, limits, tmp_path):
-    chunks, own = cut(X, Y, SIZES), DIVIDED | {"checkpoint_dir": tmp_path}
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_checkpoint_of_another_fit_is_refused(params, limits, solver, tmp_path):
+    estimator = make(MLPClassifier, max_iter=4, solver=solver)
+    chunks, own = cut(X, Y, SIZES), {"checkpoint_dir": tmp_path}
     with pytest.raises(Died):
-        fit_in_rounds(VARIED, chunks, die_after(2), **own)
-    other = clone(VARIED).set_params(**params)
+        fit_in_rounds(estimator, chunks, die_after(2), **DIVIDED, **own)
+    estimator.set_params(**params)
+    limits = DIVIDED | limits
     with pytest.raises(ValueError, match="fit with other parameters"):
-        fit_in_rounds(other, chunks, **(own | limits))
+        fit_in_rounds(estimator, chunks, **limits, **own)
+    (tmp_path / "fit.joblib").unlink()
+    ref = fit_in_rounds(estimator, chunks, **limits)
+    assert_same(fit_in_rounds(estimator, chunks, **limits, **own), ref)
+    assert not list(tmp_path.iterdir())

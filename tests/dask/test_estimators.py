@@ -35,6 +35,7 @@ from fastmlp.dask import (
     DaskTabularClassifier,
     DaskTabularRegressor,
 )
+from fastmlp.dask._executor import DaskExecutor
 from fastmlp.data import ArraySource
 from tests.cluster.fits import RNG
 from tests.dask.data import (
@@ -136,11 +137,31 @@ def test_a_cluster_computes_what_one_process_computes(fitted):
     assert fitted.n_replicas_ == 3
 
 
-def test_lbfgs(client):
-    params = {"solver": "lbfgs", "dropout": None}
-    comp = fit(client, **params)
-    for one, other in zip(comp.coefs_, ref_fit(**params).coefs_, strict=True):
+class Died(Exception):
+    """Stands for the death of the client."""
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_the_client_dies_in_a_fit(client, solver, tmp_path, monkeypatch):
+    """The next one, of another client, has the result of one that went through."""
+    gathered = []
+
+    def gather(self, *arguments):
+        gathered.append(arguments)
+        if len(gathered) == 6:
+            raise Died
+        return gather_all(self, *arguments)
+
+    gather_all = DaskExecutor.gather
+    params = {"solver": solver, "dropout": None, "checkpoint_dir": tmp_path}
+    monkeypatch.setattr(DaskExecutor, "gather", gather)
+    with Client(client.scheduler.address) as own, pytest.raises(Died):
+        fit(own, **params)
+    assert list(tmp_path.iterdir())
+    comp, ref = fit(client, **params), ref_fit(solver=solver, dropout=None)
+    for one, other in zip(comp.coefs_, ref.coefs_, strict=True):
         assert_array_equal(one, other)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_placement_changes_nothing(client, fitted):
