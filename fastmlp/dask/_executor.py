@@ -119,11 +119,13 @@ class DaskExecutor:
                 deserted = self._look(deserted)
 
     def _look(self, deserted):
-        """Remove silent workers; return since when there is none, None if there is one.
+        """Look after tasks that make no progress.
 
-        `deserted` is the last look's answer.
+        Returns the time since when there is no worker, None if there is one. `deserted`
+        is the last look's answer.
         """
         self._client.run_on_scheduler(remove_silent, self._worker_timeout)
+        self._client.run_on_scheduler(move_waiting)
         if self.workers():
             return None
         deserted = deserted or time.monotonic()
@@ -193,6 +195,19 @@ async def remove_silent(seconds: float, dask_scheduler: Any) -> None:
     ]
     for address in silent:
         await dask_scheduler.remove_worker(address, stimulus_id="fastmlp-silent")
+
+
+def move_waiting(dask_scheduler: Any) -> None:
+    """Move tasks that wait on paused workers to others; runs on the scheduler.
+
+    A worker pauses when its memory is nearly full. Dask gives it no more tasks, but
+    leaves it those that it has and has not begun, as long as it is paused.
+    """
+    for worker in dask_scheduler.workers.values():
+        if worker.status.name == "paused":
+            waiting = [each.key for each in {*worker.processing} - {*worker.executing}]
+            for key in waiting:
+                dask_scheduler._reschedule(key, stimulus_id="fastmlp-paused")
 
 
 def _lost_errors() -> tuple[type[BaseException], ...]:

@@ -99,6 +99,50 @@ def test_the_only_holder_of_the_data_is_killed(mortal, tmp_path, monkeypatch):
     assert_same(comp, ref_fit())
 
 
+def pausing(folder):
+    """Return a round whose worker pauses while another task waits on it."""
+
+    def train_replica(*arguments):
+        import contextlib
+        import time
+
+        from distributed import get_worker
+
+        while folder.exists():
+            worker = get_worker()
+            if worker.state.ready:
+                worker.memory_manager.memory_pause_fraction = 1e-9
+                while worker.status.name == "running":
+                    time.sleep(0.01)
+                with contextlib.suppress(FileNotFoundError):
+                    folder.rmdir()
+            time.sleep(0.01)
+        return replicas.train_replica(*arguments)
+
+    return train_replica
+
+
+def test_a_worker_whose_memory_is_nearly_full(mortal, tmp_path, monkeypatch):
+    """It pauses; Dask would leave the task there, and the round would be late."""
+    monkeypatch.setattr("fastmlp.dask._executor.LOOK_EVERY", 0.5)
+    mortal.wait_for_workers(2)
+    folder = tmp_path / "running"
+    folder.mkdir()
+    meet(monkeypatch, pausing(folder))
+
+    def pause_above(fraction, dask_worker):
+        memory = dask_worker.memory_manager
+        before, memory.memory_pause_fraction = memory.memory_pause_fraction, fraction
+        return before
+
+    try:
+        comp = fit(mortal, round_timeout=60.0, max_round_retries=0)
+    finally:
+        fractions = mortal.run(pause_above, 0.8).values()
+    assert sorted(fractions) == [1e-9, 0.8]
+    assert_same(comp, ref_fit())
+
+
 def test_workers_without_a_heartbeat_are_removed():
     removed = []
 
