@@ -14,6 +14,7 @@ from distributed import wait
 from sklearn.base import clone
 
 from fastmlp.cluster import averaging, replicas
+from fastmlp.cluster.rounds import Driver
 from fastmlp.dask import ClusterError
 from fastmlp.dask._executor import DaskExecutor, remove_silent
 from tests.dask.conftest import make_client, make_client_without_nannies
@@ -80,12 +81,25 @@ def test_a_worker_is_killed(mortal, name, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_other_numbers_of_workers():
+def test_workers_come_and_go_in_a_fit(monkeypatch):
+    """One grows to three, of which two leave while rounds go on."""
+    ref, counts, mean = ref_fit(), [], Driver.mean
     with make_client(1) as client:
-        assert_same(fit(client), ref_fit())
-        client.cluster.scale(3)
-        client.wait_for_workers(3)
-        assert_same(fit(client), ref_fit())
+
+        def mean_while_scaled(self, *arguments):
+            n_round = len(counts)
+            if n_round in (2, 4):
+                client.cluster.scale({2: 3, 4: 1}[n_round])
+            if n_round in (2, 7):
+                while len(client.nthreads()) != {2: 3, 7: 1}[n_round]:
+                    time.sleep(0.05)
+            counts.append(len(client.nthreads()))
+            return mean(self, *arguments)
+
+        monkeypatch.setattr(Driver, "mean", mean_while_scaled)
+        assert_same(fit(client), ref)
+    assert len(counts) == 8
+    assert counts[:4] + counts[7:] == [1, 1, 3, 3, 1]
 
 
 def test_the_only_holder_of_the_data_is_killed(mortal, tmp_path, monkeypatch):
