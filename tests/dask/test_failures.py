@@ -1,4 +1,4 @@
-"""Workers that die or hang in the middle of a round: the result is the same."""
+"""Workers that die, pause, come and go in a fit: the result is the same."""
 
 import asyncio
 import os
@@ -7,7 +7,6 @@ import time
 from types import SimpleNamespace
 from typing import ClassVar
 
-import dask
 import numpy as np
 import pytest
 from distributed import wait
@@ -26,32 +25,30 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-def killing(folder, function, signals=(signal.SIGKILL,), epoch=1):
-    """Return a function whose first call in an epoch meets a signal.
+def killing(folder, function, n_times=1):
+    """Return a function that kills its worker in the second epoch, some times.
 
     It is pickled by value, since workers do not know this module's functions by name.
 
     Parameters
     ----------
     folder : path
-        A folder is removed in it for each signal.
+        A folder is removed in it each time.
     function : callable
         Of a replica's round, or the mean.
-    signals : sequence of signal
-    epoch : int
-        For a replica's round.
+    n_times : int
     """
-    for number in range(len(signals)):
+    for number in range(n_times):
         (folder / str(number)).mkdir()
 
     def dies(*arguments):
         import contextlib
 
-        if getattr(arguments[0], "epoch", epoch) == epoch:
-            for number, each in enumerate(signals):
+        if getattr(arguments[0], "epoch", 1) == 1:
+            for number in range(n_times):
                 with contextlib.suppress(FileNotFoundError):
                     os.rmdir(folder / str(number))  # noqa: PTH106
-                    os.kill(os.getpid(), each)
+                    os.kill(os.getpid(), signal.SIGKILL)
         return function(*arguments)
 
     dies.__name__ = function.__name__
@@ -70,47 +67,27 @@ def mortal():
         yield client
 
 
-@pytest.mark.parametrize("name", ["train_replica", "average"])
-def test_a_worker_is_killed(mortal, name, tmp_path, monkeypatch):
-    """In the round of a replica, and in the mean of all, taken by a task."""
-    monkeypatch.setattr("fastmlp.cluster.tasks.DIRECT_BYTES", 0)
-    module = averaging if name == "average" else replicas
-    meet(monkeypatch, killing(tmp_path, getattr(module, name)))
+def test_a_round_that_takes_too_long(mortal, tmp_path, monkeypatch):
+    begun, ended = tmp_path / "begun", tmp_path / "ended"
+
+    def train_replica(state, replica, blocks):
+        import time
+
+        begun.touch()
+        while not ended.exists():
+            time.sleep(0.05)
+
+    monkeypatch.setattr("fastmlp.dask._executor.LOOK_EVERY", 0.5)
     mortal.wait_for_workers(2)
-    assert_same(fit(mortal), ref_fit())
-    assert not list(tmp_path.iterdir())
-
-
-def test_workers_come_and_go_in_a_fit(monkeypatch):
-    """One grows to three, of which two leave while rounds go on."""
-    ref, counts, mean = ref_fit(), [], Driver.mean
-    with make_client(1) as client:
-
-        def mean_while_scaled(self, *arguments):
-            n_round = len(counts)
-            if n_round in (2, 4):
-                client.cluster.scale({2: 3, 4: 1}[n_round])
-            if n_round in (2, 7):
-                while len(client.nthreads()) != {2: 3, 7: 1}[n_round]:
-                    time.sleep(0.05)
-            counts.append(len(client.nthreads()))
-            return mean(self, *arguments)
-
-        monkeypatch.setattr(Driver, "mean", mean_while_scaled)
-        assert_same(fit(client), ref)
-    assert len(counts) == 8
-    assert counts[:4] + counts[7:] == [1, 1, 3, 3, 1]
-
-
-def test_the_only_holder_of_the_data_is_killed(mortal, tmp_path, monkeypatch):
-    mortal.wait_for_workers(2)
-    holder = min(mortal.nthreads())
-    data = mortal.persist(on_cluster(X, Y), workers=[holder], allow_other_workers=True)
-    wait(data)
-    meet(monkeypatch, killing(tmp_path, replicas.train_replica))
-    comp = clone(FIT).set_params(client=mortal).fit(*data)
-    assert not list(tmp_path.iterdir())
-    assert_same(comp, ref_fit())
+    # Workers that are new import the package first.
+    fit(mortal)
+    meet(monkeypatch, train_replica)
+    try:
+        with pytest.raises(ClusterError, match=r"after 1 retries.*Not in time on"):
+            fit(mortal, round_timeout=1.0, max_round_retries=1)
+    finally:
+        ended.touch()
+    assert begun.exists()
 
 
 def pausing(folder):
@@ -157,6 +134,68 @@ def test_a_worker_whose_memory_is_nearly_full(mortal, tmp_path, monkeypatch):
     assert_same(comp, ref_fit())
 
 
+def test_workers_come_and_go_in_a_fit(mortal, monkeypatch):
+    """Two grow to three, of which two leave while rounds go on."""
+    ref, counts, mean = ref_fit(), [], Driver.mean
+    mortal.wait_for_workers(2)
+
+    def mean_while_scaled(self, *arguments):
+        n_round = len(counts)
+        if n_round in (2, 4):
+            mortal.cluster.scale({2: 3, 4: 1}[n_round])
+        if n_round in (2, 7):
+            while len(mortal.nthreads()) != {2: 3, 7: 1}[n_round]:
+                time.sleep(0.05)
+        counts.append(len(mortal.nthreads()))
+        return mean(self, *arguments)
+
+    monkeypatch.setattr(Driver, "mean", mean_while_scaled)
+    try:
+        assert_same(fit(mortal), ref)
+    finally:
+        mortal.cluster.scale(2)
+    assert len(counts) == 8
+    assert counts[:4] + counts[7:] == [2, 2, 3, 3, 1]
+
+
+def test_the_worker_that_takes_the_mean_is_killed(mortal, tmp_path, monkeypatch):
+    monkeypatch.setattr("fastmlp.cluster.tasks.DIRECT_BYTES", 0)
+    meet(monkeypatch, killing(tmp_path, averaging.average))
+    mortal.wait_for_workers(2)
+    assert_same(fit(mortal), ref_fit())
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_only_holder_of_the_data_is_killed(mortal, tmp_path, monkeypatch):
+    mortal.wait_for_workers(2)
+    holder = min(mortal.nthreads())
+    data = mortal.persist(on_cluster(X, Y), workers=[holder], allow_other_workers=True)
+    wait(data)
+    meet(monkeypatch, killing(tmp_path, replicas.train_replica))
+    comp = clone(FIT).set_params(client=mortal).fit(*data)
+    assert not list(tmp_path.iterdir())
+    assert_same(comp, ref_fit())
+
+
+def test_a_task_that_kills_its_worker(mortal, tmp_path, monkeypatch):
+    """Dask gives it up, here at once, and so does the fit."""
+
+    def allow_failures(n, dask_scheduler):
+        before, dask_scheduler.allowed_failures = dask_scheduler.allowed_failures, n
+        return before
+
+    meet(monkeypatch, killing(tmp_path, replicas.train_replica, n_times=20))
+    mortal.wait_for_workers(2)
+    before = mortal.run_on_scheduler(allow_failures, 0)
+    try:
+        with pytest.raises(
+            ClusterError, match=r"after 0 retries.*tcp://127[^$]*Remove worker"
+        ):
+            fit(mortal, max_round_retries=0)
+    finally:
+        mortal.run_on_scheduler(allow_failures, before)
+
+
 def test_workers_without_a_heartbeat_are_removed():
     removed = []
 
@@ -182,8 +221,8 @@ def test_without_nannies(tmp_path, monkeypatch):
         assert len(client.nthreads()) == 1
         assert_same(comp, ref_fit())
         meet(monkeypatch, killing(tmp_path, replicas.train_replica))
-        estimator = clone(FIT).set_params(client=client, worker_timeout=2.0)
-        with pytest.raises(ClusterError, match=r"no worker for 2 s[^$]*Remove worker"):
+        estimator = clone(FIT).set_params(client=client, worker_timeout=1.0)
+        with pytest.raises(ClusterError, match=r"no worker for 1 s[^$]*Remove worker"):
             estimator.fit(*on_cluster(X, Y))
         assert not hasattr(estimator, "coefs_")
 
@@ -193,7 +232,7 @@ def test_all_workers_die_between_the_end_of_a_task_and_its_result(monkeypatch):
     monkeypatch.setattr("fastmlp.dask._executor.LOOK_EVERY", 0.5)
     with make_client_without_nannies(1) as client:
         pids = client.run(os.getpid).values()
-        executor, wait = DaskExecutor(client, worker_timeout=2.0), DaskExecutor._wait
+        executor, wait = DaskExecutor(client, worker_timeout=1.0), DaskExecutor._wait
 
         def wait_and_kill(self, handles, deadline):
             wait(self, handles, deadline)
@@ -203,31 +242,5 @@ def test_all_workers_die_between_the_end_of_a_task_and_its_result(monkeypatch):
         monkeypatch.setattr(DaskExecutor, "_wait", wait_and_kill)
         # More than Dask sends along with the news that the task has ended.
         handle = executor.submit(np.zeros, 10_000_000)
-        with pytest.raises(ClusterError, match="no worker for 2 s"):
+        with pytest.raises(ClusterError, match="no worker for 1 s"):
             executor.gather([handle], timeout=3600)
-
-
-def test_a_task_that_kills_its_worker(tmp_path, monkeypatch):
-    """Dask gives it up, here at once, and so does the fit."""
-    signals = (signal.SIGKILL,) * 20
-    meet(monkeypatch, killing(tmp_path, replicas.train_replica, signals))
-    with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-        make_client(1) as client,
-        pytest.raises(
-            ClusterError, match=r"after 0 retries.*tcp://127[^$]*Remove worker"
-        ),
-    ):
-        fit(client, max_round_retries=0)
-
-
-def test_a_round_that_takes_too_long(monkeypatch):
-    def train_replica(state, replica, blocks):
-        import time
-
-        time.sleep(60)
-
-    meet(monkeypatch, train_replica)
-    monkeypatch.setattr("fastmlp.dask._executor.LOOK_EVERY", 0.5)
-    with make_client(1) as client, pytest.raises(ClusterError, match="Not in time on"):
-        fit(client, round_timeout=2.0, max_round_retries=1)
