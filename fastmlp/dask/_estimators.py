@@ -206,8 +206,8 @@ default=None
         Notes
         -----
         Callbacks set by `set_callbacks` are called on the client, as those of the local
-        estimator. A row is not weighted in the mean over replicas: each counts by the
-        rows that it trained on.
+        estimator, but without X and y, which are on the workers. The mean over the
+        replicas is weighted by the rows that each has trained on, not by their weights.
         """
         with self._open_client() as client:
             blocks = partitions(client, X, y, sample_weight)
@@ -354,7 +354,7 @@ default=None
         Notes
         -----
         The attributes are those of the local estimator's `fit` to the same table, to
-        the bit. Callbacks are not called.
+        the bit.
         """
         from dask import compute
 
@@ -471,6 +471,7 @@ class DaskTabularClassifier(OnFolds, TabularClassifier):
     predict_proba = lazy(TabularClassifier, "predict_proba")
     predict_log_proba = lazy(TabularClassifier, "predict_log_proba")
     fit_stream = absent("fit_stream")
+    set_callbacks = absent("set_callbacks")
 
 
 @extend(TabularRegressor, OF_CLUSTERS)
@@ -494,3 +495,4 @@ class DaskTabularRegressor(OnFolds, TabularRegressor):
 
     predict = lazy(TabularRegressor, "predict")
     fit_stream = absent("fit_stream")
+    set_callbacks = absent("set_callbacks")

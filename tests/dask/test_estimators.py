@@ -110,8 +110,10 @@ def test_parameters_are_checked(client):
 
 def test_what_only_the_local_ones_do():
     assert not hasattr(DaskMLPClassifier(), "partial_fit")
-    with pytest.raises(AttributeError, match="use to_local"):
-        DaskTabularRegressor().fit_stream(None)
+    for Estimator in (DaskTabularClassifier, DaskTabularRegressor):
+        assert not hasattr(Estimator(), "set_callbacks")
+        with pytest.raises(AttributeError, match="no fit_stream: use to_local"):
+            Estimator().fit_stream(None)
 
 
 def test_clone_and_pickle(client, fitted):
@@ -135,6 +137,42 @@ def test_to_local(fitted):
 def test_a_cluster_computes_what_one_process_computes(fitted):
     assert_same(fitted, ref_fit())
     assert fitted.n_replicas_ == 3
+
+
+class StopAtSecond:
+    """A callback that ends a fit after two epochs or iterations."""
+
+    def __init__(self):
+        self.models = []
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context, *, X, y, fitted_estimator):
+        assert X is None
+        assert y is None
+        self.models.append(fitted_estimator)
+        return fitted_estimator.n_iter_ == 2
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_callbacks(client, solver):
+    pytest.importorskip("sklearn.callback")
+    callback, params = StopAtSecond(), {"solver": solver, "dropout": None}
+    estimator = clone(FIT).set_params(client=client, **params)
+    estimator.set_callbacks(callback).fit(*on_cluster(X, Y))
+    # Of the last step, and of the whole fit.
+    assert [each.n_iter_ for each in callback.models] == [1, 2, 2]
+    for shown, max_iter in zip(callback.models, (1, 2, 2), strict=True):
+        ref = ref_fit(max_iter=max_iter, **params)
+        assert_array_equal(shown.coefs_[0], ref.coefs_[0])
+    assert_array_equal(estimator.coefs_[0], ref.coefs_[0])
 
 
 class Died(Exception):
