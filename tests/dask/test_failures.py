@@ -221,8 +221,8 @@ def test_without_nannies(tmp_path, monkeypatch):
         assert len(client.nthreads()) == 1
         assert_same(comp, ref_fit())
         meet(monkeypatch, killing(tmp_path, replicas.train_replica))
-        estimator = clone(FIT).set_params(client=client, worker_timeout=1.0)
-        with pytest.raises(ClusterError, match=r"no worker for 1 s[^$]*Remove worker"):
+        estimator = clone(FIT).set_params(client=client, worker_timeout=2.0)
+        with pytest.raises(ClusterError, match=r"no worker for 2 s[^$]*Remove worker"):
             estimator.fit(*on_cluster(X, Y))
         assert not hasattr(estimator, "coefs_")
 
