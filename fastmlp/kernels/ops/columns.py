@@ -31,7 +31,11 @@ RULE = np.dtype(
     align=True,
 )
 
-FIELDS = [("rules", np.int64), ("n_rules", np.int64)]  # address of RULEs, their number
+FIELDS = [
+    ("rules", np.int64),  # address of RULEs
+    ("n_rules", np.int64),
+    ("n_alike", np.int64),  # columns in the first panels that x has at the same place
+]
 COLUMNS = np.dtype(base.HEADER_FIELDS + FIELDS, align=True)
 columns_at = reader(COLUMNS)
 
@@ -60,8 +64,15 @@ def compile_forward(numbers: base.Numbers) -> Any:
     def forward(context, op, first, count):
         run, this = base.context_at(context), columns_at(op)
         rules = array_at(this.rules, this.n_rules, RULE)
-        n = (count - 1) * width + 1
-        for j in range(this.n_rules):
+        n, zero = (count - 1) * width + 1, dtype(0)
+        for j in range(0, this.n_alike, width):
+            source = base.column(run, this.x, j, first, width, size)
+            x = array_at(source, count * width, dtype)
+            target = base.column(run, this.y, j, first, width, size)
+            y = array_at(target, count * width, dtype)
+            for i in range(count * width):
+                y[i] = x[i] if x[i] == x[i] else zero
+        for j in range(this.n_alike, this.n_rules):
             rule = rules[j]
             source = base.column(run, this.x, rule.source, first, width, size)
             x = array_at(source, n, dtype)
@@ -95,7 +106,15 @@ class Columns(base.Operation):
             ],
             RULE,
         )
+        # Vectors of a panel take a fifth of the time of one column after the other.
+        alike = 0
+        for rule in layout.rules:
+            if rule[0] != alike or rule[3] != 0 or rule[4] is not None:
+                break
+            alike += 1
+        self._n_alike = alike // numbers.width * numbers.width
 
     def fill(self, record: np.ndarray, program: Program) -> None:
         """See `Operation`."""
         record["rules"], record["n_rules"] = self._rules.ctypes.data, self._rules.size
+        record["n_alike"] = self._n_alike

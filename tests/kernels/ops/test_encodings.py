@@ -18,6 +18,7 @@ from tests.kernels_api import (
     Data,
     Engine,
     Group,
+    Layout,
     NetworkSpec,
     Optimizer,
     Waves,
@@ -162,6 +163,27 @@ def test_columns_equal_their_rules(dtype):
             )
             _assert_wrote(y, 0, ref_columns(x, layout.rules), rtol=0)
             assert gradients == []
+
+
+@BOTH
+@pytest.mark.parametrize("missing", [0.0, 2.0])
+def test_numbers_in_whole_panels_are_copied(missing, dtype):
+    width = panel_width(dtype)
+    for n in (width, 2 * width + 1):
+        # Numbers as they are; the first of them again where the others end.
+        plain = [(j, -1.0, 0.0, 0.0, None) for j in range(n)]
+        plain[-1] = (n - 1, -1.0, 0.0, missing, None)
+        layout = Layout((*plain, plain[0]), 3)
+        for rows in ROWS:
+            x = make_codes(np.random.default_rng([n, rows]), rows, n, dtype)
+            y, _ = run(
+                lambda numbers, n=n, layout=layout: columns.Columns(n, layout, numbers),
+                x,
+                np.zeros((rows, n + 4)),
+                [],
+                dtype,
+            )
+            _assert_wrote(y, 0, ref_columns(x, layout.rules), rtol=0)
 
 
 def _embedding(n, m, target, rows, dtype, parts=1):
