@@ -296,11 +296,34 @@ def _fit_number(
         # Equally spaced rows might be those of one time of the day.
         rows = np.random.RandomState(0).randint(present.size, size=SAMPLE_SIZE)
         present = present[rows]
-    lower, median, upper = np.quantile(present, [0.25, 0.5, 0.75]).tolist()
+    lower, median, upper = quartiles(present)
     spread = upper - lower or (high - low) / 2
     # One over a subnormal number may be infinite.
     scale = min(1 / spread, float(np.finfo(np.float64).max))
     return Number(name, index, median, scale, missing)
+
+
+def quartiles(values: np.ndarray) -> list[float]:
+    """Return the three quartiles of numbers, those of ``np.quantile``.
+
+    Of a thousand numbers it takes 60 µs, as long as all else for a column.
+
+    Parameters
+    ----------
+    values : (n,) float64 array
+        Finite.
+    """
+    places = [share * (values.size - 1) for share in (0.25, 0.5, 0.75)]
+    below = [int(place) for place in places]
+    above = [min(i + 1, values.size - 1) for i in below]
+    ordered = np.partition(values, sorted({*below, *above}))
+    found = []
+    for place, i, j in zip(places, below, above, strict=True):
+        low, high, share = float(ordered[i]), float(ordered[j]), place - i
+        step = high - low
+        # Each from the nearer of the two.
+        found.append(low + step * share if share < 0.5 else high - step * (1 - share))
+    return found
 
 
 def _encode_numbers(

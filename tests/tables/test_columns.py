@@ -28,6 +28,7 @@ from fastmlp.tables.columns import (
     Number,
     encode,
     fit_columns,
+    quartiles,
 )
 from fastmlp.tables.sources import FEW_NUMBERS, FEW_ROWS, open_table
 
@@ -272,6 +273,15 @@ def test_chunks_of_rows(n):
     assert [column.column for column in columns] == [0, 1, 2, 4, 5, 6, 7]
     ref = np.column_stack([ref_number(column) for column in np.delete(X, 3, 1).T])
     assert_allclose(encode(X, columns), ref, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("n", [*range(1, 12), 1000, 1001])
+def test_quartiles_are_those_of_numpy(n):
+    """To the bit."""
+    rng = np.random.default_rng(n)
+    normal = rng.normal(size=n)
+    for values in (normal, 1e300 * normal, rng.integers(0, 4, n).astype(float)):
+        assert_array_equal(quartiles(values), np.quantile(values, [0.25, 0.5, 0.75]))
 
 
 def test_quantiles_of_many_rows_are_those_of_a_sample():
