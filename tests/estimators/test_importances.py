@@ -142,14 +142,18 @@ def test_rows_of_the_users_own():
 
 
 def count_passes(monkeypatch):
-    """Return a list to which each call for a loss appends its rows."""
+    """Return a list to which each call for losses appends its rows."""
     counts = []
 
     def loss(self, data, rows=None):
         counts.append(len(data.y))
         return 0.0
 
+    def part_losses(self, data, n_parts):
+        return np.full(n_parts, loss(self, data))
+
     monkeypatch.setattr(Tracer, "loss", loss)
+    monkeypatch.setattr(Tracer, "part_losses", part_losses)
     return counts
 
 
@@ -180,6 +184,33 @@ def test_plan_is_within_its_bounds(n_held, n_columns):
         least = importance.LEAST_ROWS * len(n_held) * n_columns
         assert passes <= max(importance.MOST_PASSES, least)
         assert passes <= max(importance.PASSES_SHARE * n_trained, least)
+
+
+@both
+def test_same_for_any_number_of_columns_at_once(monkeypatch, Estimator, y):
+    weight = RNG.random(N)
+    ref = make(Estimator).fit(TABLE, y, weight)
+    for size in (1, 1000, 3000):
+        monkeypatch.setattr(importance, "COPIES_SIZE", size)
+        comp = make(Estimator).fit(TABLE, y, weight)
+        assert_array_equal(comp.feature_importances_, ref.feature_importances_)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_losses_of_parts_are_those_of_each(weighted):
+    """To the bit."""
+    X = RNG.normal(size=(60, 5))
+    model = make(TabularRegressor).fit(X, X[:, 0])
+    codes, y = model._codes(X), RNG.normal(size=(60, 1)).astype(np.float32)
+    weight = RNG.random(60) if weighted else None
+    data = Data(codes, y, weight, copied=True)
+    spec, parameters = model._ensemble.spec, model._ensemble.parameters[0]
+    with Tracer(spec, "identity", "squared_error", np.float32, data.form) as network:
+        network.load(parameters)
+        for n_parts in (1, 3, 60):
+            parts = np.split(np.arange(60), n_parts)
+            ref = [network.loss(data, rows) for rows in parts]
+            assert_array_equal(network.part_losses(data, n_parts), ref)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 50])

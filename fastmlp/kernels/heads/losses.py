@@ -515,15 +515,15 @@ def compile_loss(out_activation: str, name: str, dtype: type) -> Any:
     return callback(loss, LOSS, key)
 
 
-def mean_loss(
+def row_losses(
     names: tuple[str, str],
     scores: np.ndarray,
     y: np.ndarray,
     settings: np.ndarray,
     padded: bool,
-    weight: np.ndarray | None = None,
-) -> float:
-    """Return the weighted mean of the losses of raw scores, summed in float64.
+    weight: np.ndarray,
+) -> np.ndarray:
+    """Return the weighted loss of each row of raw scores, (n,) float64.
 
     Parameters
     ----------
@@ -535,18 +535,34 @@ def mean_loss(
         As `make_settings` returns.
     padded : bool
         True: the loss takes rows of whole vectors.
-    weight : (n,) array of the same dtype, default=None
-        None: all 1.
+    weight : (n,) array of the same dtype
     """
     dtype = scores.dtype.type
     n, n_outputs = scores.shape
     width = round_up(n_outputs, lanes(dtype)) if padded else n_outputs
     z = np.full((n, width), -np.inf, dtype)
     z[:, :n_outputs] = scores
-    weight = np.ones(n, dtype) if weight is None else weight
     losses, scratch = np.empty(n), np.empty(n, dtype)
     arrays = (z, y, weight, losses, scratch)
     places = [array.ctypes.data for array in arrays]
     loss = compile_loss(*names, dtype).ctypes
     loss(*places, n, n_outputs, width, settings.ctypes.data)
+    return losses
+
+
+def mean_loss(
+    names: tuple[str, str],
+    scores: np.ndarray,
+    y: np.ndarray,
+    settings: np.ndarray,
+    padded: bool,
+    weight: np.ndarray | None = None,
+) -> float:
+    """Return the weighted mean of `row_losses`, summed in float64.
+
+    A `weight` of None stands for 1.
+    """
+    if weight is None:
+        weight = np.ones(len(scores), scores.dtype)
+    losses = row_losses(names, scores, y, settings, padded, weight)
     return float(losses.sum() / weight.sum(dtype=np.float64))
