@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, logsumexp, softmax
+from scipy.special import log_softmax, logsumexp
 
 # Held-out rows from which a temperature is fitted. On 70 rows it usually raises the
 # log-loss of other rows, on 150 it lowers it.
@@ -25,6 +25,15 @@ def class_scores(outputs: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros_like(scores), scores], axis=-1)
 
 
+def softmax(scores: np.ndarray) -> np.ndarray:
+    """Return the probabilities of finite scores, (n, n_classes).
+
+    The same numbers as SciPy's, which takes twice as long for one row.
+    """
+    exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
 def mean_probabilities(
     outputs: Iterable[np.ndarray], temperature: float = 1.0
 ) -> np.ndarray:
@@ -39,7 +48,7 @@ def mean_probabilities(
     """
     total, n_networks = np.zeros(()), 0
     for each in outputs:
-        total = total + softmax(class_scores(each) / temperature, axis=1)
+        total = total + softmax(class_scores(each) / temperature)
         n_networks += 1
     return total / n_networks
 
