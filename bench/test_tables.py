@@ -18,7 +18,7 @@ from bench.tables.models import MODELS
 from bench.tables.records import read
 from bench.tables.runs import run, score_classes, score_numbers
 from bench.tables.summary import compare, mean_scores, shifted_mean
-from fastmlp.tables import member
+from fastmlp.tables import member, recipe
 
 TASKS = ("binary", "classes", "regression")
 
@@ -26,7 +26,7 @@ TASKS = ("binary", "classes", "regression")
 def train_less(patch):
     """Let fastmlp train two networks, and stop soon after the best epoch."""
     patch.setattr(models, "PARAMETERS", {"n_networks": 2, "max_epochs": 20})
-    patch.setattr(member, "PATIENCE", 1)
+    patch.setattr(recipe, "PATIENCE", 1)
     patch.setattr(member, "PATIENCE_GROWTH", 0.0)
 
 

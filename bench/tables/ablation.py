@@ -94,7 +94,7 @@ VARIANTS = {
     ),
     "beta_2 = 0.999": patch("fastmlp.tables.member.BETA_2", 0.999),
     "relu": patch("fastmlp.tables.member.ACTIVATION", ("relu", None)),
-    "all epochs": patch("fastmlp.tables.member.PATIENCE", np.inf),
+    "all epochs": _with_recipe(patience=np.inf),
     "one network": _with_parameters(n_networks=1),
     "five networks": _with_parameters(n_networks=5),
     "batches of 256": _with_parameters(batch_size=256),

@@ -140,7 +140,7 @@ def plan_networks(
 ) -> Plan:
     """Return the `Plan` of a problem; see `train_networks`."""
     goal, n_outputs = problem.goal, problem.sample.target.n_outputs
-    recipe = recipe_of(problem.model, goal, min(n_trained))
+    recipe = recipe_of(problem.model, goal, min(n_trained), len(problem.columns))
     ensemble = make_ensemble(
         recipe.hidden_layer_sizes,
         # Scores of classes, since a temperature divides them.
@@ -218,8 +218,8 @@ def divide(problem: TableProblem, random_state: np.random.RandomState) -> list[S
     return make_splits(rows, problem.place, strata, n_networks, random_state)
 
 
-def recipe_of(model: Any, goal: Goal, n_rows: int) -> Recipe:
-    """Return the recipe for networks that train on so many rows.
+def recipe_of(model: Any, goal: Goal, n_rows: int, n_columns: int) -> Recipe:
+    """Return the recipe for networks that train on so many rows of so many codes.
 
     Outputs behind an exponential, also those of 'poisson', change as classes' do.
     """
@@ -227,6 +227,7 @@ def recipe_of(model: Any, goal: Goal, n_rows: int) -> Recipe:
     return make_recipe(
         "regression" if plain else "classification",
         n_rows,
+        n_columns,
         hidden_layer_sizes=None if hidden is None else tuple(hidden_units(hidden)),
         learning_rate=model.learning_rate,
         max_epochs=model.max_epochs,

@@ -46,17 +46,21 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         and have errors 1 % larger. 1: a fifth of the rows is held out.
     hidden_layer_sizes : array-like of int, default=None
         Units of each hidden layer. None: two layers of 128; larger ones gain little on
-        tables.
+        tables. Of more than 768 columns the first has fewer, 98,304 divided by the
+        columns and at least 32.
     max_epochs : int, default=None
         Most passes over the rows. None: 45; networks that train on fewer than 3,500
         rows take more, 160,000 divided by the rows and at most 400. Training ends 20
-        epochs after the best one, and one more for each epoch up to that.
+        epochs after the best one, and one more for each epoch up to that. Of more than
+        256 columns the 45, the 160,000 and the 20 are multiplied by 256 / columns, but
+        not by less than 1 / 4.
     learning_rate : float, default=None
         The learning rate of the first step; it falls along half a cosine to 0. None:
         0.15, and 0.06 with 'poisson', 'gamma' and 'log_loss', whose outputs are
         exponentials.
     batch_size : int, default=None
-        Rows of a step. None: 64, and 128 for networks that train on 3,500 rows or more.
+        Rows of a step. None: 64, and 128 for networks that train on 3,500 rows or more;
+        half as many for more than 256 columns.
     scoring : str, callable or None, default=None
         The score by which each network's best epoch is chosen. None: the loss.
         Otherwise the name of a scorer of scikit-learn or ``scoring(estimator, X, y)``,

@@ -17,7 +17,6 @@ from fastmlp.kernels import (
 from fastmlp.tables.initial import initial_parameters, packed
 from fastmlp.tables.recipe import (
     BETA_2,
-    PATIENCE,
     PATIENCE_GROWTH,
     RATES,
     Recipe,
@@ -159,7 +158,7 @@ def train_member(
                 alpha=0.0,
                 max_epochs=recipe.max_epochs,
                 tol=0.0,
-                patience=PATIENCE,
+                patience=recipe.patience,
                 patience_growth=PATIENCE_GROWTH,
                 shuffle=True,
                 verbose=False,

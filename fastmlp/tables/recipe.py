@@ -34,6 +34,9 @@ class Recipe(NamedTuple):
         `learning_rate`.
     averaging : float
         Share of the weights' moving average that each step keeps.
+    patience : float
+        Training ends before so many epochs after the best one, and `PATIENCE_GROWTH`
+        more for each up to that.
     """
 
     hidden_layer_sizes: tuple[int, ...]
@@ -44,6 +47,7 @@ class Recipe(NamedTuple):
     frequency_spread: float
     weight_decay: float = 0.02
     averaging: float = 0.95
+    patience: float = 20
 
 
 # 256 units take twice as long and are no better.
@@ -70,6 +74,15 @@ PATIENCE, PATIENCE_GROWTH = 20, 1.0
 # Small tables need the steps of small batches, which cost more time for an epoch.
 BATCH_SIZE, LARGE_BATCH_SIZE, LARGE_TABLE = 64, 128, 3500
 
+# A pass over the rows of a wide table costs as its columns do. It gets fewer, down to a
+# quarter, and as much less patience: bench/tables/ablation.md has the effect.
+WIDE, LEAST_SHARE = 256, 0.25
+
+# Regression misses the steps. It gets them from batches of half the size, and from a
+# first layer of at most so many weights, in a multiple of UNITS_STEP and at least
+# LEAST_UNITS units. Classes have larger errors with either.
+MOST_WEIGHTS, UNITS_STEP, LEAST_UNITS = 98_304, 16, 32
+
 # Adam forgets squared gradients within some twenty steps.
 BETA_2 = 0.95
 
@@ -80,30 +93,44 @@ RATES = {"biases": 0.1, "factors": 6.0, "waves": 0.1}
 def make_recipe(
     task: str,
     n_rows: int,
+    n_columns: int = 1,
     *,
     hidden_layer_sizes: tuple[int, ...] | None = None,
     learning_rate: float | None = None,
     max_epochs: int | None = None,
     batch_size: int | None = None,
 ) -> Recipe:
-    """Return the recipe for so many rows; None stands for the default.
+    """Return the recipe for so many rows and columns; None stands for the default.
 
     Parameters
     ----------
     task : {'classification', 'regression'}
     n_rows : int
         Rows that each network trains on.
+    n_columns : int
+        Of codes.
     """
+    wide = n_columns > WIDE
+    share = max(LEAST_SHARE, WIDE / n_columns) if wide else 1.0
+    more_steps = wide and task == "regression"
+    if hidden_layer_sizes is None:
+        first, *others = HIDDEN_LAYER_SIZES
+        if more_steps:
+            units = MOST_WEIGHTS // n_columns // UNITS_STEP * UNITS_STEP
+            first = min(first, max(LEAST_UNITS, units))
+        hidden_layer_sizes = (first, *others)
     if batch_size is None:
         batch_size = BATCH_SIZE if n_rows < LARGE_TABLE else LARGE_BATCH_SIZE
-    epochs = min(MOST_EPOCHS, max(LEAST_EPOCHS, LEAST_PASSES // n_rows))
+        batch_size //= 2 if more_steps else 1
+    epochs = max(LEAST_EPOCHS * share, LEAST_PASSES * share // n_rows)
     return Recipe(
-        HIDDEN_LAYER_SIZES if hidden_layer_sizes is None else hidden_layer_sizes,
+        hidden_layer_sizes,
         LEARNING_RATE[task] if learning_rate is None else learning_rate,
-        epochs if max_epochs is None else max_epochs,
+        min(MOST_EPOCHS, int(epochs)) if max_epochs is None else max_epochs,
         min(n_rows, batch_size),
         DROPOUT[task],
         FREQUENCY_SPREAD[task],
+        patience=int(PATIENCE * share),
     )
 
 
