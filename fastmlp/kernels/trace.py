@@ -311,24 +311,21 @@ class Tracer(Engine):
 
         One pass of many rows takes far less time than many passes of few.
         """
-        output, names = (
-            OUTPUTS[self._out_activation],
-            (self._out_activation, self._loss),
-        )
+        output = OUTPUTS[self._out_activation]
         y = np.ascontiguousarray(data.y, self.dtype)
         weight = data.sample_weight
         if not weight.size:
             weight = np.ones(len(y), self.dtype)
         losses = row_losses(
-            names,
+            (self._out_activation, self._loss),
             self._outputs(data.X, None, "identity"),
             y,
             self._settings,
             output is not None and output.by_rows,
             weight,
         )
-        wide = weight.astype(np.float64).reshape(n_parts, -1)
-        return losses.reshape(n_parts, -1).sum(axis=1) / wide.sum(axis=1)
+        weights = weight.astype(np.float64).reshape(n_parts, -1)
+        return losses.reshape(n_parts, -1).sum(axis=1) / weights.sum(axis=1)
 
     def layer_outputs(self, data: Data, layers: Sequence[int]) -> list[np.ndarray]:
         """Return the outputs of some hidden layers for all rows of `data`.
