@@ -11,8 +11,6 @@ from numba import types
 from .compile.options import callback, compiled_once, entry
 from .engine import Engine
 from .heads.head import head_at
-from .heads.losses import row_losses
-from .heads.outputs import OUTPUTS
 from .ops.base import CONTEXT, Numbers, call_forward, context_at, header_at
 from .program import Arena, Program
 from .rows import Data
@@ -78,7 +76,17 @@ def compile_fill(numbers: Numbers) -> Any:
 
 
 @entry
-def trace(thread, n_threads, n, what, records, contexts, matrices, squares, loops):
+def trace(
+    thread: int,
+    n_threads: int,
+    n: int,
+    what: int,
+    records: np.ndarray,
+    contexts: np.ndarray,
+    matrices: np.ndarray,
+    squares: np.ndarray,
+    loops: np.ndarray,
+) -> None:
     """Take n rows through the network, and back.
 
     Parameters
@@ -305,27 +313,6 @@ class Tracer(Engine):
             what,
             squares,
         )
-
-    def part_losses(self, data: Data, n_parts: int) -> np.ndarray:
-        """Return the `loss` of each of so many equal parts of the rows, (n_parts,).
-
-        One pass of many rows takes far less time than many passes of few.
-        """
-        output = OUTPUTS[self._out_activation]
-        y = np.ascontiguousarray(data.y, self.dtype)
-        weight = data.sample_weight
-        if not weight.size:
-            weight = np.ones(len(y), self.dtype)
-        losses = row_losses(
-            (self._out_activation, self._loss),
-            self._outputs(data.X, None, "identity"),
-            y,
-            self._settings,
-            output is not None and output.by_rows,
-            weight,
-        )
-        weights = weight.astype(np.float64).reshape(n_parts, -1)
-        return losses.reshape(n_parts, -1).sum(axis=1) / weights.sum(axis=1)
 
     def layer_outputs(self, data: Data, layers: Sequence[int]) -> list[np.ndarray]:
         """Return the outputs of some hidden layers for all rows of `data`.

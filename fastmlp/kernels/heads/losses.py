@@ -44,6 +44,7 @@ from ..ops.base import round_up
 from ..simd.llvm import array_at, caller
 from ..simd.tiles import lanes
 from ..simd.vectors import normalize_rows, shift_rows
+from .outputs import OUTPUTS
 
 FIXED_SETTINGS = 3
 
@@ -520,7 +521,6 @@ def row_losses(
     scores: np.ndarray,
     y: np.ndarray,
     settings: np.ndarray,
-    padded: bool,
     weight: np.ndarray,
 ) -> np.ndarray:
     """Return the weighted loss of each row of raw scores, (n,) float64.
@@ -533,13 +533,13 @@ def row_losses(
     y : (n, columns) array of the same dtype, C-contiguous
     settings : array
         As `make_settings` returns.
-    padded : bool
-        True: the loss takes rows of whole vectors.
     weight : (n,) array of the same dtype
     """
     dtype = scores.dtype.type
     n, n_outputs = scores.shape
-    width = round_up(n_outputs, lanes(dtype)) if padded else n_outputs
+    output = OUTPUTS[names[0]]
+    by_rows = output is not None and output.by_rows
+    width = round_up(n_outputs, lanes(dtype)) if by_rows else n_outputs
     z = np.full((n, width), -np.inf, dtype)
     z[:, :n_outputs] = scores
     losses, scratch = np.empty(n), np.empty(n, dtype)
@@ -548,21 +548,3 @@ def row_losses(
     loss = compile_loss(*names, dtype).ctypes
     loss(*places, n, n_outputs, width, settings.ctypes.data)
     return losses
-
-
-def mean_loss(
-    names: tuple[str, str],
-    scores: np.ndarray,
-    y: np.ndarray,
-    settings: np.ndarray,
-    padded: bool,
-    weight: np.ndarray | None = None,
-) -> float:
-    """Return the weighted mean of `row_losses`, summed in float64.
-
-    A `weight` of None stands for 1.
-    """
-    if weight is None:
-        weight = np.ones(len(scores), scores.dtype)
-    losses = row_losses(names, scores, y, settings, padded, weight)
-    return float(losses.sum() / weight.sum(dtype=np.float64))
