@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .ops.base import make_record
 from .ops.inputs import INPUTS, Form
 
 # Share of stored entries from which CSR is cheaper to copy than to multiply as it is.
@@ -117,14 +118,16 @@ def form_of(X: Any, copied: bool = False) -> Form:
 
 def make_inputs(rows: tuple, n_rows: int) -> np.ndarray:
     """Return the result of `describe` as a record for kernels, (1,) of INPUTS."""
-    values = rows[0].ctypes.data, rows[0].size
-    dense, csr = (0, 0, 0), (0, 0)
+    fields = {
+        "values": rows[0].ctypes.data,
+        "n_values": rows[0].size,
+        "n_rows": n_rows,
+    }
     if len(rows) == 4:
-        dense = rows[1:]
+        fields["offset"], fields["row"], fields["column"] = rows[1:]
     else:
-        csr = tuple(each.ctypes.data for each in rows[1:])
-    # At once: a field each takes several times as long.
-    return np.array([(*values, n_rows, *dense, *csr, 0, 0, 0, 0)], INPUTS)
+        fields["indices"], fields["starts"] = (each.ctypes.data for each in rows[1:])
+    return make_record(INPUTS, **fields)
 
 
 def sorting_space(rows: tuple, n_features: int, batch: int) -> tuple[np.ndarray, ...]:

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .ops import CONTEXT, Numbers
+from .ops import Numbers
+from .ops.base import make_record
 from .ops.periodic import N_ROWS
 from .program import Arena, Program
 from .simd.tiles import TILE_PARTS
@@ -140,17 +141,15 @@ class TrainingSpace:
         has = spec.collects or has_sums(spec.restraints, spec.decays)
         width = spec.numbers.width
         self.sums = np.zeros((self._blocks.size if has else 0, N_SUMS * width))
-        self.contexts = np.zeros(n_threads, CONTEXT)
-        self.contexts[:] = program.context
+        self.contexts = np.repeat(program.context, n_threads)
         address = self.memory.ctypes.data
         self.contexts["memory"] = self.contexts["parameters"] = address
-        self.record = np.zeros(1, TRAINING)
+        self.record = self._make_record(address, tiles)
         self.field = {name: self.record[name] for name in _RUN_FIELDS}
-        self._write(address, tiles)
         self.final_sweep = int(self.record["final_sweep"][0])
 
-    def _write(self, base, tiles):
-        """Write the record of training, for a memory at the address `base`."""
+    def _make_record(self, base, tiles):
+        """Return the record of training, for a memory at the address `base`."""
         spec, restraints = self.spec, self.spec.restraints
         program, numbers, blocks = spec.program, spec.numbers, self._blocks
         size, width = numbers.size, numbers.width
@@ -190,8 +189,7 @@ class TrainingSpace:
         )
         if spec.averaging:
             fields["average"] = compile_average(dtype).address
-        for name, value in fields.items():
-            self.record[name] = value
+        return make_record(TRAINING, **fields)
 
 
 # Spaces that no trainer uses. The operations on a dict that are used here are atomic.

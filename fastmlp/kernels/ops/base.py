@@ -177,8 +177,17 @@ call_gradient, call_finish = caller(GRADIENT), caller(FINISH)
 context_at, header_at, block_at = reader(CONTEXT), reader(HEADER), reader(BLOCK)
 
 
+def make_record(dtype: np.dtype, **fields: Any) -> np.ndarray:
+    """Return a (1,) array of a record; fields that are not given are 0.
+
+    All at once: one field after the other takes several times as long.
+    """
+    assert dtype.names is not None
+    return np.array([tuple(fields.get(name, 0) for name in dtype.names)], dtype)
+
+
 @jit
-def column(run, matrix, j, first, width, size):
+def column(run: Any, matrix: int, j: int, first: int, width: int, size: int) -> int:
     """Return the address of element (first, j) of the matrix at a place."""
     return (
         run.memory + matrix + j // width * run.jump + (first * width + j % width) * size
