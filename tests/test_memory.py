@@ -1,4 +1,4 @@
-"""What fits and predictions allocate beside X and y, and what if they cannot."""
+"""Memory of fits and predictions beside X and y, and errors where there is none."""
 
 import itertools
 import re
@@ -14,7 +14,7 @@ from fastmlp.kernels import program, trainer
 from tests.estimators import X as SMALL_X
 from tests.estimators import Y as SMALL_Y
 from tests.estimators import both, make
-from tests.watched import wait_until
+from tests.watched import count_threads
 
 MEGABYTE = 1 << 20
 
@@ -129,7 +129,7 @@ def test_no_room_for_a_thread(Estimator, monkeypatch):
     # With fewer cores the second fit might take fewer threads.
     monkeypatch.setattr(trainer, "available_cores", lambda: 3)
     estimator = make(Estimator, batch_size=60, n_threads=3).fit(SMALL_X, SMALL_Y)
-    outputs, before = estimator.predict(SMALL_X), threading.active_count()
+    outputs, before = estimator.predict(SMALL_X), count_threads()
     start, started = threading.Thread.start, []
 
     def start_one(thread):
@@ -143,7 +143,7 @@ def test_no_room_for_a_thread(Estimator, monkeypatch):
         with pytest.raises(MemoryError, match="for thread 3 of 3 "):
             estimator.fit(SMALL_X, SMALL_Y)
     assert len(started) == 1
-    wait_until(lambda: threading.active_count() <= before)
+    assert count_threads() == before
     np.testing.assert_array_equal(estimator.predict(SMALL_X), outputs)
     np.testing.assert_array_equal(
         estimator.fit(SMALL_X, SMALL_Y).predict(SMALL_X), outputs

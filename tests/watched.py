@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 import time
 
 from tests.fresh import ROOT
@@ -51,3 +52,8 @@ def wait_until(holds, seconds=60):
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.001)
+
+
+def count_threads():
+    """Return the number of threads, without those that stay awake to help predict."""
+    return sum(not each.name.endswith("(_live)") for each in threading.enumerate())

@@ -50,6 +50,7 @@ from tests.dask.data import (
 )
 from tests.ecosystem.test_tools import X_IRIS, Y_IRIS, small_classifier
 from tests.estimators import make
+from tests.silent_callback import SilentCallback
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",
@@ -139,20 +140,11 @@ def test_a_cluster_computes_what_one_process_computes(fitted):
     assert fitted.n_replicas_ == 3
 
 
-class StopAtSecond:
+class StopAtSecond(SilentCallback):
     """A callback that ends a fit after two epochs or iterations."""
 
     def __init__(self):
         self.models = []
-
-    def setup(self, estimator, context):
-        pass
-
-    def teardown(self, estimator, context):
-        pass
-
-    def on_fit_task_begin(self, estimator, context):
-        pass
 
     def on_fit_task_end(self, estimator, context, *, X, y, fitted_estimator):
         assert X is None

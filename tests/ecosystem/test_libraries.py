@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from fastmlp import MLPClassifier, MLPRegressor, TabularClassifier, TabularRegressor
 from tests.ecosystem.test_tools import X_IRIS, Y_IRIS, small_classifier
 from tests.estimators import BEFORE_1_9
+from tests.silent_callback import SilentCallback
 
 RNG = np.random.default_rng(0)
 N = 300
@@ -132,20 +133,11 @@ def test_conformal_sets(model, X, y):
 # -- Optuna: trials pruned after any epoch ---------------------------------------------
 
 
-class Pruning:
+class Pruning(SilentCallback):
     """A callback that reports each epoch's score to a trial of Optuna."""
 
     def __init__(self, trial, X, y):
         self._trial, self._X, self._y = trial, X, y
-
-    def setup(self, estimator, context):
-        pass
-
-    def teardown(self, estimator, context):
-        pass
-
-    def on_fit_task_begin(self, estimator, context):
-        pass
 
     def on_fit_task_end(self, estimator, context, *, fitted_estimator):
         import optuna

@@ -1,7 +1,6 @@
 """Fits that callbacks watch: what they are shown, how they stop, what they break."""
 
 import pickle
-import threading
 import warnings
 
 import numpy as np
@@ -20,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from fastmlp import MLPClassifier, MLPRegressor
 from fastmlp.estimators import _callbacks
 from tests.estimators import X, Y, both, make, parameters
-from tests.watched import wait_until
+from tests.watched import count_threads
 
 callback = pytest.importorskip(
     "sklearn.callback", reason="callbacks came with scikit-learn 1.9"
@@ -260,7 +259,7 @@ def test_interrupt_in_a_callback_returns_the_model_so_far(Estimator, params, hoo
 )
 def test_error_in_a_callback_leaves_the_old_model(Estimator, params, hook):
     estimator = make(Estimator, n_threads=2, **params).fit(X, Y)
-    before, threads = pickle.dumps(estimator), threading.active_count()
+    before, threads = pickle.dumps(estimator), count_threads()
     predicted, curve = estimator.predict(X), getattr(estimator, "loss_curve_", ())
     n_losses = len(curve)
     error = OSError("The disk is full.")
@@ -280,7 +279,7 @@ def test_error_in_a_callback_leaves_the_old_model(Estimator, params, hook):
         estimator.fit(-X, 1 - Y)
     assert raised.value is error
     assert recorder.calls[-1][0] == "teardown"
-    wait_until(lambda: threading.active_count() <= threads)
+    assert count_threads() == threads
     assert pickle.dumps(estimator.set_callbacks()) == before
     assert (estimator.predict(X) == predicted).all()
     assert len(curve) == n_losses

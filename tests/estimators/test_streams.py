@@ -21,6 +21,7 @@ from fastmlp.kernels import Trainer
 from fastmlp.training.loop import Training
 from tests.data.test_buffers import ref_order
 from tests.estimators import BEFORE_1_9
+from tests.silent_callback import SilentCallback
 
 pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 
@@ -662,19 +663,13 @@ def test_arrays_of_hdf5_and_zarr(library, tmp_path, small_buffer):
 @pytest.mark.skipif(BEFORE_1_9, reason="callbacks came with scikit-learn 1.9")
 @pytest.mark.parametrize("buffer_rows", [100, 1000])
 def test_callbacks_see_epochs_and_may_end_them(buffer_rows):
-    class Ends:
+    class Ends(SilentCallback):
         """Ends training after three epochs."""
 
         n_ended = 0
 
         def setup(self, estimator, context):
             self.most = context.max_subtasks
-
-        def teardown(self, estimator, context):
-            pass
-
-        def on_fit_task_begin(self, estimator, context):
-            pass
 
         def on_fit_task_end(self, estimator, context):
             self.n_ended += 1

@@ -21,7 +21,7 @@ from tests.estimators.tables import (
     make,
     y_of,
 )
-from tests.watched import wait_until
+from tests.watched import count_threads
 
 # -- threads, divergence, interrupts ---------------------------------------------------
 
@@ -129,7 +129,7 @@ def test_an_interrupt_keeps_networks_that_have_an_epoch(Estimator, act, interrup
 @pytest.mark.parametrize("act", [send_interrupt, raise_interrupt])
 def test_before_it_raises_and_keeps_the_earlier_fit(Estimator, act, interruptible):
     estimator = fitted(Estimator, n_networks=2)
-    before, threads = estimator.predict(X), threading.active_count()
+    before, threads = estimator.predict(X), count_threads()
     scoring = InEpoch(50, act)
     # With one thread the second network has not begun.
     estimator.set_params(n_threads=1, max_epochs=3000, scoring=scoring)
@@ -138,7 +138,7 @@ def test_before_it_raises_and_keeps_the_earlier_fit(Estimator, act, interruptibl
         estimator.fit(-X[["age", "size"]], y_of(Estimator))
     assert vars(estimator) == attributes
     assert_array_equal(estimator.predict(X), before)
-    wait_until(lambda: threading.active_count() <= threads)
+    assert count_threads() == threads
     assert scoring.n_calls < 3000
 
 
@@ -152,7 +152,7 @@ def test_an_interrupt_in_the_first_epoch():
 @both
 def test_an_error_keeps_the_earlier_fit(Estimator):
     estimator = fitted(Estimator)
-    attributes, threads = dict(vars(estimator)), threading.active_count()
+    attributes, threads = dict(vars(estimator)), count_threads()
 
     def fail():
         raise OSError("The disk is full.")
@@ -163,7 +163,7 @@ def test_an_error_keeps_the_earlier_fit(Estimator):
     with pytest.raises(OSError, match="The disk is full"):
         estimator.fit(X[["age"]], y_of(Estimator))
     assert vars(estimator) == attributes
-    wait_until(lambda: threading.active_count() <= threads)
+    assert count_threads() == threads
     assert scoring.n_calls < 3000
 
 

@@ -1,7 +1,5 @@
 """The engine as its users see it: parameters in and out, what calls leave behind."""
 
-import threading
-
 import numpy as np
 import pytest
 
@@ -36,7 +34,7 @@ from tests.networks import (
     make_parameters,
     make_problem,
 )
-from tests.watched import wait_until
+from tests.watched import count_threads
 
 UNITS = [(1, 1), (5, 3), (7, 33, 2), (33, 16, 65, 1)]
 
@@ -261,7 +259,7 @@ def test_predictions_between_epochs_draw_nothing_and_change_nothing(case, dtype)
 
 
 def test_threads_end_with_the_engine():
-    before = threading.active_count()
+    before = count_threads()
     X, y, _ = make_problem(BASE, 64, np.float64)
     with Engine(
         **BASE, dtype=np.float64, batch_size=32, optimizer=make_optimizer("sgd"),
@@ -269,10 +267,10 @@ def test_threads_end_with_the_engine():
     ) as comp:  # fmt: skip
         comp.load(make_parameters(BASE["units"], np.float64))
         comp.train_epoch(Data(X, y), np.arange(64), 0.0)
+        assert count_threads() == before + 2
         comp.predict(X)
-        # Those that helped to predict end by themselves.
-        wait_until(lambda: threading.active_count() <= before + 2)
-    wait_until(lambda: threading.active_count() <= before)
+        assert count_threads() == before + 2
+    assert count_threads() == before
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
