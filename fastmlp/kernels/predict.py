@@ -166,9 +166,18 @@ def compile_part() -> Any:
 
 @entry
 def predict(
-    mailboxes, patience, part, piece, checked, records, parameters, memory, rows,
-    order, out,
-):  # fmt: skip
+    mailboxes: np.ndarray,
+    patience: int,
+    part: int,
+    piece: int,
+    checked: int,
+    records: np.ndarray,
+    parameters: np.ndarray,
+    memory: np.ndarray,
+    rows: tuple,
+    order: np.ndarray,
+    out: np.ndarray,
+) -> bool:
     """Write the network's outputs for all rows.
 
     Parameters

@@ -44,7 +44,7 @@ _FORWARD, _LOSS, _BACKWARD, _UPDATE, _WAIT = map(np.int64, range(len(PHASES)))
 
 
 @jit
-def share_rows(thread, n_threads, n):
+def share_rows(thread: int, n_threads: int, n: int) -> tuple[int, int]:
     """Return the bounds of a thread's share of n rows, in whole tiles."""
     tiles = (n + TILE_ROWS - 1) // TILE_ROWS
     start = thread * tiles // n_threads * TILE_ROWS
@@ -52,7 +52,7 @@ def share_rows(thread, n_threads, n):
 
 
 @jit
-def forward(context, operations, first, count):
+def forward(context: int, operations: np.ndarray, first: int, count: int) -> None:
     """Take rows ``first`` to ``first + count`` of the minibatch through all operations.
 
     `operations` are addresses; `first` is a multiple of the tile's rows.
@@ -63,7 +63,7 @@ def forward(context, operations, first, count):
 
 
 @jit
-def backward(context, operations, first, count):
+def backward(context: int, operations: np.ndarray, first: int, count: int) -> None:
     """Take the deltas of the outputs back to the first operation with parameters."""
     for i in range(operations.size - 1, -1, -1):
         place = operations[i]
@@ -256,7 +256,9 @@ def _run(thread, n_threads, words, trainings):
 
 
 @entry
-def train(thread, n_threads, words, trainings):
+def train(
+    thread: int, n_threads: int, words: np.ndarray, trainings: np.ndarray
+) -> None:
     """Run one epoch as the caller's thread, or all epochs of a team as a helper.
 
     Parameters

@@ -286,7 +286,7 @@ def _power_of_two(exponent, x):
 
 
 @jit
-def exp(x):
+def exp(x: float) -> float:
     """Exponential of x."""
     c = _constants(x)
     # min and max keep a NaN that is their first argument.
@@ -311,7 +311,7 @@ def _scaled_exp_of_minus_abs(x):
 
 
 @jit
-def sigmoid(x):
+def sigmoid(x: float) -> float:
     """1 / (1 + exp(-x)), relatively accurate where exp(-x) overflows."""
     c = _constants(x)
     scale = c.real(2.0**64)
@@ -322,7 +322,7 @@ def sigmoid(x):
 
 
 @jit
-def expm1(x):
+def expm1(x: float) -> float:
     """exp(x) - 1, relatively accurate near 0."""
     c = _constants(x)
     # At -40 exp vanishes beside 1.
@@ -339,7 +339,7 @@ def expm1(x):
 
 
 @jit
-def tanh(x):
+def tanh(x: float) -> float:
     """Hyperbolic tangent.
 
     With |x| = n log(2) / 2 + r and t = tanh(r), a polynomial:
@@ -390,7 +390,7 @@ def _log_of_product(f, field, offset):
 
 
 @jit
-def log(x):
+def log(x: float) -> float:
     """Natural logarithm."""
     c = _constants(x)
     subnormal = x < c.smallest_normal
@@ -403,7 +403,7 @@ def log(x):
 
 
 @jit
-def log1p(x):
+def log1p(x: float) -> float:
     """log(1 + x), relatively accurate near 0."""
     c = _constants(x)
     field = _exponent_field(x + c.real(1))
@@ -416,7 +416,7 @@ def log1p(x):
 
 
 @jit
-def softplus(x):
+def softplus(x: float) -> float:
     """log(1 + exp(x)), relatively accurate where exp(x) overflows or vanishes."""
     c = _constants(x)
     y = _scaled_exp_of_minus_abs(x) * c.real(2.0**-64)
@@ -442,14 +442,14 @@ def _normal_exponential(x):
 
 
 @jit
-def normal_density(x):
+def normal_density(x: float) -> float:
     """exp(-x**2 / 2) / sqrt(2 pi)."""
     c = _constants(x)
     return _normal_exponential(x) * c.real(0.3989422804014327)
 
 
 @inlined
-def normal_cdf(x):
+def normal_cdf(x: float) -> float:
     """(1 + erf(x / sqrt(2))) / 2, relatively accurate where it vanishes."""
     c = _constants(x)
     y = min(abs(x), c.real(40))
@@ -461,7 +461,7 @@ def normal_cdf(x):
 
 
 @jit
-def sine_of_turns(x):
+def sine_of_turns(x: float) -> float:
     """sin(2 pi x), within 2 units in the last place of 1.
 
     Of |x| up to 2**22 in float32 and 2**51 in float64, where whole turns are exact.

@@ -24,7 +24,14 @@ _WEYL = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 
 
 @jit
-def philox(a, b, c, d, key, other_key):
+def philox(
+    a: np.uint64,
+    b: np.uint64,
+    c: np.uint64,
+    d: np.uint64,
+    key: np.uint64,
+    other_key: np.uint64,
+) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
     """Philox4x32-10: four 32-bit words from a counter of four and a key of two.
 
     All are uint64 below 2**32.
@@ -50,7 +57,9 @@ def philox(a, b, c, d, key, other_key):
 
 
 @jit
-def words_of(seed, step, stream, row, block):
+def words_of(
+    seed: np.uint64, step: np.uint64, stream: int, row: int, block: int
+) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
     """Words for the columns of one block: (block, row, stream, step), the seed the key.
 
     Bits of the step beyond 32 lie above the stream's 16.
@@ -68,7 +77,16 @@ def words_of(seed, step, stream, row, block):
 
 
 @inlined
-def draw_words(words, rows, width, first, column, stream, step, seed):
+def draw_words(
+    words: np.ndarray,
+    rows: int,
+    width: int,
+    first: int,
+    column: int,
+    stream: int,
+    step: int,
+    seed: int,
+) -> None:
     """Write a word for each element of one panel's rows, see `words_of`.
 
     One loop over all blocks becomes vector instructions, a loop over rows with one over
@@ -125,7 +143,7 @@ def _circle(word):
 
 
 @inlined
-def normal_pair(a, b):
+def normal_pair(a: int, b: int) -> tuple[float, float]:
     """Two standard normal numbers from two words, by Box & Muller (1958)."""
     radius = sqrt(-2.0 * functions.log((np.float64(a) + 0.5) * 2.0**-32))
     cosine, sine = _circle(b)

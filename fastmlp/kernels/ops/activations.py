@@ -67,13 +67,13 @@ def _relu_derivative(z, a, parameter):
 
 
 @jit
-def leaky_relu(z, alpha):
+def leaky_relu(z: float, alpha: float) -> float:
     """Return z or alpha z (Maas, Hannun & Ng 2013)."""
     return z if z > 0 else alpha * z
 
 
 @jit
-def leaky_relu_derivative(z, a, alpha):
+def leaky_relu_derivative(z: float, a: float, alpha: float) -> float:
     """Take a for z where alpha is not negative: both have one sign."""
     return type(z)(1) if z > 0 else alpha
 
@@ -106,7 +106,7 @@ def _selu_derivative(z, a, parameter):
 
 
 @jit
-def bounded(z):
+def bounded(z: float) -> float:
     """Bound z, beyond where the factor beside it vanishes: 0 inf would be NaN."""
     return min(max(z, type(z)(-1000)), type(z)(1000))
 
@@ -141,7 +141,7 @@ def _gelu_derivative(z, a, parameter):
 
 
 @jit
-def mish(z, parameter):
+def mish(z: float, parameter: float) -> float:
     """Return z tanh(log(1 + e^z)) (Misra 2020).
 
     With n = e^z (e^z + 2) the tanh is n / (n + 2): for positive z both are divided by
@@ -154,7 +154,7 @@ def mish(z, parameter):
 
 
 @inlined
-def mish_parts(z):
+def mish_parts(z: float) -> tuple[float, float, float]:
     """Return n, w and s: t = tanh(log(1 + e^z)) is n / w, dt/dz is s / w^2.
 
     As in `mish`, w = n + 2 and s = 4 e^z (e^z + 1), for positive z divided by e^2z

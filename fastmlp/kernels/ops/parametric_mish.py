@@ -15,13 +15,13 @@ from .per_unit import PerUnit, compile_backward, compile_forward
 
 
 @jit
-def parametric_mish(z, share):
+def parametric_mish(z: float, share: float) -> float:
     """With a share of 1 it is mish."""
     return (type(z)(1) - share) * z + share * mish(z, share)
 
 
 @inlined
-def parametric_mish_derivatives(z, share):
+def parametric_mish_derivatives(z: float, share: float) -> tuple[float, float]:
     """Return 1 - a + a mish'(z) and mish(z) - z, from one exponential and division."""
     one = type(z)(1)
     n, whole, slope = mish_parts(z)

@@ -15,7 +15,7 @@ from .per_unit import PerUnit, compile_backward, compile_forward
 
 
 @jit
-def prelu_derivatives(z, slope):
+def prelu_derivatives(z: float, slope: float) -> tuple[float, float]:
     """Return those in z and in the slope."""
     below = type(z)(0) if z > 0 else z
     return leaky_relu_derivative(z, z, slope), below

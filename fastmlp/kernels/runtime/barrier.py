@@ -57,7 +57,7 @@ _sleep = types.ExternalFunction(SLEEP, types.int32(types.uint32))
 
 
 @jit
-def rest(polls, yields):
+def rest(polls: int, yields: int) -> None:
     """Wait as long as a thread should that has polled so often in vain.
 
     With a pause at first, then until the other threads of this core had their turn,
@@ -74,7 +74,7 @@ def rest(polls, yields):
 
 
 @jit
-def wait_for_change(words, place, value, yields):
+def wait_for_change(words: np.ndarray, place: int, value: int, yields: int) -> int:
     """Wait until ``words[place]`` is no longer `value`; return its new value."""
     polls = 0
     while True:
@@ -87,7 +87,7 @@ def wait_for_change(words, place, value, yields):
 
 
 @jit
-def wait(words, n_threads):
+def wait(words: np.ndarray, n_threads: int) -> None:
     """Wait until `n_threads` threads are here.
 
     Everything that any of them wrote before is visible to all of them afterwards.

@@ -55,7 +55,7 @@ PATIENCE = np.int64(SPINS + YIELDS + 100)
 
 
 @jit
-def share_job(mailboxes, function, place, patience):
+def share_job(mailboxes: np.ndarray, function: int, place: int, patience: int) -> None:
     """Call ``function(thread, place)`` here, and in helpers that come in time.
 
     Parameters
@@ -85,7 +85,7 @@ def share_job(mailboxes, function, place, patience):
 
 
 @entry
-def serve(words):
+def serve(words: np.ndarray) -> None:
     """Do the jobs that a helper is offered; return once its patience has ended."""
     polls = 0
     while True:

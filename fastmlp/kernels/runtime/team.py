@@ -48,7 +48,7 @@ def make_words() -> np.ndarray:
 
 
 @jit
-def next_command(words, thread, n_threads, last):
+def next_command(words: np.ndarray, thread: int, n_threads: int, last: int) -> int:
     """Give a command, as thread 0, or wait for the next one, as a helper.
 
     Parameters

@@ -12,7 +12,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .llvm import INDEX
+from .llvm import INDEX, Emitted
 from .tiles import TILE_ROWS
 from .vectors import Vectors, index_constant
 
@@ -84,7 +84,7 @@ def _tile(builder, name, *numbers_and_places):
 
 
 @intrinsic
-def start_tiles(typingctx):
+def start_tiles(typingctx) -> Emitted:
     """Give this thread's tile registers their shape."""
 
     def codegen(context, builder, signature, args):
@@ -98,7 +98,7 @@ def start_tiles(typingctx):
 
 
 @intrinsic
-def end_tiles(typingctx):
+def end_tiles(typingctx) -> Emitted:
     """Clear the tile registers: they slow down a change of threads and an idle core."""
 
     def codegen(context, builder, signature, args):
@@ -135,7 +135,7 @@ def _add_squares(builder, tiles, depth, a, a_jump, b):
 
 
 @intrinsic
-def tile_product(typingctx, depth, a, a_jump, b, start, start_row, c):
+def tile_product(typingctx, depth, a, a_jump, b, start, start_row, c) -> Emitted:
     """C = start + A B for a block of 32 rows and columns, by AMX.
 
     Parameters
@@ -166,7 +166,7 @@ def tile_product(typingctx, depth, a, a_jump, b, start, start_row, c):
 
 
 @intrinsic
-def tile_product_of_few(typingctx, rows, depth, a, a_jump, b, start, c):
+def tile_product_of_few(typingctx, rows, depth, a, a_jump, b, start, c) -> Emitted:
     """C = start + A B for up to 16 rows, as `tile_product`, from one row of `start`.
 
     A is read up to 16 rows, C is written up to `rows`.
@@ -195,7 +195,7 @@ def tile_product_of_few(typingctx, rows, depth, a, a_jump, b, start, c):
 
 
 @intrinsic
-def dot_product(typingctx, depth, a, a_jump, b, start, c):
+def dot_product(typingctx, depth, a, a_jump, b, start, c) -> Emitted:
     """C = start + A B for TILE_ROWS rows, by AVX-512, from one row of `start`."""
 
     def codegen(context, builder, signature, args):

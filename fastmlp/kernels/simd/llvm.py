@@ -4,6 +4,7 @@ This folder holds the only files that write LLVM IR. Places in arrays are elemen
 offsets; nothing is bounds-checked.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -19,9 +20,12 @@ _FLOAT_OF = {types.int32: types.float32, types.int64: types.float64}
 
 INDEX = ir.IntType(64)
 
+# An intrinsic returns its signature and the function that emits its code.
+Emitted = tuple[Any, Callable[..., Any]]
+
 
 @intrinsic
-def float_bits(typingctx, x):
+def float_bits(typingctx, x) -> Emitted:
     """Return the IEEE 754 bits of a float32 or float64 as an integer of its width."""
     to = _INT_OF[x]
 
@@ -32,7 +36,7 @@ def float_bits(typingctx, x):
 
 
 @intrinsic
-def bits_float(typingctx, i):
+def bits_float(typingctx, i) -> Emitted:
     """Return the float whose IEEE 754 bits are the int32 or int64 `i`."""
     to = _FLOAT_OF[i]
 
@@ -61,7 +65,7 @@ def _place(context, builder, array_type, array, offset):
 
 
 @intrinsic
-def address(typingctx, array, offset):
+def address(typingctx, array, offset) -> Emitted:
     """Return the memory address of ``array[offset]``; nothing is read."""
 
     def codegen(context, builder, signature, args):
@@ -72,7 +76,7 @@ def address(typingctx, array, offset):
 
 
 @intrinsic
-def array_at(typingctx, place, shape, dtype):
+def array_at(typingctx, place, shape, dtype) -> Emitted:
     """Return the C-contiguous array of a shape and type at the address `place`.
 
     As `numba.carray`, which compiles a function anew for each type and each caller.
@@ -133,7 +137,7 @@ def on_stack(dtype: Any) -> Any:
 
 
 @intrinsic
-def record_address(typingctx, record):
+def record_address(typingctx, record) -> Emitted:
     """Return the memory address of a record."""
 
     def codegen(context, builder, signature, args):
@@ -170,7 +174,7 @@ def caller(callback_signature: Any) -> Any:
 
 
 @intrinsic
-def atomic_add(typingctx, array, offset, value):
+def atomic_add(typingctx, array, offset, value) -> Emitted:
     """Add to ``array[offset]`` (int64) in one step and return its value before."""
 
     def codegen(context, builder, signature, args):
@@ -181,7 +185,7 @@ def atomic_add(typingctx, array, offset, value):
 
 
 @intrinsic
-def atomic_load(typingctx, array, offset):
+def atomic_load(typingctx, array, offset) -> Emitted:
     """Return ``array[offset]`` (int64) as the other threads last wrote it."""
 
     def codegen(context, builder, signature, args):
@@ -192,7 +196,7 @@ def atomic_load(typingctx, array, offset):
 
 
 @intrinsic
-def atomic_store(typingctx, array, offset, value):
+def atomic_store(typingctx, array, offset, value) -> Emitted:
     """Write ``array[offset]`` (int64) so that every thread sees it."""
 
     def codegen(context, builder, signature, args):
@@ -204,7 +208,7 @@ def atomic_store(typingctx, array, offset, value):
 
 
 @intrinsic
-def prefetch(typingctx, array, offset):
+def prefetch(typingctx, array, offset) -> Emitted:
     """Fetch the cache line of ``array[offset]``, which may lie outside the array."""
 
     def codegen(context, builder, signature, args):
@@ -228,7 +232,7 @@ _COUNTER = f"llvm.read{'cycle' if _X86 else 'steady'}counter"
 
 
 @intrinsic
-def ticks(typingctx):
+def ticks(typingctx) -> Emitted:
     """Return the count of a clock that runs at a constant, unknown rate."""
 
     def codegen(context, builder, signature, args):
@@ -249,7 +253,7 @@ _PAUSES = {
 
 
 @intrinsic
-def pause(typingctx):
+def pause(typingctx) -> Emitted:
     """Wait for some cycles, as a loop that polls a word should; elsewhere nothing."""
 
     def codegen(context, builder, signature, args):
@@ -270,7 +274,7 @@ FLUSHES = {"x86_64": 0x8040, "aarch64": 1 << 24}.get(MACHINE, 0)
 
 
 @intrinsic
-def float_mode(typingctx):
+def float_mode(typingctx) -> Emitted:
     """Return how this thread computes with floats, for `set_float_mode`."""
 
     def codegen(context, builder, signature, args):
@@ -290,7 +294,7 @@ def float_mode(typingctx):
 
 
 @intrinsic
-def set_float_mode(typingctx, mode):
+def set_float_mode(typingctx, mode) -> Emitted:
     """Compute with floats in another way, in this thread."""
 
     def codegen(context, builder, signature, args):

@@ -14,13 +14,15 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .llvm import data_of, place_of
+from .llvm import Emitted, data_of, place_of
 from .tiles import TILE_PARTS, TILE_ROWS
 from .vectors import index_constant, pieces_of
 
 
 @intrinsic
-def panel_product(typingctx, shape, a, a_at, b, b_at, start, start_at, c, c_at):
+def panel_product(
+    typingctx, shape, a, a_at, b, b_at, start, start_at, c, c_at
+) -> Emitted:
     """C = start + A B for one panel of C: the register-tile microkernel.
 
     Parameters

@@ -15,7 +15,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.numpy_support import as_dtype
 
-from .llvm import INDEX, data_of, place_of
+from .llvm import INDEX, Emitted, data_of, place_of
 from .tiles import PART_BYTES, TILE_PARTS, VECTOR_BYTES, lanes
 
 
@@ -159,7 +159,7 @@ def index_constant(value: Any) -> Any:
 
 
 @intrinsic
-def sum_squares(typingctx, x, offset, count):
+def sum_squares(typingctx, x, offset, count) -> Emitted:
     """Return the sum of squares of ``x[offset:offset + count]``.
 
     `count` is a multiple of the vector's lanes. The order of the sum depends on
@@ -186,7 +186,7 @@ def sum_squares(typingctx, x, offset, count):
 @intrinsic
 def copy_rows(
     typingctx, rows, columns, source, source_at, target, target_at, filled, fill
-):
+) -> Emitted:
     """Copy a block of rows, converting between float32 and float64.
 
     Parameters
@@ -299,7 +299,7 @@ def _map(vectors, width, base, function):
 
 
 @intrinsic
-def shift_rows(typingctx, x, rows, width):
+def shift_rows(typingctx, x, rows, width) -> Emitted:
     """Subtract its largest element from each row of `x`.
 
     `x` is C-contiguous with `width` columns, a multiple of the vector's lanes.
@@ -319,7 +319,7 @@ def shift_rows(typingctx, x, rows, width):
 
 
 @intrinsic
-def normalize_rows(typingctx, x, rows, width, weights, totals):
+def normalize_rows(typingctx, x, rows, width, weights, totals) -> Emitted:
     """Scale each row of `x` to the sum ``weights[row]``; see `shift_rows`.
 
     The sum that it had is left in ``totals[row]``; `totals` may be `weights`.
@@ -344,7 +344,7 @@ def normalize_rows(typingctx, x, rows, width, weights, totals):
 
 
 @intrinsic
-def transpose_square(typingctx, source, source_at, target, target_at):
+def transpose_square(typingctx, source, source_at, target, target_at) -> Emitted:
     """Transpose a square of one vector's lanes: target[j, i] = source[i, j].
 
     Both are (offset, row stride) tuples of int; the squares must not overlap.
@@ -393,7 +393,9 @@ def _exchange(builder, rows, distance):
 
 
 @intrinsic
-def sum_scaled_rows(typingctx, count, factors, members, at, b, b_at, start, c, c_at):
+def sum_scaled_rows(
+    typingctx, count, factors, members, at, b, b_at, start, c, c_at
+) -> Emitted:
     """C = start + sum over t of factors[t] B[members[t]]: a row of a sparse product.
 
     Parameters
@@ -470,7 +472,7 @@ _CHAINS = 4
 
 
 @intrinsic
-def sum_rows(typingctx, count, x, x_at, start, c):
+def sum_rows(typingctx, count, x, x_at, start, c) -> Emitted:
     """Sum of rows: ``c = start + sum over i of x[offset + i*row:]``.
 
     Parameters
