@@ -1,4 +1,4 @@
-"""What all tests run with, doctests included."""
+"""Settings of all tests, doctests included."""
 
 import os
 

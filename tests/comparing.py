@@ -57,7 +57,7 @@ CURVES = (
 
 @dataclass(frozen=True)
 class Case:
-    """One problem, the estimator's parameters, and what is called on it.
+    """One problem, the estimator's parameters, and the calls of its methods.
 
     `nudged` moves every value of X to a neighbour of it in its dtype.
     """

@@ -1,4 +1,4 @@
-"""The lectures' examples run, and what they claim holds."""
+"""The lectures' examples run, and their claims hold."""
 
 import io
 import subprocess

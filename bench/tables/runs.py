@@ -15,7 +15,7 @@ LEAST = 1e-7
 
 PREDICTIONS = 3
 
-# Share of the rows that intervals are asked for.
+# Share of the rows that intervals are to cover.
 COVERAGE = 0.9
 
 _warm = set()

@@ -1,11 +1,11 @@
 """A page on which to train small networks: ``python -m fastmlp playground``.
 
-A local server trains with fastmlp's estimators and sends the page what there is to see.
-In reading order: `datasets` and `features` (points of the plane, and what a network
-gets of them), `state` (the settings of a lesson), `learners` (an estimator trained step
-by step), `program` (the steps as a Python program), `pictures` and `measures` (what a
-fitted network shows), `frames` (how that is packed), `session` (all of these for one
-user), `_server` (tornado: addresses and messages), and `page/` (what the browser runs).
+A local server trains with fastmlp's estimators and sends the page pictures and figures.
+In reading order: `datasets` and `features` (points of the plane, and a network's inputs
+made of them), `state` (the settings of a lesson), `learners` (an estimator trained step
+by step), `program` (the steps as a Python program), `pictures` and `measures` (of a
+fitted network), `frames` (both as bytes), `session` (all of these for one user),
+`_server` (tornado: addresses and messages), and `page/` (the code for the browser).
 
 Only `_server` needs tornado, the extra `playground`.
 """

@@ -1,4 +1,4 @@
-"""Small estimators for tables, their data, and what NumPy makes of their networks."""
+"""Small estimators for tables, their data, and their networks in NumPy."""
 
 import numpy as np
 import pandas as pd

@@ -103,7 +103,7 @@ PARAMETERS = {
 }
 
 
-# Each as 'activation' with two hidden layers, and what is said of it.
+# Each as 'activation' with two hidden layers, and the message about it.
 ACTIVATIONS = {
     "relo": "'relo' is not known. Did you mean 'relu'? There are 'identity', 'log",
     ("tanh", "gellu"): "'gellu' is not known. Did you mean 'gelu'?",

@@ -1,4 +1,4 @@
-"""Compiled C predicts what the estimators predict, and what has no form is refused."""
+"""Compiled C predicts as the estimators do; models without a form in C are refused."""
 
 import ctypes
 import functools

@@ -1,4 +1,4 @@
-"""ONNX Runtime predicts what the estimators predict, and what it cannot is refused."""
+"""ONNX Runtime predicts as the estimators do; models that it cannot run are refused."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The playground in a browser: what a user does, and what is seen then."""
+"""The playground in a browser: actions of a user, and the page after them."""
 
 import pickle
 import re

@@ -1,4 +1,4 @@
-"""The server's addresses and messages, and what it refuses."""
+"""The server's addresses and messages, and its refusals."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Penalties, decay and bounds on norms: whole epochs against NumPy, and what holds."""
+"""Penalties, decay and bounds on norms: whole epochs against NumPy, and invariants."""
 
 import numpy as np
 import pytest
