@@ -99,7 +99,8 @@ class BaseMLP(
         UserWarning
             If parameters are set that others leave unused; once in a process for the
             same ones. On KeyboardInterrupt, which ends training after the current
-            epoch; the estimator then has the weights of that epoch.
+            epoch, or some 10 ms of shorter ones; the estimator then has the weights of
+            the last.
 
         Notes
         -----

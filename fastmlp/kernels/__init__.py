@@ -2,10 +2,10 @@
 
 `README.md` in this folder draws one training step, the memory and the records, and says
 how an operation is added. In reading order: `spec` (a network as a list of operations),
-`ops` (one file an operation), `program` (where everything lies), `step` and `predict`
-(how it runs), `engine` (a network in memory) with `trainer`, `objective` and `trace`
-(which the rest of the package calls), `custom` (activations and losses that users
-register).
+`ops` (one file an operation), `program` (where everything lies), `step`, `epochs` and
+`predict` (how it runs), `engine` (a network in memory) with `trainer`, `objective` and
+`trace` (which the rest of the package calls), `custom` (activations and losses that
+users register).
 """
 
 from .compile.cache import watch_compilation
@@ -39,7 +39,7 @@ from .spec import (
     parameters_of,
 )
 from .trace import Tracer
-from .trainer import Step, Trainer
+from .trainer import Patience, Step, Trainer
 from .update.groups import Group
 from .update.regularisation import Regularisation
 from .update.rules import RULES, Optimizer, solvers
@@ -66,6 +66,7 @@ __all__ = [
     "Objective",
     "Optimizer",
     "Parameter",
+    "Patience",
     "Regularisation",
     "Step",
     "Tracer",

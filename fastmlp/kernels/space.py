@@ -30,16 +30,28 @@ from .update.training import TRAINING
 # Of TRAINING: those that change from run to run, and the results.
 _RUN_FIELDS = (
     "alpha",
+    "best_loss",
+    "draw",
+    "ending",
     "first_sweep",
     "flushes",
+    "generator",
     "last_sweep",
+    "losses_of_epochs",
     "mean",
+    "n_done",
+    "n_epochs",
+    "n_iter",
     "n_rows",
     "n_steps",
+    "patience",
+    "patience_growth",
     "step",
     "steps",
+    "tol",
     "total",
     "visited",
+    "waited",
 )
 
 # Spaces that are kept, and the bytes of each: 16 MiB in all.
@@ -166,6 +178,8 @@ class TrainingSpace:
             "n_blocks": blocks.size,
             "shares": self.shares.ctypes.data,
             "most_threads": spec.n_threads,
+            "n_parameters": program.n_parameters,
+            "bytes_of_number": size,
             "width": width,
             "batch": spec.batch_size,
             "l1": restraints.l1,

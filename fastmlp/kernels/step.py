@@ -1,4 +1,4 @@
-"""One minibatch after the other: rows phase, barrier, parameters phase, barrier.
+"""An epoch: minibatch after minibatch, rows phase, barrier, parameters phase, barrier.
 
 In the rows phase each thread takes some of the minibatch's rows through the operations
 and back; in the parameters phase it takes some of the blocks of parameters, sums their
@@ -9,7 +9,7 @@ depends on a kind of operation or a format of numbers.
 
 import numpy as np
 
-from .compile.options import entry, jit
+from .compile.options import jit
 from .heads.head import head_at
 from .ops.base import (
     BLOCK,
@@ -22,7 +22,6 @@ from .ops.base import (
     header_at,
 )
 from .runtime.barrier import wait
-from .runtime.team import MOST_THREADS, next_command
 from .simd.llvm import FLUSHES, address, array_at, float_mode, set_float_mode, ticks
 from .simd.tiles import TILE_PARTS, TILE_ROWS
 from .update.groups import group_at
@@ -35,7 +34,7 @@ CHUNK_ROWS = 128
 
 _CONTEXT_BYTES, _BLOCK_BYTES = CONTEXT.itemsize, BLOCK.itemsize
 
-# The phases that `train` counts apart when it is timed. The clock has a row of words
+# The phases that are counted apart when a run is timed. The clock has a row of words
 # for each thread: the time of its last mark, then the ticks of each phase.
 PHASES = ("forward", "loss", "backward", "update", "wait")
 CLOCK_WORDS = 8
@@ -185,8 +184,30 @@ def _sweep(run, training, sweep, context, begin, end, n, tiles, step, scale):
 
 
 @jit
-def _run(thread, n_threads, words, trainings):
-    """Run one epoch as thread number `thread` of `n_threads`, which all call this."""
+def run_epoch(
+    thread: int, n_threads: int, words: np.ndarray, trainings: np.ndarray, epoch: int
+) -> None:
+    """Run one epoch as thread number `thread` of `n_threads`, which all call this.
+
+    Parameters
+    ----------
+    thread, n_threads : int
+    words : (words,) int64 array of `runtime.team.make_words`
+    trainings : (1,) array of TRAINING
+        Thread t of n updates the blocks ``shares[n, t]`` to ``shares[n, t + 1]`` of the
+        (most_threads + 1, most_threads + 1) int64 array `shares`. Thread 0 writes
+        `total` and `visited` after the last barrier.
+    epoch : int
+        Number of the epoch in the run.
+
+    Notes
+    -----
+    An update takes `final_sweep` + 1 sweeps over the blocks, a barrier behind each: the
+    gradient with the update, or with its collection where all of it is needed first;
+    then the update from the collected gradient, and the bound on norms. A run takes
+    those from `first_sweep` to `last_sweep`; the rows phase belongs to the first.
+    A minibatch whose weights sum to zero is passed over.
+    """
     run, training = trainings[0], address(trainings, 0)
     operations = array_at(run.operations, run.n_operations, np.int64)
     # Each thread has its own context and advances it by itself: threads are not at the
@@ -202,14 +223,15 @@ def _run(thread, n_threads, words, trainings):
     if run.flushes != 0:
         set_float_mode(mode | FLUSHES)
     _mark(run, thread, _START)
+    before = epoch * run.n_steps
     for s in range(run.n_steps):
-        context.begin, context.step = s * run.batch, run.step + s
+        context.begin, context.step = s * run.batch, run.step + before + s
         n = min(run.batch, run.n_rows - context.begin)
         context.n, weight = n, _sum_weights(context, n)
         if weight == 0:
             continue
         visited += n
-        row, scale = run.steps + s * N_STEP * 8, 1 / weight
+        row, scale = run.steps + (before + s) * N_STEP * 8, 1 / weight
         context.dropout = array_at(row, N_STEP, np.float64)[DROPOUT]
         if run.first_sweep == 0:
             start, end = share_rows(thread, n_threads, n)
@@ -251,41 +273,3 @@ def _run(thread, n_threads, words, trainings):
     set_float_mode(mode)
     if thread == 0:
         run.total, run.visited = total, visited
-    # The caller changes the run once this barrier has been passed.
-    wait(words, n_threads)
-
-
-@entry
-def train(
-    thread: int, n_threads: int, words: np.ndarray, trainings: np.ndarray
-) -> None:
-    """Run one epoch as the caller's thread, or all epochs of a team as a helper.
-
-    Parameters
-    ----------
-    thread : int
-        0: the caller's.
-    n_threads : int
-        Threads of the caller's epoch; 0: the helpers return. Not read by helpers.
-    words : (words,) int64 array of `runtime.team.make_words`
-    trainings : (1,) array of TRAINING
-        Thread t of n updates the blocks ``shares[n, t]`` to ``shares[n, t + 1]`` of the
-        (most_threads + 1, most_threads + 1) int64 array `shares`. Thread 0 writes the
-        results.
-
-    Notes
-    -----
-    An update takes `final_sweep` + 1 sweeps over the blocks, a barrier behind each: the
-    gradient with the update, or with its collection where all of it is needed first;
-    then the update from the collected gradient, and the bound on norms. A run takes
-    those from `first_sweep` to `last_sweep`; the rows phase belongs to the first.
-    A minibatch whose weights sum to zero is passed over.
-    """
-    command = np.int64(0)  # a literal would have `next_command` compiled twice
-    while True:
-        command = next_command(words, thread, n_threads, command)
-        n_running = command % MOST_THREADS
-        if thread < n_running:
-            _run(thread, n_running, words, trainings)
-        if thread == 0 or n_running == 0:
-            return

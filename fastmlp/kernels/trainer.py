@@ -4,23 +4,57 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from .engine import UNRESTRAINED, Engine
+from .epochs import DIVERGED, WAITED, draws_of, train
 from .rows import Data, sorting_space
 from .runtime.core_budget import available_cores, budget
 from .runtime.team import Team
 from .runtime.thread_tuner import thread_choices, tuner_for
 from .space import SpaceSpec, give_back, take_space
-from .step import CLOCK_WORDS, PHASES, train
+from .step import CLOCK_WORDS, PHASES
 from .update.regularisation import Regularisation
 from .update.rules import L1, Optimizer
 
 # Operations of one minibatch for each thread below which fewer threads may be faster.
 _DOUBTFUL = 50_000_000
+
+# Of one run: until its end nobody sees that the user interrupts it.
+_RUN_SECONDS = 0.01
+
+
+@dataclass
+class Patience:
+    """When the training loss ends training, and how far training has come.
+
+    Parameters
+    ----------
+    tol : float
+        Smallest fall of the loss that counts as an improvement.
+    epochs : float
+        Epochs without improvement after which one more is the last; may be inf.
+    growth : float
+        Epochs more of them for each epoch up to the last improvement.
+    n_iter : int
+        Epochs done.
+    best_loss : float
+        Updated by `Trainer.train_epochs`, as the next one.
+    waited : int
+        Epochs since the last improvement.
+    """
+
+    tol: float
+    epochs: float
+    growth: float
+    n_iter: int
+    best_loss: float
+    waited: int
 
 
 class Trainer(Engine):
@@ -75,6 +109,8 @@ class Trainer(Engine):
         space.field["flushes"][0] = flushes
         self._data: Data | None = None
         self._order = np.empty(0)
+        self._losses = np.empty(0)
+        self._epoch_seconds = _RUN_SECONDS
         self._steps: np.ndarray | None = None
         self._team = Team(most, train, space.record)
         choices: tuple[int, ...] = (most,)
@@ -185,6 +221,78 @@ class Trainer(Engine):
                 self._optimizer.t += n_steps
         return self.last_loss
 
+    @property
+    def epochs_at_once(self) -> int:
+        """Epochs like the last one that make a run of some 10 ms, at least 1."""
+        return max(1, int(_RUN_SECONDS / self._epoch_seconds))
+
+    def train_epochs(
+        self,
+        data: Data,
+        order: np.ndarray,
+        alpha: float,
+        n_epochs: int,
+        patience: Patience,
+        random_state: np.random.RandomState | None = None,
+    ) -> None:
+        """Train up to `n_epochs` epochs in one run, until the loss ends it.
+
+        As as many calls of `train_epoch`. `losses`, `waited_long` and `diverged` say
+        how it went, `Optimizer.learning_rate` has a rate for each step of all epochs.
+
+        Parameters
+        ----------
+        data, order, alpha : as in `train_epoch`
+        n_epochs : int
+        patience : Patience
+            Changed.
+        random_state : RandomState or None, default=None
+            Shuffles `order` before each epoch, in place.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            Before the first epoch, then `losses` is empty, or after the last.
+        """
+        optimizer, n_steps = self._optimizer, self.count_steps(len(order))
+        steps = optimizer.steps(n_epochs * n_steps, out=self._steps)
+        self._begin(data, order, alpha, n_epochs)
+        self._losses = np.empty(n_epochs)
+        field = self._space.field
+        lock: AbstractContextManager = nullcontext()
+        field["losses_of_epochs"][0] = self._losses.ctypes.data
+        field["tol"][0], field["patience"][0] = patience.tol, patience.epochs
+        field["patience_growth"][0] = patience.growth
+        field["n_iter"][0], field["waited"][0] = patience.n_iter, patience.waited
+        field["best_loss"][0] = patience.best_loss
+        if random_state is not None:
+            lock = random_state._bit_generator.lock
+            field["draw"][0], field["generator"][0] = draws_of(random_state)
+        try:
+            with lock:
+                self._train(steps, optimizer.t)
+        finally:
+            n_done = len(self.losses)
+            optimizer.t += n_done * n_steps
+            patience.n_iter += n_done
+            patience.waited = int(field["waited"][0])
+            patience.best_loss = float(field["best_loss"][0])
+
+    @property
+    def losses(self) -> list[float]:
+        """Of each epoch that the last `train_epochs` completed."""
+        return self._losses[: self._space.field["n_done"][0]].tolist()
+
+    @property
+    def waited_long(self) -> bool:
+        """Whether the loss did not improve for longer than the patience."""
+        return bool(self._space.field["ending"][0] == WAITED)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether a parameter is not finite, or the loss no number."""
+        return bool(self._space.field["ending"][0] == DIVERGED)
+
     def profile(self, data: Data, order: np.ndarray, alpha: float) -> dict[str, float]:
         """Train an epoch as `train_epoch` does; return where the time went.
 
@@ -239,7 +347,7 @@ class Trainer(Engine):
                 yield Step(self, step, weight, (1, self._space.final_sweep))
             self._optimizer.t = t + 1
 
-    def _begin(self, data, order, alpha):
+    def _begin(self, data, order, alpha, n_epochs=1):
         """Point the run at some rows of data."""
         self._check_data(data)
         if data is not self._data:
@@ -250,6 +358,8 @@ class Trainer(Engine):
                 self._space.contexts["inputs"] = self._sorted_inputs(data)
         field = self._space.field
         field["alpha"][0], field["mean"][0], field["visited"][0] = alpha, 1, -1
+        field["n_epochs"][0], field["draw"][0] = n_epochs, 0
+        field["n_done"][0] = field["losses_of_epochs"][0] = 0
         self._visit(order)
 
     def _visit(self, order):
@@ -273,9 +383,11 @@ class Trainer(Engine):
         field = self._space.field
         if steps is not self._steps:
             self._steps = steps
-            field["steps"][0], field["n_steps"][0] = steps.ctypes.data, len(steps)
+            field["steps"][0] = steps.ctypes.data
+        n_steps = len(steps) // int(field["n_epochs"][0])
+        field["n_steps"][0] = n_steps
         field["first_sweep"][0], field["last_sweep"][0] = first, last
-        field["step"][0], field["visited"][0] = t, -1
+        field["step"][0], field["visited"][0], field["n_done"][0] = t, -1, 0
         chosen = self._tuner.choose()
         n_threads = budget.take(chosen)
         try:
@@ -285,9 +397,10 @@ class Trainer(Engine):
             comparable = n_threads == chosen and self._team.is_warm(n_threads)
             started = perf_counter()
             self._team.run(n_threads)
+            n_done = int(field["n_done"][0])
+            self._epoch_seconds = (perf_counter() - started) / n_done
             if comparable:
-                seconds = perf_counter() - started
-                self._tuner.note(n_threads, seconds / max(1, len(steps)))
+                self._tuner.note(n_threads, self._epoch_seconds / max(1, n_steps))
         finally:
             budget.give_back()
 

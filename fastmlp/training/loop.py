@@ -6,17 +6,18 @@ and a `fastmlp.kernels.Trainer`, which holds them while it trains. A run returns
 """
 
 import enum
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from fastmlp.kernels import Optimizer, Trainer
+from fastmlp.kernels import Optimizer, Patience, Trainer
 from fastmlp.training.holdout import Judge
-from fastmlp.training.rows import Rows
+from fastmlp.training.rows import InMemory, Rows
 from fastmlp.training.schedules import Constant, make_schedule
 
 
@@ -132,12 +133,14 @@ class History:
         """True if there were validation scores, but all were NaN or -inf."""
         return self.best_validation_score == -np.inf and len(self.validation_scores) > 0
 
-    def record_loss(self, loss: float, n_rows: int, rate: float) -> None:
-        """Enter one epoch."""
-        self.n_iter += 1
-        self.t += n_rows
-        self.loss_curve.append(loss)
-        self.lr_curve.append(rate)
+    def record_losses(
+        self, losses: Sequence[float], n_rows: int, rates: Sequence[float]
+    ) -> None:
+        """Enter some epochs, each of `n_rows` rows."""
+        self.n_iter += len(losses)
+        self.t += len(losses) * n_rows
+        self.loss_curve += losses
+        self.lr_curve += rates
 
     def judge_loss(self, tol: float) -> None:
         """Compare the last loss with the best."""
@@ -319,9 +322,15 @@ class Training:
         steps : Steps or None, default=None
         """
         step = self._step if steps is None else partial(self._watched_step, steps)
+        unseen = steps is None and self.holdout is None and not self.settings.verbose
+        last = self.history.n_iter + self.settings.max_epochs
         try:
-            for _ in range(self.settings.max_epochs):
-                outcome = step()
+            while self.history.n_iter < last:
+                n = min(self.engine.epochs_at_once, last - self.history.n_iter)
+                if unseen and n > 1 and isinstance(self.rows, InMemory):
+                    outcome = self._steps_at_once(self.rows, n)
+                else:
+                    outcome = step()
                 if outcome is not None:
                     return outcome
                 if self._interrupted:
@@ -345,7 +354,57 @@ class Training:
             self._record_divergence()
             return Outcome.DIVERGED
         self._judge()
+        rate = self.schedule.after_epoch(self.optimizer.learning_rate, self.history.t)
+        # Even where training ends here: partial_fit may go on from this rate.
+        self.optimizer.learning_rate = rate
         return Outcome.CONVERGED if self._ends() else None
+
+    def _steps_at_once(self, rows, n_epochs):
+        """Do `_step` up to `n_epochs` times, in one run of the engine."""
+        engine, optimizer, history = self.engine, self.optimizer, self.history
+        n_steps, rate = engine.count_steps(rows.n_rows), optimizer.learning_rate
+        coming = self.schedule.coming(rate, self.epoch, n_steps, history.t, rows.n_rows)
+        rates, behind = zip(*itertools.islice(coming, n_epochs), strict=True)
+        in_steps = isinstance(rates[0], np.ndarray)
+        optimizer.learning_rate = (
+            np.concatenate(rates) if in_steps else np.repeat(rates, n_steps)
+        )
+        settings = self.settings
+        assert history.best_loss is not None  # by `judge_by`
+        patience = Patience(
+            settings.tol,
+            settings.patience,
+            settings.patience_growth,
+            history.n_iter,
+            history.best_loss,
+            history.no_improvement_count,
+        )
+        try:
+            engine.train_epochs(
+                rows.data,
+                rows.order,
+                settings.alpha,
+                n_epochs,
+                patience,
+                self.random_state if settings.shuffle else None,
+            )
+        except KeyboardInterrupt:
+            if not engine.losses:
+                raise
+            self._interrupted = True
+        finally:
+            optimizer.learning_rate = rate
+        n_done = len(engine.losses)
+        firsts = [float(each[0] if in_steps else each) for each in rates[:n_done]]
+        history.record_losses(engine.losses, rows.n_rows, firsts)
+        history.best_loss = patience.best_loss
+        history.no_improvement_count = patience.waited
+        self.epoch += n_done
+        # The rate does not change after an epoch that diverged.
+        optimizer.learning_rate = (rate, *behind)[n_done - engine.diverged]
+        if engine.diverged:
+            return Outcome.DIVERGED
+        return Outcome.CONVERGED if engine.waited_long and self._ends() else None
 
     def _watched_step(self, steps):
         steps.begin()
@@ -386,7 +445,7 @@ class Training:
         self.epoch += 1
         loss = self._total / max(1, self._counted)
         rate = rates[0] if isinstance(rates, np.ndarray) else rates
-        self.history.record_loss(loss, self._visited, float(rate))
+        self.history.record_losses([loss], self._visited, [float(rate)])
         if self.settings.verbose:
             print(f"Iteration {self.history.n_iter}, loss = {loss:.8f}")
 
@@ -423,10 +482,8 @@ class Training:
             self.history.validation_scores.append(float("nan"))
 
     def _ends(self):
-        """Set the rate of the next epoch; return True if this epoch is the last."""
-        rate = self.schedule.after_epoch(self.optimizer.learning_rate, self.history.t)
-        # Even where training ends here: partial_fit may go on from this rate.
-        self.optimizer.learning_rate = rate
+        """Return True if this epoch is the last; on a plateau lower the rate."""
+        rate = self.optimizer.learning_rate
         waited = self.history.no_improvement_count
         more = self.settings.patience_growth * (self.history.n_iter - waited)
         if waited > self.settings.patience + more:

@@ -44,15 +44,20 @@ class InMemory:
     data : Data
     rows : (n,) int64 array
         The rows of `data` to train on; not changed.
+
+    Attributes
+    ----------
+    order : (n,) int64 array
+        The rows in the order of the last epoch; shuffled in place for the next.
     """
 
     def __init__(self, data: Data, rows: np.ndarray) -> None:
-        self._data, self._rows = data, rows.copy()
+        self.data, self.order = data, rows.copy()
 
     @property
     def n_rows(self) -> int:
         """Rows of an epoch."""
-        return len(self._rows)
+        return len(self.order)
 
     def parts(
         self, random_state: np.random.RandomState | None
@@ -60,5 +65,5 @@ class InMemory:
         """Yield the one part; one permutation of n is drawn."""
         if random_state is not None:
             # Swaps do not depend on the elements: scikit-learn shuffles a range.
-            random_state.shuffle(self._rows)
-        yield self._data, self._rows
+            random_state.shuffle(self.order)
+        yield self.data, self.order

@@ -8,7 +8,7 @@ Fields of a class after the first two are named as the estimators' parameters.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -79,6 +79,24 @@ class Constant:
     def on_plateau(self, rate: float) -> tuple[float | None, str]:
         """Return the next rate, or None to stop, and a message for the user."""
         return None, "Stopping."
+
+    def coming(
+        self, rate: float, epoch: int, n_steps: int, t: int, n_rows: int
+    ) -> Iterator[tuple[Rates, float]]:
+        """Yield `before_epoch` and `after_epoch` of epoch after epoch, to a plateau.
+
+        Parameters
+        ----------
+        rate, epoch, n_steps : as in `before_epoch`
+        t : int
+            Rows trained on before.
+        n_rows : int
+            Rows of an epoch.
+        """
+        while True:
+            rates, t = self.before_epoch(rate, epoch, n_steps), t + n_rows
+            rate, epoch = self.after_epoch(rate, t), epoch + 1
+            yield rates, rate
 
 
 @dataclass(frozen=True)

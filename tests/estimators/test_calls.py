@@ -233,6 +233,8 @@ def test_keyboard_interrupt_of_an_epoch(
     """Compiled code is not interrupted: Python says so when the epoch has ended."""
 
     class Interrupted(Trainer):
+        epochs_at_once = 1
+
         def _train(self, *arguments):
             last = self._optimizer.t >= 8
             if last and when == "before":
@@ -255,6 +257,78 @@ def test_keyboard_interrupt_of_an_epoch(
     if not comp.early_stopping:
         comp.partial_fit(X, Y), ref.partial_fit(X, Y)
         assert_array_equal(parameters(comp), parameters(ref))
+
+
+@both
+def test_keyboard_interrupt_of_several_epochs_in_one_run(Estimator, monkeypatch):
+    class Interrupted(Trainer):
+        epochs_at_once = 4
+
+        def _train(self, *arguments):
+            super()._train(*arguments)
+            if self._optimizer.t:  # the second run
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr("fastmlp.estimators._learning.Trainer", Interrupted)
+    with pytest.warns(UserWarning, match="Training interrupted by user."):
+        comp = make(Estimator, max_iter=50).fit(X, Y)
+    monkeypatch.undo()
+    ref = make(Estimator, max_iter=8).fit(X, Y)
+    assert (comp.n_iter_, comp.loss_curve_) == (8, ref.loss_curve_)
+    assert_array_equal(parameters(comp), parameters(ref))
+
+
+def halved(progress):
+    return 1.0 if progress < 0.5 else 0.5
+
+
+# Of them "adaptive" lowers its rate, and all end before `max_iter` but the last.
+IN_RUNS = [
+    {},
+    {"solver": "sgd", "learning_rate": "adaptive", "tol": 0.1, "n_iter_no_change": 2},
+    {"solver": "sgd", "learning_rate": "invscaling", "tol": 1e-2},
+    {"learning_rate": "cosine_restarts", "T_0": 3, "shuffle": False, "tol": 1e-2},
+    {"learning_rate": halved, "n_iter_no_change": np.inf},
+]
+
+
+@both
+@pytest.mark.parametrize("params", IN_RUNS)
+def test_epochs_in_runs_are_as_one_by_one(Estimator, params, monkeypatch):
+    models = []
+    for n in (1, 3, 1000):
+        monkeypatch.setattr(Trainer, "epochs_at_once", n)
+        random_state = np.random.RandomState(4)
+        model = make(Estimator, max_iter=40, random_state=random_state, **params)
+        model.fit(X, Y)
+        model.partial_fit(X, Y)
+        models.append((model, random_state.randint(1 << 30)))
+    (ref, drawn), *others = models
+    for comp, number in others:
+        assert number == drawn
+        assert_array_equal(parameters(comp), parameters(ref))
+        for name in (
+            "n_iter_",
+            "t_",
+            "loss_curve_",
+            "lr_curve_",
+            "best_loss_",
+            "_no_improvement_count",
+        ):
+            assert getattr(comp, name) == getattr(ref, name)
+        assert comp._optimizer.learning_rate == ref._optimizer.learning_rate
+
+
+@both
+def test_divergence_names_the_epoch_in_a_run_of_several(Estimator, monkeypatch):
+    messages = set()
+    for n in (1, 1000):
+        monkeypatch.setattr(Trainer, "epochs_at_once", n)
+        diverges = make(Estimator, solver="sgd", max_iter=50, learning_rate_init=1e30)
+        with pytest.raises(ValueError, match="diverged in epoch") as caught:
+            diverges.fit(X, Y)
+        messages.add(str(caught.value))
+    assert len(messages) == 1
 
 
 @both

@@ -137,7 +137,7 @@ def naive_stream(model, source, buffer_rows, blocks_of, monkeypatch):
             yield self.data, np.concatenate(order)
 
     def init(self, engine, parameters, given, **keywords):
-        original(self, engine, parameters, Ordered(given._data), **keywords)
+        original(self, engine, parameters, Ordered(given.data), **keywords)
 
     with monkeypatch.context() as patch:
         patch.setattr(Training, "__init__", init)

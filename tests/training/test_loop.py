@@ -24,6 +24,8 @@ INF, NAN = float("inf"), float("nan")
 class ScriptedEngine:
     """Its one parameter is the number of epochs; losses and accidents are given."""
 
+    epochs_at_once = 1
+
     def __init__(self, losses, diverges=None, interrupts=None):
         self.losses, self.diverges, self.interrupts = losses, diverges, interrupts
         self.n_parameters = 1

@@ -3,7 +3,7 @@
 A network is a list of operations. Each takes rows of x to rows of y and the deltas dy
 (the loss's derivative in y) back to dx; its parameters' gradient is summed by blocks.
 Compiled code needs only the address of an operation's record, which begins with the
-fields of `HEADER`; `step.train` calls the addresses there, whatever the kind.
+fields of `HEADER`; `step.run_epoch` calls the addresses there, whatever the kind.
 
 Rows lie in panels, see `program`. All places are bytes: those of x, y, dx and dy from
 ``context.memory`` on, those of parameters from ``context.parameters`` on. A callback

@@ -1,18 +1,19 @@
 """The threads that train one network: each enters compiled code once.
 
-The caller's thread, number 0, calls a compiled function for every epoch. The other
-threads, the helpers, call it once, and wait inside for a command between two epochs: to
-enter compiled code anew they would need the GIL, which takes some 50 us to hand on.
+The caller's thread, number 0, calls a compiled function for every run of one or more
+epochs. The other threads, the helpers, call it once, and wait inside for a command
+between two runs: to enter compiled code anew they would need the GIL, which takes some
+50 us to hand on.
 
 The command is one int64 word: ``number of the command * MOST_THREADS + n_threads``.
 
-- n_threads > 0: threads 0 to n_threads - 1 run an epoch, the others go on waiting.
+- n_threads > 0: threads 0 to n_threads - 1 do a run, the others go on waiting.
 - n_threads = 0: all helpers return to Python.
 
 The number makes every command differ from the last one. That both stand in one word
 makes them change together: a helper that was not needed may miss any number of commands
 and still never pairs the number of one with the threads of another. A helper that is
-needed misses none, because an epoch ends with a barrier of its threads and the caller
+needed misses none, because a run ends with a barrier of its threads and the caller
 gives no command before it has passed that barrier.
 
 The store of the command publishes all earlier writes of the caller: the order of the
@@ -37,7 +38,7 @@ _COMMAND = np.int64(BARRIER_WORDS)
 # More threads than any machine has.
 MOST_THREADS = 1 << 20
 
-# Yields before a helper sleeps between two epochs, some 1 ms: sleeping, it takes 100 us
+# Yields before a helper sleeps between two runs, some 1 ms: sleeping, it takes 100 us
 # to wake, a quarter of an epoch on a small data set.
 _YIELDS = np.int64(3000)
 
@@ -71,7 +72,7 @@ def next_command(words: np.ndarray, thread: int, n_threads: int, last: int) -> i
     last = atomic_load(words, _COMMAND)
     command = last - last % MOST_THREADS + MOST_THREADS + n_threads
     if n_threads != 1:
-        # An epoch that thread 0 runs alone wakes no helper.
+        # A run that thread 0 does alone wakes no helper.
         atomic_store(words, _COMMAND, command)
     return command
 
@@ -88,7 +89,7 @@ class Team:
         Most threads of a call, the caller among them.
     function : compiled function
         Called as ``function(thread, n_threads, words, *arguments)``. As a helper it
-        runs each epoch that `next_command` returns. It raises nothing: the other
+        does each run that `next_command` returns. It raises nothing: the other
         threads would wait for ever.
     *arguments : object
         Arrays whose contents may change between two calls.

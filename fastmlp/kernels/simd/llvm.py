@@ -153,7 +153,7 @@ def caller(callback_signature: Any) -> Any:
     are not of the signature's own types the caller does not compile: read as other
     types than they were written, they would be other numbers.
     """
-    wanted = callback_signature.args
+    wanted, result = callback_signature.args, callback_signature.return_type
 
     @intrinsic
     def call(typingctx, function, arguments):
@@ -163,12 +163,14 @@ def caller(callback_signature: Any) -> Any:
 
         def codegen(context, builder, signature, args):
             members = cgutils.unpack_tuple(builder, args[1], len(wanted))
-            kind = ir.FunctionType(ir.VoidType(), [member.type for member in members])
+            nothing = result == types.void
+            returned = ir.VoidType() if nothing else context.get_value_type(result)
+            kind = ir.FunctionType(returned, [member.type for member in members])
             target = builder.inttoptr(args[0], kind.as_pointer())
-            builder.call(target, members)
-            return context.get_dummy_value()
+            value = builder.call(target, members)
+            return context.get_dummy_value() if nothing else value
 
-        return types.void(types.intp, arguments), codegen
+        return result(types.intp, arguments), codegen
 
     return call
 

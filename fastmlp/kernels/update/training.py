@@ -15,17 +15,22 @@ TRAINING = np.dtype(
         ("losses", np.int64),  # address of the minibatch's losses, float64
         ("blocks", np.int64),
         ("n_blocks", np.int64),
-        ("shares", np.int64),  # bounds of each thread's blocks, see `step.train`
+        ("shares", np.int64),  # bounds of each thread's blocks, see `step.run_epoch`
         ("most_threads", np.int64),
         ("width", np.int64),  # columns of a panel
         # -- the run --
+        ("n_epochs", np.int64),  # at most
         ("n_rows", np.int64),
         ("batch", np.int64),  # rows of a minibatch
-        # Address of `rules.Optimizer.steps`, a row for each step; how many there are;
-        # the number of the first one.
+        # Address of `rules.Optimizer.steps`, a row for each step of each epoch; steps
+        # of an epoch; the number of the first one.
         ("steps", np.int64),
         ("n_steps", np.int64),
         ("step", np.int64),
+        # Address of a function that draws 32 random bits, which shuffle the rows before
+        # each epoch (0: they stay in order), and of its generator.
+        ("draw", np.int64),
+        ("generator", np.int64),
         # 1: minibatches count with their mean loss; 0: with the sum of losses.
         ("mean", np.int64),
         ("clock", np.int64),  # address of each thread's clock; 0: not timed
@@ -55,13 +60,26 @@ TRAINING = np.dtype(
         ("penalty", np.int64),
         ("sums", np.int64),
         ("sums_jump", np.int64),
-        # The sweeps over the blocks that a step of this run takes, see `step.train`.
+        # The sweeps over the blocks that a step takes in this run, see
+        # `step.run_epoch`.
         ("first_sweep", np.int64),
         ("last_sweep", np.int64),
         ("final_sweep", np.int64),  # the one that finishes blocks
+        # -- the end of training by the loss, see `epochs` --
+        ("losses_of_epochs", np.int64),  # address, float64; 0: epochs are not judged
+        ("bytes_of_number", np.int64),
+        ("n_parameters", np.int64),
+        ("tol", np.float64),
+        ("patience", np.float64),
+        ("patience_growth", np.float64),
+        ("n_iter", np.int64),  # epochs of the training before this run
+        ("best_loss", np.float64),
+        ("waited", np.int64),  # epochs since the last improvement
         # -- results --
-        # The sum of the losses, and the rows of the minibatches that were not passed
-        # over; -1: the run did not come to its end.
+        ("n_done", np.int64),  # epochs of this run that are complete
+        ("ending", np.int64),  # see `epochs`
+        # Of the last epoch: the sum of the losses, and the rows of the minibatches that
+        # were not passed over; -1: it did not come to its end.
         ("total", np.float64),
         ("visited", np.int64),
     ],
