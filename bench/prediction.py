@@ -159,7 +159,7 @@ def make_jobs():
     return (
         ("one row predict_proba", one, "predict_proba", CALLS),
         ("one row predict", one, "predict", CALLS),
-        ("1,000 rows", many[:1_000], "predict_proba", 20),
+        ("1,000 rows", many[:1_000], "predict_proba", 200),
         ("300,000 rows", many, "predict_proba", 1),
     )
 

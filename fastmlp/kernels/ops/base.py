@@ -14,6 +14,7 @@ to `count` rounded up to whole tiles, but no rows of other threads.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -73,6 +74,7 @@ class Numbers(NamedTuple):
         return "-".join(kind.__name__ for kind in self[:3])
 
 
+@cache
 def numbers_of(dtype: Any) -> Numbers:
     """Return the formats of a network of a dtype: float32, float64 or "bfloat16"."""
     rounds = isinstance(dtype, str) and dtype == bfloat16.__name__
