@@ -123,6 +123,7 @@ def test_the_parts_above_use_what_the_kernels_offer(name):
 
 
 ESTIMATORS = (
+    "_warnings",
     "_checks",
     "_pairings",
     "_targets",

@@ -2,7 +2,6 @@
 
 import copy
 import uuid
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,6 +29,7 @@ from fastmlp.estimators._blocks import (
 from fastmlp.estimators._learning import clipped_batch_size
 from fastmlp.estimators._problem import Basis, Given, Problem
 from fastmlp.estimators._streams import balanced, goal_of
+from fastmlp.estimators._warnings import warn
 from fastmlp.kernels import Optimizer
 from fastmlp.network import Network
 
@@ -122,11 +122,10 @@ def warn_if_sorted(facts: Facts) -> None:
     """Warn if y differs more between partitions than in shuffled rows."""
     between = facts.targets.summary().between
     if between > SORTED:
-        warnings.warn(
+        warn(
             f"{between:.0%} of the variance of y lies between partitions, as in rows "
             "sorted by y: each replica trains on one kind of rows. Shuffle the rows "
             "first, for example by a frame's sort_values of a random column.",
-            stacklevel=2,
         )
 
 

@@ -5,7 +5,6 @@ and `publish` makes attributes of it.
 """
 
 import operator
-import warnings
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -42,6 +41,7 @@ from fastmlp.estimators._problem import (
     validation_sample,
 )
 from fastmlp.estimators._targets import Goal
+from fastmlp.estimators._warnings import warn
 from fastmlp.kernels import RULES, Form, Objective, Trainer
 from fastmlp.network import Network
 from fastmlp.training.holdout import Judge
@@ -435,10 +435,9 @@ def report(
         message = NON_FINITE.format(period=period, remedy=remedy)
         if history.best_validation_score in (None, -np.inf):
             raise ValueError(message)
-        warnings.warn(
+        warn(
             f"{message} The weights of the best validation score are kept.",
             ConvergenceWarning,
-            stacklevel=2,
         )
     elif history.never_scored:
         scoring = problem.goal.judged_by(problem.model.scoring)
@@ -449,25 +448,23 @@ def report(
             "it is defined for."
         )
     elif outcome is Outcome.INTERRUPTED:
-        warnings.warn("Training interrupted by user.", stacklevel=2)
+        warn("Training interrupted by user.")
     elif outcome is Outcome.EXHAUSTED and not incremental:
-        warnings.warn(
+        warn(
             f"Stochastic Optimizer: Maximum iterations ({problem.model.max_iter}) "
             "reached and the optimization hasn't converged yet.",
             ConvergenceWarning,
-            stacklevel=2,
         )
 
 
 def warn_of_ended_schedule(state: OptimizerState, history: History) -> None:
     """Warn in the first call of `partial_fit` after the end of a schedule, at 0."""
     if state.epoch == state.n_epochs and history.lr_curve[-1:] == [0.0]:
-        warnings.warn(
+        warn(
             f"The schedule learning_rate={state.schedule!r} ended after "
             f"max_iter={state.n_epochs} calls at a rate of 0: partial_fit changes "
             "nothing from now on. Start anew with a larger max_iter, or with "
             "learning_rate='cosine_restarts'.",
-            stacklevel=2,
         )
 
 
@@ -491,10 +488,9 @@ def clipped_batch_size(batch_size: Any, n_rows: int) -> int:
     """Return the rows of a minibatch, at most all; warn if `batch_size` is larger."""
     rows = {"auto": AUTO_BATCH_SIZE, "full": n_rows}.get(batch_size, batch_size)
     if rows > n_rows and batch_size != "auto":
-        warnings.warn(
+        warn(
             "Got `batch_size` less than 1 or larger than "
             "sample size. It is going to be clipped",
-            stacklevel=2,
         )
     return min(rows, n_rows)
 
@@ -544,7 +540,7 @@ def minimise(
 
         result, outcome = solver.run(watch and watch("iteration", reached))
     if outcome is Outcome.INTERRUPTED:
-        warnings.warn("Training interrupted by user.", stacklevel=2)
+        warn("Training interrupted by user.")
     if outcome in (Outcome.INTERRUPTED, Outcome.STOPPED):
         n_iter = result.nit
     else:

@@ -3,7 +3,6 @@
 import functools
 import inspect
 import operator
-import warnings
 from collections.abc import Callable, Set
 from numbers import Integral, Real
 from typing import Any, NamedTuple, TypeVar
@@ -22,6 +21,7 @@ from sklearn.utils._param_validation import (
 
 from fastmlp.estimators._checks import Names, is_float_type
 from fastmlp.estimators._pairings import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
+from fastmlp.estimators._warnings import warn
 from fastmlp.kernels import (
     ACTIVATION_ALIASES,
     ACTIVATIONS,
@@ -383,5 +383,5 @@ def warn_of_ignored(estimator: Any, own_validation: bool) -> None:
     )
     key = cls, tuple(ignored)
     if ignored and key not in WARNED:
-        warnings.warn(f"{'; '.join(ignored.values())}.", stacklevel=2)
+        warn(f"{'; '.join(ignored.values())}.")
         WARNED.add(key)

@@ -29,6 +29,7 @@ from fastmlp.estimators._checks import (
 )
 from fastmlp.estimators._parameters import warn_of_ignored
 from fastmlp.estimators._targets import Goal, Target
+from fastmlp.estimators._warnings import warn
 from fastmlp.kernels import Data, Regularisation
 
 # Attributes that scikit-learn's validation sets.
@@ -321,7 +322,7 @@ def validation_sample(problem: Problem, dtype: DTypeLike) -> Sample | None:
         X, y = check_rows(problem.model, X_val, y_val, reset=False)
     for warning in warned:
         message = re.sub(r"\b[Xy]\b", r"\g<0>_val", str(warning.message))
-        warnings.warn(message, warning.category, stacklevel=2)
+        warn(message, warning.category)
     check_range(X, dtype, "X_val")
     if _columns(y) != _columns(problem.y):
         raise ValueError(

@@ -2,7 +2,6 @@
 
 import contextlib
 import sys
-import warnings
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from sklearn.exceptions import InconsistentVersionWarning
 import fastmlp  # for its version, which is set after this import
 from fastmlp.estimators._callbacks import DURING_FIT
 from fastmlp.estimators._fitted import current_network, weight_attributes
+from fastmlp.estimators._warnings import warn
 from fastmlp.kernels import CUSTOM, Custom, add_custom, is_known
 from fastmlp.training.loop import OptimizerState
 
@@ -111,13 +111,12 @@ def loaded_state(state: dict[str, Any], name: str) -> dict[str, Any]:
         _register(*functions)
     version = state.pop(VERSION, "unknown")
     if version != fastmlp.__version__:
-        warnings.warn(
+        warn(
             VersionWarning(
                 estimator_name=name,
                 current_sklearn_version=fastmlp.__version__,
                 original_sklearn_version=version,
-            ),
-            stacklevel=3,
+            )
         )
     if "_optimizer" in state:
         state["_optimizer"] = OptimizerState(**state["_optimizer"])

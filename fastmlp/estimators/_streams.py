@@ -1,6 +1,5 @@
 """A fit to a source of blocks: check, build, train, as `_learning` does."""
 
-import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -46,6 +45,7 @@ from fastmlp.estimators._problem import (
     validation_sample,
 )
 from fastmlp.estimators._targets import Goal, Labels, labels_of
+from fastmlp.estimators._warnings import warn
 from fastmlp.kernels import Form
 from fastmlp.network import Network
 from fastmlp.training.holdout import Judge
@@ -280,12 +280,11 @@ def warn_if_sorted(
     """Warn if y differs more between blocks than in shuffled rows."""
     if summary.between > SORTED:
         held = min(n_blocks, max(1, buffer_rows * n_blocks // n_rows))
-        warnings.warn(
+        warn(
             f"{summary.between:.0%} of the variance of y lies between blocks, as in "
             f"rows sorted by y, and the buffer holds about {held} of {n_blocks} "
             "blocks: training sees one kind of rows after the other. Shuffle the rows "
             "once, by fastmlp.data.shuffled(source, folder), or raise buffer_rows.",
-            stacklevel=2,
         )
 
 
