@@ -4,7 +4,6 @@ The estimator does not change before training has ended: `learn_table` returns a
 `Learned`, as `_learning.learn` does.
 """
 
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -26,6 +25,7 @@ from fastmlp.estimators._table_model import (
 from fastmlp.estimators._table_problem import TableProblem, check_table
 from fastmlp.estimators._table_scores import Reporter, metric_of, score_of_epochs
 from fastmlp.estimators._targets import Goal, Labels
+from fastmlp.estimators._warnings import warn
 from fastmlp.kernels import available_cores
 from fastmlp.tables.columns import codes_by_column
 from fastmlp.tables.ensemble import ATTEMPTS, SLOWER, Ensemble, Part, train_ensemble
@@ -114,23 +114,6 @@ class Plan(NamedTuple):
     steps: list[Steps | None]
 
 
-def train_networks(
-    problem: TableProblem,
-    splits: list[Split],
-    n_trained: list[int],
-    rows_of: Callable[[int, int], Rows],
-    random_state: np.random.RandomState,
-    make_steps: MakeSteps | None,
-) -> Learned:
-    """Train the networks of a problem; return the `Learned`.
-
-    ``rows_of(number, batch_size)`` returns the rows of a network, of which `n_trained`
-    has the number.
-    """
-    plan = plan_networks(problem, splits, n_trained, rows_of, make_steps)
-    return finish(plan, train_planned(plan, random_state), random_state)
-
-
 def plan_networks(
     problem: TableProblem,
     splits: list[Split],
@@ -138,7 +121,11 @@ def plan_networks(
     rows_of: Callable[[int, int], Rows],
     make_steps: MakeSteps | None,
 ) -> Plan:
-    """Return the `Plan` of a problem; see `train_networks`."""
+    """Return the `Plan` of a problem.
+
+    ``rows_of(number, batch_size)`` returns the rows of a network, of which `n_trained`
+    has the number.
+    """
     goal, n_outputs = problem.goal, problem.sample.target.n_outputs
     recipe = recipe_of(problem.model, goal, min(n_trained), len(problem.columns))
     ensemble = make_ensemble(
@@ -283,7 +270,7 @@ def report(members: list[Member], model: Any, recipe: Recipe) -> None:
                 "defined for."
             )
     if any(member.outcome is Outcome.INTERRUPTED for member in members):
-        warnings.warn("Training interrupted by user.", stacklevel=2)
+        warn("Training interrupted by user.")
 
 
 def after_training(

@@ -31,8 +31,10 @@ from fastmlp.estimators._problem import Given, stand_in
 from fastmlp.estimators._streams import arrays_of, balanced, warn_if_sorted
 from fastmlp.estimators._table_learning import (
     MakeSteps,
+    finish,
     learn_table,
-    train_networks,
+    plan_networks,
+    train_planned,
 )
 from fastmlp.estimators._table_problem import (
     Rows,
@@ -295,9 +297,8 @@ def learn_coded(
         )
 
     n_trained = [int(np.count_nonzero(each)) for each in trained]
-    learned = train_networks(
-        problem, splits, n_trained, rows_of, random_state, make_steps
-    )
+    plan = plan_networks(problem, splits, n_trained, rows_of, make_steps)
+    learned = finish(plan, train_planned(plan, random_state), random_state)
     # Those at hand are of the rows that networks were judged on.
     learned.attributes["oof_predictions_"] = None
     return learned
