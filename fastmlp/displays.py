@@ -40,14 +40,32 @@ __all__ = [
 class _Display:
     """Base of all displays: the axes to draw into."""
 
-    def _prepare(self, ax):
-        """Set `ax_` and `figure_` and return the axes, new ones if `ax` is None."""
+    ax_: Any
+    figure_: Any
+
+    def plot(self, ax: Any = None) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None: a new figure's.
+
+        Returns
+        -------
+        self : object
+            The display.
+        """
         check_matplotlib_support(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
 
         self.ax_ = plt.subplots()[1] if ax is None else ax
         self.figure_ = self.ax_.figure
-        return self.ax_
+        self._draw(self.ax_)
+        return self
+
+    def _draw(self, ax):
+        raise NotImplementedError
 
 
 class LossCurveDisplay(_Display):
@@ -137,39 +155,26 @@ class LossCurveDisplay(_Display):
         )
         return display.plot(ax=ax)
 
-    def plot(self, ax: Any = None) -> Self:
-        """Draw the curves.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            None: a new figure's.
-
-        Returns
-        -------
-        self : LossCurveDisplay
-        """
-        ax = self._prepare(ax)
+    def _draw(self, ax):
         self.score_ax_ = self.rate_ax_ = None
         self.lines_: dict[str, Any] = {}
-        self._draw(ax, "loss", "training loss", "C0")
+        self._line(ax, "loss", "training loss", "C0")
         if self.validation_loss is not None:
-            self._draw(ax, "validation_loss", "validation loss", "C1")
+            self._line(ax, "validation_loss", "validation loss", "C1")
         ax.set(xlabel="epoch", ylabel="loss")
         if self.validation_score is not None:
             self.score_ax_ = ax.twinx()
             self.score_ax_.set_ylabel("validation score")
-            self._draw(self.score_ax_, "validation_score", "validation score", "C2")
+            self._line(self.score_ax_, "validation_score", "validation score", "C2")
         if self.learning_rate is not None:
             self.rate_ax_ = ax.twinx()
             if self.score_ax_ is not None:
                 self.rate_ax_.spines["right"].set_position(("axes", 1.15))
             self.rate_ax_.set(ylabel="learning rate", yscale="log")
-            self._draw(self.rate_ax_, "learning_rate", "learning rate", "C7", ls=":")
+            self._line(self.rate_ax_, "learning_rate", "learning rate", "C7", ls=":")
         ax.legend(handles=list(self.lines_.values()))
-        return self
 
-    def _draw(self, ax, name, label, color, **style):
+    def _line(self, ax, name, label, color, **style):
         values = np.asarray(getattr(self, name))
         epochs = np.arange(1, len(values) + 1) * (len(self.loss) / len(values))
         (line,) = ax.plot(epochs, values, label=label, color=color, **style)
@@ -185,20 +190,7 @@ class _HistogramDisplay(_Display):
         self.histograms = histograms
         self.names = names
 
-    def plot(self, ax: Any = None) -> Self:
-        """Draw one line per layer: density on a logarithmic axis.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            None: a new figure's.
-
-        Returns
-        -------
-        self : object
-            The display.
-        """
-        ax = self._prepare(ax)
+    def _draw(self, ax):
         import matplotlib
 
         colors = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(self.names)))
@@ -215,7 +207,6 @@ class _HistogramDisplay(_Display):
             self.lines_ += ax.plot(middles, shown, label=name, color=color)
         ax.set(xlabel=self._xlabel, ylabel="density", yscale="log")
         ax.legend()
-        return self
 
 
 class GradientFlowDisplay(_HistogramDisplay):
@@ -465,19 +456,7 @@ class WeightDisplay(_Display):
             weights = weights[order[:n_units]]
         return cls(weights.reshape(-1, *shape)).plot(ax=ax)
 
-    def plot(self, ax: Any = None) -> Self:
-        """Draw the images, as many in a row as there are rows.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            None: a new figure's.
-
-        Returns
-        -------
-        self : WeightDisplay
-        """
-        ax = self._prepare(ax)
+    def _draw(self, ax):
         n, height, width = self.images.shape
         columns = int(np.ceil(np.sqrt(n)))
         rows = -(-n // columns)
@@ -489,7 +468,6 @@ class WeightDisplay(_Display):
         self.image_ = ax.imshow(canvas, cmap="RdBu_r", vmin=-largest, vmax=largest)
         self.figure_.colorbar(self.image_, ax=ax, label="weight")
         ax.set_axis_off()
-        return self
 
 
 class AttributionDisplay(_Display):
@@ -597,21 +575,8 @@ class AttributionDisplay(_Display):
         names = _check_feature_names_in(estimator)[order]
         return cls(values[order], names, xlabel=xlabel).plot(ax=ax)
 
-    def plot(self, ax: Any = None) -> Self:
-        """Draw the bars, from the top in the order of `attributions`.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            None: a new figure's.
-
-        Returns
-        -------
-        self : AttributionDisplay
-        """
-        ax = self._prepare(ax)
+    def _draw(self, ax):
         places = np.arange(len(self.attributions))
         self.bars_ = ax.barh(places, self.attributions, tick_label=self.feature_names)
         ax.invert_yaxis()
         ax.set_xlabel(self.xlabel)
-        return self

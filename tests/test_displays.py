@@ -133,6 +133,9 @@ def test_attributions():
     one = AttributionDisplay.from_estimator(model, rows, row=3, n_features=2)
     order = np.argsort(-abs(ref[3]))[:2]
     assert_array_equal(one.attributions, ref[3][order])
+    ref = abs(inspection.integrated_gradients(model, rows, np.ones(4), 2)).mean(axis=0)
+    far = AttributionDisplay.from_estimator(model, rows, baseline=np.ones(4), n_steps=2)
+    assert_array_equal(far.attributions, np.sort(ref)[::-1])
     with pytest.raises(ValueError, match="n_features == 0, must be >= 1"):
         AttributionDisplay.from_estimator(model, rows, n_features=0)
 

@@ -263,6 +263,15 @@ def test_gradient_check_fails_on_a_wrong_gradient(monkeypatch):
     assert inspection.check_gradient(model, X, y).max_relative_error > 1e-3
 
 
+def test_gradient_check_draws_places_by_the_random_state():
+    model, X, y = _fitted("multiclass")
+    drawn = [
+        inspection.check_gradient(model, X, y, random_state=seed).places
+        for seed in (0, 0, 1)
+    ]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
 @both
 def test_model_is_left_alone(Estimator):
     model = make(Estimator, hidden_layer_sizes=(5, 4)).fit(SMALL_X, SMALL_Y)
@@ -343,10 +352,12 @@ def test_activation_statistics():
     assert_array_equal(comp.layer, [1, 2])
     assert_allclose(comp.mean, [a1.mean(), a2.mean()])
     assert_allclose(comp.std, [a1.std(), a2.std()])
-    flat = [a * (1 - a) < 0.01 for a in (a1, a2)]
-    assert_allclose(comp.saturated, [f.mean() for f in flat])
     assert comp.saturated[0] > 0.2
     assert_allclose(comp.dead, [0, 1 / 8])
+    for threshold in (0.01, 0.1):
+        comp = inspection.activation_statistics(model, X, threshold=threshold)
+        ref = [(a * (1 - a) < threshold).mean() for a in (a1, a2)]
+        assert_allclose(comp.saturated, ref)
 
 
 def test_dead_units_of_relu():
