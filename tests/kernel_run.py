@@ -29,7 +29,6 @@ from tests.kernels_api import (
     Engine,
     NetworkSpec,
     Optimizer,
-    Pool,
     engine,
     layer_activations,
     make_settings,
@@ -98,19 +97,8 @@ def _memory(array):
     return array
 
 
-def _fenced_pool(side):
-    class FencedPool(Pool):
-        def run(self, function, *arguments):
-            fence = Fence(side)
-            results = super().run(function, *fence.inside(arguments))
-            fence.copy_back()
-            return results
-
-    return FencedPool
-
-
 def _fenced(compiled, side):
-    """Return a kernel that the caller's thread calls."""
+    """Return a function with guarded copies of its arguments that are arrays."""
 
     def fenced(*arguments):
         fence = Fence(side)
@@ -314,7 +302,8 @@ def _run_products(dtype, side):
 
 
 # The functions without a fence.
-_PREDICT, _DESCRIBE, _STEPS = predict.predict, rows.describe, Optimizer.steps
+_PREDICT, _TRACE = predict.predict, trace.trace_block
+_DESCRIBE, _STEPS = rows.describe, Optimizer.steps
 
 
 def _allocate(side):
@@ -336,7 +325,7 @@ def fence_all(side):
     Optimizer.steps = _guarded(_STEPS, side)
     engine.make_settings = _guarded(make_settings, side)
     rows.describe = _guarded(_DESCRIBE, side)
-    trace.Pool = _fenced_pool(side)
+    trace.trace_block = _fenced(_TRACE, side)
     predict.predict = _fenced(_PREDICT, side)
     engine._program.cache_clear()
     predict._program.cache_clear()

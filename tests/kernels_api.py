@@ -100,7 +100,6 @@ from fastmlp.kernels.program import (
     Program,
 )
 from fastmlp.kernels.rows import describe, form_of
-from fastmlp.kernels.runtime.pool import Pool
 from fastmlp.kernels.simd import bfloat16, llvm, panels, tiles, vectors
 from fastmlp.kernels.simd.bfloat16 import SQUARE_ROWS
 from fastmlp.kernels.simd.panels import product_loop, transpose_loop

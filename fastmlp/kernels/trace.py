@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,7 @@ from .heads.head import head_at
 from .ops.base import CONTEXT, Numbers, call_forward, context_at, header_at
 from .program import Arena, Program
 from .rows import Data
-from .runtime.core_budget import budget
-from .runtime.pool import Pool
+from .runtime.core_budget import budget, too_few_threads
 from .simd.llvm import address, array_at, caller
 from .simd.tiles import lanes
 from .simd.vectors import sum_squares
@@ -132,6 +132,25 @@ def trace(
                         address(squares, i * squares.shape[1]),
                     ),
                 )  # fmt: skip
+
+
+def trace_block(helpers: ThreadPoolExecutor, n_threads: int, *arguments: Any) -> None:
+    """Call ``trace(thread, n_threads, *arguments)`` here, as thread 0, and in helpers.
+
+    Raises
+    ------
+    MemoryError
+        If the system starts no more threads.
+    """
+    calls = []
+    for thread in range(1, n_threads):
+        try:
+            calls.append(helpers.submit(trace, thread, n_threads, *arguments))
+        except RuntimeError as error:
+            raise too_few_threads(thread + 1, n_threads, error) from error
+    trace(0, n_threads, *arguments)
+    for call in calls:
+        call.result()
 
 
 # Values of the argument `what` of `trace`.
@@ -274,12 +293,12 @@ def trace_rows(
     n_threads = budget.take(n_threads)
     contexts = np.repeat(context, n_threads)
     try:
-        with Pool(n_threads) as pool:
+        with ThreadPoolExecutor(n_threads) as helpers:
             for begin in range(0, n, batch):
                 count = min(batch, n - begin)
                 contexts["begin"] = begin
-                pool.run(
-                    trace, n_threads, count, _WHAT[what], program.entries, contexts,
+                trace_block(
+                    helpers, n_threads, count, _WHAT[what], program.entries, contexts,
                     matrices, sums, addresses,
                 )  # fmt: skip
                 yield Block(layers, sums, begin, count)

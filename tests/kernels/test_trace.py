@@ -1,5 +1,7 @@
 """Rows on their way through a network: inputs, deltas, losses, squares."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -122,6 +124,15 @@ def test_derivatives_in_slopes_at_every_width(last, dtype):
         np.testing.assert_allclose(squares[0], squared, rtol=1e-5)
         assert (squares[1] > 0).any() == (last == "prelu")
         assert not squares[2].any()
+
+
+def test_trace_names_the_thread_that_does_not_start(monkeypatch):
+    def fail(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    with pytest.raises(MemoryError, match=r"thread 2 of 3 .*: set n_threads=1"):
+        _traced(BASE, np.float32, 100, n_threads=3, batch_size=100)
 
 
 def _assert_gradient(engine, data, parameters, network):

@@ -74,6 +74,14 @@ def choose_threads(n_threads: int | None, useful: float, n_rows: int) -> int:
     return max(1, min(int(n_threads), -(-n_rows // TILE_ROWS)))
 
 
+def too_few_threads(number: int, n_threads: int, error: RuntimeError) -> MemoryError:
+    """Return the error to raise where thread `number` of `n_threads` does not start."""
+    return MemoryError(
+        f"No memory, or no permission, for thread {number} of {n_threads} ({error}): "
+        "set n_threads=1."
+    )
+
+
 class CoreBudget:
     """Shares the cores among the calls of compiled code that run side by side.
 

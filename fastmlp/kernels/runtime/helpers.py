@@ -38,7 +38,7 @@ from ..._platform import at_fork
 from ..compile.options import entry, jit
 from ..simd.llvm import array_at, atomic_add, atomic_load, atomic_store, caller
 from .barrier import LINE, SPINS, YIELDS, rest, wait_for_change
-from .pool import too_few_threads
+from .core_budget import too_few_threads
 
 # job(thread, place): the part of a thread, of the job whose record is at an address.
 JOB = types.void(types.intp, types.intp)

@@ -31,7 +31,7 @@ import numpy as np
 from ..compile.options import jit
 from ..simd.llvm import atomic_load, atomic_store
 from .barrier import BARRIER_WORDS, LINE, wait_for_change
-from .pool import too_few_threads
+from .core_budget import too_few_threads
 
 _COMMAND = np.int64(BARRIER_WORDS)
 

@@ -1,13 +1,13 @@
 """The barrier: no thread leaves it before all have arrived."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numba
 import numpy as np
 import pytest
 
 from fastmlp.kernels.runtime.barrier import BARRIER_WORDS, LINE, wait
-from fastmlp.kernels.runtime.pool import Pool
 
 ROUNDS = 2000
 
@@ -33,8 +33,8 @@ def _late(words, n_threads, rounds=ROUNDS):
     def meet(thread):
         late[thread] = _meet(thread, words, n_threads, counters, rounds)
 
-    with Pool(n_threads) as pool:
-        pool.run(meet)
+    with ThreadPoolExecutor(n_threads) as pool:
+        list(pool.map(meet, range(n_threads)))
     return late.tolist()
 
 
@@ -65,6 +65,6 @@ def test_barrier_leaves_the_core_to_others_in_a_long_wait(last):
         computed[thread] = time.thread_time() - cpu
         waited[thread] = time.perf_counter() - wall
 
-    with Pool(2) as pool:
-        pool.run(meet)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(meet, range(2)))
     assert computed[1 - last] < waited[1 - last] / 4
