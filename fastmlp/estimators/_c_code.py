@@ -18,7 +18,7 @@ import fastmlp  # for its version, which is set after this import
 from fastmlp.estimators._export import form_of, hidden_layers, plain_labels
 from fastmlp.estimators._fitted import current_network
 from fastmlp.estimators._targets import threshold_of
-from fastmlp.kernels.ops.activations import _SELU_ALPHA, _SELU_LAMBDA
+from fastmlp.kernels.ops.activations import SELU_ALPHA, SELU_LAMBDA
 
 _SIGMOID = "1.0f / (1.0f + expf(-z))"
 # z bounded below, where the factor beside it vanishes: 0 inf would be NaN.
@@ -39,7 +39,7 @@ FORMS = {
     "prelu": _LEAKY_RELU,
     "scale": "p * z",
     "elu": "z > 0.0f ? z : p * expm1f(z)",
-    "selu": f"{_SELU_LAMBDA}f * (z > 0.0f ? z : {_SELU_ALPHA}f * expm1f(z))",
+    "selu": f"{SELU_LAMBDA}f * (z > 0.0f ? z : {SELU_ALPHA}f * expm1f(z))",
     "silu": _SILU,
     "swish": _SILU,
     "gelu": f"0.5f * {_BOUNDED} * erfcf(-0.70710678f * z)",

@@ -17,7 +17,7 @@ from fastmlp.estimators._checks import float_type
 from fastmlp.estimators._export import form_of, hidden_layers, plain_labels
 from fastmlp.estimators._fitted import check_features, current_network
 from fastmlp.kernels.math.functions import _FLOAT32, _FLOAT64
-from fastmlp.kernels.ops.activations import _SELU_ALPHA, _SELU_LAMBDA
+from fastmlp.kernels.ops.activations import SELU_ALPHA, SELU_LAMBDA
 from fastmlp.network import Network
 
 # onnx.TensorProto.INT64; importing fastmlp does not import onnx.
@@ -156,7 +156,7 @@ def _elu(g, z, alpha):
 
 
 def _selu(g, z, parameter):
-    return g("Mul", _elu(g, z, _SELU_ALPHA), _SELU_LAMBDA)
+    return g("Mul", _elu(g, z, SELU_ALPHA), SELU_LAMBDA)
 
 
 def _bounded(g, z):

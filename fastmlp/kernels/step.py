@@ -119,6 +119,16 @@ def _add_penalties(run, share, total):
 
 
 @jit
+def _add_losses(run, share, n, total):
+    """Return `total` and the losses of a minibatch's n rows, in the order of rows."""
+    losses = array_at(run.losses, n, np.float64)
+    loss = 0.0
+    for i in range(n):
+        loss += losses[i]
+    return total + share * loss
+
+
+@jit
 def _update_block(run, context, block, place, n, tile, spare, step, scale):
     """Gradient and update of one block; `place` is its record's address."""
     call_gradient(block.gradient, (context, place, n, tile, spare))
@@ -254,14 +264,10 @@ def run_epoch(
                 total = _add_penalties(run, share, total)
             wait(words, n_threads)
             _mark(run, thread, _WAIT)
-            # Behind the barrier, since all threads write losses; one by one, in the
-            # order of the rows, while the others begin to update.
+            # Behind the barrier, since all threads write losses; while the others begin
+            # to update.
             if thread == 0:
-                losses = array_at(run.losses, n, np.float64)
-                loss = 0.0
-                for i in range(n):
-                    loss += losses[i]
-                total += share * loss
+                total = _add_losses(run, share, n, total)
         for sweep in range(run.first_sweep, run.last_sweep + 1):
             _sweep(
                 run, training, sweep, place, shares[thread], shares[thread + 1], n,

@@ -90,19 +90,19 @@ def _elu_derivative(z, a, alpha):
 
 
 # Klambauer et al. 2017: with these, mean 0 and variance 1 are a fixed point.
-_SELU_ALPHA, _SELU_LAMBDA = 1.6732632423543772, 1.0507009873554805
+SELU_ALPHA, SELU_LAMBDA = 1.6732632423543772, 1.0507009873554805
 
 
 @jit
 def _selu(z, parameter):
-    scale = type(z)(_SELU_LAMBDA)
-    return scale * (z if z > 0 else type(z)(_SELU_ALPHA) * functions.expm1(z))
+    scale = type(z)(SELU_LAMBDA)
+    return scale * (z if z > 0 else type(z)(SELU_ALPHA) * functions.expm1(z))
 
 
 @jit
 def _selu_derivative(z, a, parameter):
-    scale = type(a)(_SELU_LAMBDA)
-    return scale if a > 0 else a + scale * type(a)(_SELU_ALPHA)
+    scale = type(a)(SELU_LAMBDA)
+    return scale if a > 0 else a + scale * type(a)(SELU_ALPHA)
 
 
 @jit

@@ -18,8 +18,9 @@ from . import base
 if TYPE_CHECKING:
     from ..program import Program
 
-# A column of y: of which column of x, and its values where that is `equal`, NaN, or
-# anything else. NaN in `other`: the code itself, whatever is `equal`.
+# A column of y, made of the column `source` of x: `on` where that is `equal`, `missing`
+# where it is NaN, `other` elsewhere. NaN in `other` stands for x itself, and `equal` is
+# then not read.
 RULE = np.dtype(
     [
         ("source", np.int64),

@@ -14,7 +14,6 @@ from ..compile.options import callback, compiled_once
 from ..simd.llvm import array_at
 from ..simd.tiles import TILE_PARTS
 from ..simd.vectors import sum_scaled_rows
-from .activations import call_value
 from .base import (
     COLLECT,
     FORWARD,
@@ -24,8 +23,8 @@ from .base import (
     context_at,
     header_at,
 )
-from .dense import Dense, dense_at
-from .inputs import Form, inputs_at
+from .dense import Dense, dense_at, value_step
+from .inputs import Form, csr_reader, inputs_at
 
 if TYPE_CHECKING:
     from ..program import Program
@@ -35,16 +34,12 @@ if TYPE_CHECKING:
 def compile_forward(numbers: Numbers, form: Form) -> Any:
     """Compile ``forward(context, op, first, count)``, see `base`."""
     width, size, dtype = numbers.width, numbers.size, numbers.storage
-    x_type = form.values
     lanes, row_bytes = width // TILE_PARTS, width * size
+    read, apply_value = csr_reader(form.values), value_step(numbers)
 
     def forward(context, op, first, count):
         run, this = context_at(context), dense_at(op)
-        X = inputs_at(run.inputs)
-        order = array_at(run.order, run.begin + first + count, np.int64)
-        starts = array_at(X.starts, X.n_rows + 1, np.int64)
-        values = array_at(X.values, X.n_values, x_type)
-        indices = array_at(X.indices, X.n_values, np.int32)
+        order, starts, indices, values = read(run, run.begin + first + count)
         weights = run.parameters + this.weights
         biases = run.parameters + this.biases
         scores = run.memory + this.scores + first * row_bytes
@@ -54,7 +49,6 @@ def compile_forward(numbers: Numbers, form: Form) -> Any:
             w = array_at(weights, 1, dtype)
             b = array_at(biases, 1, dtype)
             z = array_at(scores, count * width, dtype)
-            y = array_at(outputs, count * width, dtype)
             for i in range(count):
                 at = run.begin + first + i
                 row = at if run.order == 0 else order[at]
@@ -62,11 +56,7 @@ def compile_forward(numbers: Numbers, form: Form) -> Any:
                     (starts[row + 1] - starts[row], parts), values, indices,
                     starts[row], w, (0, this.weights_row), (b, 0), z, i * width,
                 )  # fmt: skip
-            if this.value != 0:
-                if scores != outputs:
-                    for k in range(count * width):
-                        y[k] = z[k]
-                call_value(this.value, (outputs, count * width, this.parameter))
+            apply_value(this, scores, outputs, count)
             weights += this.weights_jump
             biases += row_bytes
             scores += run.jump
@@ -85,14 +75,12 @@ def compile_collect(form: Form) -> Any:
     and ``factors`` (values) from ``ends[j]`` to ``ends[j + 1]``.
     """
     x_type = form.values
+    read = csr_reader(x_type)
 
     def collect(context, op, n):
         run, this = context_at(context), header_at(op)
+        order, starts, indices, values = read(run, run.begin + n)
         X = inputs_at(run.inputs)
-        order = array_at(run.order, run.begin + n, np.int64)
-        starts = array_at(X.starts, X.n_rows + 1, np.int64)
-        values = array_at(X.values, X.n_values, x_type)
-        indices = array_at(X.indices, X.n_values, np.int32)
         ends = array_at(X.ends, this.n_in + 2, np.int64)
         members = array_at(X.members, X.n_sorted, np.int64)
         factors = array_at(X.factors, X.n_sorted, x_type)

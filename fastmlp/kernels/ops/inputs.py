@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..compile.options import callback, compiled_once
+from ..compile.options import callback, compiled_once, jit
 from ..simd.llvm import array_at, prefetch, reader
 from ..simd.vectors import copy_rows
 from .base import FORWARD, Numbers, Operation, context_at, header_at
@@ -59,6 +59,24 @@ class Form(NamedTuple):
     def key(self) -> str:
         """Name for the cache of compiled code."""
         return f"{'csr' if self.sparse else 'dense'}-{self.values.__name__}"
+
+
+def csr_reader(x_type: type) -> Any:
+    """Return ``read(run, end)``: the arrays of a run's CSR rows.
+
+    These are the order of the rows, up to position `end`, and starts, column indices
+    and values.
+    """
+
+    @jit
+    def read(run, end):
+        X = inputs_at(run.inputs)
+        order = array_at(run.order, end, np.int64)
+        starts = array_at(X.starts, X.n_rows + 1, np.int64)
+        indices = array_at(X.indices, X.n_values, np.int32)
+        return order, starts, indices, array_at(X.values, X.n_values, x_type)
+
+    return read
 
 
 # Rows ahead of the one being copied whose first cache lines are prefetched, and how
@@ -114,15 +132,11 @@ def _dense(numbers, form):
 
 def _csr(numbers, form):
     width, size, dtype = numbers.width, numbers.size, numbers.storage
-    x_type = form.values
+    read = csr_reader(form.values)
 
     def forward(context, op, first, count):
         run, this = context_at(context), header_at(op)
-        X = inputs_at(run.inputs)
-        order = array_at(run.order, run.begin + first + count, np.int64)
-        starts = array_at(X.starts, X.n_rows + 1, np.int64)
-        values = array_at(X.values, X.n_values, x_type)
-        indices = array_at(X.indices, X.n_values, np.int32)
+        order, starts, indices, values = read(run, run.begin + first + count)
         jump = run.jump // size
         end = (this.n_out + width - 1) // width * jump
         y = array_at(run.memory + this.y, end, dtype)

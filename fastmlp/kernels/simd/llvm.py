@@ -46,6 +46,14 @@ def bits_float(typingctx, i) -> Emitted:
     return to(i), codegen
 
 
+def _call(builder, name, *arguments, result=None):
+    """Emit a call of one of LLVM's functions; None: without a result."""
+    types_of = [argument.type for argument in arguments]
+    kind = ir.FunctionType(result or ir.VoidType(), types_of)
+    function = cgutils.get_or_insert_function(builder.module, kind, name)
+    return builder.call(function, arguments)
+
+
 def data_of(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
     """Emit the pointer to an array's first element."""
     return context.make_array(array_type)(context, builder, array).data
@@ -216,12 +224,7 @@ def prefetch(typingctx, array, offset) -> Emitted:
     def codegen(context, builder, signature, args):
         place = _place(context, builder, signature.args[0], *args)
         read, keep, cached = (ir.Constant(ir.IntType(32), i) for i in (0, 3, 1))
-        arguments = [place, read, keep, cached]
-        kind = ir.FunctionType(ir.VoidType(), [a.type for a in arguments])
-        function = cgutils.get_or_insert_function(
-            builder.module, kind, "llvm.prefetch.p0"
-        )
-        builder.call(function, arguments)
+        _call(builder, "llvm.prefetch.p0", place, read, keep, cached)
         return context.get_dummy_value()
 
     return types.void(array, types.intp), codegen
@@ -238,9 +241,7 @@ def ticks(typingctx) -> Emitted:
     """Return the count of a clock that runs at a constant, unknown rate."""
 
     def codegen(context, builder, signature, args):
-        kind = ir.FunctionType(INDEX, [])
-        function = cgutils.get_or_insert_function(builder.module, kind, _COUNTER)
-        return builder.call(function, [])
+        return _call(builder, _COUNTER, result=INDEX)
 
     return types.int64(), codegen
 
@@ -261,10 +262,7 @@ def pause(typingctx) -> Emitted:
     def codegen(context, builder, signature, args):
         name, numbers = _PAUSES.get(MACHINE, (None, ()))
         if name is not None:
-            integer = ir.IntType(32)
-            kind = ir.FunctionType(ir.VoidType(), [integer] * len(numbers))
-            function = cgutils.get_or_insert_function(builder.module, kind, name)
-            builder.call(function, [ir.Constant(integer, n) for n in numbers])
+            _call(builder, name, *(ir.Constant(ir.IntType(32), n) for n in numbers))
         return context.get_dummy_value()
 
     return types.void(), codegen
@@ -282,14 +280,10 @@ def float_mode(typingctx) -> Emitted:
     def codegen(context, builder, signature, args):
         if _X86:
             word = cgutils.alloca_once(builder, ir.IntType(32))
-            _call_void(builder, "llvm.x86.sse.stmxcsr", word)
+            _call(builder, "llvm.x86.sse.stmxcsr", word)
             return builder.zext(builder.load(word, typ=ir.IntType(32)), INDEX)
         if FLUSHES:
-            kind = ir.FunctionType(INDEX, [])
-            function = cgutils.get_or_insert_function(
-                builder.module, kind, "llvm.aarch64.get.fpcr"
-            )
-            return builder.call(function, [])
+            return _call(builder, "llvm.aarch64.get.fpcr", result=INDEX)
         return ir.Constant(INDEX, 0)
 
     return types.int64(), codegen
@@ -303,16 +297,9 @@ def set_float_mode(typingctx, mode) -> Emitted:
         if _X86:
             word = cgutils.alloca_once(builder, ir.IntType(32))
             builder.store(builder.trunc(args[0], ir.IntType(32)), word)
-            _call_void(builder, "llvm.x86.sse.ldmxcsr", word)
+            _call(builder, "llvm.x86.sse.ldmxcsr", word)
         elif FLUSHES:
-            _call_void(builder, "llvm.aarch64.set.fpcr", args[0])
+            _call(builder, "llvm.aarch64.set.fpcr", args[0])
         return context.get_dummy_value()
 
     return types.void(types.int64), codegen
-
-
-def _call_void(builder, name, argument):
-    """Emit a call of one of LLVM's functions of one argument, without a result."""
-    kind = ir.FunctionType(ir.VoidType(), [argument.type])
-    function = cgutils.get_or_insert_function(builder.module, kind, name)
-    builder.call(function, [argument])

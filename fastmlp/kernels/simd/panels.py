@@ -1,4 +1,4 @@
-"""The matrix product over one panel of columns, and panels copied and transposed.
+"""The matrix product over one panel of columns, and the transpose of a block.
 
 Callbacks, so that these, the most code by far, are compiled once and not with
 everything that calls them.
@@ -12,12 +12,11 @@ from ..compile.options import callback, compiled_once
 from .llvm import array_at, caller
 from .microkernel import panel_product
 from .tiles import TILE_PARTS, TILE_VECTORS
-from .vectors import copy_rows, transpose_square
+from .vectors import transpose_square
 
 PRODUCT = types.void(*[types.intp] * 14)
 TRANSPOSE = types.void(*[types.intp] * 4)
-COPY = types.void(*[types.intp] * 7, types.float64)
-call_product, call_transpose, call_copy = map(caller, (PRODUCT, TRANSPOSE, COPY))
+call_product, call_transpose = caller(PRODUCT), caller(TRANSPOSE)
 
 
 @compiled_once
@@ -92,18 +91,3 @@ def transpose_loop(dtype: type) -> Any:
 
     name = f"transpose-{dtype.__name__}"
     return callback(transpose, TRANSPOSE, name)
-
-
-@compiled_once
-def copy_loop(dtype: type) -> Any:
-    """Compile `simd.vectors.copy_rows` within one dtype, by addresses.
-
-    ``copy(rows, columns, source, source_row, target, target_row, filled, fill)``
-    """
-
-    def copy(rows, columns, source, source_row, target, target_row, filled, fill):
-        a = array_at(source, 1, dtype)
-        b = array_at(target, 1, dtype)
-        copy_rows(rows, columns, a, (0, source_row), b, (0, target_row), filled, fill)
-
-    return callback(copy, COPY, f"copy-{dtype.__name__}")
