@@ -79,10 +79,10 @@ def run() -> Found:
     return Found(exported, accuracy, difference, seconds)
 
 
-def shortest(call: Any, X: np.ndarray, repeats: int = 20) -> float:
-    """Return the seconds of the fastest of some calls."""
+def shortest(call: Any, X: np.ndarray) -> float:
+    """Return the seconds of the fastest of 20 calls."""
     seconds = []
-    for _ in range(repeats):
+    for _ in range(20):
         start = perf_counter()
         call(X)
         seconds.append(perf_counter() - start)

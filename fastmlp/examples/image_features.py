@@ -63,11 +63,11 @@ def raw_pixels(images: np.ndarray) -> np.ndarray:
     return images[:, ::4, ::4].reshape(len(images), -1) / 255
 
 
-def colour_histogram(images: np.ndarray, bins: int = 4) -> np.ndarray:
-    """Return the shares of pixels in each of ``bins ** 3`` cubes of colour."""
-    codes = (images // (256 // bins)).astype(int) @ [bins**2, bins, 1]
+def colour_histogram(images: np.ndarray) -> np.ndarray:
+    """Return the shares of pixels in each of 4 x 4 x 4 cubes of colour."""
+    codes = (images // 64).astype(int) @ [16, 4, 1]
     codes = codes.reshape(len(images), -1)
-    return np.array([np.bincount(c, minlength=bins**3) for c in codes]) / codes.shape[1]
+    return np.array([np.bincount(c, minlength=64) for c in codes]) / codes.shape[1]
 
 
 def oriented_gradients(images: np.ndarray) -> np.ndarray:

@@ -53,7 +53,7 @@ class Found(NamedTuple):
         return float(np.mean((low <= y) & (y <= high)))
 
 
-def made(rows: int = 2 * ROWS) -> tuple[Any, Any]:
+def made() -> tuple[Any, Any]:
     """Return a table of flats, a DataFrame, and their rents."""
     try:
         import pandas as pd
@@ -61,7 +61,7 @@ def made(rows: int = 2 * ROWS) -> tuple[Any, Any]:
         raise ImportError(
             "tables needs pandas: pip install 'fastmlp[examples]'."
         ) from error
-    rng = np.random.RandomState(0)
+    rng, rows = np.random.RandomState(0), 2 * ROWS
     district = rng.randint(30, size=rows)
     X = pd.DataFrame(
         {

@@ -36,9 +36,9 @@ class Found(NamedTuple):
     seconds: float
 
 
-def problem(seed: int = 0) -> list[np.ndarray]:
+def problem() -> list[np.ndarray]:
     """Return inputs, targets and the two weight matrices, all normally distributed."""
-    rng = np.random.RandomState(seed)
+    rng = np.random.RandomState(0)
     shapes = ((N, D_IN), (N, D_OUT), (D_IN, H), (H, D_OUT))
     return [rng.standard_normal(shape) for shape in shapes]
 

@@ -1,3 +1,5 @@
+"""Data of the playground: generated, edited, from a file."""
+
 import numpy as np
 import pytest
 

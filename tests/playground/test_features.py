@@ -1,3 +1,5 @@
+"""Columns of X that the playground makes of two coordinates."""
+
 import numpy as np
 
 from fastmlp.playground.features import FEATURES, columns

@@ -1,3 +1,5 @@
+"""Binary frames are read as they were written."""
+
 import json
 
 import numpy as np

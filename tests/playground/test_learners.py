@@ -1,3 +1,5 @@
+"""Estimators that are trained step by step."""
+
 import warnings
 
 import numpy as np

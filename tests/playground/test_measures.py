@@ -1,3 +1,5 @@
+"""Scores and histograms of the playground."""
+
 import numpy as np
 import pytest
 from sklearn.metrics import r2_score

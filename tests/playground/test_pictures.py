@@ -1,3 +1,5 @@
+"""Pictures of outputs, in bytes."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""A session of the playground: commands in, frames out."""
+
 import io
 import pickle
 

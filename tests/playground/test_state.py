@@ -1,3 +1,5 @@
+"""Settings of the playground: their table and what is refused."""
+
 import json
 from dataclasses import fields
 
