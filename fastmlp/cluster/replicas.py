@@ -257,7 +257,7 @@ def train_replica(state: State, replica: Replica, blocks: Sequence[Any]) -> Trai
     order, regularisation = _orders_of(job, replica, state.epoch)
     steps = share(replica.count_steps(batch_size), state.round, job.n_rounds)
     optimizer = copy.copy(job.optimizer)
-    optimizer.learning_rate = _stretched(state.rates, len(steps))
+    optimizer.rates = _stretched(state.rates, len(steps))
     optimizer.t = state.t
     vectors = state.vectors
     n_rows, loss = 0, 0.0

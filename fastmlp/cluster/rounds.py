@@ -143,14 +143,14 @@ class Rounds(Trainer):
         if data == 0:
             self._done = NOTHING_DONE
         steps = share(self.count_steps(0), data, self._job.n_rounds)
-        rates = optimizer.learning_rate
+        rates = optimizer.rates
         state = State(
             self._job,
             (self.stored(), *self.store_moments()),
             optimizer.t,
             self._progress.history.n_iter,
             data,
-            rates[steps.start : steps.stop] if np.ndim(rates) else rates,
+            rates[steps.start : steps.stop] if isinstance(rates, np.ndarray) else rates,
         )
         mean = self._driver.mean(train_replica, state, self.dtype)
         if mean.n_rows:
@@ -171,7 +171,6 @@ class Rounds(Trainer):
     def _save(self, checkpoints):
         """Save the network, and training as it was when the epoch began."""
         state = self._progress.state
-        rate = self._optimizer.learning_rate
         checkpoints.save(
             Checkpoint(
                 checkpoints.fingerprint,
@@ -180,8 +179,7 @@ class Rounds(Trainer):
                 replace(
                     state,
                     t=self._optimizer.t - self._steps_done(),
-                    # Schedules with a rate for each step carry none on.
-                    learning_rate=state.learning_rate if np.ndim(rate) else rate,
+                    learning_rate=self._optimizer.learning_rate,
                     moments=(),
                 ),
                 self._progress.history,

@@ -238,7 +238,7 @@ class Trainer(Engine):
         """Train up to `n_epochs` epochs in one run, until the loss ends it.
 
         As as many calls of `train_epoch`. `losses`, `waited_long` and `diverged` say
-        how it went, `Optimizer.learning_rate` has a rate for each step of all epochs.
+        how it went, `Optimizer.rates` has a rate for each step of all epochs.
 
         Parameters
         ----------

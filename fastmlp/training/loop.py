@@ -366,7 +366,7 @@ class Training:
         coming = self.schedule.coming(rate, self.epoch, n_steps, history.t, rows.n_rows)
         rates, behind = zip(*itertools.islice(coming, n_epochs), strict=True)
         in_steps = isinstance(rates[0], np.ndarray)
-        optimizer.learning_rate = (
+        optimizer.rates = (
             np.concatenate(rates) if in_steps else np.repeat(rates, n_steps)
         )
         settings = self.settings
@@ -392,8 +392,6 @@ class Training:
             if not engine.losses:
                 raise
             self._interrupted = True
-        finally:
-            optimizer.learning_rate = rate
         n_done = len(engine.losses)
         firsts = [float(each[0] if in_steps else each) for each in rates[:n_done]]
         history.record_losses(engine.losses, rows.n_rows, firsts)
@@ -425,11 +423,11 @@ class Training:
             parameters[...] = self._best
 
     def _epoch(self):
-        carried, t = self.optimizer.learning_rate, self.optimizer.t
+        t, n_steps = self.optimizer.t, self.engine.count_steps(self.rows.n_rows)
         rates = self.schedule.before_epoch(
-            carried, self.epoch, self.engine.count_steps(self.rows.n_rows)
+            self.optimizer.learning_rate, self.epoch, n_steps
         )
-        self.optimizer.learning_rate = rates
+        self.optimizer.rates = rates
         self._total, self._counted, self._visited = 0.0, 0, 0
         random_state = self.random_state if self.settings.shuffle else None
         try:
@@ -441,7 +439,7 @@ class Training:
             # The parts that are complete count as an epoch; training ends after it.
             self._interrupted = True
         finally:
-            self.optimizer.learning_rate, self.optimizer.first_step = carried, 0
+            self.optimizer.first_step = 0
         self.epoch += 1
         loss = self._total / max(1, self._counted)
         rate = rates[0] if isinstance(rates, np.ndarray) else rates

@@ -308,7 +308,7 @@ def test_rate_may_differ_from_step_to_step(rule, dtype):
             comp.load(make_parameters(BASE["units"], dtype))
             for i, part in enumerate(parts):
                 whole = len(parts) == 1
-                optimizer.learning_rate = rates if whole else float(rates[i])
+                optimizer.rates = rates if whole else float(rates[i])
                 comp.train_epoch(data, np.arange(30)[part], 0.1)
             stored.append(np.empty(comp.n_parameters, dtype))
             comp.store(stored[-1])

@@ -83,9 +83,9 @@ def test_epochs_in_one_run_are_as_one_by_one(n_threads, weighted, shuffled, dtyp
         for rates in _rates(5 * n_epochs).reshape(n_epochs, 5):
             if shuffled:
                 ref_state.shuffle(order)
-            ref._optimizer.learning_rate = rates
+            ref._optimizer.rates = rates
             losses.append(ref.train_epoch(data, order, 0.1))
-        comp._optimizer.learning_rate = _rates(5 * n_epochs)
+        comp._optimizer.rates = _rates(5 * n_epochs)
         # Shuffled anew by each epoch, in place.
         comp_order, patience = np.arange(33), Patience(0.0, INF, 0.0, 7, INF, 0)
         comp.train_epochs(
@@ -100,7 +100,7 @@ def test_epochs_in_one_run_are_as_one_by_one(n_threads, weighted, shuffled, dtyp
         assert comp._optimizer.t == ref._optimizer.t
         assert (patience.n_iter, patience.best_loss) == (11, min(losses))
         # An epoch after a run of several is as ever.
-        comp._optimizer.learning_rate = ref._optimizer.learning_rate = 0.1
+        comp._optimizer.rates = ref._optimizer.rates = 0.1
         assert comp.train_epoch(data, order, 0.1) == ref.train_epoch(data, order, 0.1)
     assert comp_state.randint(1 << 30) == ref_state.randint(1 << 30)
 
@@ -109,7 +109,7 @@ def test_epochs_in_one_run_are_as_one_by_one(n_threads, weighted, shuffled, dtyp
 def test_a_run_ends_where_the_loss_does_not_improve(growth, n_done):
     data = _problem(np.float64, weighted=False)
     with _trainer(data, 1, np.float64) as trainer:
-        trainer._optimizer.learning_rate = 0.0
+        trainer._optimizer.rates = 0.0
         # The first epoch improves on infinity; 12 epochs went before.
         patience = Patience(1e-9, 2.0, growth, 12, INF, 0)
         trainer.train_epochs(data, np.arange(33), 0.0, 20, patience)
@@ -128,7 +128,7 @@ def test_a_run_ends_where_a_parameter_is_not_finite(place, value, dtype):
     parameters[place] = value
     with _trainer(data, 1, dtype) as trainer, np.errstate(all="ignore"):
         trainer.load(parameters)
-        trainer._optimizer.learning_rate = 0.0
+        trainer._optimizer.rates = 0.0
         patience = Patience(0.0, INF, 0.0, 0, 2.0, 1)
         trainer.train_epochs(data, np.arange(33), 0.0, 5, patience)
         assert trainer.diverged
@@ -144,7 +144,7 @@ def test_the_largest_numbers_are_finite(dtype):
     parameters[:9] = np.finfo(dtype).max
     with _trainer(data, 1, dtype) as trainer:
         trainer.load(parameters)
-        trainer._optimizer.learning_rate = 0.0
+        trainer._optimizer.rates = 0.0
         patience = Patience(0.0, INF, 0.0, 0, INF, 0)
         trainer.train_epochs(data, np.arange(33), 0.0, 3, patience)
         assert not trainer.diverged

@@ -41,7 +41,7 @@ class ScriptedEngine:
             raise KeyboardInterrupt
         self.optimizer.t += self.count_steps(len(order))
         self.orders.append(order.copy())
-        self.rates.append(self.optimizer.learning_rate)
+        self.rates.append(self.optimizer.rates)
         self.last_sums = self.losses[self.epoch - 1] * len(order), len(order)
 
     def store(self, parameters):

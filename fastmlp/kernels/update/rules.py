@@ -299,8 +299,7 @@ class Optimizer:
     ----------
     name : str
         One of `solvers`.
-    learning_rate : float or (n_steps,) array
-        Base rate.
+    learning_rate : float
     momentum, beta_1, beta_2, epsilon : float
     nesterovs_momentum : bool
         The rule reads those of its row.
@@ -310,9 +309,11 @@ class Optimizer:
 
     Attributes
     ----------
-    learning_rate, weight_decay : float or (n_steps,) array
-        Of the coming epoch, or of each of its steps; may be changed between epochs, but
-        a decay of 0 stays 0.
+    learning_rate : float
+        A schedule carries it from epoch to epoch.
+    rates, weight_decay : float or (n_steps,) array
+        Learning rate and decay of the coming epoch, or of each of its steps; may be
+        changed between epochs, but a decay of 0 stays 0.
     dropout : float or (n_steps,) array
         Factor of the rates of dropout, likewise.
     first_step : int
@@ -325,16 +326,17 @@ class Optimizer:
         self,
         name: str,
         *,
-        learning_rate: Any,
+        learning_rate: float,
         momentum: float = 0.0,
         nesterovs_momentum: bool = False,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
-        weight_decay: Any = None,
+        weight_decay: float | np.ndarray | None = None,
     ) -> None:
         self.name = name
         self.learning_rate = learning_rate
+        self.rates: float | np.ndarray = learning_rate
         self.momentum = momentum
         self.nesterovs_momentum = nesterovs_momentum
         self.beta_1 = beta_1
@@ -400,7 +402,7 @@ class Optimizer:
         if out is None or len(out) != n_steps:
             out = np.zeros((n_steps, N_STEP))
         for column, values in (
-            (_RATE, self.learning_rate),
+            (_RATE, self.rates),
             (DROPOUT, self.dropout),
             (DECAY, self.weight_decay),
         ):

@@ -35,7 +35,7 @@ def _gradient_step(dtype, X, settings, t=0):
     """
     n, width = X.shape
     optimizer = make_optimizer("sgd")
-    optimizer.learning_rate, optimizer.t = 1.0, t
+    optimizer.rates, optimizer.t = 1.0, t
     data = Data(X, np.ones((n, 1), dtype), copied=settings.changes_inputs)
     with Engine(
         (width, 1), "identity", "identity", "squared_error", dtype,

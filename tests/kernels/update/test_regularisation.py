@@ -151,9 +151,8 @@ def test_weight_decay_leaves_biases_alone(rule):
     X, y = np.zeros((8, 3)), np.zeros((8, 2))
     name = {"momentum": "sgd", "nesterov": "sgd"}.get(rule, rule)
     momentum = {"momentum": 0.9} if rule in ("momentum", "nesterov") else {}
-    optimizer = Optimizer(
-        name, learning_rate=np.array([0.5, 0.1]), weight_decay=0.2, **momentum
-    )
+    optimizer = Optimizer(name, learning_rate=0.5, weight_decay=0.2, **momentum)
+    optimizer.rates = np.array([0.5, 0.1])
     parameters = np.append(np.arange(1.0, 7.0), [0.0, 0.0])
     with Engine(
         (3, 2), "relu", "identity", "squared_error", np.float64, batch_size=4,

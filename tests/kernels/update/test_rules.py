@@ -141,7 +141,7 @@ def test_adams_factors_are_the_same_bits_however_steps_are_cut_into_epochs(n_ste
 def test_steps_overwrite_an_earlier_result_of_as_many():
     optimizer = Optimizer("sgd", learning_rate=0.5)
     out = optimizer.steps(3)
-    optimizer.learning_rate = np.array([0.1, 0.2, 0.3])
+    optimizer.rates = np.array([0.1, 0.2, 0.3])
     assert optimizer.steps(3, out) is out
     np.testing.assert_array_equal(out[:, 0], [0.1, 0.2, 0.3])
     assert len(optimizer.steps(2, out)) == 2
@@ -151,17 +151,17 @@ def test_steps_overwrite_an_earlier_result_of_as_many():
 def test_sgds_rate_is_constant_within_an_epoch():
     optimizer = Optimizer("sgd", learning_rate=0.5, momentum=0.9)
     np.testing.assert_array_equal(optimizer.steps(3)[:, 0], [0.5] * 3)
-    optimizer.learning_rate = 0.25
+    optimizer.rates = 0.25
     np.testing.assert_array_equal(optimizer.steps(2)[:, 0], [0.25] * 2)
 
 
 @pytest.mark.parametrize("rule", TRAINING_RULES)
 def test_a_rate_for_each_step(rule):
     optimizer = make_optimizer(rule)
-    optimizer.t, optimizer.learning_rate = 3, 1.0
+    optimizer.t, optimizer.rates = 3, 1.0
     factors = optimizer.steps(4)
     rates = np.array([0.5, 0.0, 0.25, 2.0])
-    optimizer.learning_rate = rates
+    optimizer.rates = rates
     np.testing.assert_allclose(
         optimizer.steps(4)[:, 0], rates * factors[:, 0], rtol=1e-15
     )
@@ -174,9 +174,10 @@ def test_weight_decay_is_a_share_of_the_rate(given, used):
     for rule in TRAINING_RULES:
         optimizer = Optimizer(
             rule if rule in ("adam", "adamw", "rmsprop", "nadam") else "sgd",
-            learning_rate=np.array([0.5, 0.1]),
+            learning_rate=0.5,
             weight_decay=given,
         )
+        optimizer.rates = np.array([0.5, 0.1])
         decay = 0.01 if given is None and rule == "adamw" else used
         # The bias corrections have no part in it.
         np.testing.assert_allclose(
