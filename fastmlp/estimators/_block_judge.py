@@ -94,8 +94,8 @@ class _RSquared:
         y, outputs = y.astype(np.float64), outputs.astype(np.float64)
         weight = np.ones(len(y)) if weight is None else weight.astype(np.float64)
         if self._center is None:
-            # Near the mean of all, so that the differences below lose no digits, and
-            # equal to a y that is constant.
+            # The mean of the first rows is near that of all, so that the differences
+            # below lose no digits; where y is constant they are exactly 0.
             self._center = np.where((y == y[0]).all(axis=0), y[0], weight @ y / n)
             self._sums = np.zeros((3, y.shape[1]))
         far = y - self._center

@@ -51,7 +51,7 @@ class RowsInPlace:
         self._weight = np.zeros(len(X), dtype) if encoded.weighted else None
         self._known: set[int] = set()
         if encoded.weighted:
-            # `Data` converts the weights: all have to be there.
+            # `Data` converts the weights at once: those of all rows have to be there.
             for block in blocks.tolist():
                 self.read(block)
         self.data = Data(np.asarray(X), self._y, self._weight)

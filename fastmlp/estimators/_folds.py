@@ -82,7 +82,7 @@ def counted_rows(
     """
     rows = np.flatnonzero(weight)
     if len(weight) <= MERGED_ROWS:
-        # NaN equals NaN here, and no code is -9.
+        # -9, which is no code, stands for NaN, so that missing values are equal.
         table = np.column_stack([np.nan_to_num(codes, nan=-9.0), values])
         _, first, which = np.unique(
             table, axis=0, return_index=True, return_inverse=True

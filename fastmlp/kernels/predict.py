@@ -31,19 +31,19 @@ from .spec import NetworkSpec, count_products, make_operations, parameters_of
 from .step import CHUNK_ROWS, forward
 from .update.regularisation import Regularisation
 
-# Rows up to which an arena that stays in the first-level cache serves.
+# Up to this many rows a small arena serves, which stays in the first-level cache.
 FEW_ROWS = 8
 
-# Rows up to which the parameters are read where they are: a copy into panels takes as
-# long as some 100 rows, and gains 1 to 2 % of each.
+# Up to this many rows the parameters are read where they are: to copy them into panels
+# takes as long as some 100 rows, and saves 1 to 2 % of the time of each row.
 FLAT_ROWS = 1024
 
-# Floating-point operations of a call for each thread from which another one pays for
-# being started, and one that is awake for being shared with.
+# Another thread saves time from this many floating-point operations for each: one that
+# has to be started, and one that is awake.
 _WORTH_A_START, _WORTH_A_HELPER = 10_000_000, 1_000_000
 
-# Pieces of rows for each thread, the more the sooner all of them end after the first;
-# and the least rows of a piece, since each reads all parameters.
+# Pieces of rows for each thread: with more of them all threads end at about the same
+# time. And the least rows of a piece, since each reads all parameters.
 _PIECES, _LEAST_PIECE = 4, 32
 
 ALL_ROWS = np.empty(0, np.int64)

@@ -483,7 +483,7 @@ class Program:
         panels, start = -(-columns // width), int(place) // self.numbers.size
         region = memory[start : start + panels * capacity * width]
         by_row = region.reshape(panels, capacity, width)[:, :n].transpose(1, 0, 2)
-        # Of one panel the reshaped array is still the memory.
+        # The reshaped array of a single panel is a view of the memory: copy it.
         return by_row.reshape(n, panels * width)[:, :columns].copy()
 
 

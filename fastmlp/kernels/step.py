@@ -264,8 +264,8 @@ def run_epoch(
                 total = _add_penalties(run, share, total)
             wait(words, n_threads)
             _mark(run, thread, _WAIT)
-            # Behind the barrier, since all threads write losses; while the others begin
-            # to update.
+            # Behind the barrier, since all threads write losses. The others begin to
+            # update meanwhile.
             if thread == 0:
                 total = _add_losses(run, share, n, total)
         for sweep in range(run.first_sweep, run.last_sweep + 1):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -185,7 +186,7 @@ def make_record(dtype: np.dtype, **fields: Any) -> np.ndarray:
     All at once: one field after the other takes several times as long.
     """
     assert dtype.names is not None
-    return np.array([tuple(fields.get(name, 0) for name in dtype.names)], dtype)
+    return np.array([tuple(map(fields.get, dtype.names, repeat(0)))], dtype)
 
 
 @jit

@@ -16,9 +16,10 @@ from .llvm import INDEX, Emitted
 from .tiles import TILE_ROWS
 from .vectors import Vectors, index_constant
 
-# Bytes of a row of an A, and of a pair of rows of one tile of a B; of such a tile; of a
-# square; of a row of C.
-LINE, TILE, SQUARE, C_ROW = 64, 1024, 2048, 128
+# Bytes of a row of A, or of a pair of rows of B in one tile.
+LINE = 64
+# Bytes of a tile of A or B; of a square, which is two tiles; of a row of C.
+TILE, SQUARE, C_ROW = 16 * LINE, 32 * LINE, 128
 
 _BYTE = ir.IntType(8)
 
