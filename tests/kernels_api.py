@@ -44,7 +44,6 @@ from fastmlp.kernels import (
     trainer,
 )
 from fastmlp.kernels.compile import options
-from fastmlp.kernels.engine import GRADIENT_ROWS
 from fastmlp.kernels.heads import losses, outputs
 from fastmlp.kernels.heads.head import HEAD
 from fastmlp.kernels.heads.losses import (
@@ -84,8 +83,6 @@ from fastmlp.kernels.ops.base import (
     CHUNK_DEPTH,
     CONTEXT,
     HEADER,
-    Operation,
-    Parameter,
     numbers_of,
     round_up,
 )

@@ -465,7 +465,7 @@ class NaiveOptimizer:
 
     def __init__(self, name, **settings):
         self.name = name
-        self.learning_rate = settings.pop("learning_rate")
+        self.learning_rate = self.rates = settings.pop("learning_rate")
         decay = settings.pop("weight_decay", None)
         default = 0.01 if self.name == "adamw" else 0.0
         self.weight_decay = default if decay is None else decay
@@ -482,7 +482,7 @@ class NaiveOptimizer:
     def step(self, p, gradient, moments, factor=1.0):
         """Return (parameters, moments) after one step, with a factor of the rate."""
         self.t += 1
-        rate = self.learning_rate * factor
+        rate = self.rates * factor
         if self.name == "rmsprop":
             p, *moments = rmsprop_step(p, gradient, *moments, rate, **self.settings)
         elif self.name != "sgd":
@@ -646,7 +646,7 @@ class NaiveEngine:
             norm = np.linalg.norm(gradient)
             if self.clip_norm and norm > self.clip_norm:
                 gradient = gradient * (self.clip_norm / norm)
-            decay = self.optimizer.learning_rate * self.optimizer.weight_decay
+            decay = self.optimizer.rates * self.optimizer.weight_decay
             self.parameters, self.moments = self.optimizer.step(
                 (1 - decay * self.group["decay"]) * self.parameters,
                 gradient,
