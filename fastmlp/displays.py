@@ -78,15 +78,16 @@ class LossCurveDisplay(_Display):
     validation_loss, validation_score : (n_epochs,) array, default=None
         The same of the validation rows; a score has an axis of its own on the right.
     learning_rate : array, default=None
-        Rates in the order of their use, evenly spread over the epochs; on a
-        logarithmic axis of its own.
+        Rates in the order of their use, evenly spread over the epochs; in axes of their
+        own, for which `ax` gives a quarter of its place. They are left out if `ax` is
+        in no grid of subplots.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
         Of the losses.
     score_ax_, rate_ax_ : matplotlib Axes or None
-        Of the validation score and of the learning rate, to the right.
+        Of the validation score, to the right, and of the learning rate, below.
     lines_ : dict of str to matplotlib Line2D
         By the name of the parameter above.
     figure_ : matplotlib Figure
@@ -158,26 +159,36 @@ class LossCurveDisplay(_Display):
     def _draw(self, ax):
         self.score_ax_ = self.rate_ax_ = None
         self.lines_: dict[str, Any] = {}
+        lowest = ax
+        if self.learning_rate is not None and ax.get_subplotspec() is not None:
+            lowest = self.rate_ax_ = self._split(ax)
+            self.rate_ax_.set_ylabel("learning rate")
+            self._line(self.rate_ax_, "learning_rate", "learning rate", "C7")
+        lowest.set_xlabel("epoch")
+        ax.set_ylabel("loss")
         self._line(ax, "loss", "training loss", "C0")
         if self.validation_loss is not None:
             self._line(ax, "validation_loss", "validation loss", "C1")
-        ax.set(xlabel="epoch", ylabel="loss")
         if self.validation_score is not None:
             self.score_ax_ = ax.twinx()
             self.score_ax_.set_ylabel("validation score")
             self._line(self.score_ax_, "validation_score", "validation score", "C2")
-        if self.learning_rate is not None:
-            self.rate_ax_ = ax.twinx()
-            if self.score_ax_ is not None:
-                self.rate_ax_.spines["right"].set_position(("axes", 1.15))
-            self.rate_ax_.set(ylabel="learning rate", yscale="log")
-            self._line(self.rate_ax_, "learning_rate", "learning rate", "C7", ls=":")
-        ax.legend(handles=list(self.lines_.values()))
+        curves = [line for name, line in self.lines_.items() if name != "learning_rate"]
+        # Above the axes it lies on no curve.
+        place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "frameon": False}
+        ax.legend(handles=curves, ncols=len(curves), **place)
 
-    def _line(self, ax, name, label, color, **style):
+    def _split(self, ax):
+        """Return axes in the lower quarter of `ax`, which keeps the rest."""
+        upper, lower = ax.get_subplotspec().subgridspec(2, 1, height_ratios=(3, 1))
+        ax.set_subplotspec(upper)
+        ax.tick_params(labelbottom=False)
+        return ax.figure.add_subplot(lower, sharex=ax)
+
+    def _line(self, ax, name, label, color):
         values = np.asarray(getattr(self, name))
         epochs = np.arange(1, len(values) + 1) * (len(self.loss) / len(values))
-        (line,) = ax.plot(epochs, values, label=label, color=color, **style)
+        (line,) = ax.plot(epochs, values, label=label, color=color)
         self.lines_[name] = line
 
 

@@ -51,11 +51,25 @@ def test_loss_curve_with_all_that_there_may_be():
     assert_array_equal(lines["validation_loss"].get_ydata(), [4, 3, 2, 1])
     assert_array_equal(lines["learning_rate"].get_ydata(), model.lr_curve_)
     assert_array_equal(lines["learning_rate"].get_xdata(), np.arange(0.5, 4.5, 0.5))
-    assert display.rate_ax_.get_yscale() == "log"
+    # The rate lies below, and the legend of the others on no curve.
+    assert display.rate_ax_.get_position().y1 < display.ax_.get_position().y0
+    assert display.score_ax_.get_position().y0 == display.ax_.get_position().y0
+    display.figure_.canvas.draw()
+    legend = display.ax_.get_legend().get_window_extent()
+    assert legend.y0 >= display.ax_.get_window_extent().y1
+    assert legend.x1 <= display.figure_.get_window_extent().x1
     axes = {line.axes for line in lines.values()}
     assert axes == {display.ax_, display.score_ax_, display.rate_ax_}
     labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
-    assert len(labels) == 4
+    assert labels == ["training loss", "validation loss", "validation score"]
+
+
+def test_loss_curve_in_axes_outside_a_grid():
+    figure = plt.figure()
+    ax = figure.add_axes((0.1, 0.1, 0.8, 0.8))
+    display = LossCurveDisplay([2.0, 1.0], learning_rate=[0.2, 0.1]).plot(ax=ax)
+    assert display.rate_ax_ is None
+    assert figure.axes == [ax]
 
 
 def test_loss_curve_needs_one():

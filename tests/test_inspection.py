@@ -1,7 +1,9 @@
 """Per-sample losses and gradients, layers and statistics of fitted estimators."""
 
 import copy
+import re
 import warnings
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -449,6 +451,9 @@ def test_summary():
     assert lines[1].split()[2:] == ["64", "x", "30", "relu", "1,950", "1,920"]
     assert lines[-1].split() == ["total", "2,780", "2,720"]
     assert len({len(line) for line in lines}) == 1
+    head, first, *_ = ElementTree.fromstring(comp._repr_html_())
+    assert [cell.text for cell in head] == lines[0].split()
+    assert [cell.text for cell in first] == re.split("  +", lines[1])
     frame = comp.frame()
     assert isinstance(frame, pd.DataFrame)
     assert frame.loc["hidden 2", "parameters"] == 620

@@ -18,7 +18,7 @@ class Layer(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """Result of `summary`; ``str`` of it is a table.
+    """Result of `summary`; a table by ``print`` and in notebooks.
 
     Attributes
     ----------
@@ -44,12 +44,7 @@ class Summary(NamedTuple):
         return pd.DataFrame(self.layers).set_index("layer")
 
     def __str__(self):
-        total = ("total", "", "", self.parameters, self.multiply_adds)
-        head = tuple(name.replace("_", "-") for name in Layer._fields)
-        lines = [head]
-        for name, shape, activation, *numbers in [*self.layers, total]:
-            shape = " x ".join(map(str, shape))
-            lines.append((name, shape, activation, *(f"{n:,}" for n in numbers)))
+        lines = self._lines()
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         return "\n".join(
             "  ".join(
@@ -58,6 +53,22 @@ class Summary(NamedTuple):
             )
             for line in lines
         )
+
+    def _repr_html_(self):
+        """Return the table for notebooks."""
+        head, *body = self._lines()
+        rows = ["".join(f"<th>{cell}</th>" for cell in head)]
+        rows += ["".join(f"<td>{cell}</td>" for cell in line) for line in body]
+        return f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
+
+    def _lines(self):
+        """Return the cells of the table, line by line."""
+        total = ("total", "", "", self.parameters, self.multiply_adds)
+        lines = [tuple(name.replace("_", "-") for name in Layer._fields)]
+        for name, shape, activation, *numbers in [*self.layers, total]:
+            shape = " x ".join(map(str, shape))
+            lines.append((name, shape, activation, *(f"{n:,}" for n in numbers)))
+        return lines
 
 
 def summary(model: Any) -> Summary:
@@ -70,7 +81,8 @@ def summary(model: Any) -> Summary:
     Returns
     -------
     summary : Summary
-        A text table by ``print``; ``summary.frame()`` is a pandas.DataFrame.
+        A table by ``print`` and in notebooks; ``summary.frame()`` is a
+        pandas.DataFrame.
 
     Examples
     --------
