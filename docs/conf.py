@@ -1,18 +1,16 @@
 """Sphinx: how the documentation is built. Nothing is fetched while it is."""
 
-import contextlib
 import html
-import io
 import re
 from pathlib import Path
 from urllib.parse import unquote
 
+import sklearn.datasets
 from sklearn.utils._repr_html.common import generate_link_to_param_doc
 from sphinx.errors import SphinxError
 
 import fastmlp
 from fastmlp.estimators._doc_link import PAGE
-from fastmlp.examples import NAMES, load, purpose
 
 project = "fastmlp"
 author = copyright = "The fastmlp developers"
@@ -24,8 +22,10 @@ extensions = [
     "numpydoc",
     "myst_parser",
     "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "generated/gallery.md"]
+# docs/examples.md is the index of the gallery.
+exclude_patterns = ["_build", "generated/examples/index.rst"]
 templates_path = ["_templates"]
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"sklearn\..*")]  # on scikit-learn's own site
@@ -43,6 +43,19 @@ copybutton_prompt_is_regexp = True
 # The empty line before the end of a block, which doctest needs, is not shown.
 highlight_options = {"python": {"stripnl": True}}
 
+sphinx_gallery_conf = {
+    "examples_dirs": "../fastmlp/examples",
+    "gallery_dirs": "generated/examples",
+    "filename_pattern": "",
+    "ignore_pattern": "^_",
+    "backreferences_dir": "generated/backreferences",
+    "doc_module": ("fastmlp",),
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "show_signature": False,
+    "write_computation_times": False,
+}
+
 html_theme = "pydata_sphinx_theme"
 html_title = f"fastmlp {release}"
 html_static_path = ["_static"]
@@ -59,68 +72,25 @@ html_theme_options = {
 }
 
 
+def fetch_nothing(*args, **options):
+    """Have the example of tables make its own, as it does without a network."""
+    raise OSError("nothing is fetched while the documentation is built")
+
+
+sklearn.datasets.fetch_california_housing = fetch_nothing
+sklearn.datasets.fetch_openml = fetch_nothing
+
+
 def skip_foreign(app, what, name, obj, skip, options):
     """Leave out members that scikit-learn or Python defines."""
     module = getattr(obj, "__module__", None) or ""
     return None if module.startswith("fastmlp") else True
 
 
-EXAMPLE = """# {name}
-
-{docstring}
-
-```sh
-python -m fastmlp.examples {name}
-```
-
-```text
-{printed}
-```
-
-![picture of {name}]({name}.png)
-
-```{{literalinclude}} /../fastmlp/examples/{name}.py
-:language: python
-```
-"""
-
-GALLERY = """````{{container}} gallery
-{cards}
-````
-"""
-
-CARD = """```{{container}} card
-[![{title}](generated/examples/{name}.png)](generated/examples/{name}.md)
-
-[{title}](generated/examples/{name}.md)
-```
-"""
-
-
-def make_gallery(app, config):
-    """Run the examples that have no page yet: what they say, draw and print."""
-    folder = Path(app.srcdir, "generated", "examples")
-    folder.mkdir(parents=True, exist_ok=True)
-    load("tables")._fetched = lambda name, fetch: None  # no network
-    for name in NAMES:
-        page = folder / f"{name}.md"
-        if page.exists():
-            continue
-        example, printed = load(name), io.StringIO()
-        with contextlib.redirect_stdout(printed):
-            found = example.run()
-        example.draw(found).savefig(page.with_suffix(".png"), dpi=100)
-        parts = {"docstring": example.__doc__, "printed": printed.getvalue()}
-        page.write_text(EXAMPLE.format(name=name, **parts), encoding="utf-8")
-    cards = [CARD.format(name=name, title=purpose(name)) for name in NAMES]
-    gallery = GALLERY.format(cards="\n".join(cards))
-    (folder.parent / "gallery.md").write_text(gallery, encoding="utf-8")
-
-
 def link_examples_to_their_pages(app, docname, content):
     """Let links to an example's source, which a clone has, lead to its page."""
     source = r"\]\((?:\.\./)+fastmlp/examples/(\w+)\.py\)"
-    content[0] = re.sub(source, r"](/generated/examples/\1.md)", content[0])
+    content[0] = re.sub(source, r"](/generated/examples/\1.rst)", content[0])
 
 
 def check_links_from_notebooks(app, error):
@@ -145,7 +115,6 @@ def check_links_from_notebooks(app, error):
 
 def setup(app):
     """Connect the functions above."""
-    app.connect("config-inited", make_gallery)
     app.connect("source-read", link_examples_to_their_pages)
     app.connect("autodoc-skip-member", skip_foreign)
     app.connect("build-finished", check_links_from_notebooks)

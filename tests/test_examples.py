@@ -220,6 +220,7 @@ def test_warm_restarts():
         assert losses[end - 1] == losses[:end].min()
     for end in module.ENDS[:-1]:
         assert losses[end] > losses[end - 1]
+    assert found.constant.loss_curve_[-1] > 1.5 * losses[-1]
     assert found.accuracy > 0.95
     lines = _drawn(module, found).axes[0].lines
     np.testing.assert_array_equal(lines[0].get_ydata(), losses)

@@ -1,8 +1,8 @@
 """Tasks and the lectures' networks, runnable: ``python -m fastmlp.examples NAME``.
 
-One module each. Its first line says what it shows, ``run()`` prints that with its
-numbers and returns them, and ``draw(found)`` makes a picture of them. Pictures need the
-`plot` extra; `cluster`, `deployment`, `image_features` and `tables` need the
+One module each. Its title says what it shows, ``run()`` prints that with its numbers
+and returns them, and ``draw(found)`` makes a picture of them. Pictures need the `plot`
+extra; `cluster`, `deployment`, `image_features` and `tables` need the
 `examples` extra.
 """
 
@@ -31,5 +31,5 @@ def load(name: str) -> ModuleType:
 
 
 def purpose(name: str) -> str:
-    """Return the first line of an example's docstring."""
-    return str(load(name).__doc__).splitlines()[0]
+    """Return the title of an example's docstring."""
+    return str(load(name).__doc__).strip().splitlines()[0]

@@ -13,7 +13,7 @@ def new_figure(
     height: float = 3.2,
     **kwargs: Any,
 ) -> tuple[Any, Any]:
-    """Return a matplotlib figure that no window belongs to, and its axes.
+    """Return a new figure of pyplot and its axes.
 
     Parameters
     ----------
@@ -22,10 +22,17 @@ def new_figure(
     width, height : float
         Of each, in inches.
     **kwargs
-        For ``Figure.subplots``.
+        For ``pyplot.subplots``.
     """
     check_matplotlib_support("fastmlp.examples")
-    from matplotlib.figure import Figure
+    from matplotlib import pyplot as plt
 
-    figure = Figure((columns * width, rows * height), layout="constrained")
-    return figure, figure.subplots(rows, columns, **kwargs)
+    size = (columns * width, rows * height)
+    return plt.subplots(rows, columns, figsize=size, layout="constrained", **kwargs)
+
+
+def show() -> None:
+    """Open a window with the picture, where there is a display."""
+    from matplotlib import pyplot as plt
+
+    plt.show()

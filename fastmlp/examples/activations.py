@@ -1,10 +1,13 @@
-"""Every activation of the table with its derivative, which differences confirm."""
+"""
+Every activation of the table with its derivative, which differences confirm.
+=============================================================================
+"""
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmlp.examples._drawing import new_figure
+from fastmlp.examples._drawing import new_figure, show
 from fastmlp.kernels import (
     ACTIVATIONS,
     OPERATIONS,
@@ -49,9 +52,9 @@ def curve(name: str) -> Curve | None:
 
 def run() -> list[Curve]:
     """Evaluate all of them; print and return the curves."""
-    found = [
-        each for each in map(curve, [*ACTIVATIONS, *OPERATIONS]) if each is not None
-    ]
+    # "swish" is a second name of "silu".
+    names = [name for name in (*ACTIVATIONS, *OPERATIONS) if name != "swish"]
+    found = [each for each in map(curve, names) if each is not None]
     print("activation           f(-2)     f(0)     f(2)   f'(-2)    f'(0)    f'(2)")
     at = np.searchsorted(Z, [-2, 0, 2])
     for each in found:
@@ -59,7 +62,7 @@ def run() -> list[Curve]:
         print(f"{each.name:17}" + "".join(f"{number:9.4f}" for number in numbers))
     worst = max(found, key=lambda each: each.error)
     print(f"differences confirm the derivatives, to {worst.error:.0e} ({worst.name})")
-    left_out = {*ACTIVATIONS, *OPERATIONS} - {each.name for each in found}
+    left_out = {*names} - {each.name for each in found}
     if left_out:
         print(f"not curves of one number: {', '.join(sorted(left_out))}")
     return found
@@ -80,3 +83,8 @@ def draw(found: list[Curve]) -> Any:
         ax.set(title=each.name, ylim=(-2, 3))
     axes.flat[0].legend()
     return figure
+
+
+if __name__ == "__main__":
+    draw(run())
+    show()

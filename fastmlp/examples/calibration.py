@@ -1,4 +1,6 @@
-"""Calibration: one number, the temperature, takes back the confidence of a network.
+"""
+Calibration: one number, the temperature, takes back the confidence of a network.
+=================================================================================
 
 Digits with noise, and a network that fits its training rows to the last one: on new
 rows it says "99 %" where fewer are right. Dividing its scores by a temperature, fitted
@@ -17,7 +19,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 
 from fastmlp import MLPClassifier
-from fastmlp.examples._drawing import new_figure
+from fastmlp.examples._drawing import new_figure, show
 from fastmlp.examples._training import without_convergence_warnings
 
 NOISE, BINS = 5.0, 10
@@ -108,3 +110,8 @@ def draw(found: Found) -> Any:
     axes[0].set(ylabel="share that is right", xlim=(0, 1.05))
     axes[0].annotate("area: share of the rows", (0.05, 0.9))
     return figure
+
+
+if __name__ == "__main__":
+    draw(run())
+    show()

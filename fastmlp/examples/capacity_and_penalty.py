@@ -1,4 +1,6 @@
-"""More hidden units fit more; the penalty, not the size, keeps them from overfitting.
+"""
+More hidden units fit more; the penalty, not the size, keeps them from overfitting.
+===================================================================================
 
 Noisy circles and two spirals, by 3, 6 and 20 tanh units and, at 20, three strengths of
 the L2 penalty.
@@ -12,7 +14,7 @@ from sklearn.model_selection import train_test_split
 from threadpoolctl import threadpool_limits
 
 from fastmlp import MLPClassifier
-from fastmlp.examples._drawing import new_figure
+from fastmlp.examples._drawing import new_figure, show
 from fastmlp.examples._training import without_convergence_warnings
 
 UNITS, ALPHAS, LEAST = (3, 6, 20), (1e-2, 1e-1, 1.0), 1e-3
@@ -94,3 +96,8 @@ def draw(found: list[Found]) -> Any:
             f"{each.units} units, alpha {each.alpha:g}\ntest {each.test:.2f}", size=9
         )
     return figure
+
+
+if __name__ == "__main__":
+    draw(run())
+    show()

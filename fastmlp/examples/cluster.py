@@ -1,4 +1,6 @@
-"""A cluster: replicas of a network, averaged in rounds, the same on any workers.
+"""
+A cluster: replicas of a network, averaged in rounds, the same on any workers.
+==============================================================================
 
 The digits in sixteen partitions on a Dask cluster, here two workers in this process.
 Each replica trains on its own partitions, and four times in an epoch the mean of all
@@ -13,7 +15,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from fastmlp.dask import DaskMLPClassifier
-from fastmlp.examples._drawing import new_figure
+from fastmlp.examples._drawing import new_figure, show
 from fastmlp.examples._training import without_convergence_warnings
 
 REPLICAS, PARTITIONS, RATE = (1, 2, 4, 8, 16), 16, 1e-3
@@ -88,3 +90,8 @@ def draw(found: Found) -> Any:
     ax.minorticks_off()
     ax.legend()
     return figure
+
+
+if __name__ == "__main__":
+    draw(run())
+    show()

@@ -1,4 +1,6 @@
-"""Choosing by k-fold validation, judging by a test set that chose nothing.
+"""
+Choosing by k-fold validation, judging by a test set that chose nothing.
+========================================================================
 
 A fifth of the digits is held out for the end. On the rest, the score of one validation
 set is as uncertain as its few rows make it; five folds use every row, and show how far
@@ -19,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
 from fastmlp import MLPClassifier
-from fastmlp.examples._drawing import new_figure
+from fastmlp.examples._drawing import new_figure, show
 from fastmlp.examples._training import without_convergence_warnings
 
 UNITS, ALPHAS = [(5,), (20,), (80,)], [1e-3, 1.0, 10.0]
@@ -96,3 +98,8 @@ def draw(found: Found) -> Any:
         right.text(j, i, f"{score:.3f}", ha="center", va="center", color="w")
     figure.colorbar(image, ax=right)
     return figure
+
+
+if __name__ == "__main__":
+    draw(run())
+    show()

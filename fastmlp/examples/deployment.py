@@ -1,4 +1,6 @@
-"""Deployment: a pipeline as one ONNX file, and the same numbers without Python.
+"""
+Deployment: a pipeline as one ONNX file, and the same numbers without Python.
+=============================================================================
 
 Scaler and network become one graph, which every ONNX runtime reads: servers, browsers,
 phones, C++. Where onnxruntime is installed, its answers and times stand beside those of
@@ -15,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fastmlp import MLPClassifier
-from fastmlp.examples._drawing import new_figure
+from fastmlp.examples._drawing import new_figure, show
 from fastmlp.onnx_export import register
 
 ROWS = (1, 10, 100, 1_000, 10_000)
@@ -97,3 +99,8 @@ def draw(found: Found) -> Any:
     ax.set(xlabel="rows of a call", ylabel="µs")
     ax.legend()
     return figure
+
+
+if __name__ == "__main__":
+    draw(run())
+    show()

@@ -1,4 +1,6 @@
-"""Successive halving: many settings train for a few epochs, the best ones for more.
+"""
+Successive halving: many settings train for a few epochs, the best ones for more.
+=================================================================================
 
 `max_iter` is the resource of scikit-learn's `HalvingGridSearchCV`: after each round a
 third of the settings goes on, with three times the epochs. Beside it a grid search that
@@ -19,7 +21,7 @@ from sklearn.model_selection import (
 )
 
 from fastmlp import MLPClassifier
-from fastmlp.examples._drawing import new_figure
+from fastmlp.examples._drawing import new_figure, show
 from fastmlp.examples._training import without_convergence_warnings
 
 GRID = {
@@ -101,3 +103,8 @@ def draw(found: list[Found]) -> Any:
     ax.minorticks_off()
     ax.legend()
     return figure
+
+
+if __name__ == "__main__":
+    draw(run())
+    show()

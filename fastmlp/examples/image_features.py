@@ -1,4 +1,6 @@
-"""Photographs classified by colour, by shape and by visual words, beside raw pixels.
+"""
+Photographs classified by colour, by shape and by visual words, beside raw pixels.
+==================================================================================
 
 The task is to say of which of six photographs a crop is. Crops of the left halves are
 to train on, those of the right halves to test on. The features are steps of a pipeline
@@ -18,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from fastmlp import MLPClassifier
-from fastmlp.examples._drawing import new_figure
+from fastmlp.examples._drawing import new_figure, show
 from fastmlp.examples._training import without_convergence_warnings
 
 SIZE, STEP = 64, 32
@@ -173,3 +175,8 @@ def draw(found: list[Found]) -> Any:
     ax.tick_params(axis="x", rotation=60)
     ax.set(ylabel="test accuracy", ylim=(0, 1))
     return figure
+
+
+if __name__ == "__main__":
+    draw(run())
+    show()

@@ -1,4 +1,6 @@
-"""Imbalanced classes: weighing the rare one, or moving the threshold afterwards.
+"""
+Imbalanced classes: weighing the rare one, or moving the threshold afterwards.
+==============================================================================
 
 Three rows in a hundred are of the rare class. A network that is right in most rows
 finds few of them. With `class_weight="balanced"` each counts as much as many common
@@ -21,7 +23,7 @@ from sklearn.metrics import (
 from sklearn.model_selection import TunedThresholdClassifierCV, train_test_split
 
 from fastmlp import MLPClassifier
-from fastmlp.examples._drawing import new_figure
+from fastmlp.examples._drawing import new_figure, show
 
 RARE = 0.03
 
@@ -96,3 +98,8 @@ def draw(found: list[Found]) -> Any:
     ax.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02))
     ax.legend()
     return figure
+
+
+if __name__ == "__main__":
+    draw(run())
+    show()

@@ -1,4 +1,6 @@
-"""Initial weights that suit the activation keep signal and gradient alive.
+"""
+Initial weights that suit the activation keep signal and gradient alive.
+========================================================================
 
 Ten hidden layers of 50 units on the standardised digits, before training: how spread
 out the activations are from layer to layer, and the gradients on their way back.
@@ -12,7 +14,7 @@ from sklearn.preprocessing import scale
 
 from fastmlp import MLPClassifier
 from fastmlp.displays import ActivationDisplay, GradientFlowDisplay
-from fastmlp.examples._drawing import new_figure
+from fastmlp.examples._drawing import new_figure, show
 from fastmlp.examples._training import at_the_start
 from fastmlp.inspection import activation_statistics, gradient_statistics
 
@@ -77,3 +79,8 @@ def draw(found: list[Found]) -> Any:
             ax.get_legend().remove()
     axes[0, 0].legend(fontsize=6)
     return figure
+
+
+if __name__ == "__main__":
+    draw(run())
+    show()

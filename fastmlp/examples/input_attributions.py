@@ -1,4 +1,6 @@
-"""Attributions: how much each pixel adds to the score of a digit's class.
+"""
+Attributions: how much each pixel adds to the score of a digit's class.
+=======================================================================
 
 Integrated gradients (M. Sundararajan, A. Taly and Q. Yan, "Axiomatic attribution for
 deep networks", ICML 2017) share out the difference between the network's output for an
@@ -14,7 +16,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from fastmlp import MLPClassifier
-from fastmlp.examples._drawing import new_figure
+from fastmlp.examples._drawing import new_figure, show
 from fastmlp.inspection import integrated_gradients
 
 COUNTS = np.arange(0, 33, 4)
@@ -95,3 +97,8 @@ def draw(found: Found) -> Any:
     last.set(xlabel="pixels blanked", title="mean probability", ylim=(0, 1))
     last.legend(fontsize=6)
     return figure
+
+
+if __name__ == "__main__":
+    draw(run())
+    show()

@@ -1,4 +1,6 @@
-"""One neuron that is badly wrong learns slowly from squared error, not cross-entropy.
+"""
+One neuron that is badly wrong learns slowly from squared error, not cross-entropy.
+===================================================================================
 
 Input 1, target 0, one sigmoid, steps of 0.15. The squared error's derivative in the raw
 score, (a - y) a (1 - a), vanishes where the neuron is surest; the cross-entropy's is
@@ -9,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmlp.examples._drawing import new_figure
+from fastmlp.examples._drawing import new_figure, show
 from fastmlp.kernels import Data, NetworkSpec, Optimizer, Trainer
 
 RATE, STEPS = 0.15, 300
@@ -53,9 +55,14 @@ def run() -> list[Found]:
 
 def draw(found: list[Found]) -> Any:
     """Return a figure of the outputs against the steps."""
-    figure, ax = new_figure(width=6)
+    figure, ax = new_figure(width=8)
     for each in found:
         ax.plot(each.outputs, label=f"{each.loss}, w = {each.w}, b = {each.b}")
     ax.set(xlabel="step", ylabel="output (target 0)", ylim=(0, 1))
-    ax.legend()
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
+
+
+if __name__ == "__main__":
+    draw(run())
+    show()

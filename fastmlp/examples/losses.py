@@ -1,4 +1,6 @@
-"""Cross-entropy sees every output, log-likelihood the right one alone.
+"""
+Cross-entropy sees every output, log-likelihood the right one alone.
+====================================================================
 
 Ten outputs a, the first of which should be 1. C_CE = -sum_k [y_k ln a_k +
 (1 - y_k) ln(1 - a_k)] belongs to sigmoids, C_LL = -sum_k y_k ln a_k to softmax. C_LL
@@ -10,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmlp.examples._drawing import new_figure
+from fastmlp.examples._drawing import new_figure, show
 from fastmlp.kernels import Data, NetworkSpec, Tracer
 
 OUTPUTS = {
@@ -79,18 +81,26 @@ def run() -> Found:
 
 def draw(found: Found) -> Any:
     """Return a figure: the outputs with their costs, and the losses of one output."""
-    figure, axes = new_figure(1, 3, width=4.2)
+    figure, axes = new_figure(1, 3, width=4.8)
     for k, (name, a) in enumerate(OUTPUTS.items()):
-        costs = f"{found.cross_entropy[name]:.4f}, {found.log_likelihood[name]:.4f}"
-        label = f"{name}: C_CE, C_LL = {costs}"
+        entropy, likelihood = found.cross_entropy[name], found.log_likelihood[name]
+        label = f"{name}: C_CE = {entropy:.4f}, C_LL = {likelihood:.4f}"
         axes[0].bar(np.arange(10) + 0.4 * k - 0.2, a, width=0.4, label=label)
-    axes[0].set(xlabel="output", ylabel="a", title="the first should be 1")
+    axes[0].set(
+        xlabel="output", xticks=range(10), ylabel="its value", ylim=(0, 0.8),
+        title="two predictions of class 0, and their costs",
+    )  # fmt: skip
     axes[0].legend(fontsize=8)
     for (out_activation, loss), (losses, delta) in found.curves.items():
         label = f"{loss} of {out_activation}"
         axes[1].plot(Z, losses, label=label)
         axes[2].plot(Z, delta, label=label)
-    axes[1].set(xlabel="raw score", ylabel="loss, target 1", ylim=(0, 8))
-    axes[2].set(xlabel="raw score", ylabel="derivative", ylim=(-3, 3))
-    axes[1].legend(fontsize=8)
+    axes[1].set(xlabel="raw score", title="loss of one output, target 1", ylim=(0, 8))
+    axes[2].set(xlabel="raw score", title="its derivative", ylim=(-3, 3))
+    figure.legend(*axes[1].get_legend_handles_labels(), loc="outside right center")
     return figure
+
+
+if __name__ == "__main__":
+    draw(run())
+    show()

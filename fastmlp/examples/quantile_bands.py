@@ -1,4 +1,6 @@
-"""Quantiles: bands that widen with the noise, from one network whose levels keep order.
+"""
+Quantiles: bands that widen with the noise, from one network whose levels keep order.
+=====================================================================================
 
 y = sin(3 x) with noise whose spread grows with x. One network learns five levels by the
 pinball loss and returns them in order. A network of its own for each level has nothing
@@ -11,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmlp import MLPRegressor
-from fastmlp.examples._drawing import new_figure
+from fastmlp.examples._drawing import new_figure, show
 from fastmlp.examples._training import without_convergence_warnings
 
 LEVELS = [0.05, 0.25, 0.5, 0.75, 0.95]
@@ -96,3 +98,8 @@ def draw(found: Found) -> Any:
     axes[0].set(ylabel="y", ylim=(-2.5, 2.5))
     axes[0].legend(title="level", fontsize=8)
     return figure
+
+
+if __name__ == "__main__":
+    draw(run())
+    show()

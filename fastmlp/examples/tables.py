@@ -1,4 +1,6 @@
-"""Tables as they are: scores, importances, intervals and export, without preparation.
+"""
+Tables as they are: scores, importances, intervals and export, without preparation.
+===================================================================================
 
 Values of houses in California and incomes of the census "adult", numbers beside
 categories and missing values. scikit-learn fetches both tables once; where there is no
@@ -14,7 +16,7 @@ from sklearn.datasets import fetch_california_housing, fetch_openml
 from sklearn.model_selection import train_test_split
 
 from fastmlp import TabularClassifier, TabularRegressor
-from fastmlp.examples._drawing import new_figure
+from fastmlp.examples._drawing import new_figure, show
 
 # To train on; half as many test.
 ROWS = 3000
@@ -177,3 +179,8 @@ def draw(found: list[Found]) -> Any:
     axes[2].set(xlabel="test row", title=f"{found[0].coverage:.1%} of all test rows")
     axes[2].legend()
     return figure
+
+
+if __name__ == "__main__":
+    draw(run())
+    show()

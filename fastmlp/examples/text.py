@@ -1,4 +1,6 @@
-"""Text: TF-IDF makes a sparse matrix of it, which is multiplied as it is stored.
+"""
+Text: TF-IDF makes a sparse matrix of it, which is multiplied as it is stored.
+==============================================================================
 
 The texts are the docstrings of SciPy's functions and classes, which every installation
 has; the question is from which of its packages one comes. Words that name a package are
@@ -15,7 +17,7 @@ from sklearn.metrics import confusion_matrix
 from sklearn.model_selection import train_test_split
 
 from fastmlp import MLPClassifier
-from fastmlp.examples._drawing import new_figure
+from fastmlp.examples._drawing import new_figure, show
 from fastmlp.inspection import integrated_gradients
 
 PACKAGES = (
@@ -107,3 +109,8 @@ def draw(found: Found) -> Any:
     ax.set(xlabel="predicted", ylabel="package")
     figure.colorbar(image, ax=ax, label="share of the package's texts")
     return figure
+
+
+if __name__ == "__main__":
+    draw(run())
+    show()

@@ -1,4 +1,6 @@
-"""A deep network of sigmoids learns nothing: its gradient vanishes on the way back.
+"""
+A deep network of sigmoids learns nothing: its gradient vanishes on the way back.
+=================================================================================
 
 The sigmoid's derivative is at most 1/4, so that the deltas shrink by a factor in each
 layer; ReLU's is 0 or 1. Handwritten digits, eight hidden layers of 30 units.
@@ -12,7 +14,7 @@ from sklearn.model_selection import train_test_split
 
 from fastmlp import MLPClassifier
 from fastmlp.displays import GradientFlowDisplay
-from fastmlp.examples._drawing import new_figure
+from fastmlp.examples._drawing import new_figure, show
 from fastmlp.examples._training import at_the_start, without_convergence_warnings
 from fastmlp.inspection import gradient_statistics
 
@@ -74,3 +76,8 @@ def draw(found: list[Found]) -> Any:
         GradientFlowDisplay.from_estimator(each.untrained, X, y, ax=ax)
         ax.set(title=f"{each.activation}, before training")
     return figure
+
+
+if __name__ == "__main__":
+    draw(run())
+    show()

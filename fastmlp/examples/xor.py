@@ -1,4 +1,6 @@
-"""XOR: no perceptron separates it, and one hidden layer does.
+"""
+XOR: no perceptron separates it, and one hidden layer does.
+===========================================================
 
 A perceptron draws one straight line, which AND and OR need no more than. Hidden units
 without an activation are still one linear layer: W2 W1 x.
@@ -9,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmlp import MLPClassifier
-from fastmlp.examples._drawing import new_figure
+from fastmlp.examples._drawing import new_figure, show
 
 X = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 TARGETS = {"AND": [0, 0, 0, 1], "OR": [0, 1, 1, 1], "XOR": [0, 1, 1, 0]}
@@ -59,3 +61,8 @@ def draw(found: list[Found]) -> Any:
         ax.scatter(*X.T, c=y, cmap="RdBu_r", edgecolor="k", s=80)
         ax.set(title=f"{each.target}: {each.network}\n{each.right} of 4 right")
     return figure
+
+
+if __name__ == "__main__":
+    draw(run())
+    show()
