@@ -9,9 +9,17 @@ from numpy.typing import DTypeLike
 
 from fastmlp.data import Chunk, Source
 from fastmlp.estimators._blocks import Summariser
-from fastmlp.estimators._checks import as_held, check_range, check_weights, errors_name
+from fastmlp.estimators._checks import (
+    as_held,
+    check_block_weights,
+    check_range,
+    errors_name,
+)
 from fastmlp.estimators._problem import check_rows, stand_in
 from fastmlp.estimators._targets import Goal
+
+# The name of a block in errors.
+PARTITION = "Partition {}"
 
 
 class Reading(NamedTuple):
@@ -115,11 +123,10 @@ def check_block(model: Any, number: int, block: Any) -> Checked | None:
     if n == 0:
         return None
     own = stand_in(model)
-    with errors_name(f"Partition {number}"):
+    with errors_name(PARTITION.format(number)):
         X, y = check_rows(own, X, y, reset=True)
         if weight is not None:
-            # Those of one block may all be 0.
-            weight = check_weights(weight, X) if np.any(weight) else np.zeros(n)
+            weight = check_block_weights(weight, X)
     names = getattr(own, "feature_names_in_", None)
     return Checked(X, y, weight, None if names is None else tuple(names))
 
@@ -133,7 +140,7 @@ def describe(checked: Checked | None, number: int, classifies: bool) -> Facts | 
     if checked is None:
         return None
     X, y, weight, names = checked
-    targets = Summariser(classifies, number)
+    targets = Summariser(classifies, number, PARTITION)
     targets.see(y)
     n, n_features = X.shape
     total = float(n if weight is None else weight.sum(dtype=np.float64))

@@ -56,6 +56,16 @@ def read_y(source: Source, block: int) -> Any:
     return Chunk(*source.read(block)).y if read is None else read(block)
 
 
+def check_shape(X: Any, n_rows: int, n_features: int, block: int) -> None:
+    """Refuse X of a block that has not the shape that the source's blocks had first."""
+    if np.shape(X) != (n_rows, n_features):
+        raise ValueError(
+            f"X of block {block} of the source has the shape {np.shape(X)}, but "
+            f"{n_rows, n_features} was announced or read before: a source has to give "
+            "the same rows each time."
+        )
+
+
 def choose_buffer_rows(block_rows: Sequence[int] | np.ndarray, row_bytes: int) -> int:
     """Return the rows of a buffer of `BUFFER_BYTES`, or up to twice as large."""
     rows = BUFFER_BYTES // max(1, row_bytes)

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastmlp.data.arrays import ArraySource
 from fastmlp.data.cache import create_map
-from fastmlp.data.chunks import BUFFER_BYTES, Chunk, Source
+from fastmlp.data.chunks import BUFFER_BYTES, Chunk, Source, check_shape
 from fastmlp.data.iterables import as_source
 
 
@@ -84,6 +84,7 @@ def _write(source: Source, position: np.ndarray, path: Path) -> Chunk:
     for block in blocks:
         chunk = Chunk(*source.read(block))
         rows = np.asarray(chunk.X)
+        check_shape(rows, source.block_rows[block], X.shape[1], block)
         end = begin + len(rows)
         place = position[begin:end]
         order = np.argsort(place // size, kind="stable")
@@ -95,6 +96,11 @@ def _write(source: Source, position: np.ndarray, path: Path) -> Chunk:
             X[to], written[to] = rows[some], place[some]
             fill[bucket] = to.stop
         y = _placed(y, chunk.y, place, n_rows)
+        if begin > 0 and (chunk.sample_weight is None) != (weight is None):
+            raise ValueError(
+                f"Either all blocks have sample weights or none, unlike block {block} "
+                "and those before it: use weights of 1."
+            )
         if chunk.sample_weight is not None:
             weight = _placed(weight, chunk.sample_weight, place, n_rows)
         begin = end
@@ -108,6 +114,11 @@ def _write(source: Source, position: np.ndarray, path: Path) -> Chunk:
 def _placed(array: np.ndarray | None, values: Any, place: np.ndarray, n: int) -> Any:
     """Write values to their places in an array of n, which is made where it is None."""
     values = np.asarray(values)
+    if len(values) != len(place):
+        raise ValueError(
+            f"The parts of a block have {len(place)} and {len(values)} rows: X, y and "
+            "sample_weight must have as many."
+        )
     if array is None:
         array = np.empty((n, *values.shape[1:]), values.dtype)
     # Strings of a later block may be longer.

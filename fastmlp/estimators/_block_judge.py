@@ -51,7 +51,10 @@ class BlockJudge:
             if self._scoring == "score":
                 scored.add(engine.predict(X), y, weight, n)
         if weights == 0:
-            return float("nan"), None if self._scoring is None else float("nan")
+            raise ValueError(
+                "The weights of all rows to validate on are zero: at least one has to "
+                "count."
+            )
         loss = total / weights
         if self._scoring == "score":
             return loss, scored.value(weights)

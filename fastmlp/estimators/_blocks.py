@@ -9,18 +9,20 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import DTypeLike
 from sklearn.utils.multiclass import unique_labels
-from sklearn.utils.validation import _check_sample_weight, _num_samples
+from sklearn.utils.validation import _num_samples
 
 from fastmlp.data.arrays import is_mapped
 from fastmlp.data.chunks import Chunk, Source
 from fastmlp.data.iterables import Once
-from fastmlp.estimators._checks import as_held, check_range
+from fastmlp.estimators._checks import as_held, check_block_weights, check_range
 from fastmlp.estimators._problem import check_rows
 from fastmlp.estimators._targets import Goal, Labels, check_known, labels_of
 from fastmlp.tables.sources import concatenate
 
 # How rows to validate on are given, in messages.
 OWN_ROWS = "pass eval_source to fit_stream, or X_val and y_val to fit"
+
+OTHER_COLUMNS = "y has not as many columns as in the first block."
 
 # Share of the variance of y between blocks from which rows look sorted by y. In blocks
 # of shuffled rows it is about 0.
@@ -97,12 +99,30 @@ class CheckedBlocks:
     def read(self, block: int) -> Chunk:
         """Return the rows of a block: X in one float type, y, weights."""
         chunk = Chunk(*self._source.read(block))
-        if block in self._known and _are_arrays(chunk):
+        n_rows = self.block_rows[block]
+        if block in self._known and self._are_arrays(chunk, n_rows):
             return chunk
         with self.errors_name(block, chunk):
-            chunk = self._validated(chunk, self.block_rows[block])
+            chunk = self._validated(chunk, n_rows)
         self._known.add(block)
         return chunk
+
+    def _are_arrays(self, chunk, n_rows):
+        """Return True if a block that was valid needs no conversion.
+
+        Shapes are compared: a source may give other rows than before, and NumPy would
+        copy one column to all.
+        """
+        X, y, weight = chunk
+        return (
+            type(X) is type(y) is np.ndarray
+            and X.dtype in (np.float32, np.float64)
+            and X.shape == (n_rows, self.n_features)
+            and y.shape == (n_rows, *self.example_y.shape[1:])
+            and (weight is not None) == self.weighted
+            and (weight is None or type(weight) is np.ndarray)
+            and (weight is None or weight.shape == (n_rows,))
+        )
 
     def _validated(self, chunk, n_rows):
         reset = self._reset and not self._known
@@ -118,11 +138,13 @@ class CheckedBlocks:
             )
         weight = chunk.sample_weight
         if weight is not None:
-            weight = _check_sample_weight(weight, X, ensure_non_negative=True)
+            weight = check_block_weights(weight, X)
         if self._known and (weight is not None) != self.weighted:
             raise ValueError(
                 "either all blocks have sample weights or none: use weights of 1."
             )
+        if self._known and y.shape[1:] != self.example_y.shape[1:]:
+            raise ValueError(OTHER_COLUMNS)
         if self._known and X.dtype != self.dtype:
             check_range(X, self.dtype)
             X = X.astype(self.dtype)
@@ -172,16 +194,6 @@ def errors_name_block(
         raise kind(
             f"In block {block} of the source, rows {first} to {last}{row}: {error}"
         ) from error
-
-
-def _are_arrays(chunk):
-    """Return True if a block that was valid needs no conversion."""
-    return (
-        type(chunk.X) is type(chunk.y) is np.ndarray
-        and chunk.X.dtype in (np.float32, np.float64)
-        and (chunk.y.ndim == 1 or chunk.y.shape[1] > 1)
-        and (chunk.sample_weight is None or type(chunk.sample_weight) is np.ndarray)
-    )
 
 
 class EncodedBlocks:
@@ -307,11 +319,19 @@ class Summariser:
         True: y are labels.
     first : int, default=0
         Number of the first block, for errors.
+    name : str, default="In block {} of the source"
+        Of a block with a number, for errors.
     """
 
-    def __init__(self, classifier: bool, first: int = 0) -> None:
-        self.classifier, self._n_seen = classifier, first
+    def __init__(
+        self,
+        classifier: bool,
+        first: int = 0,
+        name: str = "In block {} of the source",
+    ) -> None:
+        self.classifier, self._n_seen, self._name = classifier, first, name
         self._parts: list[tuple] = []
+        self._columns: tuple[int, ...] = ()
         self._multilabel = False
 
     def see(self, y: Any) -> None:
@@ -322,8 +342,8 @@ class Summariser:
             try:
                 self._add(y)
             except (TypeError, ValueError) as error:
-                message = f"In block {self._n_seen} of the source: {error}"
-                raise ValueError(message) from error
+                name = self._name.format(self._n_seen)
+                raise ValueError(f"{name}: {error}") from error
         self._n_seen += 1
 
     def join(self, following: "Summariser") -> None:
@@ -332,6 +352,9 @@ class Summariser:
         self._multilabel |= following._multilabel
 
     def _add(self, y):
+        if self._parts and y.shape[1:] != self._columns:
+            raise ValueError(OTHER_COLUMNS)
+        self._columns = y.shape[1:]
         if self.classifier:
             if y.ndim > 1 or y.dtype.kind not in "biuU":
                 self._multilabel |= labels_of(y)[1] == "multilabel"

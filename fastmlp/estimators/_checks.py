@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from numpy.typing import DTypeLike
 from sklearn import get_config
 from sklearn.externals import array_api_compat
-from sklearn.utils import assert_all_finite
+from sklearn.utils import assert_all_finite, check_consistent_length
 from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import _check_sample_weight
 
@@ -223,6 +223,14 @@ def check_weights(sample_weight: Any, X: Any) -> np.ndarray:
     if not sample_weight.any():
         raise ValueError("Sample weights must contain at least one non-zero number.")
     return sample_weight
+
+
+def check_block_weights(sample_weight: Any, X: Any) -> np.ndarray:
+    """Return the sample weights of a block, all zero or as in `check_weights`."""
+    if np.any(sample_weight):
+        return check_weights(sample_weight, X)
+    check_consistent_length(X, sample_weight)
+    return np.zeros(X.shape[0])
 
 
 def combined_weights(

@@ -12,12 +12,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils import _safe_indexing, check_random_state
-from sklearn.utils.validation import _check_sample_weight
 
 from fastmlp.data.arrays import fetch
 from fastmlp.data.buffers import buffers, make_pair, read_ahead
 from fastmlp.data.cache import create_map
-from fastmlp.data.chunks import BLOCK_BYTES, Chunk, Source, choose_buffer_rows
+from fastmlp.data.chunks import (
+    BLOCK_BYTES,
+    Chunk,
+    Source,
+    check_shape,
+    choose_buffer_rows,
+)
 from fastmlp.data.iterables import as_source
 from fastmlp.estimators._blocks import (
     Summariser,
@@ -25,6 +30,7 @@ from fastmlp.estimators._blocks import (
     errors_name_block,
     join_chunks,
 )
+from fastmlp.estimators._checks import check_block_weights
 from fastmlp.estimators._folds import FOLDS_OF_ONE, Split, deal_folds
 from fastmlp.estimators._learning import Learned
 from fastmlp.estimators._problem import Given, stand_in
@@ -249,7 +255,8 @@ def learn_coded(
     random_state = check_random_state(model.random_state)
     rows = first_pass(model, source, goal, random_state)
     columns = columns_of(rows.sample, model, goal, rows.values[rows.drawn])
-    codes = write_codes(source, columns, len(rows.values), path)
+    n_features = np.shape(rows.sample)[1]
+    codes = write_codes(source, columns, len(rows.values), n_features, path)
     class_weights = goal.class_weights(
         goal.classes if isinstance(goal, Labels) else None
     )
@@ -342,11 +349,7 @@ def first_pass(
                     "either all blocks have sample weights or none: use weights of 1."
                 )
             if weighted:
-                weights.append(
-                    _check_sample_weight(
-                        chunk.sample_weight, y, ensure_non_negative=True
-                    )
-                )
+                weights.append(check_block_weights(chunk.sample_weight, y))
         values[begin:end] = coded
         strata = coded[:, 0] if isinstance(goal, Labels) else np.zeros(len(coded))
         # Blocks begin with other folds, so that many small ones fill all.
@@ -361,14 +364,20 @@ def first_pass(
 
 
 def write_codes(
-    source: Source, columns: tuple[Column, ...], n_rows: int, path: Path
+    source: Source,
+    columns: tuple[Column, ...],
+    n_rows: int,
+    n_features: int,
+    path: Path,
 ) -> np.memmap:
     """Write the codes of all rows to a file; return them, mapped."""
     shape = n_rows, max(1, len(columns))
     codes = create_map(path, np.float32, shape)
     begin = 0
     for block in np.flatnonzero(source.block_rows).tolist():
-        coded = codes_of(read_rows(source, block).X, columns)
+        X = read_rows(source, block).X
+        check_shape(X, source.block_rows[block], n_features, block)
+        coded = codes_of(X, columns)
         codes[begin : begin + len(coded)] = coded
         begin += len(coded)
     codes.flush()

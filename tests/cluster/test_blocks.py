@@ -67,7 +67,7 @@ def test_a_block_that_is_read_has_the_same_facts():
 
 def test_labels_that_are_none():
     checked = check_block(MLPClassifier(), 3, Chunk(np.zeros((2, 1)), [0.5, 1.5]))
-    with pytest.raises(ValueError, match=r"In block 3.*Unknown label"):
+    with pytest.raises(ValueError, match=r"^Partition 3: Unknown label"):
         describe(checked, 3, True)
 
 

@@ -47,6 +47,33 @@ def read_all_but_weights(source):
     return [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
 
 
+class Changing:
+    """Chunks of which one is another from the second time on."""
+
+    def __init__(self, changed):
+        self._changed, self._begun = changed, False
+
+    def __iter__(self):
+        X, y, weight = np.zeros((6, 3)), np.zeros(6), np.ones(6)
+        yield X, y, weight
+        yield self._changed if self._begun else (X, y, weight)
+        self._begun = True
+
+
+@pytest.mark.parametrize(
+    "changed, message",
+    [
+        ((np.zeros((6, 1)), np.zeros(6), np.ones(6)), r"block 1 .* shape \(6, 1\)"),
+        ((np.zeros((5, 3)), np.zeros(5), np.ones(5)), r"block 1 .* shape \(5, 3\)"),
+        ((np.zeros((6, 3)), np.zeros(1), np.ones(6)), "have 6 and 1 rows"),
+        ((np.zeros((6, 3)), np.zeros(6)), "Either all blocks have sample weights"),
+    ],
+)
+def test_a_source_with_other_rows_when_it_is_read_again(changed, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        shuffled(Changing(changed), tmp_path)
+
+
 def test_nothing_to_shuffle(tmp_path):
     for source in ([], [(np.empty((0, 2)), [])]):
         with pytest.raises(ValueError, match="no rows"):

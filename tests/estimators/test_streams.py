@@ -435,8 +435,50 @@ def test_an_iterable_that_shrinks():
     MLPClassifier((8,), max_iter=2).fit_stream(source, buffer_rows=250)
 
 
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda X, y, w: (X[:, :4], y, w), "X has 4 features"),
+        (lambda X, y, w: (X[:, :1], y, w), "X has 1 features"),
+        (lambda X, y, w: (X[:9], y[:9], w[:9]), "it has 9 rows, but 64 were"),
+        (lambda X, y, w: (X, y[:1], w), "inconsistent numbers"),
+        (lambda X, y, w: (X, np.column_stack([y, y]), w), "not as many columns"),
+        (lambda X, y, w: (X, y, w[:1]), "sample_weight"),
+        (lambda X, y, w: (X, y), "either all blocks have sample weights"),
+    ],
+)
+def test_a_source_with_other_rows_in_a_later_epoch(change, message):
+    X, y, weight = rows()
+    chunks = chunked(X, X[:, 0] + y, weight)
+
+    class Changes(Again):
+        def __iter__(self):
+            self.n_times += 1
+            if self.n_times < 4:  # counted, the first block, an epoch
+                return iter(self.chunks)
+            return iter([change(*chunk) for chunk in self.chunks])
+
+    with pytest.raises(ValueError, match=f"^In block 0 of the source.*{message}"):
+        MLPRegressor(hidden_layer_sizes=(8,)).fit_stream(
+            Changes(chunks), buffer_rows=250
+        )
+
+
+@pytest.mark.parametrize("buffer_rows", [100, 1000])
+def test_blocks_whose_weights_are_zero(buffer_rows):
+    X, y, weight = rows()
+    weight[:200] = weight[400:] = 0
+    ref = MLPClassifier((8,), max_iter=3, random_state=0, batch_size=50, shuffle=False)
+    comp = clone(ref).fit_stream(chunked(X, y, weight), buffer_rows=buffer_rows)
+    for a, b in zip(comp.coefs_, ref.fit(X, y, weight).coefs_, strict=True):
+        assert_array_equal(a, b)
+    zeros = chunked(X, y, np.zeros(N))
+    with pytest.raises(ValueError, match="zero"):
+        comp.fit_stream(chunked(X, y), eval_source=zeros, buffer_rows=buffer_rows)
+
+
 @pytest.mark.parametrize("buffer_rows", [250, 500])
-@pytest.mark.parametrize("wrong", ["X", "y", "weight", "columns", "rows"])
+@pytest.mark.parametrize("wrong", ["X", "y", "weight", "columns", "outputs", "rows"])
 def test_errors_name_block_and_row(wrong, buffer_rows):
     X, _, weight = rows()
     model = MLPRegressor(hidden_layer_sizes=(8,), max_iter=2).fit(X, X[:, 0])
@@ -451,9 +493,13 @@ def test_errors_name_block_and_row(wrong, buffer_rows):
         chunk[2][3] = -1
     elif wrong == "columns":
         chunk[0] = chunk[0][:, :4]
+    elif wrong == "outputs":
+        chunk[1] = np.column_stack([chunk[1], chunk[1]])
     else:
         chunk[0] = chunk[0][:50]
     pattern = "In block 5 of the source, rows 320 to 383"
+    if wrong == "outputs":  # seen when y is read first
+        pattern = "In block 5 of the source: y has not as many columns"
     if wrong in ("X", "y"):
         pattern += "; row 323 has a number that is not finite: Input . contains"
     with pytest.raises(ValueError, match=pattern):

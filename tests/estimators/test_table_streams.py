@@ -230,6 +230,33 @@ def test_errors_name_the_block():
         make(TabularClassifier).fit_stream(negative, buffer_rows=300)
 
 
+@pytest.mark.parametrize("size, columns", [(50, "abcd"), (100, "abc")])
+def test_a_source_with_other_rows_when_they_are_coded(size, columns):
+    X, _, numbers, _ = rows()
+
+    class Changes:
+        n_times = 0
+
+        def __iter__(self):
+            self.n_times += 1
+            if self.n_times < 3:
+                return iter(chunked(X, numbers))
+            return iter(chunked(X[list(columns)], numbers, size=size))
+
+    with pytest.raises(ValueError, match="block 0 of the source has the shape"):
+        make(TabularRegressor).fit_stream(Changes(), buffer_rows=300)
+
+
+def test_blocks_whose_weights_are_zero():
+    X, labels, _, weight = rows()
+    weight[:250] = 0
+    chunks = chunked(X, labels, weight)
+    comp = make(TabularClassifier).fit_stream(chunks, buffer_rows=300)
+    assert np.isfinite(comp.validation_scores_[-1]).all()
+    with pytest.raises(ValueError, match="at least one non-zero"):
+        comp.fit_stream(chunked(X, labels, np.zeros(N)), buffer_rows=300)
+
+
 def test_sorted_rows_are_noticed():
     X, labels, _, _ = rows()
     order = np.argsort(labels)
