@@ -1,5 +1,6 @@
 """Dask arrays and frames: their partitions as blocks, predictions of them."""
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,14 @@ def is_collection(X: Any) -> bool:
     from dask.base import is_dask_collection
 
     return is_dask_collection(X)
+
+
+def compute_by(client: Any, *values: Any) -> tuple[Any, ...]:
+    """Return values, those of collections computed by a client or, if None, Dask's."""
+    from dask import compute
+
+    with contextlib.nullcontext() if client is None else client.as_current():
+        return compute(*values)
 
 
 def partitions(
@@ -31,8 +40,16 @@ def partitions(
     ValueError
         If they have not the same partitions.
     """
-    given = {"X": X, "y": _aligned(y, X), "sample_weight": _aligned(sample_weight, X)}
-    parts = [_parts(each, name) for name, each in given.items() if each is not None]
+    given = {"X": X, "y": y, "sample_weight": sample_weight}
+    given = {name: each for name, each in given.items() if each is not None}
+    for name, each in given.items():
+        if not (_is_array(each) or _is_frame(each)):
+            raise TypeError(
+                f"{name} must be a Dask array or frame, got {type(each).__name__}: use "
+                "dask.array.from_array, or the estimator of fastmlp itself, which "
+                "takes what fits in memory."
+            )
+    parts = [_parts(_aligned(each, X)) for each in given.values()]
     if len({len(each) for each in parts}) > 1:
         raise ValueError(
             f"X, y and sample_weight have {[len(each) for each in parts]} partitions: "
@@ -44,27 +61,29 @@ def partitions(
     return [list(each) for each in zip(*futures, *missing, strict=True)]
 
 
-def _parts(collection, name):
+def _is_array(X):
+    # Of the class, since a Delayed has attributes of all names.
+    return hasattr(type(X), "rechunk")
+
+
+def _is_frame(X):
+    return hasattr(type(X), "divisions")
+
+
+def _parts(collection):
     """Return a Delayed for each partition of rows."""
-    if hasattr(collection, "chunks") and hasattr(collection, "rechunk"):
-        if collection.ndim > 1 and collection.numblocks[1] > 1:
-            collection = collection.rechunk({1: -1})
-        return collection.to_delayed().ravel().tolist()
-    if hasattr(collection, "npartitions") and hasattr(collection, "divisions"):
+    if not _is_array(collection):
         return collection.to_delayed()
-    raise TypeError(
-        f"{name} must be a Dask array or frame, got {type(collection).__name__}: use "
-        "dask.array.from_array, or the estimator of fastmlp itself, which takes what "
-        "fits in memory."
-    )
+    if collection.ndim > 1 and collection.numblocks[1] > 1:
+        collection = collection.rechunk({1: -1})
+    return collection.to_delayed().ravel().tolist()
 
 
 def _aligned(y, X):
     """Return y with the chunks of X if both are arrays of known chunks."""
-    chunks, own = getattr(X, "chunks", None), getattr(y, "chunks", None)
-    if chunks is None or own is None or chunks[0] == own[0] or X.shape[0] != y.shape[0]:
+    if not (_is_array(y) and _is_array(X)) or X.shape[0] != y.shape[0]:
         return y
-    return y.rechunk({0: chunks[0]})
+    return y.rechunk({0: X.chunks[0]})
 
 
 def predict_lazily(model: Any, method: str, X: Any) -> Any:
@@ -85,10 +104,10 @@ def predict_lazily(model: Any, method: str, X: Any) -> Any:
     from dask import delayed
 
     names = getattr(model, "classes_", None) if "proba" in method else None
-    if hasattr(X, "rechunk"):
+    if _is_array(X):
         if X.numblocks[1] > 1:
             X = X.rechunk({1: -1})
-        row = getattr(model, method)(np.zeros((1, X.shape[1]), X.dtype))
+        row = getattr(model, method)(_blank(model, X))
         chunks = {0: X.chunks[0]} | dict(enumerate(row.shape[1:], start=1))
         return X.map_blocks(
             predict_block,
@@ -99,18 +118,28 @@ def predict_lazily(model: Any, method: str, X: Any) -> Any:
             drop_axis=None if row.ndim > 1 else 1,
             meta=row[:0],
         )
-    meta = predict_frame(X._meta_nonempty, model, method, names).iloc[:0]
-    return X.map_partitions(predict_frame, delayed(model), method, names, meta=meta)
+    none = predict_frame(X._meta_nonempty, model, method, names, None).iloc[:0]
+    return X.map_partitions(
+        predict_frame, delayed(model), method, names, none, meta=none
+    )
 
 
 def predict_block(X: Any, model: Any, method: str) -> np.ndarray:
     """Return the predictions of an array, which may have no rows."""
     if X.shape[0]:
         return getattr(model, method)(X)
-    return getattr(model, method)(np.zeros((1, X.shape[1]), X.dtype))[:0]
+    return getattr(model, method)(_blank(model, X))[:0]
 
 
-def predict_frame(frame: Any, model: Any, method: str, names: Any) -> Any:
+def _blank(model, X):
+    """Return a row of the type of X, of numbers or, for a table, missing values."""
+    row = np.zeros((1, X.shape[1]), X.dtype)
+    if X.dtype == object and hasattr(model, "columns_"):
+        row[:] = None
+    return row
+
+
+def predict_frame(frame: Any, model: Any, method: str, names: Any, none: Any) -> Any:
     """Return the predictions of a frame, which may have no rows, with its index.
 
     Parameters
@@ -120,14 +149,14 @@ def predict_frame(frame: Any, model: Any, method: str, names: Any) -> Any:
     method : str
     names : sequence or None
         Of the columns of the predictions; None: their numbers.
+    none : pandas Series or DataFrame
+        The predictions of no rows.
     """
     import pandas as pd
 
-    if len(frame):
-        values = getattr(model, method)(frame)
-    else:
-        blank = frame.reindex([0]).fillna(0)
-        values = getattr(model, method)(blank)[:0]
+    if not len(frame):
+        return none.set_axis(frame.index)
+    values = getattr(model, method)(frame)
     if values.ndim == 1:
         return pd.Series(values, index=frame.index)
     return pd.DataFrame(values, index=frame.index, columns=names)

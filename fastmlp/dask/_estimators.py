@@ -14,7 +14,12 @@ from fastmlp.cluster.blocks import Reading
 from fastmlp.cluster.driver import learn_in_rounds
 from fastmlp.cluster.tables import fit_networks
 from fastmlp.cluster.tasks import Limits
-from fastmlp.dask._collections import is_collection, partitions, predict_lazily
+from fastmlp.dask._collections import (
+    compute_by,
+    is_collection,
+    partitions,
+    predict_lazily,
+)
 from fastmlp.dask._executor import DaskExecutor
 from fastmlp.dask._signatures import OF_CLUSTERS, OF_ROUNDS, extend
 from fastmlp.data import Chunk
@@ -106,6 +111,32 @@ class OnCluster:
         """Return the local estimator with the same parameters."""
         names = inspect.signature(self._local_class).parameters
         return self._local_class(**{name: getattr(self, name) for name in names})
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the score of the local estimator.
+
+        Parameters
+        ----------
+        X : dask Array or DataFrame of shape (n_samples, n_features), or as elsewhere
+            The input data. They stay on the workers: the predictions come to the
+            client.
+        y : as X, of shape (n_samples,) or (n_samples, n_outputs)
+            The true labels or targets.
+        sample_weight : as y, of shape (n_samples,), default=None
+            Weight of each row. None: all 1.
+
+        Returns
+        -------
+        score : float
+        """
+        model: Any = self
+        given = X, y, sample_weight
+        if is_collection(X):
+            given = compute_by(self.client, model.predict(X), y, sample_weight)
+            model = stand_in(self)
+            model.predict = lambda predictions: predictions
+        base: Any = super(OnCluster, model)
+        return base.score(*given)
 
     @contextlib.contextmanager
     def _open_client(self) -> Iterator[Any]:
@@ -274,9 +305,7 @@ default=None
     def _fit_blocks(
         self, client, blocks, validation, classes=None, epochs=None, buffer_rows="auto"
     ):
-        from dask import compute
-
-        given = Given(None, None, None, *compute(*validation))
+        given = Given(None, None, None, *compute_by(client, *validation))
         model = stand_in(self)
         model.max_iter = epochs or self.max_iter
         limits = Limits(
@@ -356,14 +385,12 @@ default=None
         The attributes are those of the local estimator's `fit` to the same table, to
         the bit.
         """
-        from dask import compute
-
         with self._open_client() as client:
             executor = DaskExecutor(client, self.worker_timeout)
             table = executor.submit(
                 join_chunks, partitions(client, X, y, sample_weight)
             )
-            own = Chunk(*compute(X_val, y_val, sample_weight_val))
+            own = Chunk(*compute_by(client, X_val, y_val, sample_weight_val))
             local = self._unfitted_local()
             # The same numbers in all tasks.
             local.random_state = check_random_state(self.random_state)

@@ -201,7 +201,9 @@ def move_waiting(dask_scheduler: Any) -> None:
     """Move tasks that wait on paused workers to others; runs on the scheduler.
 
     A worker pauses when its memory is nearly full. Dask gives it no more tasks, but
-    leaves it those that it has and has not begun, as long as it is paused.
+    leaves it those that it has and has not begun, as long as it is paused. Dask has no
+    public call that moves them: `distributed.Reschedule` is for tasks that run, and
+    `Client.retire_workers` ends the worker.
     """
     for worker in dask_scheduler.workers.values():
         if worker.status.name == "paused":

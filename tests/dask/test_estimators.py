@@ -9,6 +9,7 @@ import pickle
 import threading
 from pathlib import Path
 
+import cloudpickle
 import dask.array as da
 import dask.dataframe as dd
 import joblib
@@ -16,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from dask import delayed
 from distributed import Client
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
@@ -35,11 +37,13 @@ from fastmlp.dask import (
     DaskTabularClassifier,
     DaskTabularRegressor,
 )
+from fastmlp.dask._collections import predict_lazily
 from fastmlp.dask._executor import DaskExecutor
 from fastmlp.data import ArraySource
-from tests.cluster.fits import RNG
+from tests.cluster.fits import RNG, cut, fit_in_rounds
 from tests.dask.data import (
     CHUNKS,
+    DIVIDED,
     FIT,
     X,
     Y,
@@ -243,6 +247,26 @@ def test_partitions_of_every_size(client):
     assert estimator.t_ == 4 * few.sum()
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.int8, bool])
+def test_types_of_numbers(client, dtype):
+    few = (2 * X).astype(dtype)
+    x, y = on_cluster(few, Y)
+    comp = clone(FIT).set_params(client=client, dtype=None).fit(x, y)
+    ref = clone(comp).fit(x.astype(np.float64), y)
+    assert_same(comp, ref)
+    assert_array_equal(comp.predict(x).compute(), ref.to_local().predict(few))
+
+
+def test_partitions_whose_weights_are_zero(client):
+    weight = np.repeat([0.0, 1.0, 0.0], 100)
+    x, y, w = on_cluster(X, Y, weight)
+    comp = clone(FIT).set_params(client=client).fit(x, y, w)
+    ref = fit_in_rounds(comp.to_local(), cut(X, Y, CHUNKS, weight), **DIVIDED)
+    assert_same(comp, ref)
+    with pytest.raises(ValueError, match="at least one non-zero"):
+        comp.fit(x, y, 0 * w)
+
+
 def test_sparse_blocks(client):
     (x, y), full = on_cluster(X, Y), np.where(X > 1, X, 0)
     x = da.from_array(full, chunks=(CHUNKS, 4)).map_blocks(sp.csr_matrix)
@@ -302,8 +326,13 @@ def test_a_user_error_in_a_task_is_raised(client):
 
 def test_what_is_not_on_a_cluster_is_refused(client):
     estimator = clone(FIT).set_params(client=client)
+    x, y = on_cluster(X, Y)
     with pytest.raises(TypeError, match=r"X must be a Dask array.*ndarray"):
         estimator.fit(X, Y)
+    with pytest.raises(TypeError, match=r"y must be a Dask array.*ndarray"):
+        estimator.fit(x, Y)
+    with pytest.raises(TypeError, match=r"X must be a Dask array.*Delayed"):
+        estimator.fit(delayed(X), y)
 
 
 def test_an_error_of_a_partition(client):
@@ -312,7 +341,19 @@ def test_an_error_of_a_partition(client):
     estimator = clone(FIT).set_params(client=client)
     with pytest.raises(ValueError, match=r"^Partition 2: Input X contains NaN"):
         estimator.fit(*on_cluster(wrong, Y))
+    with pytest.raises(ValueError, match=r"^Partition 0: Unknown label type"):
+        estimator.fit(*on_cluster(X, X[:, 0]))
     assert not hasattr(estimator, "coefs_")
+
+
+def test_data_are_computed_by_the_client_of_the_estimator(client, fitted):
+    """And not by another one, which is the current one."""
+    data = client.persist(on_cluster(X, Y))
+    with Client(processes=False, dashboard_address=":0"):
+        estimator = clone(FIT).set_params(client=client)
+        comp = estimator.fit(*data, X_val=data[0], y_val=data[1])
+        assert comp.score(*data) == fitted.score(X, Y)
+    assert_same(comp, fitted)
 
 
 def test_two_fits_at_once_from_two_clients(client, fitted):
@@ -410,9 +451,75 @@ def test_predictions_of_frames(client):
     assert_array_equal(estimator.predict(few).compute(), ref[FRAME.a > 2.0])
 
 
+KINDS = {
+    "numbers": X[:, 2],
+    "nullable": pd.array(np.arange(300), dtype="Int64"),
+    "strings": np.where(X[:, 2] > 0, "u", "v"),
+    "categories": pd.Categorical(np.where(X[:, 2] > 0, "u", "v")),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_predictions_of_tables_with_empty_partitions(client, kind):
+    """Their columns are of any kind, as are those of an object array."""
+    frame = FRAME.assign(c=KINDS[kind])
+    x = dd.from_pandas(frame, npartitions=4)
+    y = dd.from_pandas(pd.Series(Y, frame.index, name="y"), npartitions=4)
+    x, y = (
+        each.map_partitions(lambda part: part[part.index < 1160]) for each in (x, y)
+    )
+    clf = DaskTabularClassifier(client=client, n_networks=2, max_epochs=2)
+    clf.fit(x, y)
+    for method in ("predict", "predict_proba"):
+        comp = getattr(clf, method)(x)
+        ref = getattr(clf.to_local(), method)(frame[:160])
+        assert_array_equal(comp.compute().to_numpy(), ref)
+        assert_array_equal(comp.compute().index, frame.index[:160])
+    array = da.from_array(frame.to_numpy(object), chunks=(100, 4))
+    if kind != "nullable":
+        comp = clf.fit(array, da.from_array(Y, chunks=100)).predict(array)
+        assert_array_equal(comp.compute(), clf.to_local().predict(frame.to_numpy()))
+        few = array[da.from_array(np.arange(300) < 90, chunks=100)]
+        assert_array_equal(clf.predict(few).compute(), comp[:90].compute())
+
+
+def test_nothing_is_computed_before_compute(fitted):
+    def fails(block):
+        raise OSError("read")
+
+    (x,) = on_cluster(X)
+    x = x.map_blocks(fails, dtype=float, meta=X[:0])
+    comp = fitted.predict(x)
+    with pytest.raises(OSError, match="read"):
+        comp.compute()
+
+
+def test_the_model_is_once_in_the_graph_of_predictions(fitted):
+    (x,) = on_cluster(X)
+    wide = clone(FIT).set_params(hidden_layer_sizes=(20_000,), max_iter=1)
+    wide = wide.to_local().fit(X, Y)
+    graph = dict(predict_lazily(wide, "predict", x).dask)
+    sizes = [len(cloudpickle.dumps(task)) for task in graph.values()]
+    assert sum(sizes) < 1.1 * len(cloudpickle.dumps(wide))
+
+
+def test_scores_are_those_of_the_local_estimator(client, fitted):
+    """Also where chunks have unknown sizes or y has others."""
+    x, y = on_cluster(X, Y)
+    local, kept = fitted.to_local(), X[:, 0] > 0
+    comp = fitted.score(x[x[:, 0] > 0], y[x[:, 0] > 0])
+    assert comp == local.score(X[kept], Y[kept])
+    weight = np.arange(300.0)
+    comp = fitted.score(x, da.from_array(Y, chunks=77), weight)
+    assert comp == local.score(X, Y, weight) == fitted.score(X, Y, weight)
+
+
 def test_scores_of_a_regressor(client):
     y = X[:, 0] - X[:, 1]
     regr = make(DaskMLPRegressor, client=client, solver="lbfgs", n_replicas=2)
+    regr.fit(*on_cluster(X, y))
+    assert regr.score(*on_cluster(X, y)) == pytest.approx(regr.to_local().score(X, y))
+    regr.set_params(loss=("quantile", [0.1, 0.9]), solver="adam")
     regr.fit(*on_cluster(X, y))
     assert regr.score(*on_cluster(X, y)) == pytest.approx(regr.to_local().score(X, y))
 
