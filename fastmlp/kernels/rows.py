@@ -95,8 +95,9 @@ def describe(X: Any) -> tuple:
             _writable(X.indices.astype(np.int32, copy=False)),
             _writable(X.indptr.astype(np.int64, copy=False)),
         )
-    if X.flags.carray:  # in C order, writeable and aligned
-        return X.reshape(-1), 0, X.shape[1], 1
+    if X.flags.c_contiguous and X.flags.aligned:
+        # Not X's own strides: along an axis of one row they may be anything.
+        return _writable(X.reshape(-1)), 0, X.shape[1], 1
     size = X.itemsize
     if any(stride % size for stride in X.strides) or not X.flags.aligned:
         X = np.require(X, requirements=("C", "A"))

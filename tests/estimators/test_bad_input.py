@@ -250,6 +250,12 @@ def test_data_of_predict(name, kind, method):
     compare(kind, lambda estimator: getattr(estimator, method)(*arguments), message)
 
 
+@pytest.mark.parametrize("kind", ["classifier", "regressor"])
+def test_nan_in_a_row_without_a_stride(kind):
+    row = np.broadcast_to([1.0, np.nan, 1.0], (1, 3))
+    compare(kind, lambda estimator: estimator.predict(row), "Input X contains NaN")
+
+
 @pytest.mark.parametrize("method", ["partial_fit", "predict", "predict_proba"])
 @pytest.mark.parametrize("n_features", [2, 4])
 def test_other_number_of_features(method, n_features):

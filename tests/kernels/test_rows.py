@@ -151,6 +151,13 @@ def test_dense_x_is_not_copied(form):
     assert (places.min(), places.max()) == (0, values.size - 1)
 
 
+@pytest.mark.parametrize("X", [np.ones(4)[None], np.ones((9, 4))[::-3][:1]])
+def test_one_row_has_no_strides_of_its_own(X):
+    """Predictions look for NaN from one row to the next, as `describe` says."""
+    X.flags.writeable = False
+    assert describe(X)[1:] == (0, 4, 1)
+
+
 @pytest.mark.parametrize("share", [0.1, 0.9])
 def test_csr_is_not_copied(share):
     X = make_csr(_example(7, np.float64), share)
