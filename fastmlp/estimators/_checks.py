@@ -398,7 +398,7 @@ def check_range(X: Any, dtype: DTypeLike, name: str = "X") -> None:
     wider = values.dtype.kind == "f" and values.itemsize > np.dtype(dtype).itemsize
     if wider and not get_config()["assume_finite"]:
         largest = max(values.max(initial=0), -values.min(initial=0))
-        assert_all_finite(as_float([largest], dtype), input_name=name)
+        assert_all_finite(as_float(np.array([largest]), dtype), input_name=name)
 
 
 def surely_finite(X: np.ndarray) -> bool:
@@ -427,9 +427,9 @@ def as_rows(X: Any, dtype: DTypeLike = np.float64) -> Any:
     return X if X.dtype in (np.float32, np.float64) else X.astype(dtype)
 
 
-def as_float(array: Any, dtype: DTypeLike) -> np.ndarray:
+def as_float(array: np.ndarray, dtype: DTypeLike) -> np.ndarray:
     """Return the array in C order and the given dtype; too large numbers become inf."""
-    if getattr(array, "dtype", None) == dtype:
+    if array.dtype == dtype:
         return np.ascontiguousarray(array)
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(array, dtype=dtype)

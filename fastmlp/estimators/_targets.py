@@ -94,7 +94,9 @@ class Goal(ABC):
 
 def _plain_labels(y):
     """Return the classes of an array of integers without scikit-learn, else None."""
-    if type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "bi":
+    plain = type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "bi"
+    # Of the other byte order scikit-learn's classes have the machine's.
+    if plain and y.dtype.isnative:
         classes = np.unique(y)
         # Some versions of scikit-learn warn of more classes.
         if 0 < 2 * classes.size <= y.size:

@@ -36,6 +36,7 @@ LABELS = {
     "integers": Y,
     "negative": Y - 5,
     "uint8": Y.astype(np.uint8),
+    "of the other byte order": Y.astype(Y.dtype.newbyteorder()),
     "floats": Y.astype(float),
     "strings": np.array(["b", "aa", "c"])[Y],
     "objects": np.array(["b", "aa", "c"], dtype=object)[Y],

@@ -272,6 +272,14 @@ def test_rows_of_another_type_in_a_later_partial_fit():
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_rows_that_float64_cannot_hold():
+    model = MLPClassifier((3,), max_iter=1).fit(ROWS, LABELS)
+    X = NORMAL.astype(np.longdouble) * 1e300 * 1e300
+    with pytest.raises(ValueError, match="infinity or a value too large for dtype"):
+        model.predict(X)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_the_largest_numbers_of_float32_are_held():
     """Those that round down to it, too; under ``assume_finite`` nothing is refused."""
     model = MLPClassifier((3,), max_iter=1, dtype="float32").fit(ROWS, LABELS)
