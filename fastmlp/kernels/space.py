@@ -150,7 +150,7 @@ class TrainingSpace:
         self.settings = np.zeros(N_SETTINGS)
         self.shares = np.zeros((n_threads + 1, n_threads + 1), np.int64)
         self.penalty = np.zeros(self._blocks.size)
-        has = spec.collects or has_sums(spec.restraints, spec.decays)
+        has = spec.collects or has_sums(spec.restraints)
         width = spec.numbers.width
         self.sums = np.zeros((self._blocks.size if has else 0, N_SUMS * width))
         self.contexts = np.repeat(program.context, n_threads)

@@ -17,6 +17,7 @@ from ..simd.bfloat16 import SQUARE_ROWS, call_multiply, call_pack
 from ..simd.bfloat16_tiles import LINE, SQUARE
 from ..simd.llvm import array_at, reader
 from ..simd.vectors import sum_squares
+from ..update.groups import group_at
 from .base import (
     COLLECT,
     FINISH,
@@ -160,9 +161,10 @@ def compile_finish(numbers: Numbers) -> Any:
         turned = run.memory + this.transposed if this.transposed >= 0 else 0
         rows, pairs = this.rows, run.memory + this.packed
         call_pack(run.pack, (weights, 0, rows, SQUARE_ROWS, width, 0, pairs, 0, turned))
-        n = rows * width
-        squares = array_at(penalty, 1, np.float64)
-        squares[0] = sum_squares(array_at(weights, n, dtype), 0, n)
+        if group_at(this.group).l2 != 0:
+            n = rows * width
+            squares = array_at(penalty, 1, np.float64)
+            squares[0] = sum_squares(array_at(weights, n, dtype), 0, n)
 
     return callback(finish, FINISH, f"bfloat16-finish-{numbers.key}")
 

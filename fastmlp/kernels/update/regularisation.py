@@ -81,9 +81,9 @@ class Regularisation(NamedTuple):
         return any(self.dropout[:1]) or self.input_noise != 0
 
 
-def has_sums(settings: Regularisation, decays: bool) -> bool:
+def has_sums(settings: Regularisation) -> bool:
     """Return whether updates need column sums."""
-    return bool(settings.l1 or settings.clip_norm or settings.max_norm or decays)
+    return bool(settings.l1 or settings.clip_norm or settings.max_norm)
 
 
 def compile_sweeps(
@@ -109,7 +109,7 @@ def compile_sweeps(
     """
     if collects:
         update = compile_collect(dtype)
-    elif has_sums(settings, decays):
+    elif has_sums(settings) or decays:
         update = compile_restrained(rule, dtype)
     else:
         update = compile_update(rule, dtype)
@@ -208,7 +208,7 @@ def compile_restrained(name: str, dtype: type) -> Any:
             decay = array_at(step, N_STEP, np.float64)[DECAY]
             _shrink(weights, dtype(decay * this.decay))
         apply(w, g, m, v, n, step, scale, 0.0, settings, group)
-        if this.bounded != 0 or this.l1 != 0:
+        if sums != 0 and (this.bounded != 0 or this.l1 != 0):
             totals = array_at(sums, N_SUMS * width, np.float64)
             _sum_weights(weights, width, totals, this)
 
