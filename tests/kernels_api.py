@@ -72,6 +72,7 @@ from fastmlp.kernels.ops import (
     periodic,
     prelu,
     scale,
+    scaled_dense,
 )
 from fastmlp.kernels.ops.activations import (
     Activation,

@@ -256,8 +256,8 @@ class Program:
         operation that works in place writes y over x, and dx over dy.
         """
         ops, records = self.operations, self.records
-        trained = [bool(op.parameters) for op in ops]
-        first = trained.index(True)
+        trained = [op.parameters and not op.summed_behind for op in ops]
+        first = next(i for i, learns in enumerate(trained) if learns)
         # Operations below the first one with parameters need no deltas.
         self._learning = set(ops[first:]) if self.training else set()
         place = -1  # of x: the first operation reads the rows of X from elsewhere
@@ -355,6 +355,8 @@ class Program:
         cost = np.cumsum(parts * (rows + 1))
         targets = cost[-1] * np.arange(1, n_threads) / n_threads
         inner = np.searchsorted(cost, targets, side="left") + 1
+        begins = np.append(np.flatnonzero(blocks["joined"] == 0), blocks.size)
+        inner = begins[np.searchsorted(begins, inner.clip(max=blocks.size))]
         return np.concatenate([[0], inner, [blocks.size]]).clip(max=blocks.size)
 
     def split(self, flat: np.ndarray) -> list[tuple[int, Parameter, np.ndarray]]:

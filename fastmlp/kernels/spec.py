@@ -25,6 +25,8 @@ from .ops.dense import Dense
 from .ops.dropout import Dropout
 from .ops.input_noise import InputNoise
 from .ops.inputs import Gather
+from .ops.scale import Scale
+from .ops.scaled_dense import ScaledDense
 from .update.regularisation import Regularisation
 
 # (name, setting) of an activation or operation; the setting is None if it takes none.
@@ -118,10 +120,12 @@ def make_operations(
         n_in = operations[-1].n_in if kind.beside else n
         operations.append(kind(n_in, setting, numbers))
         n = operations[-1].n_out
+    factors = _factors_behind(operations, numbers, settings)
     for layer, width in enumerate(spec.units[1:]):
         last = layer == len(spec.activations)
         kind = _IDENTITY if last else spec.activations[layer]
-        made = _layer(n, width, kind, numbers, None if operations else form)
+        made = _layer(n, width, kind, numbers, None if operations else form, factors)
+        factors = None
         rate = 0.0 if last else rates.get(layer + 1)
         if rate:
             stream = _HIDDEN_STREAM + layer
@@ -133,14 +137,35 @@ def make_operations(
     return operations
 
 
-def _layer(n, units, kind, numbers, form):
-    """Return the operations of a layer; `form` is that of X where it reads X itself."""
+def _factors_behind(operations, numbers, settings):
+    """Return trained factors that are last of the inputs' operations and alone learn.
+
+    None if there are none, or if `ScaledDense` cannot follow: products are rounded, or
+    norms bounded, for which the blocks of one panel must follow each other.
+    """
+    learning = [op for op in operations if op.parameters]
+    if numbers.rounds or settings.max_norm or len(learning) != 1:
+        return None
+    last = operations[-1]
+    if type(last) is not Scale:
+        return None
+    last.summed_behind = last.in_place = True
+    return last
+
+
+def _layer(n, units, kind, numbers, form, factors):
+    """Return the operations of a layer.
+
+    `form` is that of X where it reads X itself, `factors` those before it that it sums.
+    """
     name, setting = kind
     own = OPERATIONS.get(name)
     fused, pieces = (kind, 1) if own is None else (_IDENTITY, own.pieces(setting))
     arguments = n, units, fused, numbers, pieces
     if form is not None:
         dense: Dense = CsrDense(form, *arguments)
+    elif factors is not None:
+        dense = ScaledDense(factors, *arguments)
     elif numbers.rounds and min(n, units) >= _LEAST_ROUNDED:
         dense = BFloat16Dense(*arguments)
     else:

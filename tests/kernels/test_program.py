@@ -21,6 +21,7 @@ from tests.kernels_api import (
     Arena,
     Group,
     Head,
+    Layout,
     NetworkSpec,
     Optimizer,
     Program,
@@ -45,6 +46,7 @@ from tests.kernels_api import (
     prelu,
     round_up,
     scale,
+    scaled_dense,
 )
 from tests.networks import DTYPES, encodings, make_csr
 
@@ -90,6 +92,7 @@ def _program(units, dtype, rows=9, kind="plain", inputs=(), training=True, **set
 # Fields of operations' records with the place of a matrix of rows and y's columns.
 MATRICES = {
     dense.Dense: ["scores"],
+    scaled_dense.ScaledDense: ["scores"],
     prelu.Prelu: ["trained_deltas"],
     parametric_mish.ParametricMish: ["trained_deltas"],
     scale.Scale: ["factor_deltas"],
@@ -122,6 +125,8 @@ def _regions(program):
         if isinstance(op, dense.Dense):
             square = round_up(op.n_in, width) * round_up(op.n_out, width)
             add(record["transposed"], square)
+        if isinstance(op, scaled_dense.ScaledDense):
+            add(record["sums"], op.n_in)
         if isinstance(op, periodic.Periodic):
             add(record["sums"], (N_WAVES + 1) * program.capacity)
     [head], [context] = program.head, program.context
@@ -153,6 +158,7 @@ def test_program_regions_do_not_overlap(units, kind, dtype):
     for settings in (
         {},
         {"inputs": (("scale", 1.0),)},
+        {"inputs": (("scale", 1.0),), "max_norm": 1.0},
         {"inputs": encodings(units[0])},
         {"dropout": (0.5, *[0.2] * (len(units) - 2)), "input_noise": 0.1},
     ):
@@ -391,6 +397,43 @@ def test_share_blocks_shares_the_work_evenly(dtype):
         bounds = program.share_blocks(n_threads)
         shares = np.add.reduceat(work, bounds[:-1])
         assert shares.max() <= 1.1 * shares.sum() / n_threads
+
+
+@both
+def test_weights_and_factors_of_some_inputs_have_one_thread(dtype):
+    width = panel_width(dtype)
+    program = _program((7 * width + 1, 3 * width, 2), dtype, inputs=(("scale", 1.0),))
+    blocks = program.blocks
+    # The weights of three panels with a block of factors, for each panel of inputs.
+    assert np.count_nonzero(blocks["joined"]) == 8 * 3
+    for n_threads in (1, 2, 3, 5, 100):
+        bounds = program.share_blocks(n_threads)
+        assert (bounds[0], bounds[-1]) == (0, blocks.size)
+        assert (blocks["joined"][bounds[bounds < blocks.size]] == 0).all()
+        assert (np.diff(bounds) >= 0).all()
+
+
+@both
+def test_factors_are_summed_behind_where_nothing_else_learns(dtype):
+    """And their matrix is then that of the inputs."""
+    codes = ("columns", Layout(tuple((i, -1.0, 0.0, 0.0, None) for i in range(3))))
+    factors = ("scale", 1.0)
+    for inputs, settings, behind in (
+        ((codes, factors), {}, True),
+        ((factors,), {}, True),
+        ((factors,), {"dropout": (0.5, 0.0)}, True),
+        ((codes,), {}, False),
+        ((factors, factors), {}, False),
+        ((("prelu", 0.1),), {}, False),
+        ((codes, factors), {"max_norm": 1.0}, False),
+    ):
+        program = _program((3, 5, 2), dtype, inputs=inputs, **settings)
+        found = [isinstance(op, scaled_dense.ScaledDense) for op in program.operations]
+        assert any(found) == behind
+        if behind:
+            [record] = program.records[found.index(True)]
+            assert record["dx"] == record["transposed"] == -1
+            assert record["x"] == program.records[0]["y"][0]
 
 
 @both

@@ -17,6 +17,7 @@ from tests.kernels_api import (
     make_operations,
     numbers_of,
     parameters_of,
+    scaled_dense,
 )
 from tests.networks import make_csr
 
@@ -59,8 +60,8 @@ def test_make_operations_lists_what_rows_go_through():
     prelu, maxout, scale = (OPERATIONS[name] for name in ("prelu", "maxout", "scale"))
     kinds, layers = _kinds(spec, np.eye(9), **rates)
     of_inputs = [inputs.Gather, input_noise.InputNoise, drop, scale]
-    hidden = [affine, prelu, drop, affine, affine, maxout, drop]
-    assert kinds == [*of_inputs, *hidden, affine]
+    hidden = [prelu, drop, affine, affine, maxout, drop]
+    assert kinds == [*of_inputs, scaled_dense.ScaledDense, *hidden, affine]
     assert layers == [None, None, None, None, 0, 0, 0, 1, 2, 2, 2, 3]
     kinds, _ = _kinds(spec._replace(inputs=()), np.eye(9))
     assert kinds == [inputs.Gather, affine, prelu, affine, affine, maxout, affine]

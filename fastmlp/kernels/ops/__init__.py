@@ -1,10 +1,10 @@
 """The kinds of operations; the tables OPERATIONS and ENCODINGS.
 
 `base` has the interface, in which a kind is one file: `dense` with its `activations`,
-`bfloat16_dense`, `csr`, `per_unit` with `prelu` and `parametric_mish`, `maxout`,
-`scale`, `dropout`, `input_noise`, and `inputs`, where X enters. `scale` is the
-shortest, to be read as an example. Codes of a table's columns go through `columns`, and
-`embedding` and `periodic` beside it.
+`bfloat16_dense`, `csr`, `scaled_dense`, `per_unit` with `prelu` and `parametric_mish`,
+`maxout`, `scale`, `dropout`, `input_noise`, and `inputs`, where X enters. `scale` is
+the shortest, to be read as an example. Codes of a table's columns go through `columns`,
+and `embedding` and `periodic` beside it.
 """
 
 from typing import Any

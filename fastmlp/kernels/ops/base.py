@@ -157,6 +157,8 @@ BLOCK = np.dtype(
         ("group", np.int64),  # address of its `groups.GROUP`
         # Rows of a product whose gradient takes as long; 0: as many as its own.
         ("work", np.int64),
+        ("joined", np.int64),  # 1: the thread of the block before has it too
+        ("sums", np.int64),  # place of sums that its gradient adds to, or takes
     ],
     align=True,
 )
@@ -268,6 +270,8 @@ class Operation:
     row_deltas : str or None
         Of the kind: field of its record with the place of the derivative of each row's
         loss in its parameter, a matrix of rows.
+    summed_behind : bool
+        True: the operation behind it has the blocks of its parameters, and needs no dx.
     """
 
     record_fields: ClassVar[list[tuple[str, Any]]] = []
@@ -279,6 +283,7 @@ class Operation:
     parameters: tuple[Parameter, ...] = ()
     layer: int | None = None
     row_deltas: str | None = None
+    summed_behind = False
 
     def __init__(self, n_in: int, n_out: int):
         self.n_in, self.n_out = int(n_in), int(n_out)

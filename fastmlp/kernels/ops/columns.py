@@ -114,6 +114,7 @@ class Columns(base.Operation):
                 break
             alike += 1
         self._n_alike = alike // numbers.width * numbers.width
+        self.in_place = alike == self.n_in == self.n_out
 
     def fill(self, record: np.ndarray, program: Program) -> None:
         """See `Operation`."""

@@ -15,6 +15,7 @@ from ..simd.llvm import array_at, reader
 from ..simd.panels import call_product, call_transpose
 from ..simd.tiles import TILE_PARTS
 from ..simd.vectors import sum_squares
+from ..update.groups import group_at
 from .activations import (
     ACTIVATIONS,
     call_derivative,
@@ -157,18 +158,17 @@ def compile_backward(numbers: Numbers) -> Any:
     return callback(backward, FORWARD, f"dense-backward-{numbers.key}")
 
 
-@compiled_once
-def compile_weight_gradient(numbers: Numbers) -> Any:
-    """Compile ``gradient(context, block, n, tile, spare)``: x' dy.
+def weight_gradient_step(numbers: Numbers) -> Any:
+    """Return ``sum_(run, block, n, tile, spare)``: x' dy, see `GRADIENT`.
 
     Parts of many rows are summed at `spare` and then added.
     """
     width, size, dtype = numbers.width, numbers.size, numbers.storage
 
-    def gradient(context, block, n, tile, spare):
-        run, this = context_at(context), block_at(block)
-        total = array_at(tile, this.rows * width, dtype)
-        part = array_at(spare, this.rows * width, dtype)
+    @jit
+    def sum_(run, block, n, tile, spare):
+        total = array_at(tile, block.rows * width, dtype)
+        part = array_at(spare, block.rows * width, dtype)
         out = tile
         for k in range(0, n, CHUNK_DEPTH):
             depth = min(CHUNK_DEPTH, n - k)
@@ -176,25 +176,39 @@ def compile_weight_gradient(numbers: Numbers) -> Any:
             call_product(
                 run.product,
                 (
-                    this.rows, depth, this.columns, width,
-                    run.memory + this.x + at, 1, width, depth, 0,
-                    run.memory + this.dy + at, width,
+                    block.rows, depth, block.columns, width,
+                    run.memory + block.x + at, 1, width, depth, 0,
+                    run.memory + block.dy + at, width,
                     run.memory + run.zeros, 0,
                     out,
                 ),
             )  # fmt: skip
             if k != 0:
-                for i in range(this.rows):
-                    for j in range(i * width, i * width + this.columns):
+                for i in range(block.rows):
+                    for j in range(i * width, i * width + block.columns):
                         total[j] += part[j]
             out = spare
+
+    return sum_
+
+
+@compiled_once
+def compile_weight_gradient(numbers: Numbers) -> Any:
+    """Compile ``gradient(context, block, n, tile, spare)``, see `base`."""
+    sum_ = weight_gradient_step(numbers)
+
+    def gradient(context, block, n, tile, spare):
+        sum_(context_at(context), block_at(block), n, tile, spare)
 
     return callback(gradient, GRADIENT, f"weight-gradient-{numbers.key}")
 
 
 @compiled_once
 def compile_finish(numbers: Numbers) -> Any:
-    """Compile ``finish(context, block, penalty)``: the transposed copy, the squares."""
+    """Compile ``finish(context, block, penalty)``: the transposed copy, the squares.
+
+    Without an L2 penalty no squares, whose sum then stays 0.
+    """
     width, dtype = numbers.width, numbers.storage
 
     def finish(context, block, penalty):
@@ -205,9 +219,10 @@ def compile_finish(numbers: Numbers) -> Any:
                 run.transpose,
                 (weights, run.memory + this.transposed, this.rows, width),
             )
-        n = this.rows * width
-        squares = array_at(penalty, 1, np.float64)
-        squares[0] = sum_squares(array_at(weights, n, dtype), 0, n)
+        if group_at(this.group).l2 != 0:
+            n = this.rows * width
+            squares = array_at(penalty, 1, np.float64)
+            squares[0] = sum_squares(array_at(weights, n, dtype), 0, n)
 
     return callback(finish, FINISH, f"weight-finish-{numbers.key}")
 

@@ -60,11 +60,14 @@ class Scale(base.Operation):
 
     def fill(self, record: np.ndarray, program: Any) -> None:
         """See `Operation`."""
-        record["factors"] = program.places(self)[0].place
-        record["factor_deltas"] = program.panels(self.n_out) if program.training else -1
+        record["factors"], record["factor_deltas"] = program.places(self)[0].place, -1
+        if program.training and not self.summed_behind:
+            record["factor_deltas"] = program.panels(self.n_out)
 
     def blocks(self, record: np.ndarray, program: Any) -> np.ndarray:
         """See `Operation`."""
+        if self.summed_behind:
+            return super().blocks(record, program)
         place, deltas = int(record["factors"]), int(record["factor_deltas"])
         group = program.group(self, "factors")
         return base.vector_blocks(place, self.n_out, deltas, group, program)

@@ -160,27 +160,45 @@ def index_constant(value: Any) -> Any:
 
 @intrinsic
 def sum_squares(typingctx, x, offset, count) -> Emitted:
-    """Return the sum of squares of ``x[offset:offset + count]``.
+    """Return the sum of squares of ``x[offset:offset + count]``, a `dot`."""
+
+    def codegen(context, builder, signature, args):
+        vectors = Vectors(context, builder, signature.args[0].dtype)
+        base = data_of(context, builder, signature.args[0], args[0])
+        base = vectors.place(base, args[1])
+        return _dot(vectors, base, base, args[2])
+
+    return x.dtype(x, types.intp, types.intp), codegen
+
+
+@intrinsic
+def dot(typingctx, x, y, offset, count) -> Emitted:
+    """Return the sum of the products of ``x[offset:][:count]`` with those of `y`.
 
     `count` is a multiple of the vector's lanes. The order of the sum depends on
     `count` and the CPU alone.
     """
 
     def codegen(context, builder, signature, args):
-        array_type = signature.args[0]
-        vectors = Vectors(context, builder, array_type.dtype)
-        base = vectors.place(data_of(context, builder, array_type, args[0]), args[1])
-        total = cgutils.alloca_once_value(builder, ir.Constant(vectors.type, None))
-        step = index_constant(vectors.lanes)
-        with cgutils.for_range_slice(builder, index_constant(0), args[2], step) as (
-            i,
-            _,
-        ):
-            x = vectors.load(base, i)
-            builder.store(vectors.fma(x, x, builder.load(total)), total)
-        return vectors.sum(builder.load(total))
+        vectors = Vectors(context, builder, signature.args[0].dtype)
+        a, b = (
+            vectors.place(data_of(context, builder, kind, each), args[2])
+            for kind, each in zip(signature.args[:2], args[:2], strict=True)
+        )
+        return _dot(vectors, a, b, args[3])
 
-    return x.dtype(x, types.intp, types.intp), codegen
+    return x.dtype(x, y, types.intp, types.intp), codegen
+
+
+def _dot(vectors, a, b, count):
+    """Return the sum of the products of `count` elements at each of two places."""
+    builder = vectors.builder
+    total = cgutils.alloca_once_value(builder, ir.Constant(vectors.type, None))
+    step = index_constant(vectors.lanes)
+    with cgutils.for_range_slice(builder, index_constant(0), count, step) as (i, _):
+        x, y = vectors.load(a, i), vectors.load(b, i)
+        builder.store(vectors.fma(x, y, builder.load(total)), total)
+    return vectors.sum(builder.load(total))
 
 
 @intrinsic

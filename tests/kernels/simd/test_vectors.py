@@ -16,6 +16,11 @@ def _sum_squares(x, offset, count):
 
 
 @numba.njit
+def _dot(x, y, offset, count):
+    return vectors.dot(x, y, offset, count)
+
+
+@numba.njit
 def _copy_rows(rows, columns, source, source_at, target, target_at, filled, fill):
     vectors.copy_rows(rows, columns, source, source_at, target, target_at, filled, fill)
 
@@ -28,13 +33,16 @@ def _softmax(x, rows, width, weights, totals):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_sum_squares(dtype):
-    x = np.random.default_rng(0).standard_normal(3000).astype(dtype)
+def test_sums_of_products(dtype):
+    rng, eps = np.random.default_rng(0), np.finfo(dtype).eps
+    x, y = rng.standard_normal((2, 3000)).astype(dtype)
     for count, offset in itertools.product((0, 1, 2, 5, 40), (0, 1, 3)):
         count *= lanes(dtype)
-        part = x[offset : offset + count].astype(np.float64)
+        part, other = (a[offset:][:count].astype(np.float64) for a in (x, y))
         comp = _sum_squares(x, offset, count)
-        np.testing.assert_allclose(comp, part @ part, rtol=40 * np.finfo(dtype).eps)
+        np.testing.assert_allclose(comp, part @ part, rtol=40 * eps)
+        comp, bound = _dot(x, y, offset, count), abs(part) @ abs(other)
+        np.testing.assert_allclose(comp, part @ other, rtol=0, atol=40 * eps * bound)
 
 
 @pytest.mark.parametrize("to", DTYPES)
