@@ -38,8 +38,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         Most passes over the rows. None: 45; networks that train on fewer than 3,500
         rows take more, 160,000 divided by the rows and at most 400. Training ends 20
         epochs after the best one, and one more for each epoch up to that. Of more than
-        256 columns the 45, the 160,000 and the 20 are multiplied by 256 / columns, but
-        not by less than 1 / 4.
+        384 columns the 45, the 160,000 and the 20 are multiplied by 384 / columns, but
+        not by less than 1 / 3.
     learning_rate : float, default=None
         The learning rate of the first step; it falls along half a cosine to 0. None:
         0.06.

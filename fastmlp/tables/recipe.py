@@ -75,8 +75,8 @@ PATIENCE, PATIENCE_GROWTH = 20, 1.0
 BATCH_SIZE, LARGE_BATCH_SIZE, LARGE_TABLE = 64, 128, 3500
 
 # A pass over the rows of a wide table costs as its columns do. It gets fewer, down to a
-# quarter, and as much less patience: bench/tables/ablation.md has the effect.
-WIDE, LEAST_SHARE = 256, 0.25
+# third, and as much less patience: bench/tables/ablation.md has the effect.
+WIDE, LEAST_SHARE = {"classification": 384, "regression": 256}, 1 / 3
 
 # Regression misses the steps. It gets them from batches of half the size, and from a
 # first layer of at most so many weights, in a multiple of UNITS_STEP and at least
@@ -110,8 +110,8 @@ def make_recipe(
     n_columns : int
         Of codes.
     """
-    wide = n_columns > WIDE
-    share = max(LEAST_SHARE, WIDE / n_columns) if wide else 1.0
+    wide = n_columns > WIDE[task]
+    share = max(LEAST_SHARE, WIDE[task] / n_columns) if wide else 1.0
     more_steps = wide and task == "regression"
     if hidden_layer_sizes is None:
         first, *others = HIDDEN_LAYER_SIZES

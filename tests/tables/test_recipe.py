@@ -42,20 +42,38 @@ def test_epochs_and_batches_follow_the_rows(task, n_rows, epochs, batch):
         (768, 100, 128, 400, 32, 6),
         (768, 1000, 128, 53, 32, 6),
         (769, 1000, 112, 53, 32, 6),
-        (2000, 3499, 48, 11, 32, 5),
-        (2000, 10**6, 48, 11, 64, 5),
-        (10**5, 1000, 32, 40, 32, 5),
+        (2000, 3499, 48, 15, 32, 6),
+        (2000, 10**6, 48, 15, 64, 6),
+        (10**5, 1000, 32, 53, 32, 6),
     ],
 )
-def test_wide_tables_get_less(n_columns, n_rows, units, epochs, batch, patience):
+def test_wide_tables_of_numbers_get_less(
+    n_columns, n_rows, units, epochs, batch, patience
+):
     recipe = make_recipe("regression", n_rows, n_columns)
     assert recipe.hidden_layer_sizes == (units, 128)
     assert (recipe.max_epochs, recipe.batch_size) == (epochs, batch)
     assert recipe.patience == patience
+
+
+@pytest.mark.parametrize(
+    ("n_columns", "n_rows", "epochs", "batch", "patience"),
+    [
+        (384, 1000, 160, 64, 20),
+        (385, 1000, 159, 64, 19),
+        (768, 1000, 80, 64, 10),
+        (1153, 1000, 53, 64, 6),
+        (2000, 10**6, 15, 128, 6),
+        (10**5, 1000, 53, 64, 6),
+    ],
+)
+def test_wide_tables_of_classes_get_fewer_epochs(
+    n_columns, n_rows, epochs, batch, patience
+):
     recipe = make_recipe("classification", n_rows, n_columns)
     assert recipe.hidden_layer_sizes == (128, 128)
-    assert recipe.batch_size == make_recipe("classification", n_rows).batch_size
-    assert (recipe.max_epochs, recipe.patience) == (epochs, patience)
+    assert (recipe.max_epochs, recipe.batch_size) == (epochs, batch)
+    assert recipe.patience == patience
 
 
 def test_given_settings_are_taken():
