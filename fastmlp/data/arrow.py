@@ -119,7 +119,8 @@ class _ColumnSource(ABC):
         -------
         y : array of shape (n,) or (n, n_outputs)
         """
-        return self._targets(self._table(block, self._labels))
+        y = None if self._cache is None else self._cache.get_y(block)
+        return self._targets(self._table(block, self._labels)) if y is None else y
 
     def read_table(self, block: int) -> Chunk:
         """Return the rows of a block, X as a pyarrow Table.

@@ -99,11 +99,16 @@ class BlockCache:
 
     def get(self, block: int) -> Chunk | None:
         """Return a block, X as a view of the file, or None if it is not there."""
-        y, weight = self._paths(block)
-        if not y.exists():
+        y, weight = self.get_y(block), self._paths(block)[1]
+        if y is None:
             return None
         weights = np.load(weight) if weight.exists() else None
-        return Chunk(self._rows(block), np.load(y), weights)
+        return Chunk(self._rows(block), y, weights)
+
+    def get_y(self, block: int) -> np.ndarray | None:
+        """Return y of a block, or None if it is not there."""
+        y, _ = self._paths(block)
+        return np.load(y) if y.exists() else None
 
     def put(self, block: int, chunk: Chunk) -> Chunk:
         """Write a block and return it. y is last: `get` takes its file as complete."""

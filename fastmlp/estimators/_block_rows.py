@@ -120,11 +120,11 @@ class BlockRows:
             random_state,
             self._pair,
         )
-        for chunk, order in read_ahead(filled):
-            if self._in_place is None:
-                yield Data(*chunk), order
-            else:
-                yield self._in_place.data, chunk.X[order]
+        data = None if self._in_place is None else self._in_place.data
+        yield from read_ahead(
+            (Data(*chunk), order) if data is None else (data, chunk.X[order])
+            for chunk, order in filled
+        )
         if not self._encoded.counts:
             raise ValueError(
                 "The weights of all rows are zero: at least one has to count."

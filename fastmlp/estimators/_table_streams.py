@@ -149,8 +149,7 @@ class FoldRows:
             random_state,
             self._pair,
         )
-        for chunk, order in read_ahead(filled):
-            yield self._data, chunk.X[order]
+        yield from read_ahead((self._data, chunk.X[order]) for chunk, order in filled)
 
 
 def learn_table_stream(

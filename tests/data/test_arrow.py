@@ -121,7 +121,7 @@ def test_a_cache_is_read_in_place_of_the_files(folder, table, tmp_path, monkeypa
     ref = all_rows(ParquetSource(folder, "label", **options))
     source = ParquetSource(folder, "label", cache=cache, **options)
     first = all_rows(source)
-    monkeypatch.setattr(ParquetSource, "_decoded", None)  # not called from here on
+    monkeypatch.setattr(ParquetSource, "_table", None)  # not called from here on
     again = ParquetSource(folder, "label", cache=cache, **options)
     for second in (all_rows(source), all_rows(again)):
         for arrays in zip(ref, first, second, strict=True):
