@@ -105,6 +105,12 @@ def read_ahead(mapped: mmap.mmap, begin: int, end: int) -> None:
         mapped.madvise(mmap.MADV_WILLNEED, begin, end - begin)
 
 
+def forget_pages(mapped: mmap.mmap) -> None:
+    """Have the pages of a read-only mapped file count no longer as this process's."""
+    if hasattr(mapped, "madvise"):
+        mapped.madvise(mmap.MADV_DONTNEED)
+
+
 # The call by which a process asks Linux for registers that enlarge the state of its
 # threads, and the number of the data of AMX's tiles.
 _ARCH_PRCTL, _REQUEST, _TILE_DATA = 158, 0x1023, 18

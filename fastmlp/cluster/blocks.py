@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from numpy.typing import DTypeLike
 
 from fastmlp.data import Chunk, Source
+from fastmlp.data.arrays import forget, is_mapped
 from fastmlp.estimators._blocks import Summariser
 from fastmlp.estimators._checks import (
     as_held,
@@ -35,8 +36,17 @@ class Reading(NamedTuple):
     number: int
 
     def read(self) -> Chunk:
-        """Return the rows."""
-        return self.source.read(self.number)
+        """Return the rows.
+
+        A copy of those that are mapped, whose pages would count as memory of the
+        worker: Dask ends one that has too much.
+        """
+        chunk = Chunk(*self.source.read(self.number))
+        mapped = getattr(self.source, "X", None)
+        if is_mapped(mapped):
+            chunk = chunk._replace(X=np.array(chunk.X))
+            forget(mapped)
+        return chunk
 
 
 class Checked(NamedTuple):

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
-from fastmlp._platform import read_ahead
+from fastmlp._platform import forget_pages, read_ahead
 from fastmlp.data.chunks import BLOCK_BYTES, Chunk
 
 
@@ -165,6 +165,15 @@ def fetch(X: np.memmap, rows: slice) -> None:
     of_array = _place_in_map(X)
     begin, end = (of_array + row * X.strides[0] for row in (rows.start, rows.stop))
     read_ahead(_map_of(X), begin, end)
+
+
+def forget(X: np.memmap) -> None:
+    """Have rows of a read-only mapped array that were read count as memory no longer.
+
+    They are read from the file again, or from the system's cache of it.
+    """
+    if not X.flags.writeable:
+        forget_pages(_map_of(X))
 
 
 def _sliceable(array: Any) -> Any:

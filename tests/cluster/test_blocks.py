@@ -1,5 +1,8 @@
 """Blocks checked, described, gathered."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -63,6 +66,23 @@ def test_a_block_that_is_read_has_the_same_facts():
     comp = describe_reading(MLPClassifier(), 1, Reading(source, 1), True)
     assert comp[:4] == ref[:4]
     assert_array_equal(comp.targets.summary().counts, ref.targets.summary().counts)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_pages_of_a_mapped_source_do_not_stay_in_memory(tmp_path):
+    X = np.lib.format.open_memmap(tmp_path / "X.npy", "w+", np.float32, (10**6, 10))
+    X[:] = 1
+    X = np.load(tmp_path / "X.npy", mmap_mode="r")
+    source = ArraySource(X, np.zeros(len(X)), rows_per_block=25_000)
+    status = Path("/proc/self/statm")
+
+    def pages():
+        return int(status.read_text().split()[2])  # of files
+
+    before = pages()
+    chunks = [Reading(source, number).read() for number in range(40)]
+    assert (np.concatenate([chunk.X for chunk in chunks]) == 1).all()
+    assert (pages() - before) * 4096 < X.nbytes / 4
 
 
 def test_labels_that_are_none():
