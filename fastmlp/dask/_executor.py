@@ -13,6 +13,9 @@ from fastmlp.kernels import limited_cores
 # Seconds between two looks at the workers while results are missing.
 LOOK_EVERY = 5.0
 
+# Seconds for the nannies of silent workers to end them.
+END_WITHIN = 5.0
+
 # Lines of the logs in errors.
 N_LINES = 5
 
@@ -27,8 +30,8 @@ class DaskExecutor:
     ----------
     client : distributed.Client
     worker_timeout : float
-        Seconds without a heartbeat after which a worker is removed from the cluster,
-        and seconds to wait for a worker where there is none.
+        Seconds without a heartbeat after which a worker is started again, and seconds
+        to wait for one where none has a heartbeat.
     """
 
     def __init__(self, client: Any, worker_timeout: float) -> None:
@@ -121,18 +124,19 @@ class DaskExecutor:
     def _look(self, deserted):
         """Look after tasks that make no progress.
 
-        Returns the time since when there is no worker, None if there is one. `deserted`
-        is the last look's answer.
+        Returns the time since when no worker has a heartbeat, None if one has.
+        `deserted` is the last look's answer.
         """
-        self._client.run_on_scheduler(remove_silent, self._worker_timeout)
+        alive = self._client.run_on_scheduler(restart_silent, self._worker_timeout)
         self._client.run_on_scheduler(move_waiting)
-        if self.workers():
+        if alive:
             return None
         deserted = deserted or time.monotonic()
         if time.monotonic() - deserted > self._worker_timeout:
             raise ClusterError(
-                f"There has been no worker for {self._worker_timeout:g} s. The "
-                f"scheduler's last words: {self._log_of('worker')}"
+                "There has been no worker with a heartbeat for "
+                f"{self._worker_timeout:g} s. The scheduler's last words: "
+                f"{self._log_of('worker')}"
             )
         return deserted
 
@@ -183,18 +187,29 @@ def run_on_worker(function: Callable, *arguments: Any) -> Any:
         return function(*arguments)
 
 
-async def remove_silent(seconds: float, dask_scheduler: Any) -> None:
-    """Remove the workers without a heartbeat; runs on the scheduler.
+async def restart_silent(seconds: float, dask_scheduler: Any) -> bool:
+    """Restart the workers without a heartbeat; return whether others have one.
 
-    Dask does so too, but after five minutes. What they were computing runs elsewhere.
+    Runs on the scheduler. Dask does so too, but after five minutes. What they were
+    computing runs elsewhere. Those without a nanny are removed. If all are silent they
+    stay: there is no other, and a machine that is overloaded may be the cause.
     """
     silent = [
         worker.address
         for worker in dask_scheduler.workers.values()
         if time.time() - worker.last_seen > seconds
     ]
-    for address in silent:
-        await dask_scheduler.remove_worker(address, stimulus_id="fastmlp-silent")
+    if len(silent) == len(dask_scheduler.workers):
+        return False
+    if silent:
+        await dask_scheduler.restart_workers(
+            silent,
+            timeout=END_WITHIN,
+            wait_for_workers=False,
+            on_error="return",
+            stimulus_id="fastmlp-silent",
+        )
+    return True
 
 
 def move_waiting(dask_scheduler: Any) -> None:

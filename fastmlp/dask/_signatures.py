@@ -36,8 +36,9 @@ round_timeout : float, default=3600.0
     Seconds that a round may take; then it runs again.""",
     "worker_timeout": """\
 worker_timeout : float, default=60.0
-    Seconds without a heartbeat after which a worker is removed from the cluster, as
-    Dask does after five minutes, and seconds to wait where there is no worker.""",
+    Seconds without a heartbeat after which a worker is started again, or removed if it
+    has no nanny, as Dask does after five minutes; and seconds to wait where no worker
+    has a heartbeat.""",
     "max_round_retries": """\
 max_round_retries : int, default=3
     How often a round runs again before `fit` raises. Dask itself repeats the tasks of a

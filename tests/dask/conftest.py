@@ -7,6 +7,8 @@ import sys
 import pytest
 from distributed import Client, LocalCluster
 
+from tests.watched import wait_until
+
 # Seconds after which a test of a cluster has hung. Most take less than five.
 HUNG = 120
 
@@ -27,6 +29,20 @@ def make_client(n_workers, **options):
         Client(cluster) as client,
     ):
         yield client
+
+
+def wait_for_nannies(client, n_workers):
+    """Wait for workers whose nannies start them again if they die.
+
+    The scheduler knows a new worker before its nanny takes it for started, and one that
+    dies in between is not started again.
+    """
+
+    def is_started(dask_worker):
+        return dask_worker.process.status.name == "running"
+
+    client.wait_for_workers(n_workers)
+    wait_until(lambda: all(client.run(is_started, nanny=True).values()))
 
 
 @contextlib.contextmanager

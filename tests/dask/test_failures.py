@@ -5,18 +5,22 @@ import os
 import signal
 import time
 from types import SimpleNamespace
-from typing import ClassVar
 
 import numpy as np
 import pytest
 from distributed import wait
 from sklearn.base import clone
 
-from fastmlp.cluster import averaging, replicas
+from fastmlp import TabularClassifier
+from fastmlp.cluster import averaging, blocks, replicas, tables
 from fastmlp.cluster.rounds import Driver
-from fastmlp.dask import ClusterError
-from fastmlp.dask._executor import DaskExecutor, remove_silent
-from tests.dask.conftest import make_client, make_client_without_nannies
+from fastmlp.dask import ClusterError, DaskTabularClassifier
+from fastmlp.dask._executor import DaskExecutor, restart_silent
+from tests.dask.conftest import (
+    make_client,
+    make_client_without_nannies,
+    wait_for_nannies,
+)
 from tests.dask.data import FIT, X, Y, assert_same, fit, on_cluster, ref_fit
 
 pytestmark = pytest.mark.filterwarnings(
@@ -26,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def killing(folder, function, n_times=1):
-    """Return a function that kills its worker in the second epoch, some times.
+    """Return a function that kills its worker some times, a round in the second epoch.
 
     It is pickled by value, since workers do not know this module's functions by name.
 
@@ -35,7 +39,7 @@ def killing(folder, function, n_times=1):
     folder : path
         A folder is removed in it each time.
     function : callable
-        Of a replica's round, or the mean.
+        Of a replica's round, or of another task.
     n_times : int
     """
     for number in range(n_times):
@@ -55,8 +59,19 @@ def killing(folder, function, n_times=1):
     return dies
 
 
+# The module that starts the tasks of a function.
+HOMES = {
+    "check_block": "plan",
+    "describe": "plan",
+    "encode_block": "plan",
+    "average": "tasks",
+    "train_network": "tables",
+    "join_networks": "tables",
+}
+
+
 def meet(monkeypatch, function):
-    home = "tasks" if function.__name__ == "average" else "rounds"
+    home = HOMES.get(function.__name__, "rounds")
     monkeypatch.setattr(f"fastmlp.cluster.{home}.{function.__name__}", function)
 
 
@@ -78,7 +93,7 @@ def test_a_round_that_takes_too_long(mortal, tmp_path, monkeypatch):
             time.sleep(0.05)
 
     monkeypatch.setattr("fastmlp.dask._executor.LOOK_EVERY", 0.5)
-    mortal.wait_for_workers(2)
+    wait_for_nannies(mortal, 2)
     # Workers that are new import the package first.
     fit(mortal)
     meet(monkeypatch, train_replica)
@@ -116,7 +131,7 @@ def pausing(folder):
 def test_a_worker_whose_memory_is_nearly_full(mortal, tmp_path, monkeypatch):
     """It pauses; Dask would leave the task there, and the round would be late."""
     monkeypatch.setattr("fastmlp.dask._executor.LOOK_EVERY", 0.5)
-    mortal.wait_for_workers(2)
+    wait_for_nannies(mortal, 2)
     folder = tmp_path / "running"
     folder.mkdir()
     meet(monkeypatch, pausing(folder))
@@ -137,7 +152,7 @@ def test_a_worker_whose_memory_is_nearly_full(mortal, tmp_path, monkeypatch):
 def test_workers_come_and_go_in_a_fit(mortal, monkeypatch):
     """Two grow to three, of which two leave while rounds go on."""
     ref, counts, mean = ref_fit(), [], Driver.mean
-    mortal.wait_for_workers(2)
+    wait_for_nannies(mortal, 2)
 
     def mean_while_scaled(self, *arguments):
         n_round = len(counts)
@@ -161,13 +176,38 @@ def test_workers_come_and_go_in_a_fit(mortal, monkeypatch):
 def test_the_worker_that_takes_the_mean_is_killed(mortal, tmp_path, monkeypatch):
     monkeypatch.setattr("fastmlp.cluster.tasks.DIRECT_BYTES", 0)
     meet(monkeypatch, killing(tmp_path, averaging.average))
-    mortal.wait_for_workers(2)
+    wait_for_nannies(mortal, 2)
     assert_same(fit(mortal), ref_fit())
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "function", [blocks.check_block, blocks.describe, blocks.encode_block]
+)
+def test_a_worker_is_killed_before_the_first_round(
+    mortal, tmp_path, monkeypatch, function
+):
+    meet(monkeypatch, killing(tmp_path, function))
+    wait_for_nannies(mortal, 2)
+    assert_same(fit(mortal), ref_fit())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("function", [tables.train_network, tables.join_networks])
+def test_a_worker_is_killed_that_trains_on_a_table(
+    mortal, tmp_path, monkeypatch, function
+):
+    meet(monkeypatch, killing(tmp_path, function))
+    wait_for_nannies(mortal, 2)
+    params = {"n_networks": 2, "max_epochs": 2, "random_state": 0}
+    comp = DaskTabularClassifier(client=mortal, **params).fit(*on_cluster(X, Y))
+    assert not list(tmp_path.iterdir())
+    ref = TabularClassifier(**params).fit(X, Y)
+    np.testing.assert_array_equal(comp.predict_proba(X), ref.predict_proba(X))
+
+
 def test_the_only_holder_of_the_data_is_killed(mortal, tmp_path, monkeypatch):
-    mortal.wait_for_workers(2)
+    wait_for_nannies(mortal, 2)
     holder = min(mortal.nthreads())
     data = mortal.persist(on_cluster(X, Y), workers=[holder], allow_other_workers=True)
     wait(data)
@@ -185,7 +225,7 @@ def test_a_task_that_kills_its_worker(mortal, tmp_path, monkeypatch):
         return before
 
     meet(monkeypatch, killing(tmp_path, replicas.train_replica, n_times=20))
-    mortal.wait_for_workers(2)
+    wait_for_nannies(mortal, 2)
     before = mortal.run_on_scheduler(allow_failures, 0)
     try:
         with pytest.raises(
@@ -196,20 +236,45 @@ def test_a_task_that_kills_its_worker(mortal, tmp_path, monkeypatch):
         mortal.run_on_scheduler(allow_failures, before)
 
 
-def test_workers_without_a_heartbeat_are_removed():
-    removed = []
+class SchedulerOf:
+    """Stands for a scheduler whose workers had heartbeats some seconds ago."""
 
-    class Scheduler:
-        workers: ClassVar = {
-            name: SimpleNamespace(address=name, last_seen=time.time() - seconds)
-            for name, seconds in (("a", 0), ("b", 100), ("c", 50))
+    def __init__(self, **seconds):
+        self.workers = {
+            name: SimpleNamespace(address=name, last_seen=time.time() - each)
+            for name, each in seconds.items()
         }
+        self.restarted = []
 
-        async def remove_worker(self, address, stimulus_id):
-            removed.append(address)
+    async def restart_workers(self, addresses, **options):
+        self.restarted += addresses
 
-    asyncio.run(remove_silent(60, Scheduler()))
-    assert removed == ["b"]
+
+@pytest.mark.parametrize(
+    "seconds, alive, restarted",
+    [
+        ({"a": 0, "b": 100, "c": 50}, True, ["b"]),
+        ({"a": 0, "b": 1}, True, []),
+        ({"a": 100, "b": 100}, False, []),
+        ({}, False, []),
+    ],
+)
+def test_workers_without_a_heartbeat_are_restarted(seconds, alive, restarted):
+    """Unless that are all."""
+    scheduler = SchedulerOf(**seconds)
+    assert asyncio.run(restart_silent(60, scheduler)) == alive
+    assert scheduler.restarted == restarted
+
+
+def test_a_worker_that_hangs_is_started_again(mortal, monkeypatch):
+    monkeypatch.setattr("fastmlp.dask._executor.LOOK_EVERY", 0.5)
+    wait_for_nannies(mortal, 2)
+    pids = mortal.run(os.getpid)
+    stopped = min(pids)
+    os.kill(pids[stopped], signal.SIGSTOP)
+    comp = fit(mortal, worker_timeout=5.0)
+    assert stopped not in mortal.nthreads()
+    assert_same(comp, ref_fit())
 
 
 def test_without_nannies(tmp_path, monkeypatch):
@@ -222,7 +287,9 @@ def test_without_nannies(tmp_path, monkeypatch):
         assert_same(comp, ref_fit())
         meet(monkeypatch, killing(tmp_path, replicas.train_replica))
         estimator = clone(FIT).set_params(client=client, worker_timeout=2.0)
-        with pytest.raises(ClusterError, match=r"no worker for 2 s[^$]*Remove worker"):
+        with pytest.raises(
+            ClusterError, match=r"no worker with a heartbeat for 2 s[^$]*Remove worker"
+        ):
             estimator.fit(*on_cluster(X, Y))
         assert not hasattr(estimator, "coefs_")
 
@@ -242,5 +309,5 @@ def test_all_workers_die_between_the_end_of_a_task_and_its_result(monkeypatch):
         monkeypatch.setattr(DaskExecutor, "_wait", wait_and_kill)
         # More than Dask sends along with the news that the task has ended.
         handle = executor.submit(np.zeros, 10_000_000)
-        with pytest.raises(ClusterError, match="no worker for 1 s"):
+        with pytest.raises(ClusterError, match="no worker with a heartbeat for 1 s"):
             executor.gather([handle], timeout=3600)
