@@ -20,20 +20,23 @@ def test_short(function, number):
     assert run_watched(processes.__name__, function.__name__, number)
 
 
-# A thread loads or compiles for long: the child of a fork would wait for its lock.
+# A thread loads or compiles for long: the child of a fork would wait for its locks.
 FORKED = """
 import multiprocessing, threading, time
 from numba.core.compiler_lock import global_compiler_lock
 from fastmlp import MLPClassifier
+from fastmlp.kernels.compile.options import compiled_once
 
 def fit():
     X = [[0.0], [1.0]] * 10
     MLPClassifier((3,), tol=1, n_iter_no_change=1, n_threads=2).fit(X, [0, 1] * 10)
 
+@compiled_once
 def compile():
     with global_compiler_lock:
         held.set()
         time.sleep(0.5)
+    time.sleep(0.5)
 
 held = threading.Event()
 threading.Thread(target=compile).start()

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -140,7 +139,17 @@ class Program:
         Elements of the parameters in panels, which come first.
     n_flat : int
         Length of a vector in scikit-learn's packing.
+    entries : (4,) int64 array
+        Address and number of `addresses`, addresses of `context` and `head`.
+    blocks : array of BLOCK
+        The blocks of all parameters; only for training, like the next.
+    penalised : list of (slice, Group, int)
+        Elements of a vector with a penalty, their group, the group's first block.
     """
+
+    blocks: np.ndarray
+    penalised: list[tuple[slice, Group, int]]
+    _transposed_index: tuple[np.ndarray, np.ndarray] | None
 
     def __init__(
         self,
@@ -176,11 +185,13 @@ class Program:
         self._fill_head(head)
         self._fill_context(numbers.rounds)
         self._writing: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-
-    @cached_property
-    def entries(self) -> np.ndarray:
-        """Address and number of `addresses`, addresses of `context` and `head`."""
-        return self._entries(self.head)
+        # Not when it is first needed: another thread may need it then, or fork.
+        self.entries = self._entries(self.head)
+        self._index = None if flat else self._make_index()
+        if training:
+            self._transposed_index = self._make_transposed_index()
+            self.blocks = self._make_blocks()
+            self.penalised = self._find_penalised()
 
     def prediction_entries(self, out_activation: str) -> np.ndarray:
         """Return `entries` with a head that writes predictions."""
@@ -326,9 +337,7 @@ class Program:
             record["multiply"] = multiply_loop(bfloat16_unit()).address
             record["pack"] = pack_loop().address
 
-    @cached_property
-    def blocks(self) -> np.ndarray:
-        """The blocks of all parameters, an array of BLOCK."""
+    def _make_blocks(self):
         parts, number = [], 0
         for op, record in zip(self.operations, self.records, strict=True):
             blocks = op.blocks(record[0], self)
@@ -368,9 +377,7 @@ class Program:
             at += n
         return views
 
-    @cached_property
-    def penalised(self) -> list[tuple[slice, Group, int]]:
-        """Elements of a vector with a penalty, their group, the group's first block."""
+    def _find_penalised(self):
         found, at = [], 0
         for op, _, parameter in self._order_of_operations():
             elements = slice(at, at := at + math.prod(parameter.shape))
@@ -418,9 +425,8 @@ class Program:
         for op, record in zip(self.operations, self.records, strict=True):
             op.copy_parameters(context, record)
 
-    @cached_property
-    def _index(self) -> np.ndarray | None:
-        """Places of a vector's elements in memory, if they are few.
+    def _make_index(self):
+        """Return the places of a vector's elements in memory, None of many.
 
         The views that `_pairs` makes take longer than the copies of a small network.
         """
@@ -431,9 +437,8 @@ class Program:
             outside[...] = inside
         return index
 
-    @cached_property
-    def _transposed_index(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Places of the transposed copies, and the elements of a vector there."""
+    def _make_transposed_index(self):
+        """Return the places of the transposed copies, and a vector's elements there."""
         if self.n_flat > _FEW_PARAMETERS:
             return None
         memory = np.full(self.size // self.numbers.size, -1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -40,6 +39,10 @@ class Data:
         How X is stored.
     weight : float
         Sum of the sample weights in their own dtype, by which scikit-learn divides.
+    inputs : (1,) array of INPUTS
+        X as kernels see it.
+    wide_weights : (n,) or (0,) float64 array
+        The sample weights.
     """
 
     def __init__(
@@ -58,21 +61,13 @@ class Data:
         else:
             self.sample_weight = np.ascontiguousarray(sample_weight, self.y.dtype)
             self.weight = float(sample_weight.sum())
+        self.inputs = make_inputs(self.rows, X.shape[0])
+        self.wide_weights = np.ascontiguousarray(self.sample_weight, np.float64)
 
     @property
     def sparse(self) -> bool:
         """True if the rows are multiplied as they are stored."""
         return self.form.multiplied
-
-    @cached_property
-    def inputs(self) -> np.ndarray:
-        """X as kernels see it, (1,) of INPUTS."""
-        return make_inputs(self.rows, self.X.shape[0])
-
-    @cached_property
-    def wide_weights(self) -> np.ndarray:
-        """The sample weights as float64."""
-        return np.ascontiguousarray(self.sample_weight, np.float64)
 
     def write_addresses(self, contexts: np.ndarray) -> None:
         """Write where the rows are into an array of CONTEXT."""

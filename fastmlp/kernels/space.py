@@ -145,14 +145,12 @@ class TrainingSpace:
         self.average = arena.reserve(n) if spec.averaging else 0
         tiles = arena.reserve(n_threads * (TILE_PARTS + 1) * spec.tile)
         self.memory = arena.allocate()
-        # Held here too: another thread may be the first to ask the program for them.
-        self._blocks = program.blocks
         self.settings = np.zeros(N_SETTINGS)
         self.shares = np.zeros((n_threads + 1, n_threads + 1), np.int64)
-        self.penalty = np.zeros(self._blocks.size)
+        self.penalty = np.zeros(program.blocks.size)
         has = spec.collects or has_sums(spec.restraints)
         width = spec.numbers.width
-        self.sums = np.zeros((self._blocks.size if has else 0, N_SUMS * width))
+        self.sums = np.zeros((program.blocks.size if has else 0, N_SUMS * width))
         self.contexts = np.repeat(program.context, n_threads)
         address = self.memory.ctypes.data
         self.contexts["memory"] = self.contexts["parameters"] = address
@@ -163,7 +161,7 @@ class TrainingSpace:
     def _make_record(self, base, tiles):
         """Return the record of training, for a memory at the address `base`."""
         spec, restraints = self.spec, self.spec.restraints
-        program, numbers, blocks = spec.program, spec.numbers, self._blocks
+        program, numbers, blocks = spec.program, spec.numbers, spec.program.blocks
         size, width = numbers.size, numbers.width
         moments = [place * size for place in (*self.moments, 0, 0)]
         has = self.sums.size > 0

@@ -58,7 +58,10 @@ class FarProgram(Program):
         super()._wire()
 
     # Without arrays as long as the memory.
-    _index = _transposed_index = None
+    def _make_index(self):
+        return None
+
+    _make_transposed_index = _make_index
 
     def pack(self, flat, memory, behind=0):
         for inside, outside in self._pairs(flat, memory[behind:]):

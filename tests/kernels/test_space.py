@@ -51,6 +51,24 @@ RESTRAINED = [
 ]
 
 
+@pytest.mark.parametrize("settings", RESTRAINED)
+def test_what_threads_share_is_complete(settings):
+    """Rows and programs get nothing when it is first needed.
+
+    Another thread could need it then too and take the address of what is replaced, or
+    fork: the child would wait for a lock.
+    """
+    trainer, X = _trainer(np.float32, **settings), np.ones((30, 5), np.float32)
+    data = Data(X, np.ones((30, 3), np.float32), np.ones(30, np.float32))
+    shared = [vars(data), vars(trainer.program)]
+    before = [list(each) for each in shared]
+    with trainer:
+        trainer.load(make_parameters(UNITS, np.float32))
+        trainer.train_epoch(data, np.arange(30), 0.1)
+        trainer.predict(X)
+    assert [list(each) for each in shared] == before
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("settings", RESTRAINED)
 @pytest.mark.parametrize("rule", TRAINING_RULES)

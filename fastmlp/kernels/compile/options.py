@@ -21,13 +21,17 @@ if numba.config.DISABLE_JIT:
         "set: unset it."
     )
 
+_compiling = threading.RLock()
+
 # A child forked while another thread compiles or loads kernels would wait for ever for
-# that thread's lock.
-at_fork(
-    before=global_compiler_lock.acquire,
-    after_in_parent=global_compiler_lock.release,
-    after_in_child=global_compiler_lock.release,
-)
+# that thread's locks. What is registered last is called first before a fork, so that
+# both are taken in the order of `compiled_once`.
+for _lock in (global_compiler_lock, _compiling):
+    at_fork(
+        before=_lock.acquire,
+        after_in_parent=_lock.release,
+        after_in_child=_lock.release,
+    )
 
 # nogil: the team's threads run side by side.
 # error_model "numpy": Python's division tests for zero, which keeps a loop from being
@@ -121,9 +125,6 @@ def own_name(function: Any, *parts: Any) -> str | None:
     if name is None or not own:
         return None
     return "-".join([name, *(getattr(part, "__name__", part) for part in parts)])
-
-
-_compiling = threading.RLock()
 
 
 def compiled_once(build: Callable[..., Any]) -> Callable[..., Any]:
