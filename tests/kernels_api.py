@@ -30,7 +30,6 @@ from fastmlp.kernels import (
     Waves,
     custom,
     engine,
-    epochs,
     layer_activations,
     parameters_of,
     predict,

@@ -1,60 +1,23 @@
-"""Epoch after epoch in one compiled call: shuffle the rows, run the epoch, judge it.
+"""Epoch after epoch in one compiled call, each judged by its loss.
 
-Thread 0 shuffles and judges, between two barriers of the team. Judged by the training
-loss alone, hundreds of epochs of a small network need no line of Python.
+Thread 0 judges, between two barriers of the team. Hundreds of epochs of a small network
+need no line of Python between them.
 """
 
-import ctypes
-
 import numpy as np
-from numba import types
 
 from .compile.options import entry, jit
-from .ops.base import context_at
 from .runtime.barrier import wait
 from .runtime.team import MOST_THREADS, next_command
-from .simd.llvm import array_at, caller
+from .simd.llvm import array_at
 from .step import run_epoch
 
 # Why a run ended: all epochs are done; no improvement for longer than the patience; a
 # parameter is not finite, or the loss no number.
 GOES_ON, DONE, WAITED, DIVERGED = map(np.int64, range(4))
 
-_draw = caller(types.uint32(types.intp))
-
 # The bits of an exponent that infinity and NaN have, in the upper half of a number.
 _SINGLE, _DOUBLE = np.uint32(0x7F800000), np.uint32(0x7FF00000)
-
-
-def draws_of(random_state: np.random.RandomState) -> tuple[int, int]:
-    """Return the addresses that `shuffle` takes."""
-    # NumPy has no other way to the generator of a RandomState.
-    interface = random_state._bit_generator.ctypes
-    draw = ctypes.cast(interface.next_uint32, ctypes.c_void_p).value
-    return draw or 0, interface.state_address
-
-
-@jit
-def shuffle(draw: int, generator: int, order: np.ndarray) -> None:
-    """Shuffle as NumPy's `RandomState.shuffle` does, by the same draws.
-
-    Parameters
-    ----------
-    draw, generator : int
-        Addresses of `next_uint32` of a bit generator, and of its argument.
-    order : (n,) int64 array
-        Fewer than 2**32 elements.
-    """
-    mask = 1
-    while mask < order.size - 1:
-        mask = 2 * mask + 1
-    for i in range(order.size - 1, 0, -1):
-        if mask >> 1 >= i:
-            mask >>= 1
-        j = np.int64(_draw(draw, (generator,))) & mask
-        while j > i:
-            j = np.int64(_draw(draw, (generator,))) & mask
-        order[i], order[j] = order[j], order[i]
 
 
 @jit
@@ -90,21 +53,12 @@ def _judge(run):
 
 
 @jit
-def _shuffle_rows(run):
-    if run.draw != 0:
-        place = context_at(run.contexts).order
-        shuffle(run.draw, run.generator, array_at(place, run.n_rows, np.int64))
-
-
-@jit
 def _run(thread, n_threads, words, trainings):
     run, epoch = trainings[0], 0
     while True:
         run_epoch(thread, n_threads, words, trainings, epoch)
         if thread == 0:
             run.ending = _judge(run)
-            if run.ending == GOES_ON:
-                _shuffle_rows(run)
         wait(words, n_threads)
         if run.ending != GOES_ON:
             break
@@ -129,8 +83,6 @@ def train(
     trainings : (1,) array of TRAINING
         Thread 0 writes the results.
     """
-    if thread == 0 and n_threads != 0:
-        _shuffle_rows(trainings[0])
     command = np.int64(0)  # a literal would have `next_command` compiled twice
     while True:
         command = next_command(words, thread, n_threads, command)

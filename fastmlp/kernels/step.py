@@ -234,6 +234,7 @@ def run_epoch(
         set_float_mode(mode | FLUSHES)
     _mark(run, thread, _START)
     before = epoch * run.n_steps
+    context.order = run.orders + epoch * run.orders_jump
     for s in range(run.n_steps):
         context.begin, context.step = s * run.batch, run.step + before + s
         n = min(run.batch, run.n_rows - context.begin)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .engine import UNRESTRAINED, Engine
-from .epochs import DIVERGED, WAITED, draws_of, train
+from .epochs import DIVERGED, WAITED, train
 from .rows import Data, sorting_space
 from .runtime.core_budget import available_cores, budget
 from .runtime.team import Team
@@ -227,50 +226,38 @@ class Trainer(Engine):
         return max(1, int(_RUN_SECONDS / self._epoch_seconds))
 
     def train_epochs(
-        self,
-        data: Data,
-        order: np.ndarray,
-        alpha: float,
-        n_epochs: int,
-        patience: Patience,
-        random_state: np.random.RandomState | None = None,
+        self, data: Data, orders: np.ndarray, alpha: float, patience: Patience
     ) -> None:
-        """Train up to `n_epochs` epochs in one run, until the loss ends it.
+        """Train for some epochs in one run, until the loss ends it.
 
         As as many calls of `train_epoch`. `losses`, `waited_long` and `diverged` say
         how it went, `Optimizer.rates` has a rate for each step of all epochs.
 
         Parameters
         ----------
-        data, order, alpha : as in `train_epoch`
-        n_epochs : int
+        data, alpha : as in `train_epoch`
+        orders : (n_epochs, n) int64 array
+            Indices of rows, for each epoch.
         patience : Patience
             Changed.
-        random_state : RandomState or None, default=None
-            Shuffles `order` before each epoch, in place.
 
         Raises
         ------
         KeyboardInterrupt
             Before the first epoch, then `losses` is empty, or after the last.
         """
-        optimizer, n_steps = self._optimizer, self.count_steps(len(order))
+        n_epochs, n_rows = orders.shape
+        optimizer, n_steps = self._optimizer, self.count_steps(n_rows)
         steps = optimizer.steps(n_epochs * n_steps, out=self._steps)
-        self._begin(data, order, alpha, n_epochs)
-        self._losses = np.empty(n_epochs)
-        field = self._space.field
-        lock: AbstractContextManager = nullcontext()
+        self._begin(data, orders, alpha)
+        self._losses, field = np.empty(n_epochs), self._space.field
         field["losses_of_epochs"][0] = self._losses.ctypes.data
         field["tol"][0], field["patience"][0] = patience.tol, patience.epochs
         field["patience_growth"][0] = patience.growth
         field["n_iter"][0], field["waited"][0] = patience.n_iter, patience.waited
         field["best_loss"][0] = patience.best_loss
-        if random_state is not None:
-            lock = random_state._bit_generator.lock
-            field["draw"][0], field["generator"][0] = draws_of(random_state)
         try:
-            with lock:
-                self._train(steps, optimizer.t)
+            self._train(steps, optimizer.t)
         finally:
             n_done = len(self.losses)
             optimizer.t += n_done * n_steps
@@ -347,26 +334,28 @@ class Trainer(Engine):
                 yield Step(self, step, weight, (1, self._space.final_sweep))
             self._optimizer.t = t + 1
 
-    def _begin(self, data, order, alpha, n_epochs=1):
+    def _begin(self, data, order, alpha):
         """Point the run at some rows of data."""
         self._check_data(data)
         if data is not self._data:
             self._data = data
             data.write_addresses(self._space.contexts)
-            self._order = np.empty(0)  # of contexts that are gone
             if self.form.multiplied:
                 self._space.contexts["inputs"] = self._sorted_inputs(data)
         field = self._space.field
         field["alpha"][0], field["mean"][0], field["visited"][0] = alpha, 1, -1
-        field["n_epochs"][0], field["draw"][0] = n_epochs, 0
         field["n_done"][0] = field["losses_of_epochs"][0] = 0
         self._visit(order)
 
     def _visit(self, order):
-        if order is not self._order:
-            self._order = np.ascontiguousarray(order)
-            self._space.contexts["order"] = self._order.ctypes.data
-            self._space.field["n_rows"][0] = len(order)
+        """Have the next run visit rows in this order, or in one for each epoch."""
+        if order is self._order:
+            return
+        self._order, field = np.ascontiguousarray(order), self._space.field
+        epochs = self._order.reshape(-1, order.shape[-1])
+        field["n_epochs"][0], field["n_rows"][0] = epochs.shape
+        field["orders"][0] = epochs.ctypes.data
+        field["orders_jump"][0] = epochs.strides[0]
 
     def _sorted_inputs(self, data):
         """Return the address of X as kernels see it, with room to sort a minibatch."""

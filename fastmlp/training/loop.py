@@ -362,9 +362,11 @@ class Training:
     def _steps_at_once(self, rows, n_epochs):
         """Do `_step` up to `n_epochs` times, in one run of the engine."""
         engine, optimizer, history = self.engine, self.optimizer, self.history
+        random_state = self.random_state if self.settings.shuffle else None
+        orders = rows.draw(random_state, n_epochs)
         n_steps, rate = engine.count_steps(rows.n_rows), optimizer.learning_rate
         coming = self.schedule.coming(rate, self.epoch, n_steps, history.t, rows.n_rows)
-        rates, behind = zip(*itertools.islice(coming, n_epochs), strict=True)
+        rates, behind = zip(*itertools.islice(coming, len(orders)), strict=True)
         in_steps = isinstance(rates[0], np.ndarray)
         optimizer.rates = (
             np.concatenate(rates) if in_steps else np.repeat(rates, n_steps)
@@ -380,19 +382,13 @@ class Training:
             history.no_improvement_count,
         )
         try:
-            engine.train_epochs(
-                rows.data,
-                rows.order,
-                settings.alpha,
-                n_epochs,
-                patience,
-                self.random_state if settings.shuffle else None,
-            )
+            engine.train_epochs(rows.data, orders, settings.alpha, patience)
         except KeyboardInterrupt:
             if not engine.losses:
                 raise
             self._interrupted = True
         n_done = len(engine.losses)
+        rows.take_back(random_state, orders, n_done)
         firsts = [float(each[0] if in_steps else each) for each in rates[:n_done]]
         history.record_losses(engine.losses, rows.n_rows, firsts)
         history.best_loss = patience.best_loss

@@ -48,7 +48,7 @@ class InMemory:
     Attributes
     ----------
     order : (n,) int64 array
-        The rows in the order of the last epoch; shuffled in place for the next.
+        The rows in the order of the last epoch.
     """
 
     def __init__(self, data: Data, rows: np.ndarray) -> None:
@@ -67,3 +67,46 @@ class InMemory:
             # Swaps do not depend on the elements: scikit-learn shuffles a range.
             random_state.shuffle(self.order)
         yield self.data, self.order
+
+    def draw(
+        self, random_state: np.random.RandomState | None, n_epochs: int
+    ) -> np.ndarray:
+        """Return the orders of rows in the coming epochs, as `parts` would.
+
+        At most `n_epochs`. Of a generator that cannot go back to a state, for
+        `take_back`, only one is drawn.
+        """
+        if random_state is not None:
+            self._before = random_state.get_state(legacy=False)
+            if self._before["bit_generator"] != "MT19937":
+                n_epochs = 1
+        orders = np.empty((n_epochs, self.n_rows), np.int64)
+        for order in orders:
+            if random_state is not None:
+                random_state.shuffle(self.order)
+            order[:] = self.order
+        if random_state is not None:
+            self._behind = random_state.get_state(legacy=False)
+        return orders
+
+    def take_back(
+        self,
+        random_state: np.random.RandomState | None,
+        orders: np.ndarray,
+        n_done: int,
+    ) -> None:
+        """Be as if only the orders of `n_done` epochs had been drawn, at least one.
+
+        Where another thread has drawn from the same generator since, that stays as it
+        is.
+        """
+        self.order[:] = orders[n_done - 1]
+        if random_state is None or n_done == len(orders):
+            return
+        state, behind = random_state.get_state(legacy=False)["state"], self._behind
+        if state["pos"] == behind["state"]["pos"] and np.array_equal(
+            state["key"], behind["state"]["key"]
+        ):
+            random_state.set_state(self._before)
+            for order in orders[:n_done]:
+                random_state.shuffle(order)

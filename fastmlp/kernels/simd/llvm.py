@@ -161,7 +161,7 @@ def caller(callback_signature: Any) -> Any:
     are not of the signature's own types the caller does not compile: read as other
     types than they were written, they would be other numbers.
     """
-    wanted, result = callback_signature.args, callback_signature.return_type
+    wanted = callback_signature.args
 
     @intrinsic
     def call(typingctx, function, arguments):
@@ -171,14 +171,12 @@ def caller(callback_signature: Any) -> Any:
 
         def codegen(context, builder, signature, args):
             members = cgutils.unpack_tuple(builder, args[1], len(wanted))
-            nothing = result == types.void
-            returned = ir.VoidType() if nothing else context.get_value_type(result)
-            kind = ir.FunctionType(returned, [member.type for member in members])
+            kind = ir.FunctionType(ir.VoidType(), [member.type for member in members])
             target = builder.inttoptr(args[0], kind.as_pointer())
-            value = builder.call(target, members)
-            return context.get_dummy_value() if nothing else value
+            builder.call(target, members)
+            return context.get_dummy_value()
 
-        return result(types.intp, arguments), codegen
+        return types.void(types.intp, arguments), codegen
 
     return call
 

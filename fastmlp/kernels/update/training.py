@@ -27,10 +27,10 @@ TRAINING = np.dtype(
         ("steps", np.int64),
         ("n_steps", np.int64),
         ("step", np.int64),
-        # Address of a function that draws 32 random bits, which shuffle the rows before
-        # each epoch (0: they stay in order), and of its generator.
-        ("draw", np.int64),
-        ("generator", np.int64),
+        # Address of the rows' indices in the order of the first epoch, int64, and how
+        # far behind it that of the next epoch lies, in bytes.
+        ("orders", np.int64),
+        ("orders_jump", np.int64),
         # 1: minibatches count with their mean loss; 0: with the sum of losses.
         ("mean", np.int64),
         ("clock", np.int64),  # address of each thread's clock; 0: not timed
