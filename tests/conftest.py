@@ -16,7 +16,10 @@ def compilation_announced():
 
 @pytest.fixture
 def interruptible():
-    """Have SIGINT raise, which a shell's background processes ignore."""
+    """Have SIGINT raise, here and in processes that a test starts.
+
+    Both ignore it where a shell has started the tests in the background.
+    """
     earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, earlier)

@@ -335,6 +335,7 @@ def start(*arguments):
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_command_prints_the_address_and_ends_by_ctrl_c():
     process = start("--no-browser")
     try:
