@@ -41,12 +41,13 @@ class Reading(NamedTuple):
         A copy of those that are mapped, whose pages would count as memory of the
         worker: Dask ends one that has too much.
         """
-        chunk = Chunk(*self.source.read(self.number))
-        mapped = getattr(self.source, "X", None)
-        if is_mapped(mapped):
-            chunk = chunk._replace(X=np.array(chunk.X))
-            forget(mapped)
-        return chunk
+        chunk, copies = Chunk(*self.source.read(self.number)), {}
+        for name in Chunk._fields:
+            mapped = getattr(self.source, name, None)
+            if is_mapped(mapped):
+                copies[name] = np.array(getattr(chunk, name))
+                forget(mapped)
+        return chunk._replace(**copies)
 
 
 class Checked(NamedTuple):

@@ -73,7 +73,8 @@ def test_pages_of_a_mapped_source_do_not_stay_in_memory(tmp_path):
     X = np.lib.format.open_memmap(tmp_path / "X.npy", "w+", np.float32, (10**6, 10))
     X[:] = 1
     X = np.load(tmp_path / "X.npy", mmap_mode="r")
-    source = ArraySource(X, np.zeros(len(X)), rows_per_block=25_000)
+    y, weight = X[:, 0], X.reshape(-1)[: len(X)]
+    source = ArraySource(X, y, weight, rows_per_block=25_000)
     status = Path("/proc/self/statm")
 
     def pages():
@@ -81,7 +82,8 @@ def test_pages_of_a_mapped_source_do_not_stay_in_memory(tmp_path):
 
     before = pages()
     chunks = [Reading(source, number).read() for number in range(40)]
-    assert (np.concatenate([chunk.X for chunk in chunks]) == 1).all()
+    for parts in zip(*chunks, strict=True):
+        assert (np.concatenate(parts) == 1).all()
     assert (pages() - before) * 4096 < X.nbytes / 4
 
 
