@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from distributed import Client
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import load_digits
@@ -149,35 +150,82 @@ class Pruning(SilentCallback):
                 raise optuna.TrialPruned
 
 
-@pytest.mark.skipif(BEFORE_1_9, reason="callbacks came with scikit-learn 1.9")
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_optuna_prunes_after_an_epoch():
-    optuna = pytest.importorskip("optuna")
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+RATES = [0.01, 1e-6]
+
+
+def score_of(trial):
+    """Return the score of a network, one of whose rates is too small."""
     X, y = load_digits(return_X_y=True)
     X, X_val, y, y_val = train_test_split(X / 16, y, random_state=0)
-    rates = [0.01, 1e-6]
+    rate = RATES[trial.suggest_int("rate", 0, 1)]
+    network = MLPClassifier(learning_rate_init=rate, max_iter=8, random_state=0)
+    network.set_callbacks(Pruning(trial, X_val, y_val))
+    return network.fit(X, y).score(X_val, y_val)
 
-    def objective(trial):
-        rate = rates[trial.suggest_int("rate", 0, 1)]
-        network = MLPClassifier(learning_rate_init=rate, max_iter=8, random_state=0)
-        network.set_callbacks(Pruning(trial, X_val, y_val))
-        return network.fit(X, y).score(X_val, y_val)
 
-    study = optuna.create_study(
+def study_in(storage):
+    """Return a study that first tries the better rate; made if it is not there."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.create_study(
+        study_name="rates",
+        storage=storage,
+        load_if_exists=True,
         direction="maximize",
         sampler=optuna.samplers.GridSampler({"rate": [0, 1]}),
         pruner=optuna.pruners.PercentilePruner(50, n_startup_trials=1),
     )
-    study.enqueue_trial({"rate": 0})
-    study.enqueue_trial({"rate": 1})
-    study.optimize(objective, n_trials=2)
+
+
+def assert_one_is_pruned(study):
     good, bad = study.trials
-    assert good.state == optuna.trial.TrialState.COMPLETE
+    assert good.state.name == "COMPLETE"
     assert len(good.intermediate_values) == 8
     assert good.intermediate_values[7] == good.value
-    assert bad.state == optuna.trial.TrialState.PRUNED
+    assert bad.state.name == "PRUNED"
     assert len(bad.intermediate_values) < 8
+
+
+@pytest.mark.skipif(BEFORE_1_9, reason="callbacks came with scikit-learn 1.9")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_optuna_prunes_after_an_epoch():
+    pytest.importorskip("optuna")
+    study = study_in(None)
+    study.enqueue_trial({"rate": 0})
+    study.enqueue_trial({"rate": 1})
+    study.optimize(score_of, n_trials=2)
+    assert_one_is_pruned(study)
+
+
+def storage_in(path):
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    return JournalStorage(JournalFileBackend(str(path)))
+
+
+def try_one(path):
+    """Run the next trial of a study in a file, on a worker."""
+    import warnings
+
+    warnings.simplefilter("ignore")
+    study_in(storage_in(path)).optimize(score_of, n_trials=1)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.skipif(BEFORE_1_9, reason="callbacks came with scikit-learn 1.9")
+def test_optuna_prunes_by_the_trials_of_other_workers(tmp_path):
+    pytest.importorskip("optuna")
+    path = tmp_path / "study"
+    study = study_in(storage_in(path))
+    study.enqueue_trial({"rate": 0})
+    study.enqueue_trial({"rate": 1})
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
+    with Client(**options) as client:
+        for address in client.nthreads():
+            client.submit(try_one, path, workers=[address], pure=False).result()
+    assert_one_is_pruned(study)
 
 
 # -- SHAP ------------------------------------------------------------------------------
