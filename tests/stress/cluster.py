@@ -1,23 +1,34 @@
-"""Clusters that shrink and grow, whose workers hang, or die one by one or all."""
+"""Clusters that shrink and grow, whose workers hang, or die one by one or all.
+
+And one whose workers train on a file of four times the memory that they may have.
+"""
 
 import contextlib
 import os
 import signal
+import tempfile
 import threading
 import time
 import warnings
+from pathlib import Path
 
+import numpy as np
 from distributed.chaos import KillWorker
 from sklearn.base import clone
 
-from fastmlp.dask import ClusterError
+from fastmlp.dask import ClusterError, DaskMLPClassifier
+from fastmlp.data import ArraySource
 from tests.dask.conftest import make_client, make_client_without_nannies
 from tests.dask.data import FIT, X, Y, assert_same, fit, on_cluster, ref_fit
+from tests.stress.streams import FEATURES, draw, make_map
 from tests.watched import run_in_full
 
 # The mean life of a worker under `KillWorker`, and how it ends.
 DELAY = "20 s"
 MODES = ("sys.exit", "graceful", "segfault")
+
+# Bytes of a worker.
+MEMORY_LIMIT = 3 * 2**29
 
 LONG = {"max_iter": 150, "n_iter_no_change": 200}
 
@@ -29,7 +40,7 @@ def ref_long_fit():
 
 
 def workers_come_and_go(n_fits):
-    """Let the cluster grow from one worker to three in a fit, and shrink to one."""
+    """Let the cluster adapt from one worker to three in a fit, and back to one."""
     ref = ref_long_fit()
     for _ in range(n_fits):
         with make_client(1) as client:
@@ -37,7 +48,7 @@ def workers_come_and_go(n_fits):
             def scale(cluster=client.cluster):
                 for n in (3, 1):
                     time.sleep(2)
-                    cluster.scale(n)
+                    cluster.adapt(minimum=n, maximum=n, interval="200 ms")
 
             thread = threading.Thread(target=scale)
             thread.start()
@@ -96,6 +107,30 @@ def chaos(n_modes):
     return {"ways to lose workers all the time": n_modes}
 
 
+def files_larger_than_memory(n_epochs):
+    """Train on files of four times the memory from which on a worker is killed."""
+    warnings.simplefilter("ignore")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        make_client(2, memory_limit=MEMORY_LIMIT) as client,
+    ):
+        make_map(Path(folder), 4 * MEMORY_LIMIT // (4 * FEATURES))
+        X, y = (np.load(f"{folder}/{name}.npy", mmap_mode="r") for name in "Xy")
+        pids = client.run(os.getpid)
+        estimator = DaskMLPClassifier(
+            (32,),
+            client=client,
+            n_replicas=2,
+            rounds_per_epoch=1,
+            max_iter=n_epochs,
+            random_state=0,
+        )
+        estimator.fit_stream(ArraySource(X, y))
+        assert client.run(os.getpid) == pids
+        assert estimator.score(*draw(np.random.default_rng(1), 10_000)) > 0.9
+    return {"epochs on a file of four times the memory limit": n_epochs}
+
+
 def main():
     """Run all of them."""
     run_in_full(
@@ -104,4 +139,5 @@ def main():
         (a_worker_hangs, 3),
         (all_die, 3),
         (chaos, 3),
+        (files_larger_than_memory, 1),
     )
