@@ -217,8 +217,23 @@ def test_the_only_holder_of_the_data_is_killed(mortal, tmp_path, monkeypatch):
     assert_same(comp, ref_fit())
 
 
+def test_a_worker_that_hangs_is_started_again(mortal, monkeypatch):
+    monkeypatch.setattr("fastmlp.dask._executor.LOOK_EVERY", 0.5)
+    wait_for_nannies(mortal, 2)
+    pids = mortal.run(os.getpid)
+    stopped = min(pids)
+    os.kill(pids[stopped], signal.SIGSTOP)
+    comp = fit(mortal, worker_timeout=5.0)
+    assert stopped not in mortal.nthreads()
+    assert_same(comp, ref_fit())
+
+
 def test_a_task_that_kills_its_worker(mortal, tmp_path, monkeypatch):
-    """Dask gives it up, here at once, and so does the fit."""
+    """Dask gives it up, here at once, and so does the fit.
+
+    The last test of these two workers: one may be killed while it starts, which its
+    nanny does not survive.
+    """
 
     def allow_failures(n, dask_scheduler):
         before, dask_scheduler.allowed_failures = dask_scheduler.allowed_failures, n
@@ -264,17 +279,6 @@ def test_workers_without_a_heartbeat_are_restarted(seconds, alive, restarted):
     scheduler = SchedulerOf(**seconds)
     assert asyncio.run(restart_silent(60, scheduler)) == alive
     assert scheduler.restarted == restarted
-
-
-def test_a_worker_that_hangs_is_started_again(mortal, monkeypatch):
-    monkeypatch.setattr("fastmlp.dask._executor.LOOK_EVERY", 0.5)
-    wait_for_nannies(mortal, 2)
-    pids = mortal.run(os.getpid)
-    stopped = min(pids)
-    os.kill(pids[stopped], signal.SIGSTOP)
-    comp = fit(mortal, worker_timeout=5.0)
-    assert stopped not in mortal.nthreads()
-    assert_same(comp, ref_fit())
 
 
 def test_without_nannies(tmp_path, monkeypatch):
