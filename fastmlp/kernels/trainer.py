@@ -352,7 +352,7 @@ class Trainer(Engine):
         if order is self._order:
             return
         self._order, field = np.ascontiguousarray(order), self._space.field
-        epochs = self._order.reshape(-1, order.shape[-1])
+        epochs = np.atleast_2d(self._order)
         field["n_epochs"][0], field["n_rows"][0] = epochs.shape
         field["orders"][0] = epochs.ctypes.data
         field["orders_jump"][0] = epochs.strides[0]
