@@ -4,6 +4,7 @@ import contextlib
 import subprocess
 import sys
 
+import dask
 import pytest
 from distributed import Client, LocalCluster
 
@@ -22,9 +23,14 @@ def pytest_collection_modifyitems(items):
 
 @contextlib.contextmanager
 def make_client(n_workers, **options):
-    """Yield the client of a new cluster, whose workers have one thread each."""
+    """Yield the client of a new cluster, whose workers have one thread each.
+
+    A cluster looks 15 s after a death whether the worker is back, and closes its nanny
+    if not: for good, where another test has killed the worker again just then.
+    """
     options = {"threads_per_worker": 1, "dashboard_address": ":0"} | options
     with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "1 hour"}),
         LocalCluster(n_workers=n_workers, processes=True, **options) as cluster,
         Client(cluster) as client,
     ):
