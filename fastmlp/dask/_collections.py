@@ -4,6 +4,9 @@ import contextlib
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import DataConversionWarning
+
+from fastmlp.estimators._warnings import warn
 
 
 def is_collection(X: Any) -> bool:
@@ -38,8 +41,15 @@ def partitions(
     TypeError
         If one is no Dask array or frame.
     ValueError
-        If they have not the same partitions.
+        If y is None, or they have not the same partitions.
+
+    Warns
+    -----
+    DataConversionWarning
+        If y is a column of two dimensions.
     """
+    if y is None:
+        raise ValueError("fit requires y to be passed, but the target y is None.")
     given = {"X": X, "y": y, "sample_weight": sample_weight}
     given = {name: each for name, each in given.items() if each is not None}
     for name, each in given.items():
@@ -49,6 +59,7 @@ def partitions(
                 "dask.array.from_array, or the estimator of fastmlp itself, which "
                 "takes what fits in memory."
             )
+    given["y"] = _one_dimensional(y)
     parts = [_parts(_aligned(each, X)) for each in given.values()]
     if len({len(each) for each in parts}) > 1:
         raise ValueError(
@@ -77,6 +88,18 @@ def _parts(collection):
     if collection.ndim > 1 and collection.numblocks[1] > 1:
         collection = collection.rechunk({1: -1})
     return collection.to_delayed().ravel().tolist()
+
+
+def _one_dimensional(y):
+    """Return y; if it is one column of two dimensions, warn and take that column."""
+    if y.ndim != 2 or y.shape[1] != 1:
+        return y
+    warn(
+        "A column-vector y was passed when a 1d array was expected. Pass y[:, 0], or "
+        "the column of the frame.",
+        DataConversionWarning,
+    )
+    return y[:, 0] if _is_array(y) else y[y.columns[0]]
 
 
 def _aligned(y, X):

@@ -21,6 +21,7 @@ from dask import delayed
 from distributed import Client
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.exceptions import DataConversionWarning
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import GridSearchCV, HalvingRandomSearchCV
 
@@ -235,6 +236,19 @@ def test_chunks_of_y_columns_and_unknown_sizes(client, fitted):
     assert_same(estimator.fit(x[kept], y[kept]), fitted)
     with pytest.raises(ValueError, match=r"\[5, 4\] partitions"):
         estimator.fit(x[kept], odd)
+
+
+def test_y_is_a_column(client, fitted):
+    x, y = on_cluster(X, Y)
+    frame = dd.from_pandas(FRAME.assign(y=Y), npartitions=3)
+    columns, estimator = frame[list("abcd")], clone(FIT).set_params(client=client)
+    with pytest.warns(DataConversionWarning, match=r"Pass y\[:, 0\]"):
+        assert_same(estimator.fit(x, y[:, None]), fitted)
+    with pytest.warns(DataConversionWarning):
+        comp = clone(estimator).fit(columns, frame[["y"]])
+    assert_same(comp, estimator.fit(columns, frame.y))
+    with pytest.raises(ValueError, match="the target y is None"):
+        estimator.fit(x, None, y)
 
 
 def test_partitions_of_every_size(client):
