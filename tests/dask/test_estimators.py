@@ -42,6 +42,7 @@ from fastmlp.dask._collections import predict_lazily
 from fastmlp.dask._executor import DaskExecutor
 from fastmlp.data import ArraySource
 from tests.cluster.fits import RNG, cut, fit_in_rounds
+from tests.dask.conftest import make_client
 from tests.dask.data import (
     CHUNKS,
     DIVIDED,
@@ -328,6 +329,26 @@ def test_memory_of_a_worker(client):
     estimator.set_params(batch_size=5000).fit(x, y)
     grown = client.run(peak_memory, workers=[address])[address] - before
     assert grown < held + 2 * BUFFER_BYTES + 8 * 10e6 + 50e6
+
+
+def test_memory_of_a_worker_that_reads_a_file(tmp_path):
+    """It grows by less than a quarter of the file."""
+    shape = (1_000_000, 100)
+    np.lib.format.open_memmap(tmp_path / "X.npy", "w+", np.float32, shape)
+    np.save(tmp_path / "y.npy", np.arange(shape[0]) % 2)
+    X, y = (np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in "Xy")
+    estimator = clone(FIT).set_params(max_iter=1, batch_size=5000)
+
+    def peak(n):
+        source = ArraySource(X[:n], y[:n])
+        estimator.fit_stream(source, buffer_rows=5_000)
+        return max(estimator.client.run(peak_memory).values())
+
+    with make_client(1) as estimator.client:
+        before = peak(120_000)
+        grown = peak(len(X)) - before
+    assert estimator.t_ == len(X)
+    assert grown < X.nbytes / 4
 
 
 def test_a_user_error_in_a_task_is_raised(client):
