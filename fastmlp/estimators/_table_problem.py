@@ -119,7 +119,7 @@ def check_table(
     vars(model).pop("quantiles_", None)
     table, y = check_table_rows(model, given.X, given.y, reset=True)
     if table.shape[0] < 2:
-        check_array(np.empty(table.shape), ensure_min_samples=2, estimator=model)
+        check_array(np.zeros(table.shape), ensure_min_samples=2, estimator=model)
     goal = goal_of(y)
     target = goal.encode(y)
     class_weights = goal.class_weights(y)
