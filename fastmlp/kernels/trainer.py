@@ -24,8 +24,9 @@ from .update.rules import L1, Optimizer
 # Operations of one minibatch for each thread below which fewer threads may be faster.
 _DOUBTFUL = 50_000_000
 
-# Of one run: until its end nobody sees that the user interrupts it.
-_RUN_SECONDS = 0.01
+# Of one run: until its end nobody sees that the user interrupts it. And of one that
+# tries a number of threads, which takes up to a millisecond until a helper is awake.
+_RUN_SECONDS, _TRIAL_SECONDS = 0.01, 0.0025
 
 
 @dataclass
@@ -222,8 +223,12 @@ class Trainer(Engine):
 
     @property
     def epochs_at_once(self) -> int:
-        """Epochs like the last one that make a run of some 10 ms, at least 1."""
-        return max(1, int(_RUN_SECONDS / self._epoch_seconds))
+        """Epochs like the last one that make a run of some 10 ms, at least 1.
+
+        A number of threads is tried for a quarter of it.
+        """
+        seconds = _TRIAL_SECONDS if self._tuner.tries else _RUN_SECONDS
+        return max(1, int(seconds / self._epoch_seconds))
 
     def train_epochs(
         self, data: Data, orders: np.ndarray, alpha: float, patience: Patience
@@ -389,7 +394,9 @@ class Trainer(Engine):
             n_done = int(field["n_done"][0])
             self._epoch_seconds = (perf_counter() - started) / n_done
             if comparable:
-                self._tuner.note(n_threads, self._epoch_seconds / max(1, n_steps))
+                trials = n_done / max(1, int(_TRIAL_SECONDS / self._epoch_seconds))
+                seconds = self._epoch_seconds / max(1, n_steps)
+                self._tuner.note(n_threads, seconds, trials)
         finally:
             budget.give_back()
 

@@ -322,15 +322,16 @@ class Training:
         steps : Steps or None, default=None
         """
         step = self._step if steps is None else partial(self._watched_step, steps)
-        unseen = steps is None and self.holdout is None and not self.settings.verbose
+        seen = steps is not None or self.holdout is not None or self.settings.verbose
+        rows = self.rows if isinstance(self.rows, InMemory) and not seen else None
         last = self.history.n_iter + self.settings.max_epochs
         try:
             while self.history.n_iter < last:
-                n = min(self.engine.epochs_at_once, last - self.history.n_iter)
-                if unseen and n > 1 and isinstance(self.rows, InMemory):
-                    outcome = self._steps_at_once(self.rows, n)
-                else:
+                n = last - self.history.n_iter
+                if rows is None or (n := min(self.engine.epochs_at_once, n)) == 1:
                     outcome = step()
+                else:
+                    outcome = self._steps_at_once(rows, n)
                 if outcome is not None:
                     return outcome
                 if self._interrupted:

@@ -42,8 +42,8 @@ class ThreadTuner:
     def __init__(self, choices: tuple[int, ...]) -> None:
         self._choices = choices
         self._seconds = dict.fromkeys(choices, 0.0)
-        self._noted = dict.fromkeys(choices, 0)  # number of the run
-        self._runs = 0
+        self._noted = dict.fromkeys(choices, 0.0)  # the runs before
+        self._runs = 0.0
         self._share = self._COST_OF_TRIALS / max(1, min(2, len(choices) - 1))
 
     def choose(self) -> int:
@@ -62,11 +62,22 @@ class ThreadTuner:
             key=lambda n: seconds[n] - paid * (self._runs - self._noted[n]),
         )
 
-    def note(self, n_threads: int, seconds: float) -> None:
-        """Take note of the time that a run took, per unit of work."""
+    @property
+    def tries(self) -> bool:
+        """Whether the next run is one of a number that may not be the fastest."""
+        tried = [n for n in self._choices if self._seconds[n] > 0]
+        return self.choose() != min(
+            tried, key=self._seconds.__getitem__, default=self._choices[-1]
+        )
+
+    def note(self, n_threads: int, seconds: float, trials: float = 1.0) -> None:
+        """Take note of the time that a run took, per unit of work.
+
+        The run was as long as so many trials.
+        """
         doublings = n_threads.bit_length() - 1
         self._seconds[n_threads] = seconds * self._COST_OF_DOUBLING**doublings
-        self._runs += 1
+        self._runs += trials
         self._noted[n_threads] = self._runs
 
 

@@ -82,6 +82,20 @@ def test_tuner_follows_a_change():
     assert taken[110:].count(1) > 80
 
 
+def test_tuner_says_that_it_tries_a_number():
+    tuner = ThreadTuner((2, 1))
+    for n, seconds in ((2, 1.0), (1, 3.0)):
+        assert tuner.tries
+        assert tuner.choose() == n
+        tuner.note(n, seconds)
+    assert not tuner.tries
+    # One that was three times as slow, after 2 / 0.015 trials of the fastest.
+    tuner.note(2, 1.0, trials=200.0)
+    assert tuner.tries
+    assert tuner.choose() == 1
+    assert not ThreadTuner((4,)).tries
+
+
 def test_tuner_without_a_choice():
     assert _chosen({4: 1.0}, 5) == [4] * 5
 
@@ -126,9 +140,9 @@ def _noted(n_threads, monkeypatch, n_cores):
     """Return the numbers of threads that an engine's tuner notes in three epochs."""
     noted, note = [], ThreadTuner.note
 
-    def record(self, n, seconds):
+    def record(self, n, seconds, trials):
         noted.append(n)
-        note(self, n, seconds)
+        note(self, n, seconds, trials)
 
     tuner_for.cache_clear()
     monkeypatch.setattr(ThreadTuner, "note", record)
