@@ -189,24 +189,9 @@ def finish(
     learned.attributes.update(importance_attributes(list(codes), rises, n_features))
     predictions = learned.attributes["oof_predictions_"]
     if predictions is not None and not isinstance(problem.goal, Labels):
-        learned.attributes["_residuals"] = draw_residuals(
-            problem.sample,
-            predictions,
-            [split.held for split in splits],
-            partial(single_predictions, problem, ensemble),
-            random_state,
-        )
+        residuals = draw_residuals(problem.sample, predictions, random_state)
+        learned.attributes["_residuals"] = residuals
     return learned
-
-
-def single_predictions(
-    problem: TableProblem, ensemble: Ensemble, number: int, rows: np.ndarray
-) -> np.ndarray:
-    """Return the predictions of some rows of the sample by one network alone."""
-    codes, model = problem.sample.codes[rows], problem.model
-    outputs = ensemble.member_outputs(number, codes, model.n_threads)
-    found: np.ndarray = predicting(problem, ensemble)._predictions([outputs])
-    return found
 
 
 def divide(problem: TableProblem, random_state: np.random.RandomState) -> list[Split]:

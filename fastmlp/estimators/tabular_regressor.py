@@ -187,8 +187,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         """Predict an interval for the target of each row: `predict` plus and minus.
 
         Half its width is a quantile of the networks' errors on the rows that they were
-        not trained on: of at most 10,000 rows, which are drawn in `fit`. Of three or
-        more networks it is lowered by as much as their mean is closer than one of them.
+        not trained on: of at most 10,000 rows, which are drawn in `fit`.
 
         Parameters
         ----------
@@ -216,19 +215,16 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         rows it may be lower or higher, since all intervals have the same width. Rows
         count the same whatever their weights, unless these are 0.
 
-        This is the jackknife of [1]_ with folds, around the mean of the networks. How
-        much closer that is than single networks is estimated by the variance of their
-        predictions [2]_, on rows that they trained on, where they differ less: the
-        intervals stay rather too wide. That the same rows chose the epochs makes them
-        narrower. There is no bound in theory; on 10 tables 89 to 95 % of the rows were
-        in intervals of 90 %. CV+ [1]_, whose coverage has a lower bound, is wider.
+        This is the jackknife of [1]_ with folds, around the mean of the networks. That
+        is closer than the single networks that the errors are of, and they are closer
+        to the rows that chose their epochs than to others: on 10 tables the two nearly
+        cancel, and 90 to 96 % of the rows were in intervals of 90 %. CV+ [1]_, whose
+        coverage has a lower bound in theory, has wider intervals.
 
         References
         ----------
         .. [1] R. F. Barber, E. J. Candès, A. Ramdas and R. J. Tibshirani, "Predictive
            inference with the jackknife+", Annals of Statistics 49, 2021.
-        .. [2] A. Krogh and J. Vedelsby, "Neural network ensembles, cross validation,
-           and active learning", NIPS 1994.
 
         Examples
         --------
