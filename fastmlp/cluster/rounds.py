@@ -105,11 +105,6 @@ class Rounds(Trainer):
         self._job = replace(driver.job, optimizer=copy.copy(optimizer))
         self._last = 0.0, 0
 
-    @property
-    def epochs_at_once(self) -> int:
-        """One: each of its rounds is seen."""
-        return 1
-
     def count_steps(self, n_rows: int) -> int:
         """Return the steps of an epoch of the replica that makes most."""
         batch_size = self._job.batch_size

@@ -33,9 +33,8 @@ def _is_finite(place, n, size):
 
 
 @jit
-def _judge(run):
-    """Enter the epoch that thread 0 has done, and return one of the reasons to end."""
-    epoch = run.n_done
+def _judge(run, epoch):
+    """Enter an epoch that is done; return why the run ends, or `GOES_ON`."""
     run.n_done = epoch + 1
     if run.losses_of_epochs != 0:
         loss = run.total / max(1, run.visited)
@@ -46,8 +45,7 @@ def _judge(run):
             return DIVERGED
         waited = 0 if loss <= run.best_loss - run.tol else run.waited + 1
         run.waited, run.best_loss = waited, min(run.best_loss, loss)
-        longer = run.patience_growth * (run.n_iter + run.n_done - waited)
-        if waited > run.patience + longer:
+        if waited > run.patience:
             return WAITED
     return DONE if run.n_done == run.n_epochs else GOES_ON
 
@@ -58,7 +56,7 @@ def _run(thread, n_threads, words, trainings):
     while True:
         run_epoch(thread, n_threads, words, trainings, epoch)
         if thread == 0:
-            run.ending = _judge(run)
+            run.ending = _judge(run, epoch)
         wait(words, n_threads)
         if run.ending != GOES_ON:
             break

@@ -24,14 +24,16 @@ from .update.rules import L1, Optimizer
 # Operations of one minibatch for each thread below which fewer threads may be faster.
 _DOUBTFUL = 50_000_000
 
-# Of one run: until its end nobody sees that the user interrupts it. And of one that
-# tries a number of threads, which takes up to a millisecond until a helper is awake.
-_RUN_SECONDS, _TRIAL_SECONDS = 0.01, 0.0025
+# A run of epochs lasts about so long: an interrupt by the user is seen at its end.
+_RUN_SECONDS = 0.01
+
+# So long is a run that tries a number of threads: helpers take up to 1 ms to wake.
+_TRIAL_SECONDS = 0.0025
 
 
 @dataclass
 class Patience:
-    """When the training loss ends training, and how far training has come.
+    """When the training loss ends a run of epochs, and how the run went.
 
     Parameters
     ----------
@@ -39,22 +41,28 @@ class Patience:
         Smallest fall of the loss that counts as an improvement.
     epochs : float
         Epochs without improvement after which one more is the last; may be inf.
-    growth : float
-        Epochs more of them for each epoch up to the last improvement.
-    n_iter : int
-        Epochs done.
     best_loss : float
-        Updated by `Trainer.train_epochs`, as the next one.
+        Of the epochs before the run; `Trainer.train_epochs` updates it.
     waited : int
-        Epochs since the last improvement.
+        Epochs since the last improvement; updated, too.
+
+    Attributes
+    ----------
+    losses : sequence of float
+        Of each epoch that the run completed.
+    ended : bool
+        True if the loss did not improve for longer than `epochs`.
+    diverged : bool
+        True if a parameter is not finite, or the last loss is NaN.
     """
 
     tol: float
     epochs: float
-    growth: float
-    n_iter: int
     best_loss: float
     waited: int
+    losses: Sequence[float] = ()
+    ended: bool = False
+    diverged: bool = False
 
 
 class Trainer(Engine):
@@ -109,7 +117,6 @@ class Trainer(Engine):
         space.field["flushes"][0] = flushes
         self._data: Data | None = None
         self._order = np.empty(0)
-        self._losses = np.empty(0)
         self._epoch_seconds = _RUN_SECONDS
         self._steps: np.ndarray | None = None
         self._team = Team(most, train, space.record)
@@ -227,7 +234,7 @@ class Trainer(Engine):
 
         A number of threads is tried for a quarter of it.
         """
-        seconds = _TRIAL_SECONDS if self._tuner.tries else _RUN_SECONDS
+        seconds = _TRIAL_SECONDS if self._tuner.tries_another else _RUN_SECONDS
         return max(1, int(seconds / self._epoch_seconds))
 
     def train_epochs(
@@ -235,8 +242,8 @@ class Trainer(Engine):
     ) -> None:
         """Train for some epochs in one run, until the loss ends it.
 
-        As as many calls of `train_epoch`. `losses`, `waited_long` and `diverged` say
-        how it went, `Optimizer.rates` has a rate for each step of all epochs.
+        Equal to as many calls of `train_epoch`. `Optimizer.rates` has a rate for each
+        step of all epochs.
 
         Parameters
         ----------
@@ -244,46 +251,31 @@ class Trainer(Engine):
         orders : (n_epochs, n) int64 array
             Indices of rows, for each epoch.
         patience : Patience
-            Changed.
+            Receives the results.
 
         Raises
         ------
         KeyboardInterrupt
-            Before the first epoch, then `losses` is empty, or after the last.
+            Before the first epoch, with `Patience.losses` empty, or after the last.
         """
         n_epochs, n_rows = orders.shape
         optimizer, n_steps = self._optimizer, self.count_steps(n_rows)
         steps = optimizer.steps(n_epochs * n_steps, out=self._steps)
         self._begin(data, orders, alpha)
-        self._losses, field = np.empty(n_epochs), self._space.field
-        field["losses_of_epochs"][0] = self._losses.ctypes.data
+        losses, field = np.empty(n_epochs), self._space.field
+        field["losses_of_epochs"][0] = losses.ctypes.data
         field["tol"][0], field["patience"][0] = patience.tol, patience.epochs
-        field["patience_growth"][0] = patience.growth
-        field["n_iter"][0], field["waited"][0] = patience.n_iter, patience.waited
-        field["best_loss"][0] = patience.best_loss
+        field["best_loss"][0], field["waited"][0] = patience.best_loss, patience.waited
         try:
             self._train(steps, optimizer.t)
         finally:
-            n_done = len(self.losses)
+            n_done, ending = int(field["n_done"][0]), field["ending"][0]
             optimizer.t += n_done * n_steps
-            patience.n_iter += n_done
-            patience.waited = int(field["waited"][0])
+            patience.losses = losses[:n_done].tolist()
             patience.best_loss = float(field["best_loss"][0])
-
-    @property
-    def losses(self) -> list[float]:
-        """Of each epoch that the last `train_epochs` completed."""
-        return self._losses[: self._space.field["n_done"][0]].tolist()
-
-    @property
-    def waited_long(self) -> bool:
-        """Whether the loss did not improve for longer than the patience."""
-        return bool(self._space.field["ending"][0] == WAITED)
-
-    @property
-    def diverged(self) -> bool:
-        """Whether a parameter is not finite, or the loss no number."""
-        return bool(self._space.field["ending"][0] == DIVERGED)
+            patience.waited = int(field["waited"][0])
+            patience.ended = bool(ending == WAITED)
+            patience.diverged = bool(ending == DIVERGED)
 
     def profile(self, data: Data, order: np.ndarray, alpha: float) -> dict[str, float]:
         """Train an epoch as `train_epoch` does; return where the time went.
@@ -349,7 +341,7 @@ class Trainer(Engine):
                 self._space.contexts["inputs"] = self._sorted_inputs(data)
         field = self._space.field
         field["alpha"][0], field["mean"][0], field["visited"][0] = alpha, 1, -1
-        field["n_done"][0] = field["losses_of_epochs"][0] = 0
+        field["losses_of_epochs"][0] = field["n_done"][0] = field["ending"][0] = 0
         self._visit(order)
 
     def _visit(self, order):

@@ -322,16 +322,14 @@ class Training:
         steps : Steps or None, default=None
         """
         step = self._step if steps is None else partial(self._watched_step, steps)
-        seen = steps is not None or self.holdout is not None or self.settings.verbose
-        rows = self.rows if isinstance(self.rows, InMemory) and not seen else None
+        rows = self._unseen_rows() if steps is None else None
         last = self.history.n_iter + self.settings.max_epochs
         try:
-            while self.history.n_iter < last:
-                n = last - self.history.n_iter
-                if rows is None or (n := min(self.engine.epochs_at_once, n)) == 1:
-                    outcome = step()
-                else:
-                    outcome = self._steps_at_once(rows, n)
+            while (left := last - self.history.n_iter) > 0:
+                n = 1
+                if rows is not None and left > 1:
+                    n = min(left, self.engine.epochs_at_once)
+                outcome = step() if n == 1 else self._steps_at_once(rows, n)
                 if outcome is not None:
                     return outcome
                 if self._interrupted:
@@ -339,6 +337,13 @@ class Training:
         except KeyboardInterrupt:
             return Outcome.INTERRUPTED if self._is_finite() else Outcome.DIVERGED
         return Outcome.EXHAUSTED
+
+    def _unseen_rows(self):
+        """Return the rows if the loss alone judges epochs that nobody sees, or None."""
+        settings = self.settings
+        if self.holdout is not None or settings.verbose or settings.patience_growth:
+            return None
+        return self.rows if isinstance(self.rows, InMemory) else None
 
     def _is_finite(self):
         """Return True if the parameters are finite and the last loss is not NaN.
@@ -377,29 +382,27 @@ class Training:
         patience = Patience(
             settings.tol,
             settings.patience,
-            settings.patience_growth,
-            history.n_iter,
             history.best_loss,
             history.no_improvement_count,
         )
         try:
             engine.train_epochs(rows.data, orders, settings.alpha, patience)
         except KeyboardInterrupt:
-            if not engine.losses:
+            if not patience.losses:
                 raise
             self._interrupted = True
-        n_done = len(engine.losses)
+        n_done = len(patience.losses)
         rows.take_back(random_state, orders, n_done)
         firsts = [float(each[0] if in_steps else each) for each in rates[:n_done]]
-        history.record_losses(engine.losses, rows.n_rows, firsts)
+        history.record_losses(patience.losses, rows.n_rows, firsts)
         history.best_loss = patience.best_loss
         history.no_improvement_count = patience.waited
         self.epoch += n_done
         # The rate does not change after an epoch that diverged.
-        optimizer.learning_rate = (rate, *behind)[n_done - engine.diverged]
-        if engine.diverged:
+        optimizer.learning_rate = (rate, *behind)[n_done - patience.diverged]
+        if patience.diverged:
             return Outcome.DIVERGED
-        return Outcome.CONVERGED if engine.waited_long and self._ends() else None
+        return Outcome.CONVERGED if patience.ended and self._ends() else None
 
     def _watched_step(self, steps):
         steps.begin()

@@ -63,21 +63,27 @@ class ThreadTuner:
         )
 
     @property
-    def tries(self) -> bool:
-        """Whether the next run is one of a number that may not be the fastest."""
+    def tries_another(self) -> bool:
+        """True if the next run takes another number than the fastest so far."""
         tried = [n for n in self._choices if self._seconds[n] > 0]
         return self.choose() != min(
             tried, key=self._seconds.__getitem__, default=self._choices[-1]
         )
 
-    def note(self, n_threads: int, seconds: float, trials: float = 1.0) -> None:
-        """Take note of the time that a run took, per unit of work.
+    def note(self, n_threads: int, seconds: float, length: float = 1.0) -> None:
+        """Take note of a run.
 
-        The run was as long as so many trials.
+        Parameters
+        ----------
+        n_threads : int
+        seconds : float
+            Per unit of work.
+        length : float, default=1.0
+            Of the run, in trials.
         """
         doublings = n_threads.bit_length() - 1
         self._seconds[n_threads] = seconds * self._COST_OF_DOUBLING**doublings
-        self._runs += trials
+        self._runs += length
         self._noted[n_threads] = self._runs
 
 

@@ -71,8 +71,6 @@ TRAINING = np.dtype(
         ("n_parameters", np.int64),
         ("tol", np.float64),
         ("patience", np.float64),
-        ("patience_growth", np.float64),
-        ("n_iter", np.int64),  # epochs of the training before this run
         ("best_loss", np.float64),
         ("waited", np.int64),  # epochs since the last improvement
         # -- results --

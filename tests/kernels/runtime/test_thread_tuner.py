@@ -85,15 +85,15 @@ def test_tuner_follows_a_change():
 def test_tuner_says_that_it_tries_a_number():
     tuner = ThreadTuner((2, 1))
     for n, seconds in ((2, 1.0), (1, 3.0)):
-        assert tuner.tries
+        assert tuner.tries_another
         assert tuner.choose() == n
         tuner.note(n, seconds)
-    assert not tuner.tries
+    assert not tuner.tries_another
     # One that was three times as slow, after 2 / 0.015 trials of the fastest.
-    tuner.note(2, 1.0, trials=200.0)
-    assert tuner.tries
+    tuner.note(2, 1.0, length=200.0)
+    assert tuner.tries_another
     assert tuner.choose() == 1
-    assert not ThreadTuner((4,)).tries
+    assert not ThreadTuner((4,)).tries_another
 
 
 def test_tuner_without_a_choice():
@@ -140,9 +140,9 @@ def _noted(n_threads, monkeypatch, n_cores):
     """Return the numbers of threads that an engine's tuner notes in three epochs."""
     noted, note = [], ThreadTuner.note
 
-    def record(self, n, seconds, trials):
+    def record(self, n, seconds, length):
         noted.append(n)
-        note(self, n, seconds, trials)
+        note(self, n, seconds, length)
 
     tuner_for.cache_clear()
     monkeypatch.setattr(ThreadTuner, "note", record)
