@@ -7,6 +7,7 @@ import scipy
 import scipy.optimize
 
 from fastmlp.kernels import Data, Objective
+from fastmlp.training.blas import one_blas_thread
 from fastmlp.training.loop import Outcome, Steps
 
 
@@ -80,14 +81,15 @@ class LBFGS:
         """
         self._steps = steps
         try:
-            result = scipy.optimize.minimize(
-                self._loss_gradient,
-                self._start,
-                method="L-BFGS-B",
-                jac=True,
-                callback=self._iteration_ends,
-                options=self.options,
-            )
+            with one_blas_thread():
+                result = scipy.optimize.minimize(
+                    self._loss_gradient,
+                    self._start,
+                    method="L-BFGS-B",
+                    jac=True,
+                    callback=self._iteration_ends,
+                    options=self.options,
+                )
         except KeyboardInterrupt:
             return self.reached, Outcome.INTERRUPTED
         except _Stopped:
