@@ -3,6 +3,7 @@
 import functools
 import itertools
 import threading
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ _PLAIN = {"_nrt": False, "no_rewrites": True}
 def jit(function: Callable) -> Any:
     """Compile a function that only other kernels call; its code is part of theirs."""
     inside = OPTIONS | _NO_WRAPPERS | _PLAIN
-    return numba.njit(function, pipeline_class=PartCompiler, **inside)
+    return numba.njit(_own_symbol(function), pipeline_class=PartCompiler, **inside)
 
 
 def inlined(function: Callable) -> Any:
@@ -64,7 +65,18 @@ def inlined(function: Callable) -> Any:
     A loop with a call in it is not vectorised.
     """
     inside = OPTIONS | _NO_WRAPPERS | {"forceinline": True}
-    return numba.njit(function, pipeline_class=PartCompiler, **inside)
+    return numba.njit(_own_symbol(function), pipeline_class=PartCompiler, **inside)
+
+
+def _own_symbol(function):
+    """Return the function; a closure gets a name that no other one has.
+
+    LLVM links by symbol, code from other processes too: Numba numbers the functions of
+    a process, and a closure over other values may have had the same number there.
+    """
+    if function.__closure__:
+        function.__qualname__ += f"-{uuid.uuid4().hex}"
+    return function
 
 
 def entry(function: Callable) -> Any:

@@ -259,6 +259,7 @@ def rule_by_address(name: str, dtype: type) -> Any:
     """
     function = RULES[name].update
 
+    @jit
     def apply(w, g, m, v, n, step, scale, alpha, settings, group):
         row = array_at(step, N_STEP, np.float64)
         s = array_at(settings, N_SETTINGS, np.float64)
@@ -274,10 +275,7 @@ def rule_by_address(name: str, dtype: type) -> Any:
             (dtype(s[0]), dtype(s[1]), dtype(s[2]), dtype(s[3]), dtype(s[4])),
         )
 
-    # See `compile.options.callback`: closures must not share a symbol.
-    source = function.py_func
-    apply.__qualname__ = f"{source.__module__}.{source.__qualname__}-{dtype.__name__}"
-    return jit(apply)
+    return apply
 
 
 @compiled_once
