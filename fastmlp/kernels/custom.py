@@ -105,11 +105,11 @@ def register_activation(name: str, value: Callable, derivative: Callable) -> Non
     what = f"of the activation {name!r}"
     z = _POINTS
     a = _evaluated(value, f"value(z) {what}", z)
-    slope = _evaluated(derivative, f"derivative(z, a) {what}", z, a)
+    given = _evaluated(derivative, f"derivative(z, a) {what}", z, a)
     above, below = (
         _evaluated(value, f"value(z) {what}", z + step) for step in (_STEP, -_STEP)
     )
-    _check_derivative(f"derivative(z, a) {what}", slope, above, below, {"z": z})
+    _check_derivative(f"derivative(z, a) {what}", given, above, below, {"z": z})
     add_custom("activation", name, Custom(value, derivative))
 
 
@@ -172,12 +172,12 @@ def register_loss(
         raise ValueError(f"targets must be one of {[*_TARGETS]}, got {targets!r}.")
     what = f"(y, prediction) of the loss {name!r}"
     y, p = (part.ravel() for part in np.meshgrid(_TARGETS[targets](_POINTS), _POINTS))
-    slope = _evaluated(derivative, f"derivative{what}", y, p)
+    given = _evaluated(derivative, f"derivative{what}", y, p)
     above, below = (
         _evaluated(value, f"value{what}", y, p + step) for step in (_STEP, -_STEP)
     )
     points = {"y": y, "prediction": p}
-    _check_derivative(f"derivative{what}", slope, above, below, points)
+    _check_derivative(f"derivative{what}", given, above, below, points)
     add_custom("loss", name, Custom(value, derivative, targets))
 
 
@@ -233,16 +233,16 @@ def _evaluated(function, what, *points):
     return values
 
 
-def _check_derivative(what, slope, above, below, points):
+def _check_derivative(what, given, above, below, points):
     """Compare derivatives with the central differences of values."""
     ref = (above - below) / (2 * _STEP)
-    wrong = abs(slope - ref) > 1e-5 * (1 + abs(ref) + abs(above))
+    wrong = abs(given - ref) > 1e-5 * (1 + abs(ref) + abs(above))
     if wrong.any():
         first = int(wrong.argmax())
         where = ", ".join(f"{name}={at[first]:.4g}" for name, at in points.items())
         raise ValueError(
             f"{what} is not the derivative of the value: at {where} it is "
-            f"{slope[first]:.6g}, and the central difference is {ref[first]:.6g}."
+            f"{given[first]:.6g}, and the central difference is {ref[first]:.6g}."
         )
 
 

@@ -147,7 +147,7 @@ class Engine:
 
     @property
     def _evaluated(self) -> np.ndarray:
-        """The memory from the parameters on that predict and are stored."""
+        """Memory from those parameters on that predictions and `store` take."""
         return self.memory
 
     def stored(self) -> np.ndarray:

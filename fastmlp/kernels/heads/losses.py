@@ -264,8 +264,8 @@ def _hinge(z, y, w, loss_out, scratch, n_outputs, settings):
             sign = y[k] + y[k] - one
             missing = one - sign * z[k]
             loss += zero if missing <= zero else missing
-            slope = -sign if missing > zero else zero
-            z[k] = (slope if missing == missing else missing) * w[i]
+            derivative = -sign if missing > zero else zero
+            z[k] = (derivative if missing == missing else missing) * w[i]
         loss_out[i] = loss * w[i]
 
 
@@ -361,9 +361,9 @@ def _quantile(z, y, w, loss_out, scratch, n_outputs, settings):
             at = i * n_outputs + k
             level = real(settings[FIXED_SETTINGS + k])
             error = z[at] - y[at]
-            slope = one - level if error > zero else -level
-            loss += error * slope
-            z[at] = (error if not abs(error) > zero else slope) * w[i]
+            derivative = one - level if error > zero else -level
+            loss += error * derivative
+            z[at] = (error if not abs(error) > zero else derivative) * w[i]
         loss_out[i] = loss * w[i]
 
 

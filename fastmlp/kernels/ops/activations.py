@@ -170,8 +170,8 @@ def mish_parts(z: float) -> tuple[float, float, float]:
 @inlined
 def _mish_derivative(z, a, parameter):
     """Return t + z dt/dz."""
-    n, whole, slope = mish_parts(z)
-    return n / whole + bounded(z) * (slope / (whole * whole))
+    n, whole, rise = mish_parts(z)
+    return n / whole + bounded(z) * (rise / (whole * whole))
 
 
 @jit

@@ -24,10 +24,10 @@ def parametric_mish(z: float, share: float) -> float:
 def parametric_mish_derivatives(z: float, share: float) -> tuple[float, float]:
     """Return 1 - a + a mish'(z) and mish(z) - z, from one exponential and division."""
     one = type(z)(1)
-    n, whole, slope = mish_parts(z)
+    n, whole, rise = mish_parts(z)
     inverse = one / whole
     t = n * inverse
-    of_mish = t + bounded(z) * (slope * (inverse * inverse))
+    of_mish = t + bounded(z) * (rise * (inverse * inverse))
     # t is 1 at the bound: 0 inf would be NaN.
     return (one - share) + share * of_mish, min(z, type(z)(1000)) * (t - one)
 

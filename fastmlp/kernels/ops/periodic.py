@@ -147,10 +147,10 @@ def compile_gradient(numbers: base.Numbers) -> Any:
                 out[2 * width + k] += a * cosine
                 out[3 * width + k] += b * cosine
                 out[4 * width + k] += c * cosine
-                slope = a * wave[2 * width + k] + b * wave[3 * width + k]
-                slope = -(slope + c * wave[4 * width + k]) * sine
-                out[width + k] += slope
-                out[k] += slope * (number * turn)
+                delta = a * wave[2 * width + k] + b * wave[3 * width + k]
+                delta = -(delta + c * wave[4 * width + k]) * sine
+                out[width + k] += delta
+                out[k] += delta * (number * turn)
 
     return callback(gradient, base.GRADIENT, f"periodic-gradient-{numbers.key}")
 

@@ -40,10 +40,10 @@ def compile_gradient(numbers: Numbers) -> Any:
         run, this = context_at(context), block_at(block)
         sum_(run, this, n, tile, spare)
         weights = array_at(run.parameters + this.place, this.rows * width, dtype)
-        slopes = array_at(tile, this.rows * width, dtype)
+        gradient_of_w = array_at(tile, this.rows * width, dtype)
         sums = array_at(run.memory + this.sums, this.rows, dtype)
         for i in range(this.rows):
-            sums[i] += dot(weights, slopes, i * width, width)
+            sums[i] += dot(weights, gradient_of_w, i * width, width)
 
     return callback(gradient, GRADIENT, f"scaled-gradient-{numbers.key}")
 

@@ -38,7 +38,6 @@ from .bfloat16_tiles import (
     SQUARE,
     TILE,
     at,
-    call_x86,
     dot_product,
     end_tiles,
     room_for,
@@ -46,7 +45,7 @@ from .bfloat16_tiles import (
     tile_product,
     tile_product_of_few,
 )
-from .llvm import array_at, caller
+from .llvm import array_at, call_llvm, caller
 from .tiles import TILE_ROWS, cpu_features
 from .vectors import Vectors, transpose_square
 
@@ -135,8 +134,8 @@ def _rounder(paired):
         def codegen(context, builder, signature, args):
             vectors = Vectors(context, builder, types.float32)
             low, high = (vectors.load(at(builder, place)) for place in args[:2])
-            name = "avx512bf16.cvtne2ps2bf16.512"
-            words = call_x86(builder, name, BFLOATS, high, low)
+            name = "x86.avx512bf16.cvtne2ps2bf16.512"
+            words = call_llvm(builder, name, high, low, result=BFLOATS)
             if paired:
                 order = [i // 2 + i % 2 * 16 for i in range(32)]
                 order = ir.Constant(ir.VectorType(ir.IntType(32), 32), order)

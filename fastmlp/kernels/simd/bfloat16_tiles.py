@@ -12,7 +12,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .llvm import INDEX, Emitted
+from .llvm import INDEX, Emitted, call_llvm
 from .tiles import TILE_ROWS
 from .vectors import Vectors, index_constant
 
@@ -38,13 +38,6 @@ class _BFloat(ir.Type):
 
 
 BFLOATS = ir.VectorType(_BFloat(), 32)
-
-
-def call_x86(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
-    """Emit a call of one of LLVM's functions for x86."""
-    kind = ir.FunctionType(result, [argument.type for argument in arguments])
-    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.{name}")
-    return builder.call(function, arguments)
 
 
 def at(builder: Any, place: Any, *offsets: Any) -> Any:
@@ -81,7 +74,7 @@ def _tile(builder, name, *numbers_and_places):
         ir.Constant(_BYTE, each) if isinstance(each, int) else each
         for each in numbers_and_places
     ]
-    call_x86(builder, name, ir.VoidType(), *arguments)
+    call_llvm(builder, f"x86.{name}", *arguments)
 
 
 @intrinsic
@@ -223,13 +216,13 @@ def dot_product(typingctx, depth, a, a_jump, b, start, c) -> Emitted:
                     factor = builder.load(place, "", 4, pairs.element)
                     factor = builder.bitcast(vectors.spread(factor, pairs), BFLOATS)
                     for half in (0, 1):
-                        total = call_x86(
+                        total = call_llvm(
                             builder,
-                            "avx512bf16.dpbf16ps.512",
-                            vectors.type,
+                            "x86.avx512bf16.dpbf16ps.512",
                             builder.load(sums[i, half]),
                             factor,
                             halves[half],
+                            result=vectors.type,
                         )
                         builder.store(total, sums[i, half])
         for i, half in tile:

@@ -46,12 +46,14 @@ def bits_float(typingctx, i) -> Emitted:
     return to(i), codegen
 
 
-def _call(builder, name, *arguments, result=None):
-    """Emit a call of one of LLVM's functions; None: without a result."""
+def call_llvm(
+    builder: Any, name: str, *arguments: Any, result: Any = None, fastmath: tuple = ()
+) -> Any:
+    """Emit a call of one of LLVM's functions, ``llvm.name``; None: without a result."""
     types_of = [argument.type for argument in arguments]
     kind = ir.FunctionType(result or ir.VoidType(), types_of)
-    function = cgutils.get_or_insert_function(builder.module, kind, name)
-    return builder.call(function, arguments)
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}")
+    return builder.call(function, arguments, fastmath=fastmath)
 
 
 def data_of(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
@@ -222,7 +224,7 @@ def prefetch(typingctx, array, offset) -> Emitted:
     def codegen(context, builder, signature, args):
         place = _place(context, builder, signature.args[0], *args)
         read, keep, cached = (ir.Constant(ir.IntType(32), i) for i in (0, 3, 1))
-        _call(builder, "llvm.prefetch.p0", place, read, keep, cached)
+        call_llvm(builder, "prefetch.p0", place, read, keep, cached)
         return context.get_dummy_value()
 
     return types.void(array, types.intp), codegen
@@ -231,7 +233,7 @@ def prefetch(typingctx, array, offset) -> Emitted:
 # x86 has one counter, which runs at a constant rate; elsewhere user code may not read
 # that of the cycles.
 _X86 = MACHINE in ("x86_64", "i386", "i686")
-_COUNTER = f"llvm.read{'cycle' if _X86 else 'steady'}counter"
+_COUNTER = f"read{'cycle' if _X86 else 'steady'}counter"
 
 
 @intrinsic
@@ -239,7 +241,7 @@ def ticks(typingctx) -> Emitted:
     """Return the count of a clock that runs at a constant, unknown rate."""
 
     def codegen(context, builder, signature, args):
-        return _call(builder, _COUNTER, result=INDEX)
+        return call_llvm(builder, _COUNTER, result=INDEX)
 
     return types.int64(), codegen
 
@@ -248,8 +250,8 @@ def ticks(typingctx) -> Emitted:
 # thread, and leaves the loop without a mispredicted load. AArch64's own hint, `yield`,
 # takes no time on most cores; an `isb` takes about as long as x86's pause.
 _PAUSES = {
-    "x86_64": ("llvm.x86.sse2.pause", ()),
-    "aarch64": ("llvm.aarch64.isb", (15,)),
+    "x86_64": ("x86.sse2.pause", ()),
+    "aarch64": ("aarch64.isb", (15,)),
 }
 
 
@@ -260,7 +262,8 @@ def pause(typingctx) -> Emitted:
     def codegen(context, builder, signature, args):
         name, numbers = _PAUSES.get(MACHINE, (None, ()))
         if name is not None:
-            _call(builder, name, *(ir.Constant(ir.IntType(32), n) for n in numbers))
+            words = (ir.Constant(ir.IntType(32), n) for n in numbers)
+            call_llvm(builder, name, *words)
         return context.get_dummy_value()
 
     return types.void(), codegen
@@ -278,10 +281,10 @@ def float_mode(typingctx) -> Emitted:
     def codegen(context, builder, signature, args):
         if _X86:
             word = cgutils.alloca_once(builder, ir.IntType(32))
-            _call(builder, "llvm.x86.sse.stmxcsr", word)
+            call_llvm(builder, "x86.sse.stmxcsr", word)
             return builder.zext(builder.load(word, typ=ir.IntType(32)), INDEX)
         if FLUSHES:
-            return _call(builder, "llvm.aarch64.get.fpcr", result=INDEX)
+            return call_llvm(builder, "aarch64.get.fpcr", result=INDEX)
         return ir.Constant(INDEX, 0)
 
     return types.int64(), codegen
@@ -295,9 +298,9 @@ def set_float_mode(typingctx, mode) -> Emitted:
         if _X86:
             word = cgutils.alloca_once(builder, ir.IntType(32))
             builder.store(builder.trunc(args[0], ir.IntType(32)), word)
-            _call(builder, "llvm.x86.sse.ldmxcsr", word)
+            call_llvm(builder, "x86.sse.ldmxcsr", word)
         elif FLUSHES:
-            _call(builder, "llvm.aarch64.set.fpcr", args[0])
+            call_llvm(builder, "aarch64.set.fpcr", args[0])
         return context.get_dummy_value()
 
     return types.void(types.int64), codegen

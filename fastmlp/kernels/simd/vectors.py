@@ -15,7 +15,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.numpy_support import as_dtype
 
-from .llvm import INDEX, Emitted, data_of, place_of
+from .llvm import INDEX, Emitted, call_llvm, data_of, place_of
 from .tiles import PART_BYTES, TILE_PARTS, VECTOR_BYTES, lanes
 
 
@@ -32,11 +32,9 @@ class Vectors:
         self.type = ir.VectorType(self.element, self.lanes)
         self.suffix = f"v{self.lanes}f{dtype.bitwidth}"
 
-    def _call(self, name, result, arguments, suffix="", fastmath=()):
-        kind = ir.FunctionType(result, [argument.type for argument in arguments])
-        module, name = self.builder.module, f"llvm.{name}.{self.suffix}{suffix}"
-        function = cgutils.get_or_insert_function(module, kind, name)
-        return self.builder.call(function, arguments, fastmath=fastmath)
+    def _call(self, name, *arguments, suffix="", **keywords):
+        name = f"{name}.{self.suffix}{suffix}"
+        return call_llvm(self.builder, name, *arguments, **keywords)
 
     def constant(self, value: float) -> Any:
         """Vector of one number that is known when the code is emitted."""
@@ -63,15 +61,14 @@ class Vectors:
     def load_some(self, count: Any, base: Any, offset: Any, rest: Any) -> Any:
         """Load `count` elements, those of `rest` beyond; no others are read."""
         align = ir.Constant(ir.IntType(32), self.align)
-        arguments = [self.place(base, offset), align, self.mask(count), rest]
-        return self._call("masked.load", self.type, arguments, ".p0")
+        arguments = self.place(base, offset), align, self.mask(count), rest
+        return self._call("masked.load", *arguments, suffix=".p0", result=self.type)
 
     def store_some(self, count: Any, value: Any, base: Any, offset: Any) -> None:
         """Store `count` elements; no others are written."""
         align = ir.Constant(ir.IntType(32), self.align)
         place = self.place(base, offset)
-        arguments = [value, place, align, self.mask(count)]
-        self._call("masked.store", ir.VoidType(), arguments, ".p0")
+        self._call("masked.store", value, place, align, self.mask(count), suffix=".p0")
 
     def mask(self, count: Any) -> Any:
         """One bit per lane: True in the first `count` of them.
@@ -98,19 +95,11 @@ class Vectors:
         """Vector with the scalar in every lane."""
         return self.spread(scalar, self.type)
 
-    def convert(self, vector: Any) -> Any:
-        """Convert a vector of as many elements of the other precision."""
-        if vector.type.element == self.element:
-            return vector
-        wider = isinstance(self.element, ir.DoubleType)
-        cast = self.builder.fpext if wider else self.builder.fptrunc
-        return cast(vector, self.type)
-
     def fma(self, a: Any, b: Any, c: Any) -> Any:
         """Return a * b + c."""
         # fmuladd is one rounding where the CPU has it and two operations elsewhere;
         # llvm.fma would call the C library there, hundreds of times slower.
-        return self._call("fmuladd", self.type, [a, b, c])
+        return self._call("fmuladd", a, b, c, result=self.type)
 
     def maximum(self, a: Any, b: Any) -> Any:
         """Return the larger one; of a number and a NaN, either. One instruction."""
@@ -131,9 +120,8 @@ class Vectors:
         """Return the sum of all lanes, a scalar."""
         zero = ir.Constant(self.element, 0.0)
         # The lanes are added as a tree, the same one for every vector.
-        return self._call(
-            "vector.reduce.fadd", self.element, [zero, vector], fastmath=("reassoc",)
-        )
+        name, fastmath = "vector.reduce.fadd", ("reassoc",)
+        return self._call(name, zero, vector, result=self.element, fastmath=fastmath)
 
 
 def pieces_of(
@@ -244,10 +232,12 @@ def copy_rows(
 
             def copy(offset, some):
                 if some is None:
-                    inside.store(inside.convert(outside.load(a, offset)), b, offset)
+                    value = _cast(builder, outside.load(a, offset), inside.type)
+                    inside.store(value, b, offset)
                     return
                 rest = outside.constant(0.0)
-                value = inside.convert(outside.load_some(some, a, offset, rest))
+                value = outside.load_some(some, a, offset, rest)
+                value = _cast(builder, value, inside.type)
                 padded = builder.icmp_signed("!=", filled, index_constant(0))
                 with builder.if_else(padded) as (then, otherwise):
                     with then:
@@ -551,8 +541,8 @@ def _sum_column(vectors, base, stride, rows):
 
 
 def _cast(builder, value, kind):
-    """Convert a float to the other precision if it is not of this one."""
+    """Convert a float, or a vector of them, to another type of as many elements."""
     if value.type == kind:
         return value
-    wider = isinstance(kind, ir.DoubleType)
+    wider = isinstance(getattr(kind, "element", kind), ir.DoubleType)
     return (builder.fpext if wider else builder.fptrunc)(value, kind)

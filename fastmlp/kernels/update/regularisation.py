@@ -133,8 +133,8 @@ def _penalise(w, g, alpha, l1):
     zero = type(l1)(0)
     for i in range(w.size):
         x = w[i]
-        slope = l1 if x > zero else (-l1 if x < zero else zero)
-        g[i] += alpha * x + slope
+        signed = l1 if x > zero else (-l1 if x < zero else zero)
+        g[i] += alpha * x + signed
 
 
 @jit
