@@ -1,7 +1,7 @@
 """Training with every activation beside ReLU, on the digits workload.
 
 An activation may cost its arithmetic and no more: the ratio is its time divided by
-ReLU's, the note how many elements a second its value and derivative add up to.
+ReLU's, the note how long its value and derivative take, above those of the identity.
 """
 
 from dataclasses import replace

@@ -330,7 +330,7 @@ def measure_sizes(workload):
     trainer, _ = make_trainer(workload, np.float32, 1)
     program, batch = trainer.program, workload.batch
     width, size = program.numbers.width, program.numbers.size
-    layers, multiplied = [], 0
+    layers = []
     for i, (n_in, n_out) in enumerate(pairwise(workload.units)):
         inside, outside = (-(-n // width) for n in (n_in, n_out))
         row_in, row_out = (n * width * size for n in (inside, outside))

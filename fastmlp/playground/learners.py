@@ -176,7 +176,7 @@ class Iterations(_Learner):
 
 
 class _Recorder:
-    """Appends the attributes after each iteration to a path, see `Steps`."""
+    """Appends the attributes after each iteration to the path of `Iterations`."""
 
     def __init__(self, path: list, attributes: Callable[[], dict[str, Any]]) -> None:
         self._path, self._attributes = path, attributes
