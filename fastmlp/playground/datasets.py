@@ -18,12 +18,11 @@ SPAN = 6.0
 # Displacement of the points, as standard deviation, for a noise of 1.
 NOISE_SPREAD = 2.0
 
+# A column of integers with more values is a target to regress.
 MOST_CLASSES = 10
+
 MOST_ROWS = 5000
 MOST_BYTES = 1_000_000
-
-# A column of integers with more values than this is a target to regress.
-MOST_LABELS = MOST_CLASSES
 
 
 class Data(NamedTuple):
@@ -319,7 +318,7 @@ def _targets(labels):
     """Return the targets of a column of texts, and the names of the classes."""
     values = np.array([_number(label) for label in labels])
     numeric = bool(np.isfinite(values).all())
-    if numeric and (np.any(values % 1) or len(np.unique(values)) > MOST_LABELS):
+    if numeric and (np.any(values % 1) or len(np.unique(values)) > MOST_CLASSES):
         return _scaled(values[:, None])[:, 0], ()
     names = sorted(
         set(labels), key=(lambda each: (float(each), each)) if numeric else None

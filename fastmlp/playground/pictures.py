@@ -126,16 +126,8 @@ def unit_pictures(model: Any, features: Sequence[str]) -> dict[str, np.ndarray]:
     X = columns(pixels(UNIT_PIXELS), features)
     *hidden, _ = layer_outputs(model, X)
     units, scale = scaled_pictures(np.hstack([np.empty((len(X), 0)), *hidden]))
-    return {"units": _squares(units), "unit_scale": scale}
-
-
-def input_pictures(features: Sequence[str]) -> np.ndarray:
-    """Return the pictures of the features, (n_features, UNIT_PIXELS, UNIT_PIXELS)."""
-    return _squares(scaled_pictures(columns(pixels(UNIT_PIXELS), features))[0])
-
-
-def _squares(pictures):
-    return pictures.reshape(-1, UNIT_PIXELS, UNIT_PIXELS)
+    units = units.reshape(-1, UNIT_PIXELS, UNIT_PIXELS)
+    return {"units": units, "unit_scale": scale}
 
 
 def lines_seen(

@@ -403,7 +403,6 @@ class Session:
         arrays["weights"] = np.concatenate(flat).astype(np.float32)
         if not self._announced or self.epoch == 0:
             self._announced = True
-            arrays["inputs"] = pictures.input_pictures(features)
             points = np.column_stack([data.points, data.targets, data.test])
             arrays["points"] = points.astype(np.float32)
         if pair is not None:

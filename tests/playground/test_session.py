@@ -47,7 +47,6 @@ def test_the_first_frame_has_all_that_does_not_change():
         "units": (9, 32, 32),
         "unit_scale": (9,),
         "weights": (3 * 3 + 3 + 3 * 4 + 4 + 4 * 2 + 2 + 2 * 1 + 1,),
-        "inputs": (3, 32, 32),
         "points": (60, 4),
         "activation_histograms": (3, 20),
         "activation_edges": (3, 2),
@@ -61,7 +60,7 @@ def test_the_first_frame_has_all_that_does_not_change():
     np.testing.assert_array_equal(points[:, 2], session.data.targets)
     np.testing.assert_array_equal(points[:, 3], session.data.test)
     later = read(session.frame(2))[1]
-    assert {*arrays} - {*later} == {"inputs", "points"}
+    assert {*arrays} - {*later} == {"points"}
     assert later["curves"].shape == (2, 3)
     session.edit_points(move=[[0, 1.0, 1.0]])
     assert read(session.frame(1))[1]["points"][0, :2].tolist() == [1.0, 1.0]
@@ -129,15 +128,6 @@ def test_pictures_of_units(unit):
     np.testing.assert_allclose(picture, ref, atol=0.501)
     (large,) = outputs([[SPAN * 0.21, SPAN * 0.39]])
     assert abs(int(arrays["plane"][30, 60]) - (128 + 127 * large / scale)) <= 2
-
-
-def test_pictures_of_features():
-    _, arrays = read(make(features=["y", "x²"]).frame())
-    y, squares = arrays["inputs"].astype(int)
-    assert y[0, 0] == 255
-    assert y[31, 5] == 1
-    assert squares.min() >= 128
-    assert squares[3, 0] == squares[3, 31] == 255
 
 
 def test_weights_are_layer_by_layer():

@@ -231,7 +231,7 @@ export function nearestPoint(points, x, y, reach, withTest) {
   return best;
 }
 
-/** Return the value of the plane's picture, 0 to 255, at (x, y). */
+/** Return the index in the plane's picture, row by row, of the pixel at (x, y). */
 export function planeIndex(x, y, size) {
   const [column, row] = toPixel(x, y, size).map((pixel) =>
     Math.min(size - 1, Math.max(0, Math.floor(pixel))),

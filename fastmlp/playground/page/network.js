@@ -216,12 +216,13 @@ export function createNetwork(options, actions, fields) {
       }
     });
     // Biases last: they lie on top.
-    const [lines, hits, biases] = [[], [], []];
-    for (const { row, line, hit } of weights) {
-      if (row < 0) biases.push(line);
-      else lines.push(line) && hits.push(hit);
-    }
-    edges.append(...lines, ...hits, ...biases);
+    const biases = weights.filter(({ row }) => row < 0);
+    const others = weights.filter(({ row }) => row >= 0);
+    edges.append(
+      ...others.map(({ line }) => line),
+      ...others.map(({ hit }) => hit),
+      ...biases.map(({ line }) => line),
+    );
     const strides = weights.map(({ layer }) => sizes[layer] + 1);
     const moves = { ArrowDown: 1, ArrowUp: -1 };
     roving(
