@@ -15,7 +15,7 @@ from sklearn.exceptions import NotFittedError
 from fastmlp import TabularClassifier, TabularRegressor
 from fastmlp.data import ArrowSource, ParquetSource
 from fastmlp.estimators import _table_streams
-from tests.estimators.test_streams import OnDisk
+from tests.estimators.streams import OnDisk
 from tests.tables.test_frequent import amounts
 
 N = 1200
