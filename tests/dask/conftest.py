@@ -8,6 +8,7 @@ import dask
 import pytest
 from distributed import Client, LocalCluster
 
+from tests.dask.data import fit
 from tests.watched import wait_until
 
 # Seconds after which a test of a cluster has hung. Most take less than five.
@@ -75,3 +76,9 @@ def client():
     """Return the client of two workers, which no test kills."""
     with make_client(2) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def fitted(client):
+    """Return the small fit of `tests.dask.data`."""
+    return fit(client)

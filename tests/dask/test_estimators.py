@@ -1,7 +1,4 @@
-"""Estimators on two workers: results, arguments, predictions, tables, searches.
-
-In one file, since each file has to start workers of its own.
-"""
+"""Estimators on two workers: results, arguments, tables, searches."""
 
 import asyncio
 import inspect
@@ -9,7 +6,6 @@ import pickle
 import threading
 from pathlib import Path
 
-import cloudpickle
 import dask.array as da
 import dask.dataframe as dd
 import joblib
@@ -25,12 +21,7 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import GridSearchCV, HalvingRandomSearchCV
 
-from fastmlp import (
-    MLPClassifier,
-    MLPRegressor,
-    TabularClassifier,
-    TabularRegressor,
-)
+from fastmlp import MLPClassifier, MLPRegressor, TabularClassifier, TabularRegressor
 from fastmlp.cluster.replicas import BUFFER_BYTES
 from fastmlp.dask import (
     DaskMLPClassifier,
@@ -38,7 +29,6 @@ from fastmlp.dask import (
     DaskTabularClassifier,
     DaskTabularRegressor,
 )
-from fastmlp.dask._collections import predict_lazily
 from fastmlp.dask._executor import DaskExecutor
 from fastmlp.data import ArraySource
 from tests.cluster.fits import RNG, cut, fit_in_rounds
@@ -47,6 +37,7 @@ from tests.dask.data import (
     CHUNKS,
     DIVIDED,
     FIT,
+    FRAME,
     X,
     Y,
     assert_same,
@@ -78,12 +69,6 @@ OWN = {
     "max_round_retries",
     "checkpoint_dir",
 }
-FRAME = pd.DataFrame(X, columns=list("abcd"), index=np.arange(300) + 1000)
-
-
-@pytest.fixture(scope="module")
-def fitted(client):
-    return fit(client)
 
 
 # -- signatures ------------------------------------------------------------------------
@@ -202,7 +187,6 @@ def test_the_client_dies_in_a_fit(client, solver, tmp_path, monkeypatch):
 
 def test_the_placement_changes_nothing(client, fitted):
     data = client.persist(on_cluster(X, Y), workers=[min(client.nthreads())])
-    client.persist(data)
     assert_same(clone(FIT).set_params(client=client).fit(*data), fitted)
 
 
@@ -290,7 +274,7 @@ def test_sparse_blocks(client):
     assert_allclose(comp.coefs_[0], ref.coefs_[0], rtol=1e-3, atol=1e-5)
 
 
-def test_sources_that_workers_read(client, fitted):
+def test_sources_that_workers_read(client):
     source = ArraySource(X, Y, rows_per_block=60)
     ref = clone(FIT).set_params(client=client)
     ref.fit(*on_cluster(X, Y, chunks=(60,) * 5))
@@ -444,119 +428,6 @@ def test_the_threads_are_those_of_the_worker(client):
     from fastmlp.kernels import available_cores
 
     assert client.submit(run_on_worker, available_cores).result() == 1
-
-
-# -- predictions -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("method", ["predict", "predict_proba", "transform"])
-def test_predictions_of_arrays_are_lazy(fitted, method):
-    (x,) = on_cluster(X)
-    comp = getattr(fitted, method)(x)
-    ref = getattr(fitted, method)(X)
-    assert comp.chunks[0] == CHUNKS
-    assert comp.dtype == ref.dtype
-    assert comp.shape == ref.shape
-    assert_array_equal(comp.compute(), ref)
-
-
-@pytest.mark.parametrize("method", ["predict", "predict_proba"])
-def test_predictions_of_empty_partitions(fitted, method):
-    (x,) = on_cluster(X)
-    comp = getattr(fitted, method)(x[x[:, 0] > 2.0]).compute()
-    assert_array_equal(comp, getattr(fitted, method)(X[X[:, 0] > 2.0]))
-    none = getattr(fitted, method)(x[x[:, 0] > 1e9]).compute()
-    assert len(none) == 0
-
-
-def test_predictions_of_frames(client):
-    frame = dd.from_pandas(FRAME.assign(y=Y), npartitions=4)
-    x = frame[list("abcd")]
-    estimator = clone(FIT).set_params(client=client).fit(x, frame.y)
-    assert estimator.feature_names_in_.tolist() == list("abcd")
-    local = estimator.to_local()
-    comp = estimator.predict(x)
-    ref = pd.Series(local.predict(FRAME), index=FRAME.index)
-    assert comp.dtype == ref.dtype
-    pd.testing.assert_series_equal(comp.compute(), ref, check_names=False)
-    comp = estimator.predict_proba(x)
-    assert list(comp.columns) == [0, 1, 2]
-    assert_array_equal(comp.compute().to_numpy(), local.predict_proba(FRAME))
-    few = x[x.a > 2.0]
-    assert_array_equal(estimator.predict(few).compute(), ref[FRAME.a > 2.0])
-
-
-KINDS = {
-    "numbers": X[:, 2],
-    "nullable": pd.array(np.arange(300), dtype="Int64"),
-    "strings": np.where(X[:, 2] > 0, "u", "v"),
-    "categories": pd.Categorical(np.where(X[:, 2] > 0, "u", "v")),
-}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_predictions_of_tables_with_empty_partitions(client, kind):
-    """Their columns are of any kind, as are those of an object array."""
-    frame = FRAME.assign(c=KINDS[kind])
-    x = dd.from_pandas(frame, npartitions=4)
-    y = dd.from_pandas(pd.Series(Y, frame.index, name="y"), npartitions=4)
-    x, y = (
-        each.map_partitions(lambda part: part[part.index < 1160]) for each in (x, y)
-    )
-    clf = DaskTabularClassifier(client=client, n_networks=2, max_epochs=2)
-    clf.fit(x, y)
-    for method in ("predict", "predict_proba"):
-        comp = getattr(clf, method)(x)
-        ref = getattr(clf.to_local(), method)(frame[:160])
-        assert_array_equal(comp.compute().to_numpy(), ref)
-        assert_array_equal(comp.compute().index, frame.index[:160])
-    array = da.from_array(frame.to_numpy(object), chunks=(100, 4))
-    if kind != "nullable":
-        comp = clf.fit(array, da.from_array(Y, chunks=100)).predict(array)
-        assert_array_equal(comp.compute(), clf.to_local().predict(frame.to_numpy()))
-        few = array[da.from_array(np.arange(300) < 90, chunks=100)]
-        assert_array_equal(clf.predict(few).compute(), comp[:90].compute())
-
-
-def test_nothing_is_computed_before_compute(fitted):
-    def fails(block):
-        raise OSError("read")
-
-    (x,) = on_cluster(X)
-    x = x.map_blocks(fails, dtype=float, meta=X[:0])
-    comp = fitted.predict(x)
-    with pytest.raises(OSError, match="read"):
-        comp.compute()
-
-
-def test_the_model_is_once_in_the_graph_of_predictions(fitted):
-    (x,) = on_cluster(X)
-    wide = clone(FIT).set_params(hidden_layer_sizes=(20_000,), max_iter=1)
-    wide = wide.to_local().fit(X, Y)
-    graph = dict(predict_lazily(wide, "predict", x).dask)
-    sizes = [len(cloudpickle.dumps(task)) for task in graph.values()]
-    assert sum(sizes) < 1.1 * len(cloudpickle.dumps(wide))
-
-
-def test_scores_are_those_of_the_local_estimator(client, fitted):
-    """Also where chunks have unknown sizes or y has others."""
-    x, y = on_cluster(X, Y)
-    local, kept = fitted.to_local(), X[:, 0] > 0
-    comp = fitted.score(x[x[:, 0] > 0], y[x[:, 0] > 0])
-    assert comp == local.score(X[kept], Y[kept])
-    weight = np.arange(300.0)
-    comp = fitted.score(x, da.from_array(Y, chunks=77), weight)
-    assert comp == local.score(X, Y, weight) == fitted.score(X, Y, weight)
-
-
-def test_scores_of_a_regressor(client):
-    y = X[:, 0] - X[:, 1]
-    regr = make(DaskMLPRegressor, client=client, solver="lbfgs", n_replicas=2)
-    regr.fit(*on_cluster(X, y))
-    assert regr.score(*on_cluster(X, y)) == pytest.approx(regr.to_local().score(X, y))
-    regr.set_params(loss=("quantile", [0.1, 0.9]), solver="adam")
-    regr.fit(*on_cluster(X, y))
-    assert regr.score(*on_cluster(X, y)) == pytest.approx(regr.to_local().score(X, y))
 
 
 # -- tables ----------------------------------------------------------------------------
