@@ -1,23 +1,15 @@
-"""Codes of tables: any kind of table, missing and unknown values, refusals."""
+"""Codes of tables: any kind of table, missing and unknown values."""
 
-import datetime
 import pickle
-import re
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.base import BaseEstimator
-from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.preprocessing import OrdinalEncoder
 from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import validate_data
 
 from fastmlp.tables.columns import (
     CHUNK_SIZE,
@@ -30,139 +22,20 @@ from fastmlp.tables.columns import (
     fit_columns,
     quartiles,
 )
-from fastmlp.tables.sources import FEW_NUMBERS, FEW_ROWS, open_table
-
-N = 60
-
-
-def make_columns(n=N, seed=0):
-    """Return columns of each kind as lists, with None where a value is missing."""
-    rng = np.random.default_rng(seed)
-
-    def with_none(values):
-        return [None if rng.random() < 0.2 else value for value in values]
-
-    return {
-        "float": (rng.normal(size=n) * 3 + 1).round(2).tolist(),
-        "float_missing": with_none(rng.exponential(size=n).round(2).tolist()),
-        "int": rng.integers(-5, 90, size=n).tolist(),
-        "int_missing": with_none(rng.integers(4, size=n).tolist()),
-        "bool": (rng.random(n) < 0.3).tolist(),
-        "bool_missing": with_none((rng.random(n) < 0.6).tolist()),
-        "text": rng.choice(["red", "green", "blue", ""], size=n).tolist(),
-        "text_missing": with_none(rng.choice(["b", "é", "a"], size=n).tolist()),
-        "constant": [7.0] * n,
-        "nothing": [None] * n,
-    }
-
-
-COLUMNS = make_columns()
-NAMES = list(COLUMNS)
-TEXTS = ["text", "text_missing"]
-CODED = NAMES[:-2]
-
-
-def as_pandas(columns):
-    frame = pd.DataFrame(columns)
-    return frame.set_axis(np.arange(len(frame)) // 2)
-
-
-def as_nullable(columns):
-    dtypes = {"float": "Float64", "int": "Int64", "bool": "boolean", "text": "string"}
-    frame = pd.DataFrame(columns)
-    return frame.astype(
-        {name: dtypes[name.split("_")[0]] for name in CODED if name in frame}
-    )
-
-
-def as_categorical(columns):
-    levels = pd.CategoricalDtype(["unused", "red", "é", "green", "b", "a", "", "blue"])
-    ordered = pd.CategoricalDtype(levels.categories, ordered=True)
-    return as_pandas(columns).astype({"text": levels, "text_missing": ordered})
-
-
-def as_polars(columns):
-    return pl.DataFrame(columns)
-
-
-def as_polars_categories(columns):
-    levels = pl.Enum(["unused", "red", "green", "blue", ""])
-    return as_polars(columns).with_columns(
-        pl.col("text").cast(levels), pl.col("text_missing").cast(pl.Categorical)
-    )
-
-
-def as_arrow_chunks(columns):
-    table = pa.table(columns)
-    return pa.concat_tables([table.slice(0, 7), table.slice(7)])
-
-
-def as_arrow_dictionaries(columns):
-    table = pa.table(columns)
-    for name in TEXTS:
-        # Each chunk has a dictionary of its own.
-        chunks = [part[name].chunk(0) for part in (table.slice(0, 9), table.slice(9))]
-        encoded = pa.chunked_array(
-            [chunk.dictionary_encode() for chunk in chunks],
-            type=pa.dictionary(pa.int32(), pa.string()),
-        )
-        table = table.set_column(table.schema.get_field_index(name), name, encoded)
-    return table
-
-
-def as_objects(columns):
-    return np.array(list(columns.values()), dtype=object).T
-
-
-def as_lists(columns):
-    return [list(row) for row in zip(*columns.values(), strict=True)]
-
-
-KINDS = {
-    "pandas": as_pandas,
-    "pandas, nullable": as_nullable,
-    "pandas, objects": lambda columns: pd.DataFrame(as_objects(columns), columns=NAMES),
-    "pandas, categories": as_categorical,
-    "pandas, string[python]": lambda c: as_pandas(c).astype(
-        dict.fromkeys(TEXTS, pd.StringDtype("python"))
-    ),
-    "pandas, arrow": lambda columns: pa.table(columns).to_pandas(
-        types_mapper=pd.ArrowDtype
-    ),
-    "polars": as_polars,
-    "polars, categories": as_polars_categories,
-    "pyarrow": pa.table,
-    "pyarrow, batch": pa.RecordBatch.from_pydict,
-    "pyarrow, chunks": as_arrow_chunks,
-    "pyarrow, dictionaries": as_arrow_dictionaries,
-    "objects": as_objects,
-    "lists": as_lists,
-}
-
-
-def ref_number(values):
-    """Return the codes of a column of numbers, by pandas."""
-    x = pd.Series(values, dtype=float)
-    lower, median, upper = x.quantile([0.25, 0.5, 0.75])
-    spread = upper - lower if upper > lower else (x.max() - x.min()) / 2
-    u = (x - median) / spread
-    return (u / np.sqrt(1 + (u / 3) ** 2)).to_numpy()
-
-
-def ref_category(values):
-    """Return the codes of a column of categories, by pandas; missing ones are last."""
-    category = pd.Categorical(values)
-    return np.where(category.codes < 0, len(category.categories), category.codes)
-
-
-def ref_codes(columns):
-    return np.column_stack(
-        [
-            (ref_category if name.startswith(("text", "bool")) else ref_number)(values)
-            for name, values in columns.items()
-            if name in CODED
-        ]
-    )
+from fastmlp.tables.sources import FEW_ROWS
+from tests.tables.kinds import (
+    CODED,
+    COLUMNS,
+    KINDS,
+    TEXTS,
+    as_objects,
+    as_pandas,
+    as_polars,
+    make_columns,
+    ref_category,
+    ref_codes,
+    ref_number,
+)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -472,211 +345,3 @@ def test_the_most_frequent_of_many_categories_are_kept():
     values = np.repeat([f"{i:05}" for i in range(n)], counts)
     (column,) = fit_columns(pd.DataFrame({"a": values}))
     assert column.values == tuple(f"{i:05}" for i in np.flatnonzero(counts >= 12))
-
-
-# Refusals ----------------------------------------------------------------------------
-
-
-def dates(n=3):
-    return [datetime.date(2020, 1, day + 1) for day in range(n)]
-
-
-REFUSED = {
-    "pandas dates": lambda: pd.to_datetime(pd.Series(dates())),
-    "pandas dates of a zone": lambda: pd.to_datetime(pd.Series(dates()), utc=True),
-    "pandas timedeltas": lambda: pd.Series(pd.to_timedelta([1, 2, 3], unit="s")),
-    "pandas periods": lambda: pd.Series(pd.period_range("2020", periods=3)),
-    "objects: dates": lambda: pd.Series(dates(), dtype=object),
-    "objects: lists": lambda: pd.Series([[1], [2], [3]]),
-    "objects: dicts": lambda: pd.Series([{"a": 1}, 2, 3]),
-    "objects: lists among strings": lambda: pd.Series(["a", [1], "b"]),
-    "objects: complex": lambda: pd.Series([1j, 2, 3], dtype=object),
-    "arrow dates": lambda: pd.Series(
-        pa.array(dates()), dtype=pd.ArrowDtype(pa.date32())
-    ),
-    "polars dates": lambda: pl.Series(dates()),
-    "polars durations": lambda: pl.Series([datetime.timedelta(1)] * 3),
-    "polars lists": lambda: pl.Series([[1], [2], [3]]),
-    "polars structs": lambda: pl.Series([{"a": 1}, {"a": 2}, {"a": 3}]),
-    "pyarrow dates": lambda: pa.array(dates()),
-    "pyarrow lists": lambda: pa.array([[1], [2], [3]]),
-    "pyarrow structs": lambda: pa.array([{"a": 1}, {"a": 2}, {"a": 3}]),
-}
-
-
-def as_frame(column):
-    if isinstance(column, pd.Series):
-        return pd.DataFrame({"when": column})
-    if isinstance(column, pl.Series):
-        return pl.DataFrame({"when": column})
-    return pa.table({"when": column})
-
-
-@pytest.mark.parametrize("kind", REFUSED)
-def test_columns_that_are_neither_numbers_nor_categories(kind):
-    X = as_frame(REFUSED[kind]())
-    with pytest.raises(TypeError, match=r"Column 'when' holds .*days since"):
-        fit_columns(X)
-    with pytest.raises(TypeError, match=r"Column 'when' holds .*days since"):
-        encode(X, (Number("when", 0, 0.0, 1.0, False),))
-
-
-@pytest.mark.parametrize("dtype", ["M8[s]", "m8[s]", "S3", "i4,f4"])
-def test_arrays_that_are_neither_numbers_nor_categories(dtype):
-    with pytest.raises(TypeError, match="Column 'x0' holds"):
-        fit_columns(np.zeros((3, 2), dtype=dtype))
-
-
-@pytest.mark.parametrize("kind", [np.array, pd.DataFrame])
-def test_complex_numbers(kind):
-    with pytest.raises(ValueError, match="Complex data not supported"):
-        fit_columns(kind([[1j], [2.0], [3.0]]))
-
-
-def test_strings_among_numbers():
-    X = pd.DataFrame({"a": ["x", 1, 2.5]})
-    with pytest.raises(TypeError, match=r"'a' mixes .'float', 'int', 'str'.*uniformly"):
-        fit_columns(X)
-
-
-@pytest.mark.parametrize(
-    "kind", ["pandas", "pandas, nullable", "polars", "pyarrow", "objects", "array"]
-)
-@pytest.mark.parametrize("value", [np.inf, -np.inf])
-def test_infinite_values(kind, value):
-    make = {
-        **KINDS,
-        "nullable": as_nullable,
-        "array": lambda c: np.array([*c.values()]),
-    }
-    X = make[kind]({"float": [1.0, value, 2.0]})
-    message = "^Input X contains infinity or a value too large for dtype"
-    with pytest.raises(ValueError, match=message):
-        fit_columns(X)
-    with pytest.raises(ValueError, match=message):
-        encode(X, (Number("x0", 0, 0.0, 1.0, False),))
-
-
-@pytest.mark.parametrize("n", [1, FEW_NUMBERS, FEW_NUMBERS + 1])
-def test_infinite_values_in_few_and_many_rows(n):
-    X = np.zeros((n, 1))
-    X[-1] = -np.inf
-    with pytest.raises(ValueError, match=r"^Input X contains infinity"):
-        open_table(X)
-    frame = pd.DataFrame({"a": np.zeros(n), "b": X[:, 0]})
-    columns = (Number("a", 0, 0.0, 1.0, False), Number("b", 1, 0.0, 1.0, False))
-    with pytest.raises(ValueError, match=r"^Input X contains infinity .* 'b'"):
-        encode(frame, columns)
-
-
-@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow", "objects"])
-def test_numbers_that_have_become_strings(kind):
-    columns = fit_columns(as_pandas({"int": [1, 2, 3]}))
-    X = KINDS[kind]({"int": ["4", "many", None]})
-    with pytest.raises(ValueError, match=r"'(int|x0)' held numbers .* '(4|many)' now"):
-        encode(X, columns)
-
-
-@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow", "objects"])
-def test_strings_that_have_become_numbers(kind):
-    columns = fit_columns(as_pandas({"int": ["01234", "56789"]}))
-    X = KINDS[kind]({"int": [1234, 56789]})
-    with pytest.raises(ValueError, match=r"such as '01234' in fit, but .* value (1|5)"):
-        encode(X, columns)
-
-
-def test_sparse_matrices():
-    with pytest.raises(TypeError, match="Sparse data was passed for X, but dense"):
-        fit_columns(sp.csr_array(np.eye(3)))
-
-
-@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame, pa.table])
-def test_empty_tables(kind):
-    with pytest.raises(ValueError, match=r"0 sample\(s\) \(shape=\(0, 1\)\)"):
-        fit_columns(kind({"a": []}))
-    with pytest.raises(ValueError, match=r"0 (feature|sample)\(s\)"):
-        fit_columns(kind({}))
-
-
-def test_empty_and_flat_arrays():
-    with pytest.raises(ValueError, match=r"0 feature\(s\) \(shape=\(3, 0\)\)"):
-        fit_columns(np.empty((3, 0)))
-    for X in (np.ones(3), [1, 2, 3], ["a", "b"], pl.Series([1, 2])):
-        with pytest.raises(ValueError, match="Expected 2D array, got 1D array instead"):
-            fit_columns(X)
-    with pytest.raises(ValueError, match="Expected a 2-dimensional container"):
-        fit_columns(pd.Series([1, 2]))
-
-
-@pytest.mark.parametrize(
-    "chosen", [[0.5], ["d"], [3], [-1], [True], ["a", 1], [["a"]]], ids=str
-)
-@pytest.mark.parametrize("named", [True, False])
-def test_wrong_categorical_features_are_refused_as_in_scikit_learn(chosen, named):
-    X = pd.DataFrame({name: [1, 2, 3] for name in "abc"})
-    X = X if named else X.to_numpy()
-    chosen = np.array(chosen, dtype=object) if chosen == ["a", 1] else chosen
-    reference = HistGradientBoostingClassifier(categorical_features=chosen)
-    try:
-        reference.fit(X, [0, 1, 0])
-    except (TypeError, ValueError, IndexError) as error:
-        with pytest.raises(type(error), match=f"^{re.escape(str(error))}$"):
-            fit_columns(X, categorical_features=chosen)
-    else:
-        fit_columns(X, categorical_features=chosen)
-
-
-def test_an_opened_table_stands_for_X():
-    X = as_pandas(COLUMNS)
-    columns = fit_columns(open_table(X))
-    assert columns == fit_columns(X)
-    assert_array_equal(encode(open_table(X), columns), encode(X, columns))
-
-
-# Beside scikit-learn, and without the other libraries --------------------------------
-
-
-@pytest.mark.parametrize("kind", [k for k in KINDS if k not in ("objects", "lists")])
-def test_names_are_those_of_scikit_learn(kind):
-    X = KINDS[kind](COLUMNS)
-    estimator = BaseEstimator()
-    assert validate_data(estimator, X, skip_check_array=True) is X
-    assert estimator.n_features_in_ == len(NAMES)
-    names = getattr(estimator, "feature_names_in_", NAMES)
-    assert [names[c.column] for c in fit_columns(X)] == [c.name for c in fit_columns(X)]
-
-
-CODE = """
-import sys
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {absent}:
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, Absent())
-{made}
-from fastmlp.tables.columns import encode, fit_columns
-print(encode(X, fit_columns(X)).tolist())
-"""
-MADE = {
-    "import pandas; X = pandas.DataFrame({table})": ["polars", "pyarrow"],
-    "import polars; X = polars.DataFrame({table})": ["pandas", "pyarrow"],
-    "import pyarrow; X = pyarrow.table({table})": ["pandas", "polars"],
-    "X = [list(row) for row in zip(*{table}.values())]": [
-        "pandas",
-        "polars",
-        "pyarrow",
-    ],
-}
-
-
-@pytest.mark.parametrize("made", MADE)
-def test_none_of_the_libraries_needs_another(made):
-    table = {"a": [1.0, None, 3.0], "b": ["x", None, "y"], "c": [True, False, None]}
-    code = CODE.format(absent=MADE[made], made=made.format(table=table))
-    found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    ref = encode(pd.DataFrame(table), fit_columns(pd.DataFrame(table)))
-    assert found.stdout.strip() == str(ref.tolist())
