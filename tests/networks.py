@@ -28,7 +28,7 @@ from tests.kernels_api import (
     panel_width,
     parameters_of,
 )
-from tests.naive import NaiveData, NaiveEngine, NaiveOptimizer
+from tests.naive_engine import NaiveData, NaiveEngine, NaiveOptimizer
 
 DTYPES = [np.float32, np.float64]
 KERNELS = (Engine, Data, Optimizer)

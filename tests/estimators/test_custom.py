@@ -45,7 +45,7 @@ for path in sys.argv[1:]:
 
 
 @both
-def test_an_activation_is_an_estimators(registered, Estimator):
+def test_an_activation_is_an_estimators(Estimator):
     register_activation("softsign_1", softsign, softsign_derivative)
     model = make(
         Estimator, activation=["tanh", "softsign_1"], hidden_layer_sizes=(6, 5)
@@ -63,7 +63,7 @@ def test_an_activation_is_an_estimators(registered, Estimator):
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_a_loss_is_a_regressors(registered, solver):
+def test_a_loss_is_a_regressors(solver):
     name = f"log_cosh_{solver}"
     register_loss(name, log_cosh, log_cosh_derivative)
     y = np.stack([X[:, 0], 2 * X[:, 1]], axis=1)
@@ -79,7 +79,7 @@ def test_a_loss_is_a_regressors(registered, solver):
         make(MLPRegressor, loss=(name, 1.0)).fit(X, y)
 
 
-def test_a_search_in_processes(registered):
+def test_a_search_in_processes():
     """The workers get the functions with the estimator, from their module.
 
     The one of the grid, too, which no parameter names before.
@@ -105,7 +105,7 @@ def load_elsewhere(models, folder):
     return done.stdout.splitlines()
 
 
-def test_pickles_bring_functions_of_a_module(registered, tmp_path):
+def test_pickles_bring_functions_of_a_module(tmp_path):
     """Those of no module's top level another process would not find."""
     register_activation("softsign_4", softsign, softsign_derivative)
     register_activation("square", lambda z: z * z, lambda z, a: 2 * z)
@@ -133,7 +133,7 @@ def test_pickles_bring_functions_of_a_module(registered, tmp_path):
         )
 
 
-def test_fitted_estimators_bring_only_what_they_need(registered):
+def test_fitted_estimators_bring_only_what_they_need():
     """Others would have to find the module."""
     register_activation("softsign_7", softsign, softsign_derivative)
     model = make(MLPRegressor)
@@ -141,7 +141,7 @@ def test_fitted_estimators_bring_only_what_they_need(registered):
     assert b"custom_functions" not in pickle.dumps(model.fit(X, Y))
 
 
-def test_skops_is_asked_to_trust_the_functions(registered):
+def test_skops_is_asked_to_trust_the_functions():
     register_activation("softsign_6", softsign, softsign_derivative)
     model = make(MLPRegressor, activation="softsign_6").fit(X, Y)
     saved = skops.io.dumps(model)

@@ -27,41 +27,6 @@ from fastmlp import MLPClassifier, MLPRegressor
 from fastmlp.kernels import Trainer
 from tests.estimators import X, Y, assert_same_model, both, make, parameters
 
-
-@both
-def test_scores_that_are_no_number_end_in_an_error(Estimator):
-    """There is nothing to choose an epoch by, and the first weights are no model."""
-    estimator = make(Estimator).fit(X, Y)
-    before = estimator.predict(X)
-    for scoring in (lambda *arguments: np.nan, lambda *arguments: -np.inf):
-        estimator.set_params(early_stopping=True, scoring=scoring)
-        with pytest.raises(ValueError, match=r"was (nan|-inf) in every epoch"):
-            estimator.fit(X, Y)
-        assert_array_equal(estimator.predict(X), before)
-
-
-@both
-def test_warm_start_under_another_scoring_compares_no_scores(Estimator):
-    params = {"early_stopping": True, "warm_start": True}
-    comp = make(Estimator, scoring=lambda *arguments: 1e9, **params).fit(X, Y)
-    first = parameters(comp)
-    comp.set_params(scoring=lambda estimator, X, y: -1.0).fit(X, Y)
-    assert comp.best_validation_score_ == 1e9  # as far as names tell
-    comp.set_params(scoring="neg_mean_squared_error").fit(X, Y)
-    assert comp.best_validation_score_ <= 0
-    assert (parameters(comp) != first).any()
-
-
-@both
-def test_weights_that_vanish_in_a_part_are_noticed(Estimator):
-    """In the type that they are trained in."""
-    weights = np.full(len(X), 1e-60)
-    weights[0] = 1.0
-    estimator = make(Estimator, dtype="float32", early_stopping=True)
-    with pytest.raises(ValueError, match="All sample weights are zero in one of"):
-        estimator.fit(X, Y, sample_weight=weights)
-
-
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 RNG = np.random.RandomState(1)
@@ -355,6 +320,10 @@ def test_ties(ties, kept):
     assert_array_equal(parameters(comp), seen[kept])
 
 
+def schedule_that_diverges(x):
+    return 1.0 if x < 4 / 6 else 1e300
+
+
 @pytest.mark.parametrize("accident", ["interrupted", "diverges"])
 def test_accident_keeps_the_best_epoch_of_any_score(accident):
     seen = []
@@ -377,8 +346,28 @@ def test_accident_keeps_the_best_epoch_of_any_score(accident):
     assert comp.best_validation_score_ == 0
 
 
-def schedule_that_diverges(x):
-    return 1.0 if x < 4 / 6 else 1e300
+@both
+def test_scores_that_are_no_number_end_in_an_error(Estimator):
+    """There is nothing to choose an epoch by, and the first weights are no model."""
+    estimator = make(Estimator).fit(X, Y)
+    before = estimator.predict(X)
+    for scoring in (lambda *arguments: np.nan, lambda *arguments: -np.inf):
+        estimator.set_params(early_stopping=True, scoring=scoring)
+        with pytest.raises(ValueError, match=r"was (nan|-inf) in every epoch"):
+            estimator.fit(X, Y)
+        assert_array_equal(estimator.predict(X), before)
+
+
+@both
+def test_warm_start_under_another_scoring_compares_no_scores(Estimator):
+    params = {"early_stopping": True, "warm_start": True}
+    comp = make(Estimator, scoring=lambda *arguments: 1e9, **params).fit(X, Y)
+    first = parameters(comp)
+    comp.set_params(scoring=lambda estimator, X, y: -1.0).fit(X, Y)
+    assert comp.best_validation_score_ == 1e9  # as far as names tell
+    comp.set_params(scoring="neg_mean_squared_error").fit(X, Y)
+    assert comp.best_validation_score_ <= 0
+    assert (parameters(comp) != first).any()
 
 
 # -- inside a pipeline -----------------------------------------------------------------
@@ -521,3 +510,13 @@ def test_bad_targets_of_a_regressor():
 def test_lbfgs_takes_no_validation_rows(Estimator):
     with pytest.raises(ValueError, match="X_val has no use with solver='lbfgs'"):
         make(Estimator, solver="lbfgs").fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
+
+
+@both
+def test_weights_that_vanish_in_a_part_are_noticed(Estimator):
+    """In the type that they are trained in."""
+    weights = np.full(len(X), 1e-60)
+    weights[0] = 1.0
+    estimator = make(Estimator, dtype="float32", early_stopping=True)
+    with pytest.raises(ValueError, match="All sample weights are zero in one of"):
+        estimator.fit(X, Y, sample_weight=weights)

@@ -32,7 +32,7 @@ def _one(z, a):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_an_activation_trains_as_naive_does(registered, monkeypatch, dtype):
+def test_an_activation_trains_as_naive_does(monkeypatch, dtype):
     name = f"softsign_{np.dtype(dtype)}"
     register_activation(name, softsign, softsign_derivative)
     monkeypatch.setitem(naive.ACTIVATIONS, name, softsign)
@@ -43,7 +43,7 @@ def test_an_activation_trains_as_naive_does(registered, monkeypatch, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_loss_trains_as_naive_does(registered, monkeypatch, dtype):
+def test_a_loss_trains_as_naive_does(monkeypatch, dtype):
     name = f"log_cosh_{np.dtype(dtype)}"
     register_loss(name, log_cosh, log_cosh_derivative)
     key = "identity", name
@@ -58,7 +58,7 @@ def test_a_loss_trains_as_naive_does(registered, monkeypatch, dtype):
     compare(network, dtype, "momentum", problem, n_threads=2)
 
 
-def test_corners_integers_and_compiled_functions_pass(registered):
+def test_corners_integers_and_compiled_functions_pass():
     register_activation("half", lambda z: z if z > 0 else 0, lambda z, a: 1 * (z > 0))
     register_activation("same", numba.njit(_identity), numba.njit(_one))
     assert custom.is_known("activation", "half")
@@ -79,7 +79,7 @@ WRONG_ACTIVATIONS = [
 
 
 @pytest.mark.parametrize(("value", "derivative", "error", "message"), WRONG_ACTIVATIONS)
-def test_wrong_activations(registered, value, derivative, error, message):
+def test_wrong_activations(value, derivative, error, message):
     with pytest.raises(error, match=message):
         register_activation("wrong", value, derivative)
     assert not custom.is_known("activation", "wrong")
@@ -98,25 +98,25 @@ WRONG_LOSSES = [
 @pytest.mark.parametrize(
     ("value", "derivative", "targets", "error", "message"), WRONG_LOSSES
 )
-def test_wrong_losses(registered, value, derivative, targets, error, message):
+def test_wrong_losses(value, derivative, targets, error, message):
     with pytest.raises(error, match=message):
         register_loss("wrong", value, derivative, targets=targets)
     assert not custom.is_known("loss", "wrong")
 
 
 @pytest.mark.parametrize("name", ["relu", "swish", "maxout", "a/b", "", 3])
-def test_names_of_activations(registered, name):
+def test_names_of_activations(name):
     with pytest.raises(ValueError, match=r"exists already|must be an identifier, got"):
         register_activation(name, softsign, softsign_derivative)
 
 
 @pytest.mark.parametrize("name", ["huber", "hinge", "label_hinge", "log-cosh"])
-def test_names_of_losses(registered, name):
+def test_names_of_losses(name):
     with pytest.raises(ValueError, match=r"exists already|must be an identifier, got"):
         register_loss(name, log_cosh, log_cosh_derivative)
 
 
-def test_targets_of_a_loss(registered):
+def test_targets_of_a_loss():
     """Half the squared error, relative to the target."""
     value = lambda y, p: 0.5 * (p / y - 1) ** 2  # noqa: E731
     derivative = lambda y, p: (p / y - 1) / y  # noqa: E731
@@ -182,7 +182,7 @@ def test_no_key_is_made_of_other_values(function):
     assert custom._key(function) is None
 
 
-def test_functions_of_one_name_have_symbols_of_their_own(registered):
+def test_functions_of_one_name_have_symbols_of_their_own():
     """Of code that another process kept, too: their numbers may be the same there."""
     for name, factor in (("twice", 2.0), ("thrice", 3.0)):
         register_activation(name, _scaled(factor), lambda z, a: a / z)

@@ -46,7 +46,7 @@ def _traced(network, dtype, n, *, form="dense", n_threads=1, batch_size=40, **ki
     )
 
 
-def _reference(network, problem, dtype):
+def _reference(network, problem):
     X, y, weight = problem
     coefs, intercepts, _ = naive.unpack(
         make_parameters(network["units"], np.float64), network["units"]
@@ -70,7 +70,7 @@ def _reference(network, problem, dtype):
 def test_blocks_hold_inputs_deltas_and_losses(n, form, dtype):
     network = BASE | {"units": (5, 9, 4, 3)}
     inputs, deltas, losses, _, problem = _traced(network, dtype, n, form=form)
-    layers, ref_deltas, ref_losses = _reference(network, problem, dtype)
+    layers, ref_deltas, ref_losses = _reference(network, problem)
     bound = {"rtol": 200 * np.finfo(dtype).eps, "atol": 20 * np.finfo(dtype).eps}
     for comp, ref in zip(inputs, layers[1:-1], strict=True):
         np.testing.assert_allclose(comp, ref, **bound)

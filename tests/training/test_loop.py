@@ -16,7 +16,7 @@ from fastmlp.training.loop import (
 )
 from fastmlp.training.rows import InMemory
 from fastmlp.training.schedules import make_schedule
-from tests.naive import NaiveData, NaiveEngine, NaiveOptimizer
+from tests.naive_engine import NaiveData, NaiveEngine, NaiveOptimizer
 
 INF, NAN = float("inf"), float("nan")
 

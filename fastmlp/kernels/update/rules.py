@@ -17,7 +17,7 @@ estimators take the names of solvers and the parameters that each reads::
     RULES["sign"] = Rule(_sign, n_moments=1, parameters=("momentum",))
 
 is ``solver="sign"`` of both, whose update finds the momentum in ``settings[0]``. In the
-tests it needs a step of `naive.NaiveOptimizer` and its settings in `networks.py`.
+tests it needs a step in `naive_engine.NaiveOptimizer`, its settings in `networks.py`.
 """
 
 from functools import lru_cache

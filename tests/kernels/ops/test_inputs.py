@@ -5,6 +5,7 @@ import pytest
 
 from tests import naive
 from tests.kernels_api import Data, Engine, panel_width
+from tests.naive_engine import NaiveData, NaiveEngine, NaiveOptimizer
 from tests.networks import (
     BASE,
     DTYPES,
@@ -65,13 +66,13 @@ def test_scaled_inputs_train_as_naive(share, rule, dtype):
         X, y, _ = make_problem(network, 30, dtype)
         X = X if share is None else make_csr(X, share)
         loss, parameters, outputs = _trained(network, dtype, rule, X, y)
-        with naive.NaiveEngine(
+        with NaiveEngine(
             **network | {
                 "units": (n_features, *network["units"]),
                 "activation": ("scale", *ACTIVATION),
             },
             dtype=np.float64, batch_size=8,
-            optimizer=make_optimizer(rule, naive.NaiveOptimizer),
+            optimizer=make_optimizer(rule, NaiveOptimizer),
         ) as ref:  # fmt: skip
             start = _of_naive(network, _start(network, np.float64))
             ref.load(start)
@@ -82,7 +83,7 @@ def test_scaled_inputs_train_as_naive(share, rule, dtype):
             ref.group["rate"][[*range(size), *first]] = 0
             for name in ("l2", "decay"):
                 ref.group[name][:size] = 0
-            data = naive.NaiveData(X.astype(np.float64), y.astype(np.float64))
+            data = NaiveData(X.astype(np.float64), y.astype(np.float64))
             ref_loss = ref.train_epoch(data, np.arange(30), 0.1)
             ref_outputs = ref.predict(data.X)
         bound = 200 * np.finfo(dtype).eps

@@ -21,6 +21,7 @@ from tests.kernels_api import (
     lanes,
     options,
 )
+from tests.naive_engine import NaiveOptimizer
 from tests.networks import DTYPES, TRAINING_RULES, make_optimizer
 
 SCALE, ALPHA = 0.25, 0.5
@@ -42,7 +43,7 @@ def _steps(rule, dtype, n, n_steps=4):
     w = rng.standard_normal(n).astype(dtype)
     moments = [np.zeros(n, dtype) for _ in range(2)]
     settings = optimizer.settings(dtype)
-    ref = make_optimizer(rule, naive.NaiveOptimizer)
+    ref = make_optimizer(rule, NaiveOptimizer)
     ref_w = w.astype(np.float64)
     ref_moments = [np.zeros(n)] * optimizer.n_moments
     for step in optimizer.steps(n_steps):

@@ -13,6 +13,7 @@ from tests.kernels_api import (
     Regularisation,
     Trainer,
 )
+from tests.naive_engine import NaiveData, NaiveEngine, NaiveOptimizer
 from tests.networks import (
     BASE,
     DTYPES,
@@ -93,13 +94,13 @@ def test_groups_train_as_naive(restraints, rule, dtype):
         for a, b in zip(*runs, strict=True):
             np.testing.assert_array_equal(a, b)
         wide = tuple(None if a is None else a.astype(np.float64) for a in problem)
-        with naive.NaiveEngine(
+        with NaiveEngine(
             **NETWORK, dtype=np.float64, batch_size=8,
-            optimizer=make(rule, naive.NaiveOptimizer), regularisation=restraints,
+            optimizer=make(rule, NaiveOptimizer), regularisation=restraints,
             group=_flat_groups(GROUPS, NETWORK),
         ) as engine:  # fmt: skip
             engine.load(_start(np.float64))
-            ref = _epochs(engine, naive.NaiveData(*wide))
+            ref = _epochs(engine, NaiveData(*wide))
         bound = 200 * np.finfo(dtype).eps
         for a, b in zip(runs[0], ref, strict=True):
             np.testing.assert_allclose(a, b, rtol=bound, atol=bound)
