@@ -1,7 +1,6 @@
 """Fits in rounds: those of `fit` with one replica, and the same on every executor."""
 
 import os
-import shutil
 import signal
 from pathlib import Path
 
@@ -15,11 +14,21 @@ from sklearn.exceptions import ConvergenceWarning
 from fastmlp import MLPClassifier, MLPRegressor
 from fastmlp.cluster import replicas
 from fastmlp.cluster.blocks import Reading
-from fastmlp.cluster.checkpoints import Checkpoints
 from fastmlp.cluster.executors import ClusterError, Processes, Serial
 from fastmlp.cluster.plan import make_replicas
 from fastmlp.data import ArraySource
-from tests.cluster.fits import RNG, Losing, X, Y, cut, fit_in_rounds
+from tests.cluster.fits import (
+    DIVIDED,
+    RNG,
+    SIZES,
+    VARIED,
+    Losing,
+    X,
+    Y,
+    assert_same,
+    cut,
+    fit_in_rounds,
+)
 from tests.estimators import make
 from tests.kernels.simd.test_bfloat16 import needed as bfloat16_is_needed
 
@@ -29,25 +38,8 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-@pytest.fixture(autouse=True)
-def by_tasks(monkeypatch):
-    """Have the mean taken by tasks, as that of large networks is."""
-    monkeypatch.setattr("fastmlp.cluster.tasks.DIRECT_BYTES", 0)
-
-
 EQUAL = (300,)
-SIZES = (100, 1, 40, 0, 59, 60, 40)
 WEIGHT = RNG.randint(0, 3, 300).astype(float)
-
-
-def assert_same(comp, ref, rtol=0):
-    """Compare weights and figures of two fits, to the bit; losses by `rtol`."""
-    for name in ("coefs_", "intercepts_"):
-        for one, other in zip(getattr(comp, name), getattr(ref, name), strict=True):
-            assert_array_equal(one, other)
-    assert_allclose(comp.loss_, ref.loss_, rtol=rtol)
-    assert comp.n_iter_ == ref.n_iter_
-    assert comp.t_ == ref.t_
 
 
 SETTINGS = [
@@ -150,10 +142,6 @@ def _seeds_after_initial_weights(random_state, n_outputs, n=2):
 def processes():
     with Processes(2) as executor:
         yield executor
-
-
-VARIED = make(MLPClassifier, max_iter=4, solver="adam", dropout=0.1, dtype="float32")
-DIVIDED = {"n_replicas": 3, "rounds_per_epoch": 2}
 
 
 @pytest.fixture(scope="module")
@@ -404,111 +392,3 @@ def test_interrupt_keeps_the_epochs_done():
         )
     assert 0 < comp.n_iter_ < 30
     assert np.isfinite(comp.coefs_[0]).all()
-
-
-# -- checkpoints -----------------------------------------------------------------------
-
-
-class Died(Exception):
-    """Stands for the death of the client."""
-
-
-def die_after(n_rounds):
-    """Return an executor whose client dies in a round."""
-
-    def loses(number, name):
-        seen.append(name)
-        if seen.count("average") > n_rounds:
-            raise Died
-        return False
-
-    seen = []
-    return Losing(loses)
-
-
-RESUMED = [
-    {"learning_rate": "adaptive", "solver": "sgd", "tol": 0.01, "n_iter_no_change": 2},
-    {"learning_rate": "cosine", "dropout": 0.1},
-    {"early_stopping": True, "n_iter_no_change": 20},
-]
-
-
-@pytest.mark.parametrize("n_rounds", [1, 8, 9, 10, 25])
-@pytest.mark.parametrize("params", RESUMED, ids=str)
-def test_a_fit_goes_on_from_its_checkpoint(params, n_rounds, tmp_path):
-    estimator = clone(VARIED).set_params(max_iter=14, **params)
-    chunks, limits = cut(X, Y, [50] * 6), {"n_replicas": 3, "rounds_per_epoch": 2}
-    ref = fit_in_rounds(estimator, chunks, **limits)
-    limits["checkpoint_dir"] = tmp_path / "new"
-    with pytest.raises(Died):
-        fit_in_rounds(estimator, chunks, die_after(n_rounds), **limits)
-    executor = Losing(lambda number, name: False)
-    comp = fit_in_rounds(estimator, chunks, executor, **limits)
-    assert_same(comp, ref)
-    assert comp.loss_curve_ == ref.loss_curve_
-    assert comp.lr_curve_ == ref.lr_curve_
-    assert executor.functions.count("average") == 2 * ref.n_iter_ - n_rounds
-    assert not list((tmp_path / "new").iterdir())
-
-
-@pytest.mark.parametrize("n_evaluated", [0, 1, 8])
-def test_lbfgs_goes_on_from_its_evaluations(n_evaluated, tmp_path):
-    estimator = make(MLPClassifier, solver="lbfgs", max_iter=8, dtype="float32")
-    executor, chunks = Losing(lambda number, name: False), cut(X, Y, SIZES)
-    ref = fit_in_rounds(estimator, chunks, executor, **DIVIDED)
-    limits = DIVIDED | {"checkpoint_dir": tmp_path / "new"}
-    with pytest.raises(Died):
-        fit_in_rounds(estimator, chunks, die_after(n_evaluated), **limits)
-    again = Losing(lambda number, name: False)
-    assert_same(fit_in_rounds(estimator, chunks, again, **limits), ref)
-    n_all, n_left = (each.functions.count("average") for each in (executor, again))
-    assert n_left == n_all - n_evaluated
-    assert not list((tmp_path / "new").iterdir())
-
-
-def test_evaluations_elsewhere_are_made_anew(tmp_path):
-    """Another version of SciPy may make other steps."""
-    results = Checkpoints(tmp_path, "a")
-    one, other = np.zeros(3), np.ones(3)
-    assert results.evaluated(0, one, lambda: (1.0, one)) == (1.0, one)
-    loss, gradient = results.evaluated(0, one, None)
-    assert loss == 1.0
-    assert_array_equal(gradient, one)
-    assert results.evaluated(0, other, lambda: (2.0, other))[0] == 2.0
-    assert results.evaluated(0, other, None)[0] == 2.0
-
-
-@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_checkpoints_have_the_random_numbers(solver, tmp_path):
-    estimator = make(MLPClassifier, solver=solver, max_iter=4, random_state=None)
-    chunks, folders = cut(X, Y, SIZES), [tmp_path / "one", tmp_path / "other"]
-    with pytest.raises(Died):
-        fit_in_rounds(
-            estimator, chunks, die_after(4), checkpoint_dir=folders[0], **DIVIDED
-        )
-    shutil.copytree(*folders)
-    assert_same(
-        *(
-            fit_in_rounds(estimator, chunks, checkpoint_dir=folder, **DIVIDED)
-            for folder in folders
-        )
-    )
-
-
-@pytest.mark.parametrize(
-    "params, limits", [({"alpha": 0.1}, {}), ({}, {"n_replicas": 2})]
-)
-@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_a_checkpoint_of_another_fit_is_refused(params, limits, solver, tmp_path):
-    estimator = make(MLPClassifier, max_iter=4, solver=solver)
-    chunks, own = cut(X, Y, SIZES), {"checkpoint_dir": tmp_path}
-    with pytest.raises(Died):
-        fit_in_rounds(estimator, chunks, die_after(2), **DIVIDED, **own)
-    estimator.set_params(**params)
-    limits = DIVIDED | limits
-    with pytest.raises(ValueError, match="fit with other parameters"):
-        fit_in_rounds(estimator, chunks, **limits, **own)
-    (tmp_path / "fit.joblib").unlink()
-    ref = fit_in_rounds(estimator, chunks, **limits)
-    assert_same(fit_in_rounds(estimator, chunks, **limits, **own), ref)
-    assert not list(tmp_path.iterdir())

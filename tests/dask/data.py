@@ -6,14 +6,13 @@ import pandas as pd
 from sklearn.base import clone
 
 from fastmlp.dask import DaskMLPClassifier
+from tests.cluster.fits import DIVIDED, cut, fit_in_rounds
 from tests.cluster.fits import X as X_ROWS
 from tests.cluster.fits import Y as Y_ROWS
-from tests.cluster.fits import cut, fit_in_rounds
 from tests.estimators import make
 
 CHUNKS = (100, 40, 60, 60, 40)
 X, Y = X_ROWS, Y_ROWS
-DIVIDED = {"n_replicas": 3, "rounds_per_epoch": 2}
 FRAME = pd.DataFrame(X, columns=list("abcd"), index=np.arange(300) + 1000)
 FIT = make(DaskMLPClassifier, max_iter=4, dropout=0.1, dtype="float32", **DIVIDED)
 
