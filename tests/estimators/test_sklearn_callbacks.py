@@ -9,7 +9,7 @@ from importlib import import_module, resources
 
 import pytest
 
-from tests.callback_stand_in import MaxIterEstimator
+from tests.estimators.callback_stand_in import MaxIterEstimator
 
 pytest.importorskip("sklearn.callback", reason="callbacks came with scikit-learn 1.9")
 

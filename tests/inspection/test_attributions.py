@@ -1,4 +1,4 @@
-"""Gradients in the inputs, and integrated gradients."""
+"""Integrated gradients."""
 
 import numpy as np
 import pytest
@@ -8,17 +8,11 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-import fastmlp
 from fastmlp import MLPRegressor, inspection
-from fastmlp.inspection import (
-    _attributions,
-    integrated_gradients,
-    sample_gradients,
-    sample_losses,
-)
-from tests.comparing import PROBLEMS, Case, make_data, make_estimator
+from fastmlp.inspection import _attributions, integrated_gradients, sample_gradients
 from tests.estimators import X as SMALL_X
 from tests.estimators import both, make
+from tests.inspection.models import fitted, fitted_on
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -28,13 +22,6 @@ LAYERS = {
     "scale, parametric_mish": ["scale", "parametric_mish"],
     "gelu, softplus": ["gelu", "softplus"],
 }
-
-
-def _fitted(problem, layout="dense", dtype="float64", **params):
-    defaults = {"hidden_layer_sizes": (9, 4), "activation": "tanh", "max_iter": 3}
-    case = Case(problem, layout=layout, dtype=dtype, params=defaults | params)
-    X, y, _, _ = make_data(case)
-    return make_estimator(fastmlp, case).fit(X, y), X, y
 
 
 def _dense(X):
@@ -50,30 +37,10 @@ def _assert_complete(model, X, baseline, attributions, tolerance):
     assert_allclose(comp, ref, rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize("layout", ["dense", "csr"])
-@pytest.mark.parametrize("problem", PROBLEMS)
-def test_input_gradients_are_differences_of_the_losses(problem, layout):
-    model, X, y = _fitted(problem, layout)
-    comp = sample_gradients(model, X, y, wrt="inputs")
-    assert comp.shape == X.shape
-    # The mean over outputs is reported, the sum is trained.
-    averaged = model.out_activation_ == "identity"
-    factor = model.n_outputs_ if averaged else 1
-    rows, eps = _dense(X), 1e-6
-    for j in (0, X.shape[1] - 1):
-        move = np.zeros(X.shape[1])
-        move[j] = eps
-        above, below = (sample_losses(model, rows + s * move, y) for s in (1, -1))
-        ref = factor * (above - below) / (2 * eps)
-        assert_allclose(comp[:, j], ref, rtol=1e-5, atol=1e-7)
-    norms = sample_gradients(model, X, y, wrt="inputs", norms_only=True)
-    assert_allclose(norms, np.linalg.norm(comp, axis=1))
-
-
-@pytest.mark.parametrize("problem", PROBLEMS)
+@fitted_on
 @pytest.mark.parametrize("layout", ["dense", "csr"])
 def test_attributions_are_complete(problem, layout):
-    model, X, _ = _fitted(problem, layout)
+    model, X, _ = fitted(problem, layout)
     comp = integrated_gradients(model, X)
     n_outputs = model.n_outputs_
     assert comp.shape == (X.shape if n_outputs == 1 else (*X.shape, n_outputs))
@@ -82,7 +49,7 @@ def test_attributions_are_complete(problem, layout):
 
 @pytest.mark.parametrize("activation", LAYERS)
 def test_attributions_through_every_kind_of_layer(activation):
-    model, X, _ = _fitted("multiclass", activation=LAYERS[activation])
+    model, X, _ = fitted("multiclass", activation=LAYERS[activation])
     smooth = "maxout" not in activation
     comp = integrated_gradients(model, X, n_steps=64 if smooth else 400)
     _assert_complete(model, X, None, comp, 1e-8 if smooth else 1e-2)
@@ -108,7 +75,7 @@ def test_attributions_are_the_sum_over_the_path(n_steps, points, monkeypatch):
     """Against differences of the outputs at each point, in any blocks of points."""
     if points is not None:
         monkeypatch.setattr(_attributions, "POINTS", points)
-    model, X, _ = _fitted("multiclass")
+    model, X, _ = fitted("multiclass")
     X, baseline, eps = X[:7], np.linspace(-1, 1, X.shape[1]), 1e-6
     comp = integrated_gradients(model, X, baseline, n_steps)
     nodes, weights = np.polynomial.legendre.leggauss(n_steps)
@@ -125,7 +92,7 @@ def test_attributions_are_the_sum_over_the_path(n_steps, points, monkeypatch):
 
 
 def test_a_baseline_for_each_row_and_many_rows():
-    model, X, _ = _fitted("multiclass")
+    model, X, _ = fitted("multiclass")
     X = np.tile(X, (3, 1))
     baselines = np.random.default_rng(0).normal(size=X.shape)
     comp = integrated_gradients(model, X, baselines, n_steps=40)
@@ -135,7 +102,7 @@ def test_a_baseline_for_each_row_and_many_rows():
 
 
 def test_the_error_of_relu_falls_with_the_steps():
-    model, X, _ = _fitted("regression", activation="relu")
+    model, X, _ = fitted("regression", activation="relu")
     difference = model.predict(X) - model.predict(np.zeros_like(X[:1]))
     errors = [
         abs(integrated_gradients(model, X, n_steps=n).sum(axis=1) - difference).max()
@@ -145,7 +112,7 @@ def test_the_error_of_relu_falls_with_the_steps():
 
 
 def test_float32_stays_float32():
-    model, X, _ = _fitted("multiclass", dtype="float32")
+    model, X, _ = fitted("multiclass", dtype="float32")
     comp = integrated_gradients(model, X)
     assert comp.dtype == np.float32
     _assert_complete(model, X, None, comp, 1e-5)
@@ -171,7 +138,7 @@ def test_bad_input(Estimator):
 
 
 def test_model_is_left_alone():
-    model, X, _ = _fitted("multiclass")
+    model, X, _ = fitted("multiclass")
     before = [W.copy() for W in model.coefs_]
     integrated_gradients(model, X)
     inspection.sample_gradients(model, X, model.predict(X), wrt="inputs")
