@@ -16,17 +16,16 @@ from fastmlp import MLPClassifier, MLPRegressor, inspection
 from fastmlp.estimators._fitted import goal_of
 from fastmlp.estimators._pairings import CLASSIFICATION_LOSSES, paired
 from tests.estimators import make, parameters
-from tests.kernels_api import FIXED_SETTINGS, LOSSES, Loss, functions, options
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((60, 4))
-SLOPE = X[:, 0] - X[:, 1] / 2
+REAL = X[:, 0] - X[:, 1] / 2
 CLASSES = {
-    "binary": np.where(SLOPE > 0, "yes", "no"),
-    "multiclass": np.digitize(SLOPE, [-0.5, 0.5]),
-    "multilabel": np.c_[SLOPE > 0, X[:, 2] > 0.3, SLOPE < -0.5].astype(int),
+    "binary": np.where(REAL > 0, "yes", "no"),
+    "multiclass": np.digitize(REAL, [-0.5, 0.5]),
+    "multilabel": np.c_[REAL > 0, X[:, 2] > 0.3, REAL < -0.5].astype(int),
 }
 LEVELS = [0.1, 0.5, 0.9]
 REGRESSIONS = [
@@ -56,13 +55,8 @@ by_kind = pytest.mark.parametrize("kind", CLASSES)
 def _targets(setting, y):
     """Return y, squeezed into [0, 1] where outputs are logistic, otherwise above 0."""
     y = y - y.min()
-    if "logistic" in (
-        setting.get("out_activation"),
-        *paired("regression")[_name(setting)],
-    ):
-        unit = setting["loss"] == "log_loss" or "out_activation" in setting
-        return y / np.ptp(y) if unit else y + 0.1
-    return y + 0.1
+    logistic = setting["loss"] == "log_loss" or "out_activation" in setting
+    return y / np.ptp(y) if logistic else y + 0.1
 
 
 def _name(setting):
@@ -151,7 +145,7 @@ def test_classifier_trains(solver, stopping, setting, kind):
 def test_regressor_trains(solver, stopping, n_outputs, setting):
     if setting == QUANTILES and n_outputs > 1:
         pytest.skip("several levels are for one column")
-    Y = np.c_[SLOPE, X[:, 2]][:, :n_outputs]
+    Y = np.c_[REAL, X[:, 2]][:, :n_outputs]
     y = _targets(setting, Y)
     model = make(
         MLPRegressor, solver=solver, max_iter=100, learning_rate_init=0.01,
@@ -172,7 +166,7 @@ def test_regressor_trains(solver, stopping, n_outputs, setting):
 def test_settings_survive_clone_partial_fit_and_warm_start():
     model = make(MLPRegressor, **QUANTILES, warm_start=True)
     assert clone(model).get_params() == model.get_params()
-    y = SLOPE
+    y = REAL
     shape = model.fit(X, y).fit(X, y).partial_fit(X, y).predict(X).shape
     assert shape == (60, 3)
     assert_array_equal(model.quantiles_, LEVELS)
@@ -187,7 +181,7 @@ def test_settings_survive_clone_partial_fit_and_warm_start():
 def test_reported_losses_are_the_formulas():
     """Of the start: one step at a rate that changes nothing."""
     still = {"learning_rate_init": 1e-30, "solver": "sgd", "max_iter": 1, "alpha": 0.0}
-    y, pick = np.abs(SLOPE) + 0.1, {"batch_size": 60}
+    y, pick = np.abs(REAL) + 0.1, {"batch_size": 60}
 
     def reported(Estimator, y, **setting):
         model = make(Estimator, **still, **pick, **setting).fit(X, y)
@@ -292,20 +286,20 @@ def test_quantiles_do_not_cross_and_cover():
 @pytest.mark.parametrize("weighted", [False, True])
 def test_score_of_quantiles(weighted):
     weight = np.linspace(0, 1, 60) if weighted else None
-    model = make(MLPRegressor, **QUANTILES).fit(X, SLOPE)
+    model = make(MLPRegressor, **QUANTILES).fit(X, REAL)
     predicted = model.predict(X)
     losses = [
-        mean_pinball_loss(SLOPE, column, alpha=level, sample_weight=weight)
+        mean_pinball_loss(REAL, column, alpha=level, sample_weight=weight)
         for level, column in zip(LEVELS, predicted.T, strict=True)
     ]
-    score = model.score(X, SLOPE, weight)
+    score = model.score(X, REAL, weight)
     assert_allclose(score, -np.mean(losses), rtol=1e-13)
-    values = np.repeat(SLOPE[:, None], 3, axis=1)
+    values = np.repeat(REAL[:, None], 3, axis=1)
     comp = goal_of(model).score(model._outputs(X), values, weight)
     assert_allclose(comp, score, rtol=1e-13)
-    one = make(MLPRegressor, loss=("quantile", [0.3])).fit(X, SLOPE)
-    ref = r2_score(SLOPE, one.predict(X), sample_weight=weight)
-    assert one.score(X, SLOPE, weight) == ref
+    one = make(MLPRegressor, loss=("quantile", [0.3])).fit(X, REAL)
+    ref = r2_score(REAL, one.predict(X), sample_weight=weight)
+    assert one.score(X, REAL, weight) == ref
 
 
 # -- what does not go together ---------------------------------------------------------
@@ -336,7 +330,7 @@ def test_score_of_quantiles(weighted):
 )
 def test_regressor_refuses(setting, message):
     with pytest.raises(ValueError, match=message):
-        make(MLPRegressor, **setting).fit(X, SLOPE)
+        make(MLPRegressor, **setting).fit(X, REAL)
 
 
 @pytest.mark.parametrize(
@@ -443,139 +437,3 @@ def test_targets_that_come_later_are_judged_in_that_dtype_too():
 def test_several_levels_of_several_columns_are_refused():
     with pytest.raises(ValueError, match="of a y of one column, got 2 columns"):
         make(MLPRegressor, **QUANTILES).fit(X, X[:, :2])
-
-
-# -- one row of the table --------------------------------------------------------------
-
-
-@options.jit
-def _fourth_power(z, y, w, loss_out, scratch, n_outputs, settings):
-    """Sum over outputs of c e^4, c being the loss's parameter."""
-    real = z.dtype.type
-    for i in range(w.size):
-        loss = real(0)
-        for k in range(n_outputs):
-            at = i * n_outputs + k
-            error = z[at] - y[at]
-            cubed = real(settings[FIXED_SETTINGS + k]) * error * error * error
-            loss += cubed * error
-            z[at] = real(4) * cubed * w[i]
-        loss_out[i] = loss * w[i]
-
-
-@options.jit
-def _exponential(z, y, w, loss_out, scratch, n_outputs, settings):
-    """Sum over outputs of exp(-t z), t = 2 y - 1 (Freund and Schapire 1997)."""
-    real = z.dtype.type
-    for i in range(w.size):
-        loss = real(0)
-        for k in range(i * n_outputs, (i + 1) * n_outputs):
-            sign = real(2) * y[k] - real(1)
-            term = functions.exp(-sign * z[k])
-            loss += term
-            z[k] = -sign * term * w[i]
-        loss_out[i] = loss * w[i]
-
-
-@options.jit
-def _twice_log_loss(z, y, w, loss_out, scratch, n_outputs, settings):
-    """Sum over outputs of 2 (log(1 + e^z) - y z)."""
-    real = z.dtype.type
-    for i in range(w.size):
-        loss = real(0)
-        for k in range(i * n_outputs, (i + 1) * n_outputs):
-            loss += real(2) * (functions.softplus(z[k]) - y[k] * z[k])
-            z[k] = real(2) * (functions.sigmoid(z[k]) - y[k]) * w[i]
-        loss_out[i] = loss * w[i]
-
-
-TOYS = {
-    ("identity", "fourth_power"): Loss(_fourth_power, parameter=0.25),
-    ("identity", "exponential"): Loss(_exponential, "binary"),
-    ("logistic", "twice_log_loss"): Loss(_twice_log_loss, "share"),
-}
-SHARES = 1 / (1 + np.exp(-X[:, :2]))
-TOY_MODELS = [
-    (MLPRegressor, "fourth_power", SLOPE),
-    (MLPRegressor, ("fourth_power", 0.5), X[:, :2]),
-    (MLPRegressor, "twice_log_loss", SHARES),
-    (MLPClassifier, "exponential", (SLOPE > 0).astype(int)),
-    (MLPClassifier, "exponential", CLASSES["multilabel"]),
-    (MLPClassifier, "twice_log_loss", (SLOPE > 0).astype(int)),
-    (MLPClassifier, "twice_log_loss", CLASSES["multilabel"]),
-]
-
-
-@pytest.fixture
-def toys(monkeypatch):
-    """Add the toy losses to the table, and nothing anywhere else."""
-    for key, row in TOYS.items():
-        monkeypatch.setitem(LOSSES, key, row)
-
-
-@pytest.mark.parametrize("Estimator, loss, y", TOY_MODELS)
-@pytest.mark.parametrize("solver, dtype", [("adam", "float32"), ("lbfgs", "float64")])
-def test_a_loss_is_one_row_of_the_table(toys, solver, dtype, Estimator, loss, y):
-    model = make(
-        Estimator, loss=loss, solver=solver, dtype=dtype, max_iter=200,
-        activation="tanh", learning_rate_init=0.02, n_iter_no_change=200, alpha=1e-3,
-    ).fit(X, y)  # fmt: skip
-    assert model.score(X, y) > (0.8 if y.ndim == 1 else 0.5)
-    assert model.predict(X).shape == y.shape
-    check = inspection.check_gradient(model, X, y)
-    assert check.max_relative_error < 1e-5
-    assert abs(check.analytic).max() > 0
-    again = pickle.loads(pickle.dumps(clone(model).fit(X, y)))
-    assert_array_equal(again.predict(X), model.predict(X))
-    if Estimator is MLPClassifier:
-        scores = loss == "exponential"
-        assert hasattr(model, "decision_function") == scores
-        assert hasattr(model, "predict_proba") != scores
-        assert hasattr(clone(model), "decision_function") == scores
-        outputs = model.decision_function(X) if scores else model.predict_proba(X)
-        if scores or y.ndim == 2:
-            assert_array_equal(outputs > (0 if scores else 0.5), model.predict(X))
-
-
-def test_scores_of_a_loss_of_one_row_decide_by_their_sign(toys):
-    """Also what early stopping looks at."""
-    y = (SLOPE > 0).astype(int)
-    model = make(
-        MLPClassifier, loss="exponential", early_stopping=True, max_iter=1,
-        learning_rate_init=0.1, validation_fraction=0.5,
-    ).fit(X, y)  # fmt: skip
-    outputs, values = model._outputs(X), y[:, None]
-    assert 0 < goal_of(model).score(outputs, values, None) < 1
-    assert goal_of(model).score(outputs, values, None) == model.score(X, y)
-    between = np.where(y, 0.2, -0.2)[:, None]
-    assert goal_of(model).score(between, values, None) == 1
-
-
-def test_what_a_loss_of_one_row_is_not_for(toys):
-    y = CLASSES["multiclass"]
-    with pytest.raises(ValueError, match="'exponential' is not for multiclass y: choo"):
-        make(MLPClassifier, loss="exponential").fit(X, y)
-    y = CLASSES["binary"]
-    with pytest.raises(ValueError, match=r"Got 'exponentia'.* mean 'exponential'\?"):
-        make(MLPClassifier, loss="exponentia").fit(X, y)
-    with pytest.raises(ValueError, match=r"smoothing=0\.1 needs loss='log_loss', got"):
-        make(MLPClassifier, loss="exponential", label_smoothing=0.1).fit(X, y)
-    with pytest.raises(ValueError, match="the parameter must be a finite number"):
-        make(MLPRegressor, loss=("fourth_power", np.inf)).fit(X, SLOPE)
-    with pytest.raises(ValueError, match=r"'quantile', 'fourth_power'\] take"):
-        make(MLPRegressor, loss=("poisson", 1.0)).fit(X, SLOPE)
-    with pytest.raises(ValueError, match=r"outside \[0, 1\]: loss='twice_log_loss'"):
-        make(MLPRegressor, loss="twice_log_loss").fit(X, SLOPE)
-    for Estimator, loss in ((MLPRegressor, "exponential"), (MLPClassifier, "fourth_p")):
-        with pytest.raises(ValueError, match=f"parameter of {Estimator.__name__} must"):
-            make(Estimator, loss=loss).fit(X, y == "yes")
-
-
-def test_a_loss_is_gone_with_its_row(monkeypatch):
-    key = "identity", "fourth_power"
-    with monkeypatch.context() as patch:
-        patch.setitem(LOSSES, key, TOYS[key])
-        model = make(MLPRegressor, loss="fourth_power").fit(X, SLOPE)
-    with pytest.raises(ValueError, match=r"The 'loss' parameter of MLPRegressor must"):
-        model.fit(X, SLOPE)
-    assert model.predict(X).shape == (60,)
