@@ -6,7 +6,8 @@ how an operation is added. In reading order: `spec` (a network as a list of oper
 `predict` (how it runs), `rows` (the user's X, y and weights), `engine` (a network in
 memory) with `trainer`, whose memory is a `space`, `objective` and `trace` (which the
 rest of the package calls), `custom` (activations and losses that users register),
-`names` (suggestions of a known name).
+`names` (suggestions of a known name). Below these are `heads`, `update`, `math`,
+`simd`, `runtime` and `compile`.
 """
 
 from .compile.cache import watch_compilation
