@@ -2,8 +2,7 @@
 
 One module each. Its title says what it shows, ``run()`` prints that with its numbers
 and returns them, and ``draw(found)`` makes a picture of them. Pictures need the `plot`
-extra; `cluster`, `deployment`, `image_features` and `tables` need the
-`examples` extra.
+extra; `cluster`, `deployment`, `image_features` and `tables` need the `examples` extra.
 """
 
 import importlib
