@@ -89,21 +89,24 @@ def _cpu_model():
     return next(names, platform.processor())
 
 
+# Of a measurement of one rate.
+_SECONDS = 0.5
+
+
 @numba.njit(**OPTIONS)
 def _repeat_product(shape, a, a_at, b, b_at, c, c_at, repeats):
     for _ in range(repeats):
         panel_product(shape, a, a_at, b, b_at, c, c_at, c, c_at)
 
 
-def fma_peak(dtype, n_threads, seconds=0.5):
+def fma_peak(dtype, n_threads):
     """Floating-point operations a second of one register tile on data in L1.
 
     Parameters
     ----------
     dtype : float32 or float64
     n_threads : int
-        Each works on data of its own; their best rates within `seconds` are added.
-    seconds : float
+        Each works on data of its own; their best rates are added.
     """
     depth, width = 128, panel_width(dtype)
     shape = TILE_ROWS, depth, TILE_PARTS
@@ -116,7 +119,7 @@ def fma_peak(dtype, n_threads, seconds=0.5):
         a, b, c = (np.zeros(size, dtype) for size in sizes)
         repeats = 2_000
         operations = 2 * TILE_ROWS * depth * width * repeats
-        end = time.perf_counter() + seconds
+        end = time.perf_counter() + _SECONDS
         while (start := time.perf_counter()) < end:
             _repeat_product(shape, a, a_at, b, b_at, c, c_at, repeats)
             rate = operations / (time.perf_counter() - start)
@@ -134,7 +137,7 @@ def _repeat_multiply(multiply, operands, repeats):
         call_multiply(multiply, operands)
 
 
-def bfloat16_peak(n_threads, seconds=0.5):
+def bfloat16_peak(n_threads):
     """Floating-point operations a second of products in bfloat16 on data in L1.
 
     0.0 where the CPU has none. See `fma_peak`.
@@ -154,7 +157,7 @@ def bfloat16_peak(n_threads, seconds=0.5):
         operands = SQUARE_ROWS, depth, a_at, SQUARE, b_at, start_at, c_at
         repeats = 2_000
         operations = 2 * SQUARE_ROWS**3 * depth * repeats
-        end = time.perf_counter() + seconds
+        end = time.perf_counter() + _SECONDS
         while (begin := time.perf_counter()) < end:
             _repeat_multiply(multiply, operands, repeats)
             rate = operations / (time.perf_counter() - begin)
@@ -165,9 +168,9 @@ def bfloat16_peak(n_threads, seconds=0.5):
     return sum(rates)
 
 
-def memory_bandwidth(n_threads, megabytes=256):
+def memory_bandwidth(n_threads):
     """Bytes a second, read and written, of copying arrays larger than the caches."""
-    size = megabytes * 2**20 // n_threads
+    size = 256 * 2**20 // n_threads
     source = [np.ones(size, np.uint8) for _ in range(n_threads)]
     target = [np.zeros(size, np.uint8) for _ in range(n_threads)]
     best = np.inf

@@ -35,8 +35,11 @@ def small(monkeypatch):
     train_less(monkeypatch)
 
 
-def table_of(task, n=600):
-    return split(*mixed(n, task), task != "regression", n, 0)
+N_ROWS = 600
+
+
+def table_of(task):
+    return split(*mixed(N_ROWS, task), task != "regression", N_ROWS, 0)
 
 
 def test_split():
@@ -207,13 +210,13 @@ def test_unknown_names(capsys):
         assert f"{wrong[1]!r} is none of" in capsys.readouterr().err
 
 
-def table_with_amounts(task, n=600):
+def table_with_amounts(task):
     """Return a table with a column of numbers that act like categories."""
-    X, y = mixed(n, task)
+    X, y = mixed(N_ROWS, task)
     rng = np.random.default_rng(0)
-    amount = 20.0 * rng.integers(1, 12, size=n) + 10 * (y > y.mean())
-    X["amount"] = np.where(rng.random(n) < 0.6, 0.0, amount)
-    return split(X, y, task != "regression", n, 0)
+    amount = 20.0 * rng.integers(1, 12, size=N_ROWS) + 10 * (y > y.mean())
+    X["amount"] = np.where(rng.random(N_ROWS) < 0.6, 0.0, amount)
+    return split(X, y, task != "regression", N_ROWS, 0)
 
 
 def results():

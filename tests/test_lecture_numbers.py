@@ -5,17 +5,14 @@ import pytest
 from numpy.testing import assert_allclose
 
 from fastmlp import MLPRegressor
-from tests.kernels_api import Data, Engine, Optimizer
+from tests.kernels_api import Data, Engine
 from tests.networks import DTYPES
 
 
-def _engine(units, out_activation, loss, dtype=np.float64, rate=None):
-    """Return an engine that makes plain steps over one row, or gradients only."""
-    optimizer = None if rate is None else Optimizer("sgd", learning_rate=rate)
+def _engine(units, out_activation, loss, dtype=np.float64):
     return Engine(
-        units, "identity", out_activation, loss, dtype, batch_size=1, n_threads=1,
-        optimizer=optimizer,
-    )  # fmt: skip
+        units, "identity", out_activation, loss, dtype, batch_size=1, n_threads=1
+    )
 
 
 def _scored(z, y, out_activation, loss):

@@ -131,7 +131,7 @@ class Session:
         """Take a table as data, see `datasets.from_csv`, and start anew."""
         arguments = text, self.state.test_share, self.state.data_seed
         self.data = datasets.from_csv(*arguments)
-        self._statements = [_assignment("data", "datasets.from_csv", arguments)]
+        self._statements = [_data_from("datasets.from_csv", arguments)]
         state = replace(self.state, data=OWN, problem=self.data.problem)
         self.state = merge(state, {})
         self._start()
@@ -144,7 +144,7 @@ class Session:
                 state.data_seed,
             )  # fmt: skip
             self.data = datasets.make(*arguments)
-            self._statements = [_assignment("data", "datasets.make", arguments)]
+            self._statements = [_data_from("datasets.make", arguments)]
             return
         if state.problem != self.data.problem:
             raise InvalidSetting(
@@ -153,7 +153,7 @@ class Session:
             )
         drawn = state.test_share, state.data_seed
         self.data = datasets.split_anew(self.data, *drawn)
-        call = _assignment("data", "datasets.split_anew", drawn)
+        call = _data_from("datasets.split_anew", drawn)
         self._statements.append(call.replace("(", "(data, ", 1))
 
     # -- training ----------------------------------------------------------------------
@@ -463,5 +463,5 @@ class Session:
         return self.model.to_onnx().SerializeToString()
 
 
-def _assignment(name, function, arguments):
-    return f"{name} = {function}({', '.join(map(repr, arguments))})"
+def _data_from(function, arguments):
+    return f"data = {function}({', '.join(map(repr, arguments))})"

@@ -38,8 +38,8 @@ def make_client(n_workers, **options):
         yield client
 
 
-def wait_for_nannies(client, n_workers):
-    """Wait for workers whose nannies start them again if they die.
+def wait_for_nannies(client):
+    """Wait for two workers whose nannies start them again if they die.
 
     The scheduler knows a new worker before its nanny takes it for started, and one that
     dies in between is not started again.
@@ -48,7 +48,7 @@ def wait_for_nannies(client, n_workers):
     def is_started(dask_worker):
         return dask_worker.process.status.name == "running"
 
-    client.wait_for_workers(n_workers)
+    client.wait_for_workers(2)
     wait_until(lambda: all(client.run(is_started, nanny=True).values()))
 
 

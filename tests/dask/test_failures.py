@@ -93,7 +93,7 @@ def test_a_round_that_takes_too_long(mortal, tmp_path, monkeypatch):
             time.sleep(0.05)
 
     monkeypatch.setattr("fastmlp.dask._executor.LOOK_EVERY", 0.5)
-    wait_for_nannies(mortal, 2)
+    wait_for_nannies(mortal)
     # Workers that are new import the package first.
     fit(mortal)
     meet(monkeypatch, train_replica)
@@ -131,7 +131,7 @@ def pausing(folder):
 def test_a_worker_whose_memory_is_nearly_full(mortal, tmp_path, monkeypatch):
     """It pauses; Dask would leave the task there, and the round would be late."""
     monkeypatch.setattr("fastmlp.dask._executor.LOOK_EVERY", 0.5)
-    wait_for_nannies(mortal, 2)
+    wait_for_nannies(mortal)
     folder = tmp_path / "running"
     folder.mkdir()
     meet(monkeypatch, pausing(folder))
@@ -152,7 +152,7 @@ def test_a_worker_whose_memory_is_nearly_full(mortal, tmp_path, monkeypatch):
 def test_workers_come_and_go_in_a_fit(mortal, monkeypatch):
     """Two grow to three, of which two leave while rounds go on."""
     ref, counts, mean = ref_fit(), [], Driver.mean
-    wait_for_nannies(mortal, 2)
+    wait_for_nannies(mortal)
 
     def mean_while_scaled(self, *arguments):
         n_round = len(counts)
@@ -176,7 +176,7 @@ def test_workers_come_and_go_in_a_fit(mortal, monkeypatch):
 def test_the_worker_that_takes_the_mean_is_killed(mortal, tmp_path, monkeypatch):
     monkeypatch.setattr("fastmlp.cluster.tasks.DIRECT_BYTES", 0)
     meet(monkeypatch, killing(tmp_path, averaging.average))
-    wait_for_nannies(mortal, 2)
+    wait_for_nannies(mortal)
     assert_same(fit(mortal), ref_fit())
     assert not list(tmp_path.iterdir())
 
@@ -188,7 +188,7 @@ def test_a_worker_is_killed_before_the_first_round(
     mortal, tmp_path, monkeypatch, function
 ):
     meet(monkeypatch, killing(tmp_path, function))
-    wait_for_nannies(mortal, 2)
+    wait_for_nannies(mortal)
     assert_same(fit(mortal), ref_fit())
     assert not list(tmp_path.iterdir())
 
@@ -198,7 +198,7 @@ def test_a_worker_is_killed_that_trains_on_a_table(
     mortal, tmp_path, monkeypatch, function
 ):
     meet(monkeypatch, killing(tmp_path, function))
-    wait_for_nannies(mortal, 2)
+    wait_for_nannies(mortal)
     params = {"n_networks": 2, "max_epochs": 2, "random_state": 0}
     comp = DaskTabularClassifier(client=mortal, **params).fit(*on_cluster(X, Y))
     assert not list(tmp_path.iterdir())
@@ -207,7 +207,7 @@ def test_a_worker_is_killed_that_trains_on_a_table(
 
 
 def test_the_only_holder_of_the_data_is_killed(mortal, tmp_path, monkeypatch):
-    wait_for_nannies(mortal, 2)
+    wait_for_nannies(mortal)
     holder = min(mortal.nthreads())
     data = mortal.persist(on_cluster(X, Y), workers=[holder], allow_other_workers=True)
     wait(data)
@@ -219,7 +219,7 @@ def test_the_only_holder_of_the_data_is_killed(mortal, tmp_path, monkeypatch):
 
 def test_a_worker_that_hangs_is_started_again(mortal, monkeypatch):
     monkeypatch.setattr("fastmlp.dask._executor.LOOK_EVERY", 0.5)
-    wait_for_nannies(mortal, 2)
+    wait_for_nannies(mortal)
     pids = mortal.run(os.getpid)
     stopped = min(pids)
     os.kill(pids[stopped], signal.SIGSTOP)
@@ -240,7 +240,7 @@ def test_a_task_that_kills_its_worker(mortal, tmp_path, monkeypatch):
         return before
 
     meet(monkeypatch, killing(tmp_path, replicas.train_replica, n_times=20))
-    wait_for_nannies(mortal, 2)
+    wait_for_nannies(mortal)
     before = mortal.run_on_scheduler(allow_failures, 0)
     try:
         with pytest.raises(

@@ -192,9 +192,9 @@ def test_names_are_forgotten_by_a_fit_without():
     assert not hasattr(estimator, "feature_names_in_")
 
 
-def fitted_pair(dtype="float64", **params):
+def fitted_pair(**params):
     """Return scikit-learn's estimator and ours, with two epochs behind them."""
-    X, y = make_values(dtype)
+    X, y = make_values("float64")
     pair = []
     for library in (REFERENCE, COMPUTED):
         estimator = library.MLPClassifier((9,), random_state=0, **params)

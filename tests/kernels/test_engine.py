@@ -39,7 +39,7 @@ from tests.watched import count_threads
 UNITS = [(1, 1), (5, 3), (7, 33, 2), (33, 16, 65, 1)]
 
 
-def _train_and_store(kinds, dtype, alphas, parameters, moments=(), rule="momentum"):
+def _train_and_store(kinds, dtype, alphas, parameters, rule="momentum"):
     """Return losses, parameters and moments after one epoch per alpha."""
     make_engine, make_data, optimizer_kind = kinds
     X, y, weight = make_problem(BASE, 30, dtype)
@@ -47,7 +47,7 @@ def _train_and_store(kinds, dtype, alphas, parameters, moments=(), rule="momentu
     with make_engine(
         **BASE, dtype=dtype, batch_size=8, optimizer=optimizer, n_threads=1
     ) as network:
-        network.load(parameters, moments)
+        network.load(parameters)
         data = make_data(X, y, weight)
         losses = [network.train_epoch(data, np.arange(30), a) for a in alphas]
         stored = np.empty_like(parameters)

@@ -28,13 +28,11 @@ NETWORK = {
 }
 
 
-def _samples(X, dtype, rates=RATES, n_samples=3, n_threads=1):
+def _samples(X, dtype, rates=RATES, n_threads=1):
     spec = NetworkSpec(UNITS, layer_activations("tanh", 2))
     settings = Regularisation(dropout=rates, seed=SEED)
     parameters = make_parameters(UNITS, dtype)
-    return predict_samples(
-        spec, parameters, "softmax", X, settings, n_samples, n_threads
-    )
+    return predict_samples(spec, parameters, "softmax", X, settings, 3, n_threads)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -267,14 +267,14 @@ def _sums(n, dtype):
     return X, y
 
 
-def _error_after_one_step(n, n_threads=1):
+def _error_after_one_step(n):
     """Relative error of a float32 step over one minibatch of all n rows."""
     X, y = _sums(n, np.float32)
     parameters = np.zeros(4, np.float32)
     optimizer = Optimizer("sgd", learning_rate=1.0)
     with Engine(
         (3, 1), "relu", "identity", "squared_error", np.float32,
-        batch_size=n, optimizer=optimizer, n_threads=n_threads,
+        batch_size=n, optimizer=optimizer, n_threads=1,
     ) as engine:  # fmt: skip
         engine.load(parameters)
         loss = engine.train_epoch(Data(X, y), np.arange(n), 0.0)

@@ -196,35 +196,35 @@ def test_onnx_is_a_download(open_page):
     assert download.value.suggested_filename == "model.onnx"
 
 
-def press_until(page, key, selector, most=80):
-    for _ in range(most):
+def tab_to(page, selector):
+    for _ in range(80):
         if page.evaluate(
             "selector => document.activeElement.matches(selector)", selector
         ):
             return
-        page.keyboard.press(key)
-    raise AssertionError(f"{key} did not reach {selector}")
+        page.keyboard.press("Tab")
+    raise AssertionError(f"Tab did not reach {selector}")
 
 
 def test_keyboard_alone_suffices(open_page):
     page = open_page()
-    press_until(page, "Tab", ".play")
+    tab_to(page, ".play")
     page.keyboard.press("Space")
     wait_for_epoch(page, 5)
     page.keyboard.press("Enter")
     wait_for(page, ".play", "Play")
 
-    press_until(page, "Tab", "[name=data]")
+    tab_to(page, "[name=data]")
     page.keyboard.type("xor")
     expect(page.locator("[name=data]")).to_have_value("xor")
-    press_until(page, "Tab", ".unit")
+    tab_to(page, ".unit")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     wait_for(page, ".plane-panel h2", "layer 2 unit 1")
     page.keyboard.press("Enter")
     wait_for(page, ".plane-panel h2", "Output")
 
-    press_until(page, "Tab", ".plane")
+    tab_to(page, ".plane")
     page.keyboard.press("Shift+ArrowLeft")
     page.keyboard.press("ArrowUp")
     page.keyboard.press("Enter")

@@ -102,8 +102,8 @@ def test_what_is_learned_is_readable_and_survives_a_pickle():
 # Arrays of numbers -------------------------------------------------------------------
 
 
-def make_array(n=200, k=7):
-    X = np.random.default_rng(0).normal(size=(n, k)) * 10.0 ** np.arange(k)
+def make_array():
+    X = np.random.default_rng(0).normal(size=(200, 7)) * 10.0 ** np.arange(7)
     X[::9, 2] = np.nan
     return X
 
