@@ -134,9 +134,9 @@ def test_callbacks_stand_beside_none(settings):
         assert row.ratio == pytest.approx(row.times.best / rows[0].times.best)
 
 
-def test_callbacks_that_are_not_told_of_each_epoch(settings, monkeypatch):
+def test_callbacks_that_miss_an_epoch(settings, monkeypatch):
     pytest.importorskip("sklearn.callback")
-    monkeypatch.setattr(callbacks.Counter, "on_fit_task_end", lambda *told: None)
+    monkeypatch.setattr(callbacks.Counter, "on_fit_task_end", lambda *arguments: None)
     wrong = [row.contestant for row in callbacks.measure(settings) if row.failed]
     assert "counter, n_threads=1" in wrong
     assert not any("ProgressBar" in name for name in wrong)

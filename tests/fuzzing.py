@@ -1,4 +1,4 @@
-"""Estimators under calls that nobody planned: a state machine for Hypothesis.
+"""Estimators under calls that are drawn: a state machine for Hypothesis.
 
 Each example draws a constructor's parameters, valid ones and others, and then calls,
 one after the other. Whatever is drawn, a call succeeds or raises an exception that says

@@ -1,7 +1,7 @@
 """Names of the private kernels for the tests, and one class over their four.
 
-`Engine` joins trainer, objective, tracer and predictor behind the interface that
-`naive_engine.NaiveEngine` has, so that each property of the numbers is written once.
+`Engine` has the interface of `naive_engine.NaiveEngine` over trainer, objective, tracer
+and predictor, so that each property of the numbers is written once.
 """
 # ruff: noqa: F401, F811
 

@@ -1,7 +1,7 @@
 """Networks and data for the tests of the kernels, drawn from the kernels' own tables.
 
-A row that joins one of the tables is covered by itself where these lists are used, and
-fails by name where a reference for it is missing.
+A new row of one of the tables is covered wherever these lists are used, and fails by
+name where a reference for it is missing.
 """
 
 import math

@@ -200,7 +200,7 @@ class Engine:
         return losses.reshape(n_parts, -1).sum(axis=1) / weights
 
     def _outputs(self, X, rows, out_activation):
-        """Return the outputs for rows of X with an output activation of one's choice.
+        """Return the outputs for rows of X through an output activation.
 
         In this memory, if its operations add no noise, round nothing and read such an
         X. Dropout keeps everything, see `Program.context`.

@@ -1,4 +1,4 @@
-"""An MLP in the clothes of the estimator that scikit-learn tests its callbacks on."""
+"""An MLP with the interface of the estimator that scikit-learn's callbacks watch."""
 
 import numpy as np
 

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 
 class Recorder:
-    """Keeps what it is shown, and does something in hooks of one's choice.
+    """Keeps what it is shown, and acts in chosen hooks.
 
     Parameters
     ----------

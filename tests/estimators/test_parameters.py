@@ -211,10 +211,10 @@ def test_invalid_values(Estimator, params):
     ids=str,
 )
 def test_parameters_that_are_not_used_are_named_once(Estimator, params, message):
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         make(Estimator, **params).fit(X, Y)
-    texts = [str(each.message) for each in told if each.category is UserWarning]
+    texts = [str(each.message) for each in caught if each.category is UserWarning]
     assert len(texts) == 1
     assert texts[0].startswith(message)
 
@@ -249,7 +249,7 @@ def test_fraction_beside_own_rows(Estimator):
         estimator.fit(X, Y, X_val=X, y_val=Y)
 
 
-def told(estimator):
+def warnings_of(estimator):
     """Return the UserWarnings of a fit."""
     with warnings.catch_warnings(record=True) as record:
         warnings.simplefilter("always")
@@ -260,11 +260,11 @@ def told(estimator):
 def test_a_search_names_them_once_for_each_estimator_and_set():
     grid = {"solver": ["adam", "sgd"], "momentum": [0.5, 0.6, 0.9]}
     for Estimator in (MLPClassifier, MLPRegressor):
-        assert told(GridSearchCV(make(Estimator), grid, cv=2)) == [
+        assert warnings_of(GridSearchCV(make(Estimator), grid, cv=2)) == [
             "momentum=0.5 is not used by solver='adam'."
         ]
-        assert len(told(make(Estimator, momentum=0.5, max_fun=3))) == 1
-        assert len(told(make(Estimator, momentum=0.5, max_fun=3))) == 0
+        assert len(warnings_of(make(Estimator, momentum=0.5, max_fun=3))) == 1
+        assert len(warnings_of(make(Estimator, momentum=0.5, max_fun=3))) == 0
 
 
 def test_a_warning_that_is_an_error_is_one_each_time():

@@ -51,7 +51,7 @@ def child_of_a_busy_parent(n_children):
 
 def backends(n_fits):
     """Fit in joblib's workers."""
-    # First: workers are told where to write when they start.
+    # First: it sets a variable, which workers read when they start.
     figures = nested(n_fits)
     alone = [quiet_result(number) for number in range(n_fits)]
     for backend in BACKENDS:
