@@ -109,12 +109,12 @@ def hidden_units(hidden_layer_sizes: Any) -> list[int]:
         hidden_layer_sizes = [hidden_layer_sizes]
     sizes = list(hidden_layer_sizes)
     try:
-        if any(isinstance(size, bool | np.bool_) for size in sizes):
+        if not {bool, np.bool_}.isdisjoint(map(type, sizes)):
             raise TypeError
-        units = [operator.index(size) for size in sizes]
+        units = list(map(operator.index, sizes))
     except TypeError:
         raise TypeError(f"hidden_layer_sizes must be integers, got {sizes}.") from None
-    if any(size <= 0 for size in units):
+    if min(units, default=1) <= 0:
         raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
     return units
 
@@ -394,7 +394,7 @@ def check_range(X: Any, dtype: DTypeLike, name: str = "X") -> None:
     ValueError
         In scikit-learn's words.
     """
-    values = X.data if sp.issparse(X) else X
+    values = X if isinstance(X, np.ndarray) else X.data
     wider = values.dtype.kind == "f" and values.itemsize > np.dtype(dtype).itemsize
     if wider and not get_config()["assume_finite"]:
         largest = max(values.max(initial=0), -values.min(initial=0))
@@ -429,8 +429,8 @@ def as_rows(X: Any, dtype: DTypeLike = np.float64) -> Any:
 
 def as_float(array: np.ndarray, dtype: DTypeLike) -> np.ndarray:
     """Return the array in C order and the given dtype; too large numbers become inf."""
-    if array.dtype == dtype:
-        return np.ascontiguousarray(array)
+    if array.dtype == dtype or array.dtype.kind in "biu":
+        return np.ascontiguousarray(array, dtype=dtype)
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(array, dtype=dtype)
 

@@ -117,7 +117,8 @@ class Learned:
             earlier = joined.get(name)
             both = earlier is not None and later is not None
             joined[name] = join(earlier, later) if both else later
-        return joined | self.attributes
+        joined.update(self.attributes)
+        return joined
 
 
 def publish(estimator: Any, learned: Learned) -> None:

@@ -268,7 +268,10 @@ def check_parameters(estimator: Any) -> None:
         value = getattr(estimator, name)
         if value is default:
             continue
-        if not any(each.is_satisfied_by(value) for each in constraints):
+        for each in constraints:
+            if each.is_satisfied_by(value):
+                break
+        else:
             _refuse(estimator, name, value)
 
 
@@ -310,7 +313,7 @@ def check_changed(estimator: Any) -> list:
         To be kept as `_validated`.
     """
     state = vars(estimator)
-    values = [state.get(name) for name in estimator._parameter_constraints]
+    values = list(map(state.get, estimator._parameter_constraints))
     before = state.get("_validated", ())
     if len(before) == len(values) and all(map(operator.is_, values, before)):
         return before

@@ -1,4 +1,4 @@
-"""Memory to train a network in, and the records by which kernels find their way there.
+"""Memory to train a network in, with the records and the team that kernels run by.
 
 To reserve and describe it takes as long as an epoch of a small network. So spaces of
 small networks are kept, and the next trainer of an equal network takes one: in
@@ -12,10 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .epochs import train
 from .ops import Numbers
 from .ops.base import make_record
 from .ops.periodic import N_ROWS
 from .program import Arena, Program
+from .runtime.team import Team
 from .simd.tiles import TILE_PARTS
 from .update.regularisation import (
     N_SUMS,
@@ -24,7 +26,7 @@ from .update.regularisation import (
     compile_sweeps,
     has_sums,
 )
-from .update.rules import N_SETTINGS, RULES
+from .update.rules import N_SETTINGS, N_STEP, RULES
 from .update.training import TRAINING
 
 # Of TRAINING: those that change from run to run, and the results.
@@ -123,6 +125,10 @@ class TrainingSpace:
         field.
     contexts : (n_threads,) array of CONTEXT
         The data's addresses are missing.
+    steps : (n_steps, N_STEP) float64 array
+        Of the last run, see `Optimizer.steps`.
+    team : Team
+        Runs the record.
     settings : (N_SETTINGS,) float64 array
         Of the optimizer's rule, to be written.
     shares : (n_threads + 1, n_threads + 1) int64 array
@@ -154,6 +160,8 @@ class TrainingSpace:
         self.contexts["memory"] = self.contexts["parameters"] = address
         self.record = self._make_record(address, tiles)
         self.field = {name: self.record[name] for name in _RUN_FIELDS}
+        self.steps = np.empty((0, N_STEP))
+        self.team = Team(n_threads, train, self.record)
         self.final_sweep = int(self.record["final_sweep"][0])
 
     def _make_record(self, base, tiles):
@@ -229,7 +237,7 @@ def take_space(spec: SpaceSpec, units: Sequence[int]) -> TrainingSpace:
 
 def give_back(space: TrainingSpace) -> None:
     """Keep a space for the next trainer, unless it is large."""
-    if space.memory.nbytes > _MOST_BYTES:
+    if space.memory.nbytes + space.steps.nbytes > _MOST_BYTES:
         return
     if len(_idle) >= _MOST_KEPT:
         _idle.clear()

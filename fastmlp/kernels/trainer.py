@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -11,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from .engine import UNRESTRAINED, Engine
-from .epochs import DIVERGED, WAITED, train
+from .epochs import DIVERGED, WAITED
 from .rows import Data, sorting_space
 from .runtime.core_budget import available_cores, budget
-from .runtime.team import Team
 from .runtime.thread_tuner import thread_choices, tuner_for
 from .space import SpaceSpec, give_back, take_space
 from .step import CLOCK_WORDS, PHASES
@@ -118,18 +116,16 @@ class Trainer(Engine):
         self._data: Data | None = None
         self._order = np.empty(0)
         self._epoch_seconds = _RUN_SECONDS
-        self._steps: np.ndarray | None = None
-        self._team = Team(most, train, space.record)
         choices: tuple[int, ...] = (most,)
         doubtful = self._n_threads is None and self._work < _DOUBTFUL * most
-        if doubtful or most > available_cores():
+        if most > 1 and (doubtful or most > available_cores()):
             choices = thread_choices(most)
         self._tuner = tuner_for(
             (self.spec.units, self._batch_size, self.numbers), choices
         )
 
     def __exit__(self, *exception: object) -> None:
-        self._team.close()
+        self._space.team.close()
         if exception[0] is None:
             give_back(self._space)
             # The memory is another trainer's from now on.
@@ -149,9 +145,10 @@ class Trainer(Engine):
                 f"{len(moments)}."
             )
         for i, place in enumerate(self._space.moments):
-            memory[place : place + n] = 0
             if moments:
                 program.pack(moments[i], memory, place)
+            else:
+                memory[place : place + n] = 0
         if self._space.average:
             program.pack(parameters, memory, self._space.average)
 
@@ -160,13 +157,15 @@ class Trainer(Engine):
 
         Into the first one of each group, whose update replaces them.
         """
-        squares: Counter[int] = Counter()
-        magnitudes: Counter[int] = Counter()
+        squares: dict[int, Any] = {}
+        magnitudes: dict[int, Any] = {}
         for elements, group, first in self.program.penalised:
             values = parameters[elements]
-            squares[first] += group.l2 * np.vdot(values, values)
+            square = group.l2 * np.vdot(values, values)
+            squares[first] = squares.get(first, 0) + square
             if self._l1:
-                magnitudes[first] += group.l1 * np.abs(values).sum(dtype=np.float64)
+                magnitude = group.l1 * np.abs(values).sum(dtype=np.float64)
+                magnitudes[first] = magnitudes.get(first, 0) + magnitude
         penalty, sums = self._space.penalty, self._space.sums
         penalty[:] = sums[:] = 0
         for first, total in squares.items():
@@ -219,7 +218,7 @@ class Trainer(Engine):
             Before the first step or after the last; `Optimizer.t` shows which.
         """
         n_steps = self.count_steps(len(order))
-        steps = self._optimizer.steps(n_steps, out=self._steps)
+        steps = self._optimizer.steps(n_steps, out=self._space.steps)
         self._begin(data, order, alpha)
         try:
             self._train(steps, self._optimizer.t)
@@ -260,7 +259,7 @@ class Trainer(Engine):
         """
         n_epochs, n_rows = orders.shape
         optimizer, n_steps = self._optimizer, self.count_steps(n_rows)
-        steps = optimizer.steps(n_epochs * n_steps, out=self._steps)
+        steps = optimizer.steps(n_epochs * n_steps, out=self._space.steps)
         self._begin(data, orders, alpha)
         losses, field = np.empty(n_epochs), self._space.field
         field["losses_of_epochs"][0] = losses.ctypes.data
@@ -349,10 +348,10 @@ class Trainer(Engine):
         if order is self._order:
             return
         self._order, field = np.ascontiguousarray(order), self._space.field
-        epochs = np.atleast_2d(self._order)
-        field["n_epochs"][0], field["n_rows"][0] = epochs.shape
-        field["orders"][0] = epochs.ctypes.data
-        field["orders_jump"][0] = epochs.strides[0]
+        shape = order.shape if order.ndim == 2 else (1, order.size)
+        field["n_epochs"][0], field["n_rows"][0] = shape
+        field["orders"][0] = self._order.ctypes.data
+        field["orders_jump"][0] = self._order.strides[0]
 
     def _sorted_inputs(self, data):
         """Return the address of X as kernels see it, with room to sort a minibatch."""
@@ -365,10 +364,10 @@ class Trainer(Engine):
 
     def _train(self, steps, t, sweeps=None):
         """Run steps in as many threads as are fastest."""
-        first, last = sweeps or (0, self._space.final_sweep)
-        field = self._space.field
-        if steps is not self._steps:
-            self._steps = steps
+        space, field = self._space, self._space.field
+        first, last = sweeps or (0, space.final_sweep)
+        if steps is not space.steps:
+            space.steps = steps
             field["steps"][0] = steps.ctypes.data
         n_steps = len(steps) // int(field["n_epochs"][0])
         field["n_steps"][0] = n_steps
@@ -380,9 +379,9 @@ class Trainer(Engine):
             self._share_blocks(n_threads)
             # A run that compiles, or starts threads, is not to be compared; nor one
             # that leaves cores to others.
-            comparable = n_threads == chosen and self._team.is_warm(n_threads)
+            comparable = n_threads == chosen and space.team.is_warm(n_threads)
             started = perf_counter()
-            self._team.run(n_threads)
+            space.team.run(n_threads)
             n_done = int(field["n_done"][0])
             self._epoch_seconds = (perf_counter() - started) / n_done
             if comparable:

@@ -45,6 +45,7 @@ LABELS = {
     "one": np.full(60, "only"),
     "list": [["b", "aa", "c"][i] for i in Y],
     "far apart": np.array([3, 10**9])[Y // 2],
+    "all different": np.arange(60)[::-1],
 }
 
 
@@ -115,6 +116,21 @@ def test_partial_fit_needs_classes_once():
         estimator.partial_fit(X[9:], Y[9:])
     assert_array_equal(comp.classes_, [0, 1, 2, 7])
     assert_allclose(comp.predict_proba(X), ref.predict_proba(X), rtol=1e-6)
+
+
+def test_integers_of_one_row_are_compared_without_scikit_learn(monkeypatch):
+    """It takes several times as long as a step to find the classes of a row."""
+    comp, ref = pair()
+    for estimator in (comp, ref):
+        estimator.partial_fit(X, Y, classes=[0, 1, 2])
+        for row in range(3):
+            if estimator is comp:
+                monkeypatch.setattr("fastmlp.estimators._targets.unique_labels", None)
+            estimator.partial_fit(X[row : row + 1], Y[row : row + 1])
+    assert_allclose(comp.predict_proba(X), ref.predict_proba(X), rtol=1e-6)
+    for estimator in (comp, ref):
+        with pytest.raises(ValueError, match=r"has \[0 1 2\]. 'y' has \[7\]"):
+            estimator.partial_fit(X[:1], [7])
 
 
 def test_partial_fit_of_multilabel_indicators():

@@ -141,6 +141,11 @@ def test_few_and_small_spaces_are_kept(monkeypatch):
     with _trainer(np.float64):
         pass
     assert not space._idle
+    # The steps of an epoch count too: there may be a million.
+    trainer = _trainer(np.float64, batch_size=1)
+    monkeypatch.setattr(space, "_MOST_BYTES", trainer.memory.nbytes)
+    _train(trainer)
+    assert not space._idle
 
 
 def test_threads_share_the_spaces():

@@ -32,6 +32,7 @@ is ``MLPRegressor(loss="fourth_power")``, with `targets` "label" or "binary" a l
 """
 
 import math
+from functools import cache
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -478,13 +479,18 @@ def make_settings(
     row = LOSSES[out_activation, name]
     low, high = -np.inf, np.inf
     if row.logarithmic and smoothing == 0 and not soft:
-        eps = float(np.finfo(dtype).eps)
-        low, high = -np.log1p(-eps), -np.log(eps)
+        low, high = _log_bounds(dtype)
     settings = np.zeros(FIXED_SETTINGS + n_outputs)
     settings[:FIXED_SETTINGS] = low, high, smoothing
     own = row.parameter if parameter is None else parameter
     settings[FIXED_SETTINGS:] = 0.0 if own is None else own
     return settings
+
+
+@cache
+def _log_bounds(dtype):
+    eps = float(np.finfo(dtype).eps)
+    return -np.log1p(-eps), -np.log(eps)
 
 
 LOSS = types.void(*[types.intp] * 9)

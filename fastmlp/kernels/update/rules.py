@@ -182,7 +182,7 @@ def _adam_factors(optimizer, first, n):
     at = (first - 1) % _KEPT_STEPS
     if at + n <= _KEPT_STEPS:
         kept = _kept_corrections(*betas, first - at, _KEPT_STEPS)
-        moments, root = (each[at : at + n] for each in kept)
+        moments, root = kept[0][at : at + n], kept[1][at : at + n]
     else:
         moments, root = _adam_corrections(*betas, first, n)
     return moments, 0.0, root
@@ -399,6 +399,7 @@ class Optimizer:
         """
         if out is None or len(out) != n_steps:
             out = np.zeros((n_steps, N_STEP))
+        columns = out.T
         for column, values in (
             (_RATE, self.rates),
             (DROPOUT, self.dropout),
@@ -406,12 +407,12 @@ class Optimizer:
         ):
             if isinstance(values, np.ndarray):
                 values = values[self.first_step :][:n_steps]
-            out[:, column] = values
-        rates = out[:, _RATE]
-        out[:, DECAY] *= rates
+            columns[column] = values
+        rates = columns[_RATE]
+        columns[DECAY] *= rates
         factors = RULES[self.rule].factors
         if factors is not None and n_steps:
-            moments, gradient, out[:, _ROOT] = factors(self, self.t + 1, n_steps)
-            out[:, _GRADIENT] = rates * gradient
+            moments, gradient, columns[_ROOT] = factors(self, self.t + 1, n_steps)
+            columns[_GRADIENT] = rates * gradient
             rates *= moments
         return out
