@@ -3,11 +3,12 @@
 In reading order: `classifier`, `regressor`, `_base` (a fit in one screen), `_learning`
 (check, build, train, publish), `_problem` (the arguments of a call, checked),
 `_targets` (labels and numbers), `_pairings` (losses and outputs), `_parameters` (their
-table), `_checks`, `_warnings`, `_holdout` (rows to validate on), `_streams` (a fit to
-rows that need not fit in memory: checked in `_blocks`, visited in `_block_rows`,
-validated on in `_block_judge`), `_fitted` (predicting), `_features` (transformers),
-`_callbacks`, `_doc_link` (links in notebooks), `_saving`, `_conversion` (scikit-learn's
-own classes), `_export` (a network as `_onnx` and `_c_code` read it), `_table_onnx`.
+table), `_checks`, `_warnings`, `_holdout` (rows to validate on), `_session` (the
+trainer, which may wait for the next `partial_fit`), `_streams` (a fit to rows that need
+not fit in memory: checked in `_blocks`, visited in `_block_rows`, validated on in
+`_block_judge`), `_fitted` (predicting), `_features` (transformers), `_callbacks`,
+`_doc_link` (links in notebooks), `_saving`, `_conversion` (scikit-learn's own classes),
+`_export` (a network as `_onnx` and `_c_code` read it), `_table_onnx`.
 
 Those for tables, imported when they are first used: `tabular_classifier`,
 `tabular_regressor`, `_tabular` (their base), `_table_learning` (a fit),

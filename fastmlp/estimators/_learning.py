@@ -18,12 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.optimize import _check_optimize_result
 
-from fastmlp.estimators._checks import (
-    as_float,
-    errors_name,
-    float_type,
-    is_bfloat16,
-)
+from fastmlp.estimators._checks import as_float, errors_name, float_type
 from fastmlp.estimators._fitted import (
     check_features,
     current_network,
@@ -40,6 +35,7 @@ from fastmlp.estimators._problem import (
     training_sample,
     validation_sample,
 )
+from fastmlp.estimators._session import open_session
 from fastmlp.estimators._targets import Goal
 from fastmlp.estimators._warnings import warn
 from fastmlp.kernels import RULES, Form, Objective, Trainer
@@ -275,7 +271,7 @@ def _learned(
     forgotten: Collection[str] = (),
 ) -> Learned:
     """Return the `Learned` of a network and the attributes of its training."""
-    ended = {*forgotten, "quantiles_", *COLUMNS}
+    ended = {*forgotten, "quantiles_", "_session", *COLUMNS}
     state = vars(problem.model)
     columns = {name: state[name] for name in COLUMNS if name in state}
     attributes = columns | attributes | network_attributes(network, problem.goal)
@@ -307,27 +303,23 @@ def train(
     if progress is None:
         progress = first_progress(problem, network, incremental)
     state, history, best = progress
-    optimizer = state.optimizer()
-    engine = make_engine(
-        kind or Trainer,
+    session = open_session(
+        params,
         network,
         problem.goal.pairing,
         form,
-        params.n_threads,
-        "bfloat16" if is_bfloat16(params.dtype) else network.dtype,
-        batch_size=batch_size,
-        optimizer=optimizer,
-        regularisation=problem.regularisation.seeded(random_state),
+        batch_size,
+        problem.regularisation.seeded(random_state),
+        state,
+        kind or Trainer,
     )
-    with engine:
-        moments = [as_float(moment, network.dtype) for moment in state.moments]
-        engine.load(network.parameters, moments)
+    with session:
         training = Training(
-            engine,
+            session.engine,
             network.parameters,
             rows,
-            optimizer=optimizer,
-            schedule=state.new_schedule(),
+            optimizer=session.optimizer,
+            schedule=session.schedule,
             history=history,
             settings=settings_of(
                 params, 1 if incremental else params.max_iter - history.n_iter
@@ -344,9 +336,12 @@ def train(
         steps = watch and watch("epoch", lambda: learned().joined(vars(params)))
         outcome = training.run(steps)
         report(outcome, history, problem, incremental)
+        result = learned()
         if incremental:
             warn_of_ended_schedule(state, history)
-        return learned()
+            if session.wait(result.attributes["_optimizer"]):
+                result.attributes["_session"] = session
+        return result
 
 
 def settings_of(params: Any, max_epochs: int) -> Settings:

@@ -191,7 +191,7 @@ def split_loss(loss: Any) -> tuple[str, Any]:
     Returns
     -------
     name : str
-    parameter : float, (n_levels,) array or None
+    parameter : float, tuple of float or None
         The delta of 'huber', the levels of 'quantile'; None for losses without.
 
     Raises

@@ -21,7 +21,7 @@ CUSTOM_FUNCTIONS = "_fastmlp_custom"
 
 # Made from the other attributes. Never read from a file: kernels trust a network's
 # sizes, and `partial_fit` trusts that the parameters in `_validated` are valid.
-DERIVED = ("_network", "_validated", "_ensemble")
+DERIVED = ("_network", "_validated", "_session", "_ensemble")
 
 
 class VersionWarning(InconsistentVersionWarning):

@@ -2,7 +2,7 @@
 
 To reserve and describe it takes as long as an epoch of a small network. So spaces of
 small networks are kept, and the next trainer of an equal network takes one: in
-cross-validation, in searches, in a stream of calls of `partial_fit`.
+cross-validation, in searches.
 """
 
 from __future__ import annotations
@@ -209,6 +209,11 @@ class TrainingSpace:
             fields["average"] = compile_average(dtype).address
         return make_record(TRAINING, **fields)
 
+    @property
+    def is_small(self) -> bool:
+        """True if its memory is worth less than the time to make it."""
+        return self.memory.nbytes + self.steps.nbytes <= _MOST_BYTES
+
 
 # Spaces that no trainer uses. The operations on a dict that are used here are atomic.
 _idle: dict[SpaceSpec, TrainingSpace] = {}
@@ -237,7 +242,7 @@ def take_space(spec: SpaceSpec, units: Sequence[int]) -> TrainingSpace:
 
 def give_back(space: TrainingSpace) -> None:
     """Keep a space for the next trainer, unless it is large."""
-    if space.memory.nbytes + space.steps.nbytes > _MOST_BYTES:
+    if not space.is_small:
         return
     if len(_idle) >= _MOST_KEPT:
         _idle.clear()

@@ -136,9 +136,8 @@ class Trainer(Engine):
 
         Without `moments` these start from zero. The average starts at the parameters.
         """
-        super().load(parameters)
+        self.load_parameters(parameters)
         program, memory, n = self.program, self.memory, self.program.n_parameters
-        self._load_sums(parameters)
         if len(moments) not in (0, len(self._space.moments)):
             raise ValueError(
                 f"{self._optimizer.rule!r} has {len(self._space.moments)} moments, got "
@@ -151,6 +150,21 @@ class Trainer(Engine):
                 memory[place : place + n] = 0
         if self._space.average:
             program.pack(parameters, memory, self._space.average)
+
+    def load_parameters(self, parameters: np.ndarray) -> None:
+        """Take parameters in scikit-learn's packing; moments and average stay."""
+        super().load(parameters)
+        self._load_sums(parameters)
+
+    @property
+    def may_wait(self) -> bool:
+        """True if it is small and has no threads that wait."""
+        return self._most_threads == 1 and self._space.is_small
+
+    def forget_data(self) -> None:
+        """Keep no data of the user alive."""
+        self._data = self._checked = None
+        self._order = np.empty(0)
 
     def _load_sums(self, parameters):
         """Put the sums for the penalties of the first step into blocks.

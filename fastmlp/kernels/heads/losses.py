@@ -81,7 +81,7 @@ def _levels(value):
             "the level must be a number between 0 and 1, both excluded, or a list of "
             "such in increasing order."
         )
-    return levels
+    return tuple(levels.tolist())
 
 
 class Loss(NamedTuple):
@@ -107,7 +107,7 @@ class Loss(NamedTuple):
     averaged : bool, default=False
         True: the loss is a mean over the outputs, its derivative that of their sum.
     check : function, optional
-        ``check(parameter)`` returns the parameter as `make_settings` takes it, or
+        ``check(parameter)`` returns the parameter as a float or a tuple of floats, or
         raises ValueError. By default it accepts finite numbers.
     judged_by_r2 : bool, default=False
         True: early stopping of a regressor judges by R² if `scoring` is None. False:
