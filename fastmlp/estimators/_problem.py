@@ -285,9 +285,11 @@ def _are_plain(X, y):
         and y.shape == X.shape[:1]
         and X.size > 0
         and X.dtype in (np.float32, np.float64)
-        and (y.dtype.kind in "biu" or y.dtype in (np.float32, np.float64))
         and surely_finite(X)
-        and surely_finite(y)
+        and (
+            y.dtype.kind in "biu"
+            or (y.dtype in (np.float32, np.float64) and surely_finite(y))
+        )
     )
 
 

@@ -245,7 +245,7 @@ class Labels(Goal):
         if multilabel:
             on = y[:, np.newaxis] == classes
             return Target(on, len(classes), self.pairing)
-        indices = np.searchsorted(classes, y)[:, np.newaxis]
+        indices = np.asarray(classes).searchsorted(y)[:, np.newaxis]
         # Kernels read a score at each index; `classes_` that was set may not be sorted.
         if indices.max(initial=0) >= len(classes):
             raise ValueError(f"classes_ must be sorted, got {classes}.")

@@ -189,14 +189,14 @@ class Trainer(Engine):
 
     def store_moments(self) -> tuple[np.ndarray, ...]:
         """Return the optimizer's moments, each a vector in scikit-learn's packing."""
-        return tuple(self._unpacked(place) for place in self._space.moments)
+        return tuple(map(self._unpacked, self._space.moments))
 
     @property
     def _evaluated(self) -> np.ndarray:
         return self.memory[self._space.average :]
 
     def _unpacked(self, behind):
-        vector = np.empty(self.n_parameters, self.dtype)
+        vector = np.empty(self.program.n_flat, self.dtype)
         self.program.unpack(self.memory, vector, behind)
         return vector
 

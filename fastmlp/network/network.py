@@ -144,14 +144,15 @@ class Network:
         names = [name for name, _ in network.activations]
         # Without hidden layers scikit-learn uses the name of `activation` here, too.
         names += names[-1:] or [activation if isinstance(activation, str) else "relu"]
-        for name, fan_out, W, b in zip(
+        layers = zip(
             names, network.units[1:], network.coefs, network.intercepts, strict=True
-        ):
-            for start in range(0, b.size, fan_out):
-                piece = slice(start, start + fan_out)
-                weights, b[piece] = draw(random_state, len(W), fan_out, name)
-                # Weights too large for the type become infinite: an error in epoch 1.
-                with np.errstate(over="ignore"):
+        )
+        # Weights too large for the type become infinite: an error in epoch 1.
+        with np.errstate(over="ignore"):
+            for name, fan_out, W, b in layers:
+                for start in range(0, b.size, fan_out):
+                    piece = slice(start, start + fan_out)
+                    weights, b[piece] = draw(random_state, len(W), fan_out, name)
                     W[:, piece] = init_scale * weights
         network.start_slopes()
         return network

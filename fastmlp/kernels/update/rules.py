@@ -307,6 +307,8 @@ class Optimizer:
 
     Attributes
     ----------
+    rule : str
+        Name of the row of RULES that these settings mean.
     learning_rate : float
         A schedule carries it from epoch to epoch.
     rates, weight_decay : float or (n_steps,) array
@@ -332,7 +334,6 @@ class Optimizer:
         epsilon: float = 1e-8,
         weight_decay: float | np.ndarray | None = None,
     ) -> None:
-        self.name = name
         self.learning_rate = learning_rate
         self.rates: float | np.ndarray = learning_rate
         self.momentum = momentum
@@ -340,18 +341,14 @@ class Optimizer:
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
+        choose = RULES[name].choose
+        self.rule = name if choose is None else choose(self)
         if weight_decay is None:
             weight_decay = RULES[self.rule].weight_decay
         self.weight_decay = weight_decay
         self.dropout: float | np.ndarray = 1.0
         self.first_step = 0
         self.t = 0
-
-    @property
-    def rule(self) -> str:
-        """Name of the row of RULES that these settings mean."""
-        choose = RULES[self.name].choose
-        return self.name if choose is None else choose(self)
 
     @property
     def decays(self) -> bool:
