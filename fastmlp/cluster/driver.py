@@ -38,7 +38,7 @@ from fastmlp.cluster.tasks import Limits, Tasks
 from fastmlp.estimators._holdout import judge_on
 from fastmlp.estimators._learning import (
     Learned,
-    Watch,
+    MakeSteps,
     build,
     first_progress,
     minimise,
@@ -54,7 +54,7 @@ from fastmlp.estimators._problem import (
 )
 from fastmlp.network import Network
 from fastmlp.training.holdout import Judge
-from fastmlp.training.loop import Progress
+from fastmlp.training.loop import Progress, unseen
 
 
 def learn_in_rounds(
@@ -64,7 +64,7 @@ def learn_in_rounds(
     executor: Executor,
     limits: Limits,
     given: Given,
-    watch: Watch | None = None,
+    make_steps: MakeSteps = unseen,
     classes: Any = None,
 ) -> Learned:
     """Fit on blocks of rows; return the `Learned`.
@@ -82,7 +82,7 @@ def learn_in_rounds(
     limits : Limits
     given : Given
         Its X and y are None; the validation rows are arrays.
-    watch : Watch or None, default=None
+    make_steps : MakeSteps, default=unseen
     classes : array-like, default=None
         All labels. None: those of y.
     """
@@ -119,10 +119,17 @@ def learn_in_rounds(
         mark = fingerprint(local, facts, block_rows, job, len(replicas))
         checkpoints = Checkpoints(limits.checkpoint_dir, mark)
     if estimator.solver == "lbfgs":
-        learned = run_lbfgs(driver, problem, network, sample, watch, checkpoints)
+        learned = run_lbfgs(driver, problem, network, sample, make_steps, checkpoints)
     else:
         learned = run_rounds(
-            driver, problem, network, sample, holdout, random_state, watch, checkpoints
+            driver,
+            problem,
+            network,
+            sample,
+            holdout,
+            random_state,
+            make_steps,
+            checkpoints,
         )
     if checkpoints is not None:
         checkpoints.remove()
@@ -137,7 +144,7 @@ def run_rounds(
     sample: Sample,
     holdout: Judge | None,
     random_state: np.random.RandomState,
-    watch: Watch | None,
+    make_steps: MakeSteps,
     checkpoints: Checkpoints | None,
 ) -> Learned:
     """Train round by round, from the checkpoint if there is one; see `train`."""
@@ -161,7 +168,7 @@ def run_rounds(
         holdout,
         random_state,
         False,
-        watch,
+        make_steps,
         partial(Rounds, driver, progress, checkpoints),
         progress,
     )
@@ -172,7 +179,7 @@ def run_lbfgs(
     problem: Problem,
     network: Network,
     sample: Sample,
-    watch: Watch | None,
+    make_steps: MakeSteps,
     checkpoints: Checkpoints | None,
 ) -> Learned:
     """Minimise the loss; evaluations in the checkpoint are not made again."""
@@ -185,4 +192,4 @@ def run_lbfgs(
         else:
             network.parameters[:] = found.parameters
     kind = partial(ClusterObjective, driver, checkpoints)
-    return minimise(problem, network, sample, watch, kind)
+    return minimise(problem, network, sample, make_steps, kind)

@@ -9,10 +9,11 @@ from fastmlp.cluster.tasks import Limits, Tasks
 from fastmlp.data import Chunk
 from fastmlp.estimators._learning import publish
 from fastmlp.estimators._problem import Given
-from fastmlp.estimators._table_learning import learn_table, plan_table, train_planned
+from fastmlp.estimators._table_learning import finish, plan_table, train_planned
 from fastmlp.tables.ensemble import draw_seeds
 from fastmlp.tables.initial import packed
 from fastmlp.tables.member import Member
+from fastmlp.training.loop import unseen
 
 
 def fit_networks(
@@ -50,7 +51,7 @@ def train_network(
     # A copy, whose random numbers no other task draws.
     local = clone(local)
     given = Given(*table, *validation)
-    plan, random_state = plan_table(local, given, local._goal, None)
+    plan, random_state = plan_table(local, given, local._goal, unseen)
     if number >= len(plan.parts):
         return None
     (member,) = train_planned(plan, random_state, [number])
@@ -61,16 +62,15 @@ def join_networks(
     local: Any, table: Chunk, validation: Chunk, members: list[Member | None]
 ) -> Any:
     """Return the estimator fitted with networks that were trained elsewhere."""
-
-    def trained(plan, random_state):
-        draw_seeds(random_state, len(plan.parts))
-        # Kernels need room behind the parameters, which a copy has not.
-        return [
-            each._replace(parameters=packed([each.parameters]))
-            for each in members
-            if each is not None
-        ]
-
     local, given = clone(local), Given(*table, *validation)
-    publish(local, learn_table(local, given, local._goal, None, trained))
+    plan, random_state = plan_table(local, given, local._goal, unseen)
+    # As training does, so that what follows draws the same numbers.
+    draw_seeds(random_state, len(plan.parts))
+    # Kernels need room behind the parameters, which a copy has not.
+    trained = [
+        each._replace(parameters=packed([each.parameters]))
+        for each in members
+        if each is not None
+    ]
+    publish(local, finish(plan, trained, random_state))
     return local

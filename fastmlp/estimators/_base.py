@@ -113,7 +113,7 @@ class BaseMLP(
         def fit(make_steps):
             if read_in_blocks(self, given):
                 return learn_on_disk(self, given, make_steps)
-            return learn(self, given, self._goal, watch=make_steps)
+            return learn(self, given, self._goal, make_steps=make_steps)
 
         with compilation_shown(self.verbose):
             learned = watched(self, fit, given)

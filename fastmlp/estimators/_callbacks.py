@@ -12,6 +12,7 @@ import sklearn
 
 from fastmlp.estimators._learning import Learned
 from fastmlp.estimators._problem import Given
+from fastmlp.training.loop import Steps, unseen
 
 
 class NoCallbacks:
@@ -43,7 +44,7 @@ DURING_FIT = (
 def watched(
     estimator: Any, fit: Callable[[Any], Learned], given: Given, networks: bool = False
 ) -> Learned:
-    """Return ``fit(make_steps)``, with None where no callback is set.
+    """Return ``fit(make_steps)``, with `unseen` where no callback is set.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ def watched(
         and ``make_steps(number, n_epochs)`` returns the `Steps` of a network.
     """
     if with_callbacks is None or not getattr(estimator, "_skl_callbacks", None):
-        return fit(None)
+        return fit(unseen)
     weight = given.sample_weight
     metadata = None if weight is None else {"sample_weight": weight}
 
@@ -75,7 +76,7 @@ def watched(
     return fit_watched(estimator)
 
 
-class Watch:
+class Watch(Steps):
     """A fit that callbacks watch: one task, and one task for each of its steps.
 
     Parameters

@@ -50,6 +50,7 @@ from fastmlp.training.loop import (
     Settings,
     Steps,
     Training,
+    unseen,
 )
 from fastmlp.training.rows import InMemory, Rows
 from fastmlp.training.schedules import schedule_of, schedule_settings
@@ -80,7 +81,7 @@ NON_FINITE = (
 )
 
 # Takes the name of a step and a function that returns attributes; returns `Steps`.
-Watch = Callable[[str, Callable[[], dict[str, Any]]], Steps]
+MakeSteps = Callable[[str, Callable[[], dict[str, Any]]], Steps]
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def learn(
     goal_of: Callable[[Any], Goal],
     *,
     incremental: bool = False,
-    watch: Watch | None = None,
+    make_steps: MakeSteps = unseen,
 ) -> Learned:
     """Fit, or go on fitting; by one epoch if `incremental`.
 
@@ -143,13 +144,15 @@ def learn(
         Returns the `Goal` of validated y.
     incremental : bool, default=False
         True in `partial_fit`.
-    watch : Watch or None, default=None
+    make_steps : MakeSteps, default=unseen
     """
     problem = check(estimator, given, goal_of, incremental)
-    return learn_problem(problem, incremental, watch)
+    return learn_problem(problem, incremental, make_steps)
 
 
-def learn_problem(problem: Problem, incremental: bool, watch: Watch | None) -> Learned:
+def learn_problem(
+    problem: Problem, incremental: bool, make_steps: MakeSteps
+) -> Learned:
     """Fit, or go on fitting, to rows in memory that were checked."""
     model = problem.model
     with random_numbers(model.random_state) as random_state:
@@ -157,7 +160,7 @@ def learn_problem(problem: Problem, incremental: bool, watch: Watch | None) -> L
         sample = training_sample(problem, network.dtype)
         own = validation_sample(problem, network.dtype)
         if model.solver == "lbfgs":
-            return minimise(problem, network, sample, watch)
+            return minimise(problem, network, sample, make_steps)
         rows, holdout = hold_out(problem, sample, own, network, random_state)
         return train(
             problem,
@@ -168,7 +171,7 @@ def learn_problem(problem: Problem, incremental: bool, watch: Watch | None) -> L
             holdout,
             random_state,
             incremental,
-            watch,
+            make_steps,
         )
 
 
@@ -290,7 +293,7 @@ def train(
     holdout: Judge | None,
     random_state: np.random.RandomState,
     incremental: bool,
-    watch: Watch | None,
+    make_steps: MakeSteps,
     kind: Callable[..., Trainer] | None = None,
     progress: Progress | None = None,
 ) -> Learned:
@@ -333,7 +336,7 @@ def train(
         def learned() -> Learned:
             return after_epochs(problem, network, state, training)
 
-        steps = watch and watch("epoch", lambda: learned().joined(vars(params)))
+        steps = make_steps("epoch", lambda: learned().joined(vars(params)))
         outcome = training.run(steps)
         report(outcome, history, problem, incremental)
         result = learned()
@@ -498,7 +501,7 @@ def minimise(
     problem: Problem,
     network: Network,
     sample: Sample,
-    watch: Watch | None,
+    make_steps: MakeSteps,
     kind: Callable[..., Objective] | None = None,
 ) -> Learned:
     """Train by L-BFGS; return the `Learned`.
@@ -534,7 +537,7 @@ def minimise(
             learned = minimum(problem, found, solver.reached, solver.reached.nit)
             return learned.joined(vars(params))
 
-        result, outcome = solver.run(watch and watch("iteration", reached))
+        result, outcome = solver.run(make_steps("iteration", reached))
     if outcome is Outcome.INTERRUPTED:
         warn("Training interrupted by user.")
     if outcome in (Outcome.INTERRUPTED, Outcome.STOPPED):

@@ -27,7 +27,7 @@ from fastmlp.estimators._checks import errors_name
 from fastmlp.estimators._holdout import judge_on
 from fastmlp.estimators._learning import (
     Learned,
-    Watch,
+    MakeSteps,
     build,
     clipped_batch_size,
     learn_problem,
@@ -60,7 +60,7 @@ def learn_stream(
     classes: Any,
     eval_source: Any,
     buffer_rows: int | str,
-    watch: Watch | None,
+    make_steps: MakeSteps,
 ) -> Learned:
     """Fit to a source.
 
@@ -69,7 +69,7 @@ def learn_stream(
     estimator : estimator
         Its parameters and attributes are read.
     source, classes, eval_source, buffer_rows : see `fit_stream`
-    watch : Watch or None
+    make_steps : MakeSteps
     """
     model = estimator
     if model.solver == "lbfgs":
@@ -106,10 +106,10 @@ def learn_stream(
         check_labels(goal, rows.y)
         own = () if judges is None else judges.collect(judges.blocks)
         problem = make_problem(basis, Given(*rows, *own), rows.X, rows.y, goal)
-        learned = learn_problem(problem, False, watch)
+        learned = learn_problem(problem, False, make_steps)
     else:
         learned = learn_blocks(
-            basis, goal, summary, checked, judges, buffer_rows, watch
+            basis, goal, summary, checked, judges, buffer_rows, make_steps
         )
     columns = {name: value for name, value in vars(checker).items() if name in COLUMNS}
     learned.attributes.update(columns)
@@ -167,10 +167,10 @@ def has_slices(X: Any) -> bool:
     )
 
 
-def learn_on_disk(estimator: Any, given: Given, watch: Watch | None) -> Learned:
+def learn_on_disk(estimator: Any, given: Given, make_steps: MakeSteps) -> Learned:
     """Fit to arrays that are read in blocks."""
     source, validation = arrays_of(given)
-    return learn_stream(estimator, source, None, validation, "auto", watch)
+    return learn_stream(estimator, source, None, validation, "auto", make_steps)
 
 
 def arrays_of(given: Given) -> tuple[ArraySource, Any]:
@@ -202,7 +202,7 @@ def learn_blocks(
     checked: CheckedBlocks,
     judges: CheckedBlocks | None,
     buffer_rows: int,
-    watch: Watch | None,
+    make_steps: MakeSteps,
 ) -> Learned:
     """Fit to blocks that are read anew in each epoch."""
     model = basis.model
@@ -257,7 +257,7 @@ def learn_blocks(
         judge,
         random_state,
         False,
-        watch,
+        make_steps,
     )
 
 

@@ -47,8 +47,7 @@ def learn_table(
     estimator: Any,
     given: Given,
     goal_of: Callable[[Any], Goal],
-    make_steps: MakeSteps | None,
-    train: Callable | None = None,
+    make_steps: MakeSteps,
 ) -> Learned:
     """Fit networks to a table.
 
@@ -59,19 +58,17 @@ def learn_table(
     given : Given
     goal_of : callable
         Returns the `Goal` of validated y.
-    make_steps : MakeSteps or None
-    train : callable, default=None
-        Takes the place of `train_planned`.
+    make_steps : MakeSteps
     """
     plan, random_state = plan_table(estimator, given, goal_of, make_steps)
-    return finish(plan, (train or train_planned)(plan, random_state), random_state)
+    return finish(plan, train_planned(plan, random_state), random_state)
 
 
 def plan_table(
     estimator: Any,
     given: Given,
     goal_of: Callable[[Any], Goal],
-    make_steps: MakeSteps | None,
+    make_steps: MakeSteps,
 ) -> tuple["Plan", np.random.RandomState]:
     """Return how the networks of a table are trained; see `learn_table`."""
     problem = check_table(estimator, given, goal_of)
@@ -100,7 +97,7 @@ class Plan(NamedTuple):
         Without parameters.
     task : Task
     parts : list of Part
-    steps : list of Steps or None
+    steps : list of Steps
         Of each network.
     """
 
@@ -111,7 +108,7 @@ class Plan(NamedTuple):
     ensemble: Ensemble
     task: Task
     parts: list[Part]
-    steps: list[Steps | None]
+    steps: list[Steps]
 
 
 def plan_networks(
@@ -119,7 +116,7 @@ def plan_networks(
     splits: list[Split],
     n_trained: list[int],
     rows_of: Callable[[int, int], Rows],
-    make_steps: MakeSteps | None,
+    make_steps: MakeSteps,
 ) -> Plan:
     """Return the `Plan` of a problem.
 
@@ -155,7 +152,7 @@ def train_planned(
         plan.parts,
         random_state,
         available_cores() if n_threads == -1 else n_threads,
-        plan.steps.__getitem__,
+        plan.steps,
         numbers,
     )
 
@@ -228,14 +225,14 @@ def make_parts(
     rows_of: Callable[[int, int], Rows],
     ensemble: Ensemble,
     recipe: Recipe,
-    make_steps: MakeSteps | None,
-) -> tuple[list[Part], list[Steps | None]]:
+    make_steps: MakeSteps,
+) -> tuple[list[Part], list[Steps]]:
     """Return the rows of each network with its score, and the `Steps` of its epochs."""
     parts: list[Part] = []
-    steps: list[Steps | None] = []
+    steps: list[Steps] = []
     for number, split in enumerate(splits):
         score = score_of_epochs(problem, split, ensemble)
-        own = None if make_steps is None else make_steps(number, recipe.max_epochs)
+        own = make_steps(number, recipe.max_epochs)
         if problem.model.verbose:
             own = reporter = Reporter(
                 f"network {number + 1}/{len(splits)}",

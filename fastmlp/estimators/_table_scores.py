@@ -53,7 +53,7 @@ def metric_of(model: Any, goal: Goal) -> tuple[str, float]:
     return name if isinstance(goal, Labels) else f"{name} of scaled y", -1.0
 
 
-class Reporter:
+class Reporter(Steps):
     """Prints some epochs of a network: a wrapper of its score and its `Steps`.
 
     Parameters
@@ -64,7 +64,7 @@ class Reporter:
         See `metric_of`.
     n_epochs : int
     score : Score
-    steps : Steps or None
+    steps : Steps
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Reporter:
         metric: tuple[str, float],
         n_epochs: int,
         score: Score,
-        steps: Steps | None,
+        steps: Steps,
     ) -> None:
         self._name, (self._metric, self._sign) = name, metric
         self._n_epochs, self._score, self._steps = n_epochs, score, steps
@@ -86,8 +86,7 @@ class Reporter:
 
     def begin(self) -> None:
         """Begin an epoch."""
-        if self._steps is not None:
-            self._steps.begin()
+        self._steps.begin()
 
     def end(self, usable: bool = True) -> bool:
         """End an epoch; print it if it is one of those."""
@@ -98,7 +97,7 @@ class Reporter:
         else:
             self._scores = []
             self._print("diverged")
-        return self._steps is not None and self._steps.end(usable)
+        return self._steps.end(usable)
 
     def _print(self, event):
         line = f"{self._name}, {event}"

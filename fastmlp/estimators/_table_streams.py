@@ -159,7 +159,7 @@ def learn_table_stream(
     eval_source: Any,
     buffer_rows: int | str,
     folder: Any,
-    make_steps: MakeSteps | None,
+    make_steps: MakeSteps,
 ) -> Learned:
     """Fit networks to a source of tables.
 
@@ -168,7 +168,7 @@ def learn_table_stream(
     estimator : estimator
         Its parameters are read.
     source, classes, eval_source, buffer_rows, folder : see `fit_stream`
-    make_steps : MakeSteps or None
+    make_steps : MakeSteps
     """
     classifier = is_classifier(estimator)
     if classes is not None and not classifier:
@@ -211,9 +211,7 @@ def learn_table_stream(
         )
 
 
-def learn_table_on_disk(
-    estimator: Any, given: Given, make_steps: MakeSteps | None
-) -> Learned:
+def learn_table_on_disk(estimator: Any, given: Given, make_steps: MakeSteps) -> Learned:
     """Fit networks to arrays that are read in blocks."""
     sources = arrays_of(given)
     return learn_table_stream(
@@ -245,7 +243,7 @@ def learn_coded(
     given: Given,
     buffer_rows: int,
     path: Path,
-    make_steps: MakeSteps | None,
+    make_steps: MakeSteps,
 ) -> Learned:
     """Write the codes of a source to a file, and fit networks to it.
 

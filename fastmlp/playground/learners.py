@@ -9,6 +9,7 @@ import numpy as np
 
 from fastmlp.estimators._learning import learn
 from fastmlp.estimators._problem import Given
+from fastmlp.training.loop import Steps
 
 # A rate so small that a step leaves every weight as it is.
 NO_RATE = 1e-300
@@ -154,7 +155,7 @@ class Iterations(_Learner):
             model,
             Given(*rows),
             model._goal,
-            watch=lambda name, attributes: _Recorder(path, attributes),
+            make_steps=lambda name, attributes: _Recorder(path, attributes),
         )
         self._ahead, self._path = n, path
 
@@ -175,14 +176,11 @@ class Iterations(_Learner):
         }
 
 
-class _Recorder:
+class _Recorder(Steps):
     """Appends the attributes after each iteration to the path of `Iterations`."""
 
     def __init__(self, path: list, attributes: Callable[[], dict[str, Any]]) -> None:
         self._path, self._attributes = path, attributes
-
-    def begin(self) -> None:
-        """Record nothing yet."""
 
     def end(self, usable: bool = True) -> bool:
         """Record an iteration; it is never the last."""

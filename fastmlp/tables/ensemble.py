@@ -63,28 +63,26 @@ class Ensemble(NamedTuple):
         )
 
 
-class _Stoppable:
+class _Stoppable(Steps):
     """`Steps` that end training once an event is set.
 
     Parameters
     ----------
-    steps : Steps or None
+    steps : Steps
         Of the caller.
     stop : threading.Event
     """
 
-    def __init__(self, steps: Steps | None, stop: threading.Event) -> None:
+    def __init__(self, steps: Steps, stop: threading.Event) -> None:
         self._steps, self._stop = steps, stop
 
     def begin(self) -> None:
         """Begin a step."""
-        if self._steps is not None:
-            self._steps.begin()
+        self._steps.begin()
 
     def end(self, usable: bool = True) -> bool:
         """End the step; return True if it is to be the last."""
-        last = self._steps is not None and self._steps.end(usable)
-        return last or self._stop.is_set()
+        return self._steps.end(usable) or self._stop.is_set()
 
 
 def draw_seeds(random_state: np.random.RandomState, n_networks: int) -> np.ndarray:
@@ -99,9 +97,9 @@ def train_ensemble(
     data: Data,
     parts: Sequence[Part],
     random_state: np.random.RandomState,
-    n_threads: int | None = None,
-    make_steps: Callable[[int], Steps | None] = lambda number: None,
-    numbers: Sequence[int] | None = None,
+    n_threads: int | None,
+    steps: Sequence[Steps],
+    numbers: Sequence[int] | None,
 ) -> list[Member]:
     """Train a network on each part of the rows of `data`.
 
@@ -118,13 +116,12 @@ def train_ensemble(
         Of codes, with ``copied=True``.
     parts : sequence of Part
     random_state : RandomState
-    n_threads : int, default=None
+    n_threads : int or None
         Threads in all, at least one for each network that trains at the same time.
         None: all cores, which the networks share as they come and go.
-    make_steps : callable, default=None
-        Returns the `Steps` of a network's epochs by its number. They are called in the
-        network's thread.
-    numbers : sequence of int, default=None
+    steps : sequence of Steps
+        Of each network's epochs, called in its thread.
+    numbers : sequence of int or None
         The networks to train. None: all.
 
     Returns
@@ -142,7 +139,6 @@ def train_ensemble(
     numbers = range(len(parts)) if numbers is None else numbers
     n_jobs = min(n_threads or available_cores(), len(numbers))
     each = None if n_threads is None else n_threads // n_jobs
-    steps = {number: make_steps(number) for number in numbers}
     stop = threading.Event()
 
     def train(number: int) -> Member:

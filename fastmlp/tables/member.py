@@ -111,8 +111,8 @@ def train_member(
     rows: Rows,
     holdout: Holdout,
     random_state: np.random.RandomState,
-    n_threads: int | None = None,
-    steps: Steps | None = None,
+    n_threads: int | None,
+    steps: Steps,
 ) -> Member:
     """Train a network on rows of data, and keep its best epoch.
 
@@ -130,8 +130,8 @@ def train_member(
     holdout : Holdout
         Of rows that are not among them. It scores each epoch.
     random_state : RandomState
-    n_threads : int, default=None
-    steps : Steps, default=None
+    n_threads : int or None
+    steps : Steps
     """
     optimizer = Optimizer(
         "adamw",

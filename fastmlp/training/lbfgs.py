@@ -8,7 +8,7 @@ import scipy.optimize
 
 from fastmlp.kernels import Data, Objective
 from fastmlp.training.blas import one_blas_thread
-from fastmlp.training.loop import Outcome, Steps
+from fastmlp.training.loop import UNSEEN, Outcome, Steps
 
 
 class LBFGS:
@@ -63,21 +63,17 @@ class LBFGS:
         self._dtype = parameters.dtype
         self._start = parameters.astype(np.float64)
         self._loss = float("nan")
-        self._steps: Steps | None = None
+        self._steps = UNSEEN
         self.reached = scipy.optimize.OptimizeResult(
             x=self._start, fun=self._loss, nit=0
         )
 
     def run(
-        self, steps: Steps | None = None
+        self, steps: Steps = UNSEEN
     ) -> tuple[scipy.optimize.OptimizeResult, Outcome]:
         """Minimise; return SciPy's result and the `Outcome`.
 
         The result of an interrupted or stopped run is `reached`.
-
-        Parameters
-        ----------
-        steps : Steps or None, default=None
         """
         self._steps = steps
         try:
@@ -101,8 +97,7 @@ class LBFGS:
 
     def _loss_gradient(self, x):
         # An iteration begins with its first evaluation: none follows the last one.
-        if self._steps is not None:
-            self._steps.begin()
+        self._steps.begin()
         # SciPy may try numbers too large for float32.
         with np.errstate(over="ignore"):
             self.engine.load(x.astype(self._dtype))
@@ -113,7 +108,7 @@ class LBFGS:
     def _iteration_ends(self, x):
         # The line search ends with an evaluation at x, so the last loss is that of x.
         self.reached.update(x=x.copy(), fun=self._loss, nit=self.reached.nit + 1)
-        if self._steps is not None and self._steps.end():
+        if self._steps.end():
             raise _Stopped
 
 

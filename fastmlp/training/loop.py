@@ -10,8 +10,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,8 +30,11 @@ class Outcome(enum.Enum):
     STOPPED = enum.auto()  # `Steps.end` returned True
 
 
-class Steps(Protocol):
-    """Sees each epoch or iteration begin and end, and may make one the last."""
+class Steps:
+    """Sees each epoch or iteration begin and end, and may make one the last.
+
+    Base of those that do something; it does nothing itself.
+    """
 
     def begin(self) -> None:
         """Begin a step, unless one has begun that has not ended."""
@@ -45,6 +47,16 @@ class Steps(Protocol):
         usable : bool, default=True
             False if training diverged: the parameters are no model.
         """
+        return False
+
+
+# Without callbacks: several short epochs may be one run of the engine.
+UNSEEN = Steps()
+
+
+def unseen(*step: Any) -> Steps:
+    """Return `UNSEEN`, in the place of a function that makes `Steps` for callbacks."""
+    return UNSEEN
 
 
 @dataclass(frozen=True)
@@ -314,22 +326,16 @@ class Training:
         if self.scored and best is None:
             self._best = parameters.copy()
 
-    def run(self, steps: Steps | None = None) -> Outcome:
-        """Train; return the `Outcome`.
-
-        Parameters
-        ----------
-        steps : Steps or None, default=None
-        """
-        step = self._step if steps is None else partial(self._watched_step, steps)
-        rows = self._unseen_rows() if steps is None else None
+    def run(self, steps: Steps = UNSEEN) -> Outcome:
+        """Train; return the `Outcome`."""
+        rows = self._unseen_rows() if steps is UNSEEN else None
         last = self.history.n_iter + self.settings.max_epochs
         try:
             while (left := last - self.history.n_iter) > 0:
                 n = 1
                 if rows is not None and left > 1:
                     n = min(left, self.engine.epochs_at_once)
-                outcome = step() if n == 1 else self._steps_at_once(rows, n)
+                outcome = self._step(steps) if n == 1 else self._steps_at_once(rows, n)
                 if outcome is not None:
                     return outcome
                 if self._interrupted:
@@ -353,8 +359,14 @@ class Training:
         losses = self.history.loss_curve
         return not math.isnan(losses[-1] if losses else 0.0) and self.engine.finite()
 
-    def _step(self):
+    def _step(self, steps):
         """Train for an epoch; return the `Outcome` if it is the last, else None."""
+        steps.begin()
+        outcome = self._unseen_step()
+        stops = steps.end(usable=outcome is not Outcome.DIVERGED)
+        return Outcome.STOPPED if stops and outcome is None else outcome
+
+    def _unseen_step(self):
         self._epoch()
         if not self._is_finite():
             self._record_divergence()
@@ -366,7 +378,7 @@ class Training:
         return Outcome.CONVERGED if self._ends() else None
 
     def _steps_at_once(self, rows, n_epochs):
-        """Do `_step` up to `n_epochs` times, in one run of the engine."""
+        """Do `_unseen_step` up to `n_epochs` times, in one run of the engine."""
         engine, optimizer, history = self.engine, self.optimizer, self.history
         random_state = self.random_state if self.settings.shuffle else None
         orders = rows.draw(random_state, n_epochs)
@@ -403,12 +415,6 @@ class Training:
         if patience.diverged:
             return Outcome.DIVERGED
         return Outcome.CONVERGED if patience.ended and self._ends() else None
-
-    def _watched_step(self, steps):
-        steps.begin()
-        outcome = self._step()
-        stops = steps.end(usable=outcome is not Outcome.DIVERGED)
-        return Outcome.STOPPED if stops and outcome is None else outcome
 
     def store(self, parameters: np.ndarray) -> None:
         """Write the resulting parameters, those of the best epoch if there is a score.
