@@ -31,6 +31,7 @@ from fastmlp.estimators._learning import Learned, publish
 from fastmlp.estimators._parameters import hints
 from fastmlp.estimators._problem import COLUMNS, Given, stand_in
 from fastmlp.estimators._table_learning import OF_SOME_FITS
+from fastmlp.estimators._targets import score_of
 from fastmlp.estimators.tabular_classifier import TabularClassifier
 from fastmlp.estimators.tabular_regressor import TabularRegressor
 
@@ -83,6 +84,7 @@ class OnCluster:
     worker_timeout: float
     max_round_retries: int
     verbose: Any
+    predict: Any
     _local_class: Any
 
     if TYPE_CHECKING:
@@ -129,14 +131,11 @@ class OnCluster:
         -------
         score : float
         """
-        model: Any = self
-        given = X, y, sample_weight
-        if is_collection(X):
-            given = compute_by(self.client, model.predict(X), y, sample_weight)
-            model = stand_in(self)
-            model.predict = lambda predictions: predictions
-        base: Any = super(OnCluster, model)
-        return base.score(*given)
+        if not is_collection(X):
+            local: Any = super()
+            return local.score(X, y, sample_weight)
+        given = compute_by(self.client, self.predict(X), y, sample_weight)
+        return score_of(self, *given)
 
     @contextlib.contextmanager
     def _open_client(self) -> Iterator[Any]:

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 import fastmlp  # for its version, which is set after this import
 from fastmlp.estimators._export import form_of, hidden_layers, plain_labels
 from fastmlp.estimators._fitted import current_network
-from fastmlp.estimators._targets import threshold_of
+from fastmlp.estimators._targets import has_several_quantiles, threshold_of
 from fastmlp.kernels.ops.activations import SELU_ALPHA, SELU_LAMBDA
 
 _SIGMOID = "1.0f / (1.0f + expf(-z))"
@@ -171,7 +171,7 @@ def _code(model, name):
         if n_out == 1 and not scores:
             n_out = 2
             body.append(_BOTH_CLASSES)
-    elif len(getattr(model, "quantiles_", ())) > 1:
+    elif has_several_quantiles(model):
         body.append(_sort(n_out))
     row = f"const float x[{network.units[0]}]"
     head = f"void {name}_predict({row}, float out[{n_out}])"

@@ -18,7 +18,7 @@ from fastmlp.estimators._holdout import name_of_scoring
 from fastmlp.estimators._learning import new_optimizer
 from fastmlp.estimators._pairings import pair_classification, pair_regression
 from fastmlp.estimators._parameters import parameter_defaults
-from fastmlp.estimators._targets import Labels, Numbers
+from fastmlp.estimators._targets import Labels, Numbers, has_several_quantiles
 from fastmlp.network import Network
 from fastmlp.training.loop import OptimizerState
 
@@ -108,7 +108,7 @@ def _outside(estimator, network, cls):
             f"it has no outputs {estimator.out_activation_!r}, which are those of "
             f"loss={estimator.loss!r}"
         )
-    if len(getattr(estimator, "quantiles_", ())) > 1:
+    if has_several_quantiles(estimator):
         outside.append("it does not sort the outputs of several quantiles")
     return outside
 

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from fastmlp.estimators._checks import float_type
 from fastmlp.estimators._export import form_of, hidden_layers, plain_labels
 from fastmlp.estimators._fitted import check_features, current_network
+from fastmlp.estimators._targets import has_several_quantiles
 from fastmlp.kernels.math.functions import _FLOAT32, _FLOAT64
 from fastmlp.kernels.ops.activations import SELU_ALPHA, SELU_LAMBDA
 from fastmlp.network import Network
@@ -323,7 +324,7 @@ def _readers(scope, outputs):
 
 def _convert_regressor(scope, operator, container):
     graph, model, y = _begin(scope, operator, container)
-    if len(getattr(model, "quantiles_", ())) > 1:
+    if has_several_quantiles(model):
         y = sort(graph, y, model.coefs_[-1].shape[1])
     graph("Identity", y, out=operator.outputs[0].full_name)
 

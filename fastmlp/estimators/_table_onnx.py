@@ -20,6 +20,7 @@ from fastmlp.estimators._onnx import (
     sort,
 )
 from fastmlp.estimators._scaling import Scaling
+from fastmlp.estimators._targets import has_several_quantiles
 from fastmlp.kernels import N_WAVES, WAVE_ROWS, Categories, Layout, NetworkSpec, Waves
 from fastmlp.network import Network
 from fastmlp.network.network import blocks_of
@@ -333,7 +334,7 @@ def _convert_regressor(scope: Any, operator: Any, container: Any) -> None:
         graph("Add", graph("Mul", y, scaling.scale), scaling.shift) for y in found
     ]
     y = graph("Min", graph("Max", _mean(graph, restored), scaling.low), scaling.high)
-    if len(getattr(model, "quantiles_", ())) > 1:
+    if has_several_quantiles(model):
         y = sort(graph, y, model.n_outputs_)
     _finish(graph, y, operator, 0)
 

@@ -10,7 +10,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, DTypeLike
 from sklearn import config_context, get_config
-from sklearn.metrics import mean_pinball_loss, r2_score
+from sklearn.base import RegressorMixin, is_classifier
+from sklearn.metrics import accuracy_score, mean_pinball_loss, r2_score
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import (
     _check_partial_fit_first_call,
@@ -417,3 +418,46 @@ def mean_pinball(
         for column, level in zip(quantiles.T, levels, strict=True)
     ]
     return float(np.mean(losses))
+
+
+def has_several_quantiles(estimator: Any) -> bool:
+    """Return whether a fitted estimator predicts several quantiles."""
+    return len(getattr(estimator, "quantiles_", ())) > 1
+
+
+def score_of(
+    estimator: Any, predictions: Any, y: Any, sample_weight: ArrayLike | None
+) -> float:
+    """Return the `score` of a fitted estimator that makes these predictions."""
+    if is_classifier(estimator):
+        return accuracy_score(y, predictions, sample_weight=sample_weight)
+    if has_several_quantiles(estimator):
+        return -mean_pinball(y, predictions, estimator.quantiles_, sample_weight)
+    return r2_score(y, predictions, sample_weight=sample_weight)
+
+
+class RegressorScore(RegressorMixin):
+    """scikit-learn's mixin of regressors, whose `score` suits quantiles too."""
+
+    predict: Callable
+
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+        """Return R² of the predictions, or minus the pinball loss of several quantiles.
+
+        Parameters
+        ----------
+        X : as in `predict`, of shape (n_samples, n_features)
+            The input data.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            The true targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row. None: all 1.
+
+        Returns
+        -------
+        score : float
+            `sklearn.metrics.r2_score`; for several quantiles, of which none is a
+            prediction of the mean, ``-mean_pinball_loss`` averaged over the levels.
+            Higher is better in both cases.
+        """
+        return score_of(self, self.predict(X), y, sample_weight)

@@ -6,17 +6,21 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import RegressorMixin, _fit_context
+from sklearn.base import _fit_context
 from sklearn.utils.metaestimators import available_if
 
 from fastmlp.estimators._base import BaseMLP, check_solver
 from fastmlp.estimators._pairings import pair_regression
 from fastmlp.estimators._parameters import OF_REGRESSORS, constraints_of, hints
 from fastmlp.estimators._problem import Given
-from fastmlp.estimators._targets import Numbers, mean_pinball
+from fastmlp.estimators._targets import (
+    Numbers,
+    RegressorScore,
+    has_several_quantiles,
+)
 
 
-class MLPRegressor(RegressorMixin, BaseMLP):
+class MLPRegressor(RegressorScore, BaseMLP):
     """Multi-layer perceptron for regression.
 
     Minimises the squared error, or another loss, of a chain of fully connected layers
@@ -462,36 +466,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             (n_samples, n_levels), none below the one before it.
         """
         outputs = self._outputs(X)
-        if _several_quantiles(self):
+        if has_several_quantiles(self):
             outputs.sort(axis=1)
         return outputs.ravel() if outputs.shape[1] == 1 else outputs
 
-    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
-        """Return R² of the predictions, or minus the pinball loss of several quantiles.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The input data.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            The true targets.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each row. None: all 1.
-
-        Returns
-        -------
-        score : float
-            `sklearn.metrics.r2_score`; for several quantiles, of which none is a
-            prediction of the mean, ``-mean_pinball_loss`` averaged over the levels.
-            Higher is better in both cases.
-        """
-        if not _several_quantiles(self):
-            return super().score(X, y, sample_weight)
-        return -mean_pinball(y, self.predict(X), self.quantiles_, sample_weight)
-
     def _goal(self, y: Any, incremental: bool = False) -> Numbers:
         return Numbers(pair_regression(self.loss, self.out_activation))
-
-
-def _several_quantiles(estimator):
-    return len(getattr(estimator, "quantiles_", ())) > 1

@@ -7,8 +7,6 @@ from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike
-from sklearn.base import RegressorMixin
 from sklearn.utils._param_validation import Interval, validate_params
 
 from fastmlp.estimators._intervals import RANGES, half_widths
@@ -16,10 +14,14 @@ from fastmlp.estimators._pairings import pair_regression
 from fastmlp.estimators._parameters import OF_TABLE_REGRESSORS, constraints_of, hints
 from fastmlp.estimators._scaling import Scaling
 from fastmlp.estimators._tabular import BaseTabular
-from fastmlp.estimators._targets import Numbers, mean_pinball
+from fastmlp.estimators._targets import (
+    Numbers,
+    RegressorScore,
+    has_several_quantiles,
+)
 
 
-class TabularRegressor(RegressorMixin, BaseTabular):
+class TabularRegressor(RegressorScore, BaseTabular):
     """Regression on a table of numbers and categories, without preparation.
 
     A few networks, each trained on other rows, whose predictions are averaged. How
@@ -239,7 +241,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
                [50., 70.]])
         """
         codes = self._codes(X)
-        if self._has_levels():
+        if has_several_quantiles(self):
             raise ValueError(
                 f"predict_interval needs one prediction for each target, but loss has "
                 f"the quantiles {self.quantiles_.tolist()}: take the first and the "
@@ -257,33 +259,6 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         intervals = (center + half * [-1.0, 1.0]).clip(low, high)
         return intervals[:, 0] if intervals.shape[1] == 1 else intervals
 
-    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
-        """Return R² of the predictions, or minus the pinball loss of several quantiles.
-
-        Parameters
-        ----------
-        X : table of shape (n_samples, n_features)
-            With the columns of that in `fit`.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            The true targets.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each row. None: all 1.
-
-        Returns
-        -------
-        score : float
-            `sklearn.metrics.r2_score`; for several quantiles, of which none is a
-            prediction of the mean, ``-mean_pinball_loss`` averaged over the levels.
-            Higher is better in both cases.
-        """
-        if not self._has_levels():
-            return super().score(X, y, sample_weight)
-        return -mean_pinball(y, self.predict(X), self.quantiles_, sample_weight)
-
-    def _has_levels(self):
-        """Return True if there are several quantiles."""
-        return len(getattr(self, "quantiles_", ())) > 1
-
     def _goal(self, y: Any) -> Numbers:
         return Numbers(pair_regression(self.loss, None))
 
@@ -291,7 +266,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         scaling = Scaling(*self._scaling)
         mean = np.stack(list(outputs)).mean(axis=0, dtype=np.float64)
         y = scaling.clipped(scaling.restored(mean))
-        if self._has_levels():
+        if has_several_quantiles(self):
             y.sort(axis=1)
         return y[:, 0] if y.shape[1] == 1 else y
 
@@ -301,7 +276,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         if len(values) < 2:
             return float("nan")  # as R² of one row
         predictions = predictions.reshape(values.shape)
-        if not self._has_levels():
+        if not has_several_quantiles(self):
             # R² is the same; squares of y might overflow or underflow.
             scaling = Scaling(*self._scaling)
             predictions, values = scaling.scaled(predictions), scaling.scaled(values)
