@@ -28,7 +28,7 @@ from fastmlp.estimators._blocks import (
 )
 from fastmlp.estimators._learning import clipped_batch_size
 from fastmlp.estimators._problem import Basis, Given, Problem
-from fastmlp.estimators._streams import balanced, goal_of
+from fastmlp.estimators._streams import balanced, goal_of_source, problem_of_blocks
 from fastmlp.estimators._warnings import warn
 from fastmlp.kernels import Optimizer
 from fastmlp.network import Network
@@ -67,7 +67,7 @@ def check_blocks(
 
 
 def make_problem(basis: Basis, given: Given, facts: Facts, classes: Any) -> Problem:
-    """Return the `Problem` of a fit whose rows are elsewhere: X has none."""
+    """Return the `Problem` of a fit whose rows are elsewhere."""
     if facts.weight == 0:
         raise ValueError("Sample weights must contain at least one non-zero number.")
     if basis.anew:
@@ -77,22 +77,15 @@ def make_problem(basis: Basis, given: Given, facts: Facts, classes: Any) -> Prob
         if facts.names is not None:
             state["feature_names_in_"] = np.array(facts.names, dtype=object)
     targets = facts.targets.summary()
-    goal = goal_of(basis.model, classes, targets, facts.example_y)
+    goal = goal_of_source(basis.model, classes, targets, facts.example_y)
     check_labels(goal, targets.classes)
-    goal = balanced(goal, targets)
-    target = goal.encode(facts.example_y)
-    return Problem(
+    return problem_of_blocks(
+        basis,
         given,
-        basis.anew,
-        (facts.n_features, *basis.hidden, target.n_outputs),
-        basis.regularisation,
-        basis.model,
-        np.empty((0, facts.n_features), facts.dtype),
-        facts.example_y[:0],
-        goal,
-        target._replace(values=target.values[:0]),
-        goal.class_weights(facts.example_y),
-        None,
+        balanced(goal, targets),
+        facts.example_y,
+        facts.n_features,
+        facts.dtype,
     )
 
 

@@ -97,7 +97,7 @@ def learn_stream(
     vars(nameless).pop("feature_names_in_", None)
     basis = basis._replace(model=nameless)
     summary = summariser.summary()
-    goal = goal_of(model, classes, summary, checked.example_y)
+    goal = goal_of_source(model, classes, summary, checked.example_y)
     if isinstance(buffer_rows, str):
         row_bytes = checked.n_features * checked.dtype.itemsize
         buffer_rows = choose_buffer_rows(source.block_rows, row_bytes)
@@ -183,7 +183,9 @@ def arrays_of(given: Given) -> tuple[ArraySource, Any]:
     return source, [Chunk(*given[3:])]
 
 
-def goal_of(model: Any, classes: Any, summary: Summary, example_y: np.ndarray) -> Goal:
+def goal_of_source(
+    model: Any, classes: Any, summary: Summary, example_y: np.ndarray
+) -> Goal:
     """Return how y of a source is understood."""
     if not is_classifier(model):
         return model._goal(example_y)
@@ -207,21 +209,14 @@ def learn_blocks(
     """Fit to blocks that are read anew in each epoch."""
     model = basis.model
     goal = balanced(goal, summary)
-    y = checked.example_y
-    check_labels(goal, y)
-    target = goal.encode(y)
-    problem = Problem(
+    check_labels(goal, checked.example_y)
+    problem = problem_of_blocks(
+        basis,
         Given(None, None),
-        basis.anew,
-        (checked.n_features, *basis.hidden, target.n_outputs),
-        basis.regularisation,
-        model,
-        np.empty((0, checked.n_features), checked.dtype),
-        y,
         goal,
-        target,
-        goal.class_weights(y),
-        None,
+        checked.example_y,
+        checked.n_features,
+        checked.dtype,
     )
     warn_if_sorted(summary, len(checked.blocks), checked.n_rows, buffer_rows)
     random_state = check_random_state(model.random_state)
@@ -243,7 +238,12 @@ def learn_blocks(
     elif len(held):
         judge = judge_by(problem, network, checked, held, buffer_rows)
     in_place = rows_in_place(
-        checked, encoded, blocks, target.values.shape[1], network.dtype, buffer_rows
+        checked,
+        encoded,
+        blocks,
+        problem.target.values.shape[1],
+        network.dtype,
+        buffer_rows,
     )
     rows = BlockRows(
         encoded, blocks, n_rows, checked, buffer_rows, batch_size, in_place
@@ -258,6 +258,34 @@ def learn_blocks(
         random_state,
         False,
         make_steps,
+    )
+
+
+def problem_of_blocks(
+    basis: Basis,
+    given: Given,
+    goal: Goal,
+    example_y: np.ndarray,
+    n_features: int,
+    dtype: np.dtype,
+) -> Problem:
+    """Return the `Problem` of a fit to blocks: its X, of the dtype, has no rows.
+
+    `example_y` is one element of y.
+    """
+    target = goal.encode(example_y)
+    return Problem(
+        given,
+        basis.anew,
+        (n_features, *basis.hidden, target.n_outputs),
+        basis.regularisation,
+        basis.model,
+        np.empty((0, n_features), dtype),
+        example_y[:0],
+        goal,
+        target._replace(values=target.values[:0]),
+        goal.class_weights(example_y),
+        None,
     )
 
 
