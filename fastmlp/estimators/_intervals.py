@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp.estimators._table_problem import Rows
+from fastmlp.estimators._table_problem import TableRows
 
 # Residuals that a fitted estimator keeps, 8 bytes each for one target. The coverage of
 # intervals from so many has a standard deviation of 0.3 per cent.
@@ -17,13 +17,13 @@ RANGES = {"exp": (0.0, np.inf), "logistic": (0.0, 1.0)}
 
 
 def draw_residuals(
-    sample: Rows, predictions: np.ndarray, random_state: np.random.RandomState
+    sample: TableRows, predictions: np.ndarray, random_state: np.random.RandomState
 ) -> np.ndarray:
     """Return absolute residuals of rows with a weight, sorted by target.
 
     Parameters
     ----------
-    sample : Rows
+    sample : TableRows
     predictions : (n,) or (n, k) float64 array
         Of each row by the network that held it out; NaN where none did.
     random_state : RandomState

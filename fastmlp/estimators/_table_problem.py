@@ -22,7 +22,7 @@ from fastmlp.tables.columns import Column, encode, fit_columns
 from fastmlp.tables.sources import Table, open_table
 
 
-class Rows(NamedTuple):
+class TableRows(NamedTuple):
     """Rows of a table with their targets.
 
     Parameters
@@ -55,14 +55,14 @@ class TableProblem(NamedTuple):
         A copy of the estimator to fit, with the names of the columns of X.
     goal : Goal
     columns : tuple of Number, Category and Frequent
-    sample : Rows
+    sample : TableRows
     rows : (n_counted,) int array
         Rows of `sample` to train on, see `counted_rows`.
     place : (n,) int array
         Of each row among them.
     data : Data
         Of `sample`, for the kernels.
-    judges : Rows
+    judges : TableRows
         On which epochs are judged: `sample`, or the user's validation rows.
     judges_data : Data
     scaling : Scaling or None
@@ -72,11 +72,11 @@ class TableProblem(NamedTuple):
     model: Any
     goal: Goal
     columns: tuple[Column, ...]
-    sample: Rows
+    sample: TableRows
     rows: np.ndarray
     place: np.ndarray
     data: Data
-    judges: Rows
+    judges: TableRows
     judges_data: Data
     scaling: Scaling | None
 
@@ -140,7 +140,7 @@ def check_table(
     scaling = scaling_of(goal, target.values[rows], counted)
     merged = np.zeros(len(weight))
     merged[rows] = counted
-    sample = Rows(given.X, y, target, codes, weight, own)
+    sample = TableRows(given.X, y, target, codes, weight, own)
     data = make_data(sample, scaling, merged)
     judges, judges_data = sample, data
     if given.has_validation:
@@ -179,7 +179,7 @@ def check_table_rows(
 def table_weights(
     sample_weight: Any, class_weights: np.ndarray | None, values: np.ndarray
 ) -> tuple[np.ndarray | None, np.ndarray]:
-    """Return the user's weights, checked, and those with the classes' as `Rows` has."""
+    """Return the user's weights, checked, and those of `TableRows`, with classes'."""
     own = combined_weights(sample_weight, None, values, values)
     weight = combined_weights(own, class_weights, values, values)
     if weight is None:
@@ -215,8 +215,8 @@ def validation_rows(
     columns: tuple[Column, ...],
     class_weights: np.ndarray | None,
     y: np.ndarray,
-) -> Rows:
-    """Return the `Rows` of the user's validation set; y is that of training."""
+) -> TableRows:
+    """Return the `TableRows` of the user's validation set; y is that of training."""
     with errors_name("X_val, y_val"):
         table, y_val = check_table_rows(model, given.X_val, given.y_val, reset=False)
         codes = codes_of(table, columns)
@@ -231,10 +231,10 @@ def validation_rows(
         own, weight = table_weights(
             given.sample_weight_val, class_weights, target.values
         )
-    return Rows(given.X_val, y_val, target, codes, weight, own)
+    return TableRows(given.X_val, y_val, target, codes, weight, own)
 
 
-def make_data(sample: Rows, scaling: Scaling | None, weight: np.ndarray) -> Data:
+def make_data(sample: TableRows, scaling: Scaling | None, weight: np.ndarray) -> Data:
     """Return the `Data` of some rows, with these weights."""
     target = sample.target
     if scaling is not None:

@@ -43,8 +43,8 @@ from fastmlp.estimators._table_learning import (
     train_planned,
 )
 from fastmlp.estimators._table_problem import (
-    Rows,
     TableProblem,
+    TableRows,
     check_table_rows,
     codes_of,
     columns_of,
@@ -383,12 +383,12 @@ def write_codes(
 
 def all_rows(
     rows: CodedRows, goal: Goal, class_weights: np.ndarray | None, codes: np.memmap
-) -> Rows:
+) -> TableRows:
     """Return all rows of a source, without their X and y."""
     _, weight = table_weights(rows.own, class_weights, rows.values)
     target = goal.encode(labels_or_numbers(goal, rows.values[:1]))
     target = target._replace(values=rows.values)
-    return Rows(None, np.empty(0), target, np.asarray(codes), weight, None)
+    return TableRows(None, np.empty(0), target, np.asarray(codes), weight, None)
 
 
 def labels_or_numbers(goal: Goal, values: np.ndarray) -> np.ndarray:
@@ -399,11 +399,13 @@ def labels_or_numbers(goal: Goal, values: np.ndarray) -> np.ndarray:
     return values[:, 0] if several or values.shape[1] == 1 else values
 
 
-def rows_at(rows: np.ndarray, every: Rows, own: np.ndarray | None, goal: Goal) -> Rows:
+def rows_at(
+    rows: np.ndarray, every: TableRows, own: np.ndarray | None, goal: Goal
+) -> TableRows:
     """Return some rows; codes take the place of their X, for scorers that predict."""
     codes, target = every.codes[rows], every.target
     values = target.values[rows]
-    return Rows(
+    return TableRows(
         codes,
         labels_or_numbers(goal, values),
         target._replace(values=values),
