@@ -85,7 +85,7 @@ class BlockRows:
         Says how they are to be read.
     buffer_rows, batch_size : int
         As for `data.buffers.buffers`.
-    in_place : RowsInPlace or None, default=None
+    in_place : RowsInPlace or None
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class BlockRows:
         checked: CheckedBlocks,
         buffer_rows: int,
         batch_size: int,
-        in_place: RowsInPlace | None = None,
+        in_place: RowsInPlace | None,
     ) -> None:
         self._encoded, self._blocks, self.n_rows = encoded, blocks, n_rows
         self._once, self._in_order = checked.once, checked.in_order

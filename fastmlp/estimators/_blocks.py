@@ -226,7 +226,7 @@ class EncodedBlocks:
         self._checked, self._goal = checked, goal
         self._class_weights, self._dtype = class_weights, np.dtype(dtype)
         self._known: set[int] = set()
-        self.block_rows, self.n_features = checked.block_rows, checked.n_features
+        self.block_rows = checked.block_rows
         self.weighted = checked.weighted or class_weights is not None
         self.counts = not self.weighted
 

@@ -32,7 +32,7 @@ def make_ensemble(
 
 
 def prediction_attributes(
-    problem: TableProblem, ensemble: Ensemble, temperature: float = 1.0
+    problem: TableProblem, ensemble: Ensemble, temperature: float
 ) -> dict[str, Any]:
     """Return the attributes that prediction reads."""
     goal, state = problem.goal, vars(problem.model)

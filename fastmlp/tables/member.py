@@ -26,7 +26,7 @@ from fastmlp.tables.recipe import (
 from fastmlp.training.holdout import Holdout
 from fastmlp.training.loop import History, Outcome, Settings, Steps, Training
 from fastmlp.training.rows import Rows
-from fastmlp.training.schedules import Constant
+from fastmlp.training.schedules import Constant, progress
 
 # With a trained share of it (`parametric_mish`) networks are no better, and slower.
 ACTIVATION = ("mish", None)
@@ -84,7 +84,7 @@ class Annealed(Constant):
 
     def before_epoch(self, rate: float, epoch: int, n_steps: int) -> np.ndarray:
         """Return the rates of the coming epoch's steps; set dropout and decay."""
-        share = (epoch + np.arange(n_steps) / n_steps) / self.n_epochs
+        share = progress(epoch, n_steps, self.n_epochs)
         restraints = restraint_factors(share)
         self.optimizer.dropout = restraints
         self.optimizer.weight_decay = self.weight_decay * restraints

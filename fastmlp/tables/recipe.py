@@ -29,14 +29,14 @@ class Recipe(NamedTuple):
     frequency_spread : float
         Standard deviation of the frequencies of a number's waves at the start, per
         interquartile range.
+    patience : float
+        Training ends before so many epochs after the best one, and `PATIENCE_GROWTH`
+        more for each up to that.
     weight_decay : float
         Share of itself that a weight loses in the first step, divided by
         `learning_rate`.
     averaging : float
         Share of the weights' moving average that each step keeps.
-    patience : float
-        Training ends before so many epochs after the best one, and `PATIENCE_GROWTH`
-        more for each up to that.
     """
 
     hidden_layer_sizes: tuple[int, ...]
@@ -45,9 +45,9 @@ class Recipe(NamedTuple):
     batch_size: int
     dropout: float
     frequency_spread: float
+    patience: float
     weight_decay: float = 0.02
     averaging: float = 0.95
-    patience: float = 20
 
 
 # 256 units take twice as long and are no better.
@@ -130,7 +130,7 @@ def make_recipe(
         min(n_rows, batch_size),
         DROPOUT[task],
         FREQUENCY_SPREAD[task],
-        patience=int(PATIENCE * share),
+        int(PATIENCE * share),
     )
 
 

@@ -289,7 +289,7 @@ class Training:
     settings : Settings
     random_state : numpy.random.RandomState
         Shuffles the rows of each epoch if `settings.shuffle`.
-    holdout : Judge, optional
+    holdout : Judge or None
         ``holdout.evaluate(engine)`` returns loss and score of the current parameters
         on rows held out. If ``holdout.decides``, the score decides about stopping and
         the parameters of the best epoch are kept.
@@ -311,7 +311,7 @@ class Training:
         history: History,
         settings: Settings,
         random_state: np.random.RandomState,
-        holdout: Judge | None = None,
+        holdout: Judge | None,
         epoch: int = 0,
         best: np.ndarray | None = None,
     ) -> None:
