@@ -17,7 +17,7 @@ from fastmlp.data.iterables import Once
 from fastmlp.estimators._checks import as_held, check_block_weights, check_range
 from fastmlp.estimators._problem import check_rows
 from fastmlp.estimators._targets import Goal, Labels, check_known, labels_of
-from fastmlp.tables.sources import concatenate
+from fastmlp.tables.table import concatenate
 
 # How rows to validate on are given, in messages.
 OWN_ROWS = "pass eval_source to fit_stream, or X_val and y_val to fit"

@@ -26,7 +26,7 @@ from fastmlp.network import Network
 from fastmlp.network.network import blocks_of
 from fastmlp.tables.columns import FAR, LIMIT, Category, Column, Number, encode
 from fastmlp.tables.frequent import Frequent
-from fastmlp.tables.sources import open_table
+from fastmlp.tables.table import open_table
 
 # onnx.TensorProto's, as INT64.
 FLOAT, DOUBLE = 1, 11

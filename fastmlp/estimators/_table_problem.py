@@ -19,7 +19,7 @@ from fastmlp.estimators._scaling import Scaling, fit_scaling
 from fastmlp.estimators._targets import Goal, Labels, Target
 from fastmlp.kernels import Data
 from fastmlp.tables.columns import Column, encode, fit_columns
-from fastmlp.tables.sources import Table, open_table
+from fastmlp.tables.table import Table, open_table
 
 
 class TableRows(NamedTuple):

@@ -56,7 +56,7 @@ from fastmlp.estimators._table_problem import (
 from fastmlp.estimators._targets import Goal, Labels, labels_of
 from fastmlp.kernels import Data
 from fastmlp.tables.columns import SAMPLE_SIZE, Column
-from fastmlp.tables.sources import concatenate
+from fastmlp.tables.table import concatenate
 
 # Rows of each fold by which its network is judged. Their accuracy has a standard
 # deviation of at most 0.4 per cent.

@@ -28,7 +28,7 @@ from fastmlp.estimators._table_onnx import export
 from fastmlp.estimators._table_problem import codes_of
 from fastmlp.estimators._table_streams import learn_table_on_disk, learn_table_stream
 from fastmlp.estimators._targets import Goal
-from fastmlp.tables.sources import Table, open_table
+from fastmlp.tables.table import Table, open_table
 
 
 class BaseTabular(CallbackSupportMixin, Checked, Documented, BaseEstimator, ABC):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmlp.tables.frequent import Frequent, encode_frequent, fit_frequent
-from fastmlp.tables.sources import Source, Table, open_table
+from fastmlp.tables.table import Table, TableColumn, open_table
 
 # Of more than FEW_CATEGORIES, those that occur once have no code of their own; of the
 # others the MAX_CATEGORIES most frequent have one.
@@ -141,12 +141,12 @@ def fit_columns(
     chosen = _chosen(categorical_features, table.names, table.shape[1])
     columns: list[Column | None] = []
     for index in range(table.shape[1]):
-        source = table.column(index)
-        wanted = source.categorical if chosen is None else chosen[index]
-        if wanted or not source.numeric:
-            columns.append(_fit_category(source, index))
+        given = table.column(index)
+        wanted = given.categorical if chosen is None else chosen[index]
+        if wanted or not given.numeric:
+            columns.append(_fit_category(given, index))
         else:
-            columns += _fit_numbers(source, index, target)
+            columns += _fit_numbers(given, index, target)
     return tuple(column for column in columns if column is not None)
 
 
@@ -262,17 +262,19 @@ def _chosen(categorical_features: Any, names: list | None, n_columns: int) -> An
     return mask
 
 
-def _fit_numbers(source: Source, index: int, target: np.ndarray | None) -> list[Column]:
+def _fit_numbers(
+    given: TableColumn, index: int, target: np.ndarray | None
+) -> list[Column]:
     """Return how numbers are coded; nothing if all have the same code."""
-    values = source.numbers()
+    values = given.numbers()
     there = ~np.isnan(values)
     present = values[there]
-    number = _fit_number(present, source.name, index, present.size < values.size)
+    number = _fit_number(present, given.name, index, present.size < values.size)
     if number is None:
         return []
     if target is None or number.scale == 0:
         return [number]
-    frequent = fit_frequent(present, number.median, target[there], source.name, index)
+    frequent = fit_frequent(present, number.median, target[there], given.name, index)
     return [number] if frequent is None else [number, frequent]
 
 
@@ -363,28 +365,28 @@ def _encode_numbers(
 
 def _numbers(table: Table, index: int) -> np.ndarray:
     """Return the values of a column that held numbers in fit."""
-    source = table.column(index)
-    if source.numeric:
-        return source.numbers()
-    positions, values = source.factorize()
+    given = table.column(index)
+    if given.numeric:
+        return given.numbers()
+    positions, values = given.factorize()
     if values:
         raise ValueError(
-            f"Column {source.name!r} held numbers in fit, but has the value "
+            f"Column {given.name!r} held numbers in fit, but has the value "
             f"{values[0]!r} now: convert it to numbers, or fit on a table in which the "
             "column holds strings."
         )
     return np.full(len(positions), np.nan)
 
 
-def _fit_category(source: Source, index: int) -> Category | None:
+def _fit_category(given: TableColumn, index: int) -> Category | None:
     """Return how categories are coded; None if all have the same code."""
-    positions, values = source.factorize()
+    positions, values = given.factorize()
     try:
         order = sorted(range(len(values)), key=values.__getitem__)
     except TypeError as error:
         types = sorted({type(value).__name__ for value in values})
         raise TypeError(
-            f"Column {source.name!r} mixes {types}, but categories must be uniformly "
+            f"Column {given.name!r} mixes {types}, but categories must be uniformly "
             "strings or numbers: convert all of them to strings."
         ) from error
     missing = bool((positions < 0).any())
@@ -398,17 +400,17 @@ def _fit_category(source: Source, index: int) -> Category | None:
     if len(kept) + missing + rare < 2:
         return None
     known = tuple(values[i] for i in kept)
-    return Category(source.name, index, known, missing)
+    return Category(given.name, index, known, missing)
 
 
-def _encode_category(source: Source, column: Category) -> np.ndarray:
+def _encode_category(given: TableColumn, column: Category) -> np.ndarray:
     """Return the codes of a column that held categories in fit."""
-    positions, values = source.factorize()
+    positions, values = given.factorize()
     codes = _codes_by_value(column.values)
     for value in values:
         if value not in codes and column.values and _differ(value, column.values[0]):
             raise ValueError(
-                f"Column {source.name!r} held categories such as "
+                f"Column {given.name!r} held categories such as "
                 f"{column.values[0]!r} in fit, but has the value {value!r} now: "
                 "convert it to the type it had."
             )

@@ -22,7 +22,7 @@ from fastmlp.tables.columns import (
     fit_columns,
     quartiles,
 )
-from fastmlp.tables.sources import FEW_ROWS
+from fastmlp.tables.table import FEW_ROWS
 from tests.tables.kinds import (
     CODED,
     COLUMNS,

@@ -22,7 +22,7 @@ FEW_ROWS = 64
 FEW_NUMBERS = 4096
 
 
-class Source(ABC):
+class TableColumn(ABC):
     """A column of the user's table.
 
     Parameters
@@ -125,7 +125,7 @@ class Table(NamedTuple):
         The names of the columns as the user gave them; None if they have none.
     shape : (int, int)
     column : callable
-        ``column(index)`` returns a `Source`.
+        ``column(index)`` returns a `TableColumn`.
     numbers : (n, n_columns) array or None
         The table itself where it is an array of numbers, finite or NaN.
     together : callable
@@ -135,7 +135,7 @@ class Table(NamedTuple):
 
     names: list | None
     shape: tuple[int, int]
-    column: Callable[[int], Source]
+    column: Callable[[int], TableColumn]
     numbers: np.ndarray | None = None
     together: Callable[[Sequence[int]], dict[int, np.ndarray]] = lambda indices: {}
 
@@ -165,13 +165,13 @@ def open_table(X: Any) -> Table:
     if _is_from("polars", X, "DataFrame"):
         names = list(X.columns)
 
-        def column(i: int) -> Source:
+        def column(i: int) -> TableColumn:
             return _polars_column(names[i], X.to_series(i))
 
     elif _is_from("pyarrow", X, "Table", "RecordBatch"):
         names = list(X.schema.names)
 
-        def column(i: int) -> Source:
+        def column(i: int) -> TableColumn:
             return _ArrowColumn(names[i], X.column(i))
 
     else:
@@ -192,7 +192,7 @@ def _open_pandas(X: Any) -> Table:
     # A series of each column takes longer than all values of a few rows.
     few = X.to_numpy(dtype=object) if X.shape[0] <= FEW_ROWS else None
 
-    def column(i: int) -> Source:
+    def column(i: int) -> TableColumn:
         name, dtype = str(names[i]), dtypes[i]
         if few is not None:
             if isinstance(dtype, np.dtype) and dtype.kind in "fiubO":
@@ -206,7 +206,7 @@ def _open_pandas(X: Any) -> Table:
             return {}
         plain = [i for i in indices if _is_plain(dtypes[i])]
         values = few[:, plain].astype(np.float64)
-        # `Source.numbers` names the column that is infinite.
+        # `TableColumn.numbers` names the column that is infinite.
         return {} if np.isinf(values).any() else dict(zip(plain, values.T, strict=True))
 
     return Table(names, _shape_of(X), column, together=together)
@@ -263,7 +263,7 @@ def _refuse(name: str, kind: Any, reason: str = "") -> TypeError:
     )
 
 
-class _ArrayColumn(Source):
+class _ArrayColumn(TableColumn):
     """A column of a NumPy array."""
 
     def __init__(self, name: str, values: np.ndarray) -> None:
@@ -299,7 +299,7 @@ class _ArrayColumn(Source):
         return self._positions_of(self._as_list())
 
 
-def _pandas_column(name: str, series: Any) -> Source:
+def _pandas_column(name: str, series: Any) -> TableColumn:
     if series.dtype == object:
         return _ArrayColumn(name, series.to_numpy())
     if isinstance(series.dtype, sys.modules["pandas"].ArrowDtype):
@@ -308,7 +308,7 @@ def _pandas_column(name: str, series: Any) -> Source:
     return _PandasColumn(name, series.dtype, series)
 
 
-class _PandasColumn(Source):
+class _PandasColumn(TableColumn):
     """A column of a pandas DataFrame that neither holds objects nor is pyarrow's.
 
     Its values are a series; of few rows, if strings or categories, an array of objects.
@@ -342,13 +342,13 @@ class _PandasColumn(Source):
         return positions, values.tolist()
 
 
-def _polars_column(name: str, series: Any) -> Source:
+def _polars_column(name: str, series: Any) -> TableColumn:
     if series.dtype == sys.modules["polars"].Object:
         return _ArrayColumn(name, series.to_numpy())
     return _PolarsColumn(name, series)
 
 
-class _PolarsColumn(Source):
+class _PolarsColumn(TableColumn):
     """A column of a polars DataFrame that does not hold objects."""
 
     def __init__(self, name: str, series: Any) -> None:
@@ -377,7 +377,7 @@ class _PolarsColumn(Source):
         return positions.to_numpy(), values.to_list()
 
 
-class _ArrowColumn(Source):
+class _ArrowColumn(TableColumn):
     """A column of a pyarrow Table or RecordBatch, or of pandas if pyarrow holds it."""
 
     def __init__(self, name: str, values: Any) -> None:

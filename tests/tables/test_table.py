@@ -17,7 +17,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.utils.validation import validate_data
 
 from fastmlp.tables.columns import Number, encode, fit_columns
-from fastmlp.tables.sources import FEW_NUMBERS, open_table
+from fastmlp.tables.table import FEW_NUMBERS, open_table
 from tests.tables.kinds import COLUMNS, KINDS, NAMES, as_pandas
 
 
