@@ -30,6 +30,7 @@ from fastmlp.estimators._callbacks import watched
 from fastmlp.estimators._learning import Learned, publish
 from fastmlp.estimators._parameters import hints
 from fastmlp.estimators._problem import COLUMNS, Given, stand_in
+from fastmlp.estimators._streams import with_epochs
 from fastmlp.estimators._table_learning import OF_SOME_FITS
 from fastmlp.estimators._targets import score_of
 from fastmlp.estimators.tabular_classifier import TabularClassifier
@@ -173,7 +174,6 @@ class OnCluster:
 class OnRounds(OnCluster):
     """Mixin of an estimator that is trained in rounds, before the local class."""
 
-    max_iter: int
     n_replicas: int | None
     rounds_per_epoch: int | None
     checkpoint_dir: Any
@@ -241,7 +241,9 @@ default=None
         """
         with self._open_client() as client:
             blocks = partitions(client, X, y, sample_weight)
-            return self._fit_blocks(client, blocks, (X_val, y_val, sample_weight_val))
+            return self._fit_blocks(
+                self, client, blocks, (X_val, y_val, sample_weight_val)
+            )
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit_stream(
@@ -291,6 +293,7 @@ default=None
                     "A cluster reads sources with block_rows and read, such as those "
                     f"of fastmlp.data, got {type(each).__name__}."
                 )
+        model = with_epochs(self, "max_iter", epochs, buffer_rows)
         with self._open_client() as client:
             blocks = [Reading(source, i) for i in range(len(source.block_rows))]
             validation: Any = (None, None)
@@ -298,15 +301,13 @@ default=None
                 numbers = range(len(eval_source.block_rows))
                 validation = join_chunks([eval_source.read(i) for i in numbers])
             return self._fit_blocks(
-                client, blocks, validation, classes, epochs, buffer_rows
+                model, client, blocks, validation, classes, buffer_rows
             )
 
     def _fit_blocks(
-        self, client, blocks, validation, classes=None, epochs=None, buffer_rows="auto"
+        self, model, client, blocks, validation, classes=None, buffer_rows="auto"
     ):
         given = Given(None, None, None, *compute_by(client, *validation))
-        model = stand_in(self)
-        model.max_iter = epochs or self.max_iter
         limits = Limits(
             self.n_replicas,
             self.rounds_per_epoch,
@@ -324,7 +325,7 @@ default=None
             )
 
         with compilation_shown(self.verbose):
-            learned = watched(self, fit, given)
+            learned = watched(model, fit, given)
         publish(self, learned)
         return self
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import nullcontext
-from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, _fit_context
-from sklearn.utils import check_scalar
 
 from fastmlp.estimators import _conversion
 from fastmlp.estimators._c_code import write
@@ -27,9 +25,14 @@ from fastmlp.estimators._fitted import outputs_of, samples_of
 from fastmlp.estimators._learning import learn, publish
 from fastmlp.estimators._onnx import export
 from fastmlp.estimators._parameters import Checked, check_changed, hints
-from fastmlp.estimators._problem import Given, stand_in
+from fastmlp.estimators._problem import Given
 from fastmlp.estimators._saving import loaded_state, restore_network, saved_state
-from fastmlp.estimators._streams import learn_on_disk, learn_stream, read_in_blocks
+from fastmlp.estimators._streams import (
+    learn_on_disk,
+    learn_stream,
+    read_in_blocks,
+    with_epochs,
+)
 from fastmlp.estimators._targets import Goal
 from fastmlp.kernels import solvers, watch_compilation
 
@@ -203,11 +206,7 @@ class BaseMLP(
         >>> clf.predict([[-1.0], [1.0]])
         array([False,  True])
         """
-        estimator = stand_in(self)
-        if epochs is not None:
-            estimator.max_iter = check_scalar(epochs, "epochs", Integral, min_val=1)
-        if buffer_rows != "auto":
-            check_scalar(buffer_rows, "buffer_rows", Integral, min_val=1)
+        estimator = with_epochs(self, "max_iter", epochs, buffer_rows)
 
         def fit(make_steps):
             return learn_stream(

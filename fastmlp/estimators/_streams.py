@@ -1,12 +1,13 @@
 """A fit to a source of blocks: check, build, train, as `_learning` does."""
 
 from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import is_classifier
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, check_scalar
 
 from fastmlp.data.arrays import ArraySource, is_mapped
 from fastmlp.data.chunks import BUFFER_BYTES, Chunk, choose_buffer_rows
@@ -114,6 +115,22 @@ def learn_stream(
     columns = {name: value for name, value in vars(checker).items() if name in COLUMNS}
     learned.attributes.update(columns)
     return learned
+
+
+def with_epochs(
+    estimator: Any, parameter: str, epochs: int | None, buffer_rows: int | str
+) -> Any:
+    """Return a stand-in of an estimator for `fit_stream`, whose arguments it checks.
+
+    Its parameter of this name is `epochs`, unless that is None.
+    """
+    model = stand_in(estimator)
+    if epochs is not None:
+        checked = check_scalar(epochs, "epochs", Integral, min_val=1)
+        setattr(model, parameter, checked)
+    if buffer_rows != "auto":
+        check_scalar(buffer_rows, "buffer_rows", Integral, min_val=1)
+    return model
 
 
 def check_once(model: Any, classes: Any, eval_source: Any) -> None:

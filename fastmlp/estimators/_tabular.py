@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, _fit_context
-from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastmlp.estimators._base import compilation_shown
@@ -19,9 +17,9 @@ from fastmlp.estimators._checks import check_library
 from fastmlp.estimators._doc_link import Documented
 from fastmlp.estimators._learning import publish
 from fastmlp.estimators._parameters import Checked, hints
-from fastmlp.estimators._problem import Given, stand_in
+from fastmlp.estimators._problem import Given
 from fastmlp.estimators._saving import loaded_state, saved_state
-from fastmlp.estimators._streams import has_slices
+from fastmlp.estimators._streams import has_slices, with_epochs
 from fastmlp.estimators._table_learning import learn_table
 from fastmlp.estimators._table_model import plain_state, restored_state
 from fastmlp.estimators._table_onnx import export
@@ -203,11 +201,7 @@ class BaseTabular(CallbackSupportMixin, Checked, Documented, BaseEstimator, ABC)
         >>> regr.predict([[3.0, "a"], [3.0, "b"]]).round()
         array([3., 6.])
         """
-        estimator = stand_in(self)
-        if epochs is not None:
-            estimator.max_epochs = check_scalar(epochs, "epochs", Integral, min_val=1)
-        if buffer_rows != "auto":
-            check_scalar(buffer_rows, "buffer_rows", Integral, min_val=1)
+        estimator = with_epochs(self, "max_epochs", epochs, buffer_rows)
 
         def fit(make_steps):
             return learn_table_stream(

@@ -291,6 +291,8 @@ def test_sources_that_workers_read(client):
         estimator.fit_stream(source, [0, 1])
     with pytest.raises(TypeError, match="block_rows and read"):
         estimator.fit_stream([(X, Y)])
+    with pytest.raises(ValueError, match=r"epochs == 0, must be >= 1"):
+        estimator.fit_stream(source, epochs=0)
 
 
 def peak_memory():
