@@ -110,7 +110,7 @@ def _storage_jobs() -> Iterator[tuple[str, Callable[[], None]]]:
 
 
 def _table_jobs() -> Iterator[tuple[str, Callable[[], None]]]:
-    """Jobs for the rows of the tables, in both types."""
+    """Jobs for the rows of the kernels' tables, in both types."""
     X = np.random.default_rng(0).uniform(size=(_MANY, 4))
     for dtype in _TYPES:
         rows = X.astype(dtype)

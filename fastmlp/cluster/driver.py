@@ -112,7 +112,7 @@ def learn_in_rounds(
     checked.clear()
     job = make_job(problem, local, network, facts, sum(block_rows), replicas, limits)
     driver = Driver(tasks, job, replicas, dealt)
-    # Of no rows: it says how X is stored.
+    # It has no rows, and says how X is stored.
     sample = training_sample(problem, network.dtype)
     checkpoints = None
     if limits.checkpoint_dir is not None:

@@ -1,7 +1,7 @@
-"""Where tasks run: the six calls by which the driver knows an engine.
+"""Where tasks run: the six calls of an `Executor`, which are all that the driver knows.
 
-`Serial` runs them at once, `Processes` in the processes of one machine. That of Dask is
-in `fastmlp.dask`.
+`Serial` runs tasks at once, `Processes` in the processes of one machine. That of Dask
+is in `fastmlp.dask`.
 """
 
 import time

@@ -73,7 +73,7 @@ def partitions(
 
 
 def _is_array(X):
-    # Of the class, since a Delayed has attributes of all names.
+    # The class's attributes: a Delayed itself has one of every name.
     return hasattr(type(X), "rechunk")
 
 

@@ -41,7 +41,7 @@ FORGOTTEN = frozenset({*OF_SOME_FITS, *COLUMNS})
 
 
 def lazy(local: type, name: str) -> Any:
-    """Return a method that predicts Dask collections lazily, and all else as before."""
+    """Return a method that is lazy for Dask collections, and else the local one."""
     static = inspect.getattr_static(local, name)
     method = getattr(static, "fn", static)
 
@@ -59,7 +59,7 @@ def lazy(local: type, name: str) -> Any:
 def _lazy_document(document):
     lines = inspect.cleandoc(document)
     note = (
-        "Of a Dask array or frame the result is one too, with the same partitions and "
+        "For a Dask array or frame the result is one too, with the same partitions and "
         "index, and\nis computed by `compute`."
     )
     head, parameters = lines.split("Parameters\n", 1)

@@ -15,8 +15,8 @@ from fastmlp.kernels import Data
 class RowsInPlace:
     """The numbers of the rows of an array's blocks, as a source.
 
-    Of an array that is mapped the kernels read rows where they are: a buffer holds
-    their numbers only.
+    Kernels read the rows of a mapped array where they are: a buffer holds only their
+    numbers.
 
     Parameters
     ----------

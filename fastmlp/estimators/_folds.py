@@ -6,7 +6,7 @@ import numpy as np
 
 # Up to so many rows, a batch of the recipe, equal rows are merged into one: all of them
 # are in every step anyway, so that a weight of 2 is the same as a repeated row, bit for
-# bit. Of more rows a merged table would get fewer steps.
+# bit. A larger table would get fewer steps if it were merged.
 MERGED_ROWS = 64
 
 # A single network holds out the first of so many folds.

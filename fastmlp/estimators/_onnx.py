@@ -293,8 +293,8 @@ def _begin(scope, operator, container):
     return graph, model, outputs(graph, x, network, model.out_activation_)
 
 
-# Operators that skl2onnx appends to an estimator to return its predictions.
-_HANDS_OUT = {
+# Operators that skl2onnx appends to an estimator to convert its predictions.
+_CONVERSIONS = {
     "SklearnCast",
     "SklearnIdentity",
     "SklearnZipMap",
@@ -316,7 +316,7 @@ def _readers(scope, outputs):
     """Yield the operators that read some outputs, directly or behind conversions."""
     for other in scope.operators.values():
         if any(x is y for x in other.inputs for y in outputs):
-            if other.type in _HANDS_OUT:
+            if other.type in _CONVERSIONS:
                 yield from _readers(scope, other.outputs)
             else:
                 yield other

@@ -51,7 +51,7 @@ from fastmlp.kernels import Form
 from fastmlp.network import Network
 from fastmlp.training.holdout import Judge
 
-# In the names of the files by which joblib hands arrays to its workers.
+# Part of the names of the files through which joblib passes arrays to its workers.
 JOBLIB = "joblib_memmapping_folder"
 
 
@@ -156,8 +156,8 @@ def check_once(model: Any, classes: Any, eval_source: Any) -> None:
 def read_in_blocks(estimator: Any, given: Given) -> bool:
     """Return True if `fit` is to read X in blocks.
 
-    Of a memory map whose numbers as floats take more than the buffer, and of an array
-    that `has_slices`. 'lbfgs' needs all rows at once.
+    So it reads a memory map that takes more than the buffer as floats, and an X that
+    `has_slices`; but not for 'lbfgs', which needs all rows at once.
     """
     X = given.X
     if type(X) is np.ndarray or estimator.solver == "lbfgs" or given.y is None:
@@ -165,8 +165,8 @@ def read_in_blocks(estimator: Any, given: Given) -> bool:
     if is_mapped(X):
         size = X.itemsize if X.dtype.kind == "f" else 8
         large = X.ndim == 2 and X.size * size > BUFFER_BYTES
-        # Those are arrays in memory for the process that started the worker: the same
-        # X is to give the same model there.
+        # joblib maps arrays that its caller has in memory: they have to give the same
+        # model in a worker.
         return large and JOBLIB not in str(X.filename)
     return has_slices(X)
 

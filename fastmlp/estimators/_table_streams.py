@@ -137,7 +137,7 @@ class FoldRows:
     def parts(
         self, random_state: np.random.RandomState | None
     ) -> Iterator[tuple[Data, np.ndarray]]:
-        """Yield data and order of each buffer; a thread asks for the next rows."""
+        """Yield data and order of each buffer; a thread fetches the next rows."""
         blocks = np.arange(len(self.block_rows))
         if random_state is not None:
             blocks = random_state.permutation(blocks)

@@ -16,12 +16,12 @@ import numpy as np
 from fastmlp.tables.frequent import Frequent, encode_frequent, fit_frequent
 from fastmlp.tables.table import Table, TableColumn, open_table
 
-# Of more than FEW_CATEGORIES, those that occur once have no code of their own; of the
-# others the MAX_CATEGORIES most frequent have one.
+# In a column of more than FEW_CATEGORIES categories, only the MAX_CATEGORIES most
+# frequent ones have a code of their own, and none that occurs once.
 FEW_CATEGORIES = 32
 MAX_CATEGORIES = 1024
 
-# Of more values, quantiles are those of as many drawn ones. The share of the values
+# Quantiles of more values are those of so many drawn ones. The share of the values
 # below the sample's median then has a standard deviation of 0.2 per cent.
 SAMPLE_SIZE = 100_000
 

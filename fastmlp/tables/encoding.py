@@ -12,7 +12,7 @@ from fastmlp.tables.frequent import Frequent
 MOST_ONE_HOT = 8
 VECTOR_COLUMNS = 8
 
-# Of more numbers none becomes waves: their columns would be three quarters of all.
+# A table of more numbers has no waves: their columns would be three quarters of all.
 MOST_WAVES = 256
 
 _NONE = -1.0  # no code

@@ -10,13 +10,13 @@ from fastmlp.tables.member import Task
 from fastmlp.tables.recipe import BATCH_SIZE
 from fastmlp.training.holdout import Holdout
 
-# Held-out rows that are tried, those of all networks together, and how often each is
-# at most.
+# Most held-out rows that are tried, of all networks together, and most repetitions of
+# each.
 MOST_ROWS = 2000
 MOST_REPEATS = 5
 
-# Rows that pass through a network, in all and for each that passes in training. In
-# training they also go back, twice the work: this is less than 2 % of it.
+# Most rows that pass through networks, in all, and for each row that passed in
+# training. There the pass back is twice the work: this is less than 2 % of it.
 MOST_PASSES = 200_000
 PASSES_SHARE = 0.05
 

@@ -252,13 +252,13 @@ class OptimizerState:
 
 
 class Progress(NamedTuple):
-    """Where a run begins, or goes on that was cut short.
+    """Where a run begins, or where one that was cut short goes on.
 
     Parameters
     ----------
     state : OptimizerState
-        At the beginning of the run's first epoch; of a run that goes on, with the rate,
-        the steps and the moments of now.
+        At the beginning of the run's first epoch. If the run goes on: with the rate,
+        the steps and the moments that it had reached.
     history : History
         Written to.
     best : (n_parameters,) array or None
@@ -296,8 +296,7 @@ class Training:
     epoch : int, default=0
         Where the schedule starts.
     best : (n_parameters,) array, optional
-        Overwritten with the parameters of the best epoch. None: a copy of `parameters`
-        is.
+        Overwritten with the parameters of the best epoch. None: a new array is made.
     """
 
     def __init__(
@@ -345,7 +344,7 @@ class Training:
         return Outcome.EXHAUSTED
 
     def _unseen_rows(self):
-        """Return the rows if the loss alone judges epochs that nobody sees, or None."""
+        """Return rows of which many epochs can be one run of the engine, or None."""
         settings = self.settings
         if self.holdout is not None or settings.verbose or settings.patience_growth:
             return None
