@@ -92,12 +92,12 @@ class Watch(Steps):
         self._task: Any = None
 
     def whole(self, fit: Callable[[Any], Learned]) -> Learned:
-        """Return ``fit(self.steps)``, run as the task of the whole fit.
+        """Return ``fit(self.make_steps)``, run as the task of the whole fit.
 
         If `fit` raises, the task does not end.
         """
         self._context.call_on_fit_task_begin(**self._arguments)
-        learned = fit(self.steps)
+        learned = fit(self.make_steps)
         self._end_all()
         state = vars(self._arguments["estimator"])
         self._context.call_on_fit_task_end(
@@ -111,7 +111,9 @@ class Watch(Steps):
         if self._task is not None:
             self.end(usable=False)
 
-    def steps(self, name: str, attributes: Callable[[], dict[str, Any]]) -> "Watch":
+    def make_steps(
+        self, name: str, attributes: Callable[[], dict[str, Any]]
+    ) -> "Watch":
         """Return the `training.loop.Steps` of the fit.
 
         Parameters
@@ -158,7 +160,7 @@ class EnsembleWatch(Watch):
         self._networks: list[NetworkWatch] = []
         self._lock = threading.RLock()
 
-    def steps(self, number: int, n_epochs: int) -> "NetworkWatch":  # type: ignore[override]
+    def make_steps(self, number: int, n_epochs: int) -> "NetworkWatch":  # type: ignore[override]
         """Begin the task of a network; return its `training.loop.Steps`."""
         context = self._context.subcontext("network", number, max_subtasks=n_epochs)
         context.call_on_fit_task_begin(**self._arguments)

@@ -42,20 +42,25 @@ def test_the_random_state_decides(Estimator):
     assert other.loss_curve_ != ref.loss_curve_
 
 
+def spoil_fast_ones(monkeypatch, spoil):
+    """Have networks of a high learning rate spoiled; return the rates of all."""
+    rates, train = [], ensemble_module.train_member
+
+    def training(spec, task, recipe, *arguments):
+        rates.append(recipe.learning_rate)
+        member = train(spec, task, recipe, *arguments)
+        return spoil(member) if recipe.learning_rate > 0.02 else member
+
+    monkeypatch.setattr(ensemble_module, "train_member", training)
+    return rates
+
+
 @pytest.fixture
 def rates(monkeypatch):
     """Have networks diverge at first; return their learning rates."""
-    rates, train = [], ensemble_module.train_member
-
-    def diverging(spec, task, recipe, *arguments):
-        rates.append(recipe.learning_rate)
-        member = train(spec, task, recipe, *arguments)
-        if recipe.learning_rate > 0.02:
-            member = member._replace(outcome=Outcome.DIVERGED)
-        return member
-
-    monkeypatch.setattr(ensemble_module, "train_member", diverging)
-    return rates
+    return spoil_fast_ones(
+        monkeypatch, lambda member: member._replace(outcome=Outcome.DIVERGED)
+    )
 
 
 def test_a_network_that_diverges_is_trained_more_slowly(rates):
@@ -68,16 +73,11 @@ def test_a_network_that_diverges_is_trained_more_slowly(rates):
 
 
 def test_losses_that_are_infinite_throughout_are_a_divergence(monkeypatch):
-    rates, train = [], ensemble_module.train_member
-
-    def overflowing(spec, task, recipe, *arguments):
-        rates.append(recipe.learning_rate)
-        member = train(spec, task, recipe, *arguments)
-        if recipe.learning_rate > 0.02:
-            member.history.validation_losses[:] = [np.inf] * 4
+    def overflow(member):
+        member.history.validation_losses[:] = [np.inf] * 4
         return member
 
-    monkeypatch.setattr(ensemble_module, "train_member", overflowing)
+    rates = spoil_fast_ones(monkeypatch, overflow)
     fitted(TabularRegressor, n_networks=2, learning_rate=0.05, n_threads=1)
     assert_allclose(rates, [0.05, 0.05 / 3] * 2)
 
