@@ -81,10 +81,7 @@ def blas_threads(X: np.ndarray, y: np.ndarray) -> int | None:
 
 
 def search(
-    classifier: type,
-    data: list[np.ndarray],
-    args: argparse.Namespace,
-    grid: dict | None = None,
+    classifier: type, data: list[np.ndarray], args: argparse.Namespace
 ) -> Result:
     """Run the grid search over one of the two classes and return its Result.
 
@@ -98,7 +95,7 @@ def search(
     )
     grid_search = GridSearchCV(
         Pipeline([("scale", MinMaxScaler()), ("mlp", network)]),
-        GRID if grid is None else grid,
+        GRID,
         cv=args.folds,
         n_jobs=args.n_jobs,
         verbose=3,
@@ -112,7 +109,7 @@ def search(
     return Result(seconds, grid_search.best_params_, accuracy)
 
 
-def digits(args: argparse.Namespace, grid: dict | None = None) -> None:
+def digits(args: argparse.Namespace) -> None:
     """Run the search with both classes, one after the other, and print the results."""
     data = load_data(args.seed)
     print(
@@ -123,11 +120,11 @@ def digits(args: argparse.Namespace, grid: dict | None = None) -> None:
 
     limit = blas_threads(*data[::2])
     print("\nfastmlp")
-    results = {"fastmlp": search(MLPClassifier, data, args, grid)}
+    results = {"fastmlp": search(MLPClassifier, data, args)}
     threads = "its BLAS's own choice of threads" if limit is None else "one BLAS thread"
     print(f"\nscikit-learn, with {threads}, which is the faster one here")
     with threadpool_limits(limit, "blas"):
-        results["scikit-learn"] = search(SklearnMLPClassifier, data, args, grid)
+        results["scikit-learn"] = search(SklearnMLPClassifier, data, args)
 
     print(f"\n{'':13}{'test accuracy':>13}{'seconds':>10}   best parameters")
     for name, result in results.items():

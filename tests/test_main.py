@@ -10,11 +10,10 @@ import pytest
 
 from fastmlp import __main__ as main_module
 
-GRID = {"mlp__hidden_layer_sizes": [(16,)], "mlp__alpha": [1e-4, 1e-1]}
-
 
 @pytest.fixture
-def args():
+def args(monkeypatch):
+    monkeypatch.setitem(main_module.GRID, "mlp__hidden_layer_sizes", [(16,)])
     return main_module.make_parser().parse_args(
         ["digits", "--folds", "2", "--epochs", "60"]
     )
@@ -32,10 +31,10 @@ def test_data_are_float32_and_split_once():
 
 def test_search(args):
     data = main_module.load_data(seed=0)
-    result = main_module.search(main_module.MLPClassifier, data, args, GRID)
+    result = main_module.search(main_module.MLPClassifier, data, args)
     assert result.seconds > 0
     assert result.test_accuracy > 0.85
-    assert set(result.best_params) == set(GRID)
+    assert set(result.best_params) == {"mlp__hidden_layer_sizes", "mlp__alpha"}
 
 
 def test_blas_threads_are_the_faster_ones(monkeypatch):
@@ -62,7 +61,7 @@ def test_blas_threads_are_the_faster_ones(monkeypatch):
 
 
 def test_digits_prints_progress_times_and_accuracy(args, capsys):
-    main_module.digits(args, GRID)
+    main_module.digits(args)
     out = capsys.readouterr().out
     assert len(re.findall(r"^\[CV \d/2\] END", out, re.MULTILINE)) == 2 * 2 * 2
     assert re.search(r"^compiling or loading the kernels: \d+\.\d\d s$", out, re.M)
