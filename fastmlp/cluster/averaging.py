@@ -16,13 +16,14 @@ class Trained(NamedTuple):
 
     Parameters
     ----------
-    n_rows : int
-        Rows trained on. 0: no step was taken, and there are no vectors.
+    n_rows : float
+        Rows trained on; for L-BFGS the sum of their weights. 0: no step was taken, and
+        there are no vectors.
     loss : float
-        Sum of their losses.
-    vectors : tuple of (n_parameters,) arrays
-        Parameters and the optimizer's moments, in scikit-learn's packing; for L-BFGS
-        the gradient.
+        Sum of their losses; not for L-BFGS.
+    vectors : tuple of arrays
+        Parameters and the optimizer's moments, (n_parameters,) each in scikit-learn's
+        packing; for L-BFGS the loss, (1,), and the gradient.
     """
 
     n_rows: float

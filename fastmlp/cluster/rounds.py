@@ -78,7 +78,7 @@ class RoundRows:
 class Rounds(Trainer):
     """A `Trainer` whose steps are made by the replicas, round by round.
 
-    Between two rounds it holds the mean network.
+    Between two rounds it holds the mean network and its moments, and validates it.
 
     Parameters
     ----------
@@ -104,11 +104,13 @@ class Rounds(Trainer):
         self._checkpoints, self._done = checkpoints, NOTHING_DONE
         self._job = replace(driver.job, optimizer=copy.copy(optimizer))
         self._last = 0.0, 0
+        self._n_steps = max(
+            each.count_steps(driver.job.batch_size) for each in driver.replicas
+        )
 
     def count_steps(self, n_rows: int) -> int:
         """Return the steps of an epoch of the replica that makes most."""
-        batch_size = self._job.batch_size
-        return max(each.count_steps(batch_size) for each in self._driver.replicas)
+        return self._n_steps
 
     @property
     def last_sums(self) -> tuple[float, int]:
@@ -137,7 +139,7 @@ class Rounds(Trainer):
             return self.last_loss
         if data == 0:
             self._done = NOTHING_DONE
-        steps = share(self.count_steps(0), data, self._job.n_rounds)
+        steps = share(self._n_steps, data, self._job.n_rounds)
         rates = optimizer.rates
         state = State(
             self._job,
@@ -165,15 +167,15 @@ class Rounds(Trainer):
 
     def _save(self, checkpoints):
         """Save the network, and training as it was when the epoch began."""
-        state = self._progress.state
+        steps_done = self._n_steps * self._done.n_rounds // self._job.n_rounds
         checkpoints.save(
             Checkpoint(
                 checkpoints.fingerprint,
                 self._driver.replicas,
                 (self.stored(), *self.store_moments()),
                 replace(
-                    state,
-                    t=self._optimizer.t - self._steps_done(),
+                    self._progress.state,
+                    t=self._optimizer.t - steps_done,
                     learning_rate=self._optimizer.learning_rate,
                     moments=(),
                 ),
@@ -182,11 +184,6 @@ class Rounds(Trainer):
                 self._done,
             )
         )
-
-    def _steps_done(self):
-        """Return the steps of the epoch so far."""
-        n_rounds = self._job.n_rounds
-        return self.count_steps(0) * self._done.n_rounds // n_rounds
 
 
 class ClusterObjective(Objective):

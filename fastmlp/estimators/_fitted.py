@@ -150,7 +150,7 @@ def outputs_of(estimator: Any, X: Any) -> np.ndarray:
         try:
             return _predict(estimator, network, X, checked=True)
         except FloatingPointError:
-            pass  # whether they are refused, and how, is scikit-learn's
+            pass  # scikit-learn decides whether it refuses them, and how
     network, X = prepare(estimator, X)
     return _predict(estimator, network, X, checked=False)
 
