@@ -327,7 +327,7 @@ class Training:
 
     def run(self, steps: Steps = UNSEEN) -> Outcome:
         """Train; return the `Outcome`."""
-        rows = self._unseen_rows() if steps is UNSEEN else None
+        rows = self._rows_at_once() if steps is UNSEEN else None
         last = self.history.n_iter + self.settings.max_epochs
         try:
             while (left := last - self.history.n_iter) > 0:
@@ -343,7 +343,7 @@ class Training:
             return Outcome.INTERRUPTED if self._is_finite() else Outcome.DIVERGED
         return Outcome.EXHAUSTED
 
-    def _unseen_rows(self):
+    def _rows_at_once(self):
         """Return rows of which many epochs can be one run of the engine, or None."""
         settings = self.settings
         if self.holdout is not None or settings.verbose or settings.patience_growth:
@@ -361,11 +361,12 @@ class Training:
     def _step(self, steps):
         """Train for an epoch; return the `Outcome` if it is the last, else None."""
         steps.begin()
-        outcome = self._unseen_step()
+        outcome = self._judged_epoch()
         stops = steps.end(usable=outcome is not Outcome.DIVERGED)
         return Outcome.STOPPED if stops and outcome is None else outcome
 
-    def _unseen_step(self):
+    def _judged_epoch(self):
+        """Train for an epoch, judge it and set the rate; see `_step`."""
         self._epoch()
         if not self._is_finite():
             self._record_divergence()
@@ -377,7 +378,7 @@ class Training:
         return Outcome.CONVERGED if self._ends() else None
 
     def _steps_at_once(self, rows, n_epochs):
-        """Do `_unseen_step` up to `n_epochs` times, in one run of the engine."""
+        """Do `_judged_epoch` up to `n_epochs` times, in one run of the engine."""
         engine, optimizer, history = self.engine, self.optimizer, self.history
         random_state = self.random_state if self.settings.shuffle else None
         orders = rows.draw(random_state, n_epochs)
