@@ -28,16 +28,13 @@ from fastmlp.estimators._base import compilation_shown
 from fastmlp.estimators._blocks import join_chunks
 from fastmlp.estimators._callbacks import watched
 from fastmlp.estimators._learning import Learned, publish
-from fastmlp.estimators._parameters import hints
-from fastmlp.estimators._problem import COLUMNS, Given, stand_in
+from fastmlp.estimators._parameters import hints, parameter_defaults
+from fastmlp.estimators._problem import Given, stand_in
 from fastmlp.estimators._streams import with_epochs
-from fastmlp.estimators._table_learning import OF_SOME_FITS
+from fastmlp.estimators._table_learning import FORGOTTEN
 from fastmlp.estimators._targets import score_of
 from fastmlp.estimators.tabular_classifier import TabularClassifier
 from fastmlp.estimators.tabular_regressor import TabularRegressor
-
-# Attributes of an earlier fit to a table that end with the next one.
-FORGOTTEN = frozenset({*OF_SOME_FITS, *COLUMNS})
 
 
 def lazy(local: type, name: str) -> Any:
@@ -101,18 +98,18 @@ class OnCluster:
             Of the class that this one's name has without "Dask". It shares its arrays
             and knows no cluster.
         """
+        cls: Any = type(self)
         local = self._local_class()
-        names = inspect.signature(type(self)).parameters.keys()
-        own = {*names} - {*inspect.signature(self._local_class).parameters}
+        own = parameter_defaults(cls).keys() - parameter_defaults(self._local_class)
+        own |= {"n_replicas_"}
         state = {k: v for k, v in vars(self).items() if k not in own}
-        state.pop("n_replicas_", None)
         vars(local).clear()
         vars(local).update(state)
         return local
 
     def _unfitted_local(self) -> Any:
         """Return the local estimator with the same parameters."""
-        names = inspect.signature(self._local_class).parameters
+        names = parameter_defaults(self._local_class)
         return self._local_class(**{name: getattr(self, name) for name in names})
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -399,7 +396,7 @@ default=None
                 max_round_retries=self.max_round_retries,
             )
             fitted = fit_networks(local, table, executor.scatter(own), executor, limits)
-        params = inspect.signature(self._local_class).parameters
+        params = parameter_defaults(self._local_class)
         attributes = {k: v for k, v in vars(fitted).items() if k not in params}
         publish(self, Learned(attributes, forgotten=FORGOTTEN))
         return self

@@ -36,8 +36,8 @@ from fastmlp.training.holdout import Holdout
 from fastmlp.training.loop import History, Outcome, Steps
 from fastmlp.training.rows import InMemory, Rows
 
-# Attributes that not every fit sets.
-OF_SOME_FITS = ("quantiles_", "_residuals")
+# Attributes of an earlier fit that end with the next one, which may not set them.
+FORGOTTEN = frozenset({"quantiles_", "_residuals", *COLUMNS})
 
 # Takes the number of a network and its epochs; returns `Steps`.
 MakeSteps = Callable[[int, int], Steps]
@@ -309,7 +309,7 @@ def after_training(
         attributes["oof_score_"] = model._score_of(
             predicted, values, None if own is None else own[rows]
         )
-    return Learned(attributes, forgotten=frozenset({*OF_SOME_FITS, *COLUMNS}))
+    return Learned(attributes, forgotten=FORGOTTEN)
 
 
 def importance_attributes(
