@@ -90,10 +90,10 @@ def learn_stream(
     if isinstance(source, Once):
         check_once(model, classes, eval_source)
     checked = CheckedBlocks(source, checker, reset=basis.resets)
-    judges = None
+    validation = None
     if eval_source is not None:
         with errors_name("eval_source"):
-            judges = CheckedBlocks(as_source(eval_source), checker, reset=False)
+            validation = CheckedBlocks(as_source(eval_source), checker, reset=False)
     nameless = stand_in(checker)
     vars(nameless).pop("feature_names_in_", None)
     basis = basis._replace(model=nameless)
@@ -102,15 +102,15 @@ def learn_stream(
     if isinstance(buffer_rows, str):
         row_bytes = checked.n_features * checked.dtype.itemsize
         buffer_rows = choose_buffer_rows(source.block_rows, row_bytes)
-    if max(each.n_rows for each in (checked, judges) if each) <= buffer_rows:
+    if max(each.n_rows for each in (checked, validation) if each) <= buffer_rows:
         rows = checked.collect(checked.blocks)
         check_labels(goal, rows.y)
-        own = () if judges is None else judges.collect(judges.blocks)
+        own = () if validation is None else validation.collect(validation.blocks)
         problem = make_problem(basis, Given(*rows, *own), rows.X, rows.y, goal)
         learned = learn_problem(problem, False, make_steps)
     else:
         learned = learn_blocks(
-            basis, goal, summary, checked, judges, buffer_rows, make_steps
+            basis, goal, summary, checked, validation, buffer_rows, make_steps
         )
     columns = {name: value for name, value in vars(checker).items() if name in COLUMNS}
     learned.attributes.update(columns)
@@ -219,7 +219,7 @@ def learn_blocks(
     goal: Goal,
     summary: Summary,
     checked: CheckedBlocks,
-    judges: CheckedBlocks | None,
+    validation: CheckedBlocks | None,
     buffer_rows: int,
     make_steps: MakeSteps,
 ) -> Learned:
@@ -238,7 +238,7 @@ def learn_blocks(
     warn_if_sorted(summary, len(checked.blocks), checked.n_rows, buffer_rows)
     random_state = check_random_state(model.random_state)
     network = build(problem, random_state)
-    blocks, held = hold_out_blocks(checked, judges, model, random_state)
+    blocks, held = hold_out_blocks(checked, validation, model, random_state)
     encoded = EncodedBlocks(checked, goal, problem.class_weights, network.dtype)
     n_rows = checked.n_rows
     if checked.once is None:
@@ -250,8 +250,8 @@ def learn_blocks(
             f"buffer_rows={buffer_rows}: set a number of rows, or a larger buffer."
         )
     judge = None
-    if judges is not None:
-        judge = judge_by(problem, network, judges, judges.blocks, buffer_rows)
+    if validation is not None:
+        judge = judge_by(problem, network, validation, validation.blocks, buffer_rows)
     elif len(held):
         judge = judge_by(problem, network, checked, held, buffer_rows)
     in_place = rows_in_place(
@@ -335,13 +335,13 @@ def warn_if_sorted(
 
 def hold_out_blocks(
     checked: CheckedBlocks,
-    judges: CheckedBlocks | None,
+    validation: CheckedBlocks | None,
     model: Any,
     random_state: np.random.RandomState,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the blocks to train on, and those that early stopping holds out."""
     blocks = checked.blocks
-    if judges is not None or not model.early_stopping:
+    if validation is not None or not model.early_stopping:
         return blocks, blocks[:0]
     if checked.in_order:
         raise ValueError(
@@ -374,7 +374,7 @@ def rows_in_place(
 def judge_by(
     problem: Problem,
     network: Network,
-    judges: CheckedBlocks,
+    checked: CheckedBlocks,
     blocks: np.ndarray,
     buffer_rows: int,
 ) -> Judge:
@@ -383,8 +383,8 @@ def judge_by(
     They are kept in memory if the buffer could hold them.
     """
     model, goal = problem.model, problem.goal
-    if judges.block_rows[blocks].sum() <= buffer_rows:
-        given = Given(None, None, None, *judges.collect(blocks))
+    if checked.block_rows[blocks].sum() <= buffer_rows:
+        given = Given(None, None, None, *checked.collect(blocks))
         sample = validation_sample(replace(problem, given=given), network.dtype)
         assert sample is not None  # since there are rows
         return judge_on(problem, sample, None, network)
@@ -395,7 +395,7 @@ def judge_by(
             f"than buffer_rows={buffer_rows}: use scoring=None or 'loss', fewer rows "
             "in eval_source, or a larger buffer."
         )
-    encoded = EncodedBlocks(judges, goal, problem.class_weights, network.dtype)
+    encoded = EncodedBlocks(checked, goal, problem.class_weights, network.dtype)
     decides = None
     if model.early_stopping:
         decides = "loss" if scoring == "loss" else "score"

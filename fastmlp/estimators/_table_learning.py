@@ -195,7 +195,7 @@ def divide(problem: TableProblem, random_state: np.random.RandomState) -> list[S
     """Return the rows of each network."""
     n_networks, rows = problem.model.n_networks, problem.rows
     if problem.has_validation:
-        return [Split(rows, None, np.arange(len(problem.judges.y)))] * n_networks
+        return [Split(rows, None, np.arange(len(problem.validation.y)))] * n_networks
     strata = np.zeros(len(rows))
     if isinstance(problem.goal, Labels):
         strata = problem.sample.target.values[rows, 0]
@@ -242,7 +242,7 @@ def make_parts(
                 own,
             )
             score = reporter.score
-        holdout = Holdout(problem.judges_data, split.judged, score)
+        holdout = Holdout(problem.validation_data, split.judged, score)
         make_rows = partial(rows_of, number, recipe.batch_size)
         parts.append(Part(split.trained, make_rows, holdout))
         steps.append(own)
@@ -277,9 +277,9 @@ def after_training(
     histories: list[History],
 ) -> Learned:
     """Return the `Learned` of trained networks."""
-    judges, n_threads = problem.judges, problem.model.n_threads
+    validation, n_threads = problem.validation, problem.model.n_threads
     held = [
-        ensemble.member_outputs(i, judges.codes[split.held], n_threads)
+        ensemble.member_outputs(i, validation.codes[split.held], n_threads)
         for i, split in enumerate(splits)
     ]
     # Outputs for each row: of all networks, or of the one that held it out.
@@ -288,10 +288,10 @@ def after_training(
     else:
         rows = np.concatenate([split.held for split in splits])
         outputs = np.concatenate(held)[:, np.newaxis]
-    values = judges.target.values[rows]
+    values = validation.target.values[rows]
     temperature = 1.0
     if isinstance(problem.goal, Labels):
-        weight = judges.weight[rows]
+        weight = validation.weight[rows]
         temperature = fit_temperature(outputs, values[:, 0], weight, len(splits))
     attributes = prediction_attributes(problem, ensemble, temperature) | {
         "loss_curve_": [history.loss_curve for history in histories],
@@ -301,9 +301,10 @@ def after_training(
         "oof_score_": None,
     }
     if not problem.has_validation:
-        model, own = predicting(problem, ensemble, temperature), judges.scorer_weight
+        model = predicting(problem, ensemble, temperature)
+        own = validation.scorer_weight
         predicted = model._predictions([outputs[:, 0]])
-        every = np.full((len(judges.y), *predicted.shape[1:]), np.nan)
+        every = np.full((len(validation.y), *predicted.shape[1:]), np.nan)
         every[rows] = predicted
         attributes["oof_predictions_"] = every
         attributes["oof_score_"] = model._score_of(

@@ -62,9 +62,9 @@ class TableProblem(NamedTuple):
         Of each row among them.
     data : Data
         Of `sample`, for the kernels.
-    judges : TableRows
+    validation : TableRows
         On which epochs are judged: `sample`, or the user's validation rows.
-    judges_data : Data
+    validation_data : Data
     scaling : Scaling or None
         Of numbers.
     """
@@ -76,14 +76,14 @@ class TableProblem(NamedTuple):
     rows: np.ndarray
     place: np.ndarray
     data: Data
-    judges: TableRows
-    judges_data: Data
+    validation: TableRows
+    validation_data: Data
     scaling: Scaling | None
 
     @property
     def has_validation(self) -> bool:
         """True if the user gave validation rows."""
-        return self.judges is not self.sample
+        return self.validation is not self.sample
 
 
 def columns_of(
@@ -142,10 +142,10 @@ def check_table(
     merged[rows] = counted
     sample = TableRows(given.X, y, target, codes, weight, own)
     data = make_data(sample, scaling, merged)
-    judges, judges_data = sample, data
+    validation, validation_data = sample, data
     if given.has_validation:
-        judges = validation_rows(model, given, goal, columns, class_weights, y)
-        judges_data = make_data(judges, scaling, judges.weight)
+        validation = validation_rows(model, given, goal, columns, class_weights, y)
+        validation_data = make_data(validation, scaling, validation.weight)
     return TableProblem(
         model,
         goal,
@@ -154,8 +154,8 @@ def check_table(
         rows,
         place,
         data,
-        judges,
-        judges_data,
+        validation,
+        validation_data,
         scaling,
     )
 

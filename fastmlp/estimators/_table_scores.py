@@ -26,21 +26,21 @@ def score_of_epochs(problem: TableProblem, split: Split, ensemble: Ensemble) -> 
 
     `ensemble` gives the form of the network.
     """
-    scoring, judges = problem.model.scoring, problem.judges
+    scoring, validation = problem.model.scoring, problem.validation
     if scoring is None:
         return lambda engine, loss: -loss
-    rows = split.held[judges.weight[split.held] > 0]
+    rows = split.held[validation.weight[split.held] > 0]
     current = packed([np.zeros(blocks_of(ensemble.spec)[1])])
     model = predicting(problem, ensemble._replace(parameters=(current,)))
-    X, weight = _safe_indexing(judges.X, rows), judges.scorer_weight
+    X, weight = _safe_indexing(validation.X, rows), validation.scorer_weight
     # Scorers predict from the X that they get: it is not coded anew in each epoch.
-    model._known = X, judges.codes[rows]
+    model._known = X, validation.codes[rows]
     return scorer_score(
         scoring,
         model,
         current,
         X,
-        judges.y[rows],
+        validation.y[rows],
         None if weight is None else weight[rows],
     )
 

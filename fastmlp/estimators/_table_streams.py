@@ -265,24 +265,24 @@ def learn_coded(
     if given.has_validation:
         trained = [counted] * n_networks
         y = labels_or_numbers(goal, rows.values[:1])
-        judges = validation_rows(model, given, goal, columns, class_weights, y)
-        judged = [np.arange(len(judges.y))] * n_networks
+        validation = validation_rows(model, given, goal, columns, class_weights, y)
+        judged = [np.arange(len(validation.y))] * n_networks
     else:
         trained = [counted & (rows.fold != number) for number in range(n_networks)]
         held = [_draw(counted & ~each, MOST_JUDGED, random_state) for each in trained]
-        judges = rows_at(np.concatenate(held), every, rows.own, goal)
+        validation = rows_at(np.concatenate(held), every, rows.own, goal)
         ends = np.cumsum([len(each) for each in held])
         judged = np.split(np.arange(ends[-1]), ends[:-1])
     problem = TableProblem(
         model,
         goal,
         columns,
-        every if given.has_validation else judges,
+        every if given.has_validation else validation,
         np.empty(0, np.int64),
         np.empty(0, np.int64),
         data,
-        judges,
-        make_data(judges, scaling, judges.weight),
+        validation,
+        make_data(validation, scaling, validation.weight),
         scaling,
     )
     splits = [

@@ -125,7 +125,7 @@ def test_each_network_trains_on_the_rows_of_the_other_folds(kind, monkeypatch):
             assert len(order) == n_trained[number] == len(np.unique(order))
             assert (np.diff(order) < 0).any()
             seen.append(order)
-            held.append(problem.judges.codes[split.judged])
+            held.append(problem.validation.codes[split.judged])
             assert set(split.trained) <= set(order)
         # The file is removed at the end of the fit.
         kept.append(problem.data.X.copy())
