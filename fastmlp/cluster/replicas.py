@@ -19,7 +19,7 @@ from fastmlp.cluster.blocks import (
     encode_block,
     gather_rows,
 )
-from fastmlp.data.buffers import RowNumbers, buffers
+from fastmlp.data.buffers import Buffers, RowNumbers
 from fastmlp.estimators._checks import is_bfloat16
 from fastmlp.estimators._targets import Goal
 from fastmlp.kernels import (
@@ -207,17 +207,13 @@ class Orders:
             if self._shuffles:
                 self._random_state.shuffle(self._parts[0])
             return
-        blocks, random_state = np.arange(len(self._numbers.block_rows)), None
+        block_rows = self._numbers.block_rows
+        blocks, random_state = np.arange(len(block_rows)), None
         if self._shuffles:
             random_state = self._random_state
             random_state.shuffle(blocks)
-        filled = buffers(
-            self._numbers,
-            blocks.tolist(),
-            self._buffer_rows,
-            self._batch_size,
-            random_state,
-        )
+        buffers = Buffers(block_rows, self._buffer_rows, self._batch_size)
+        filled = buffers.visit(self._numbers, blocks.tolist(), random_state)
         self._parts = [chunk.X[order] for chunk, order in filled]
 
 

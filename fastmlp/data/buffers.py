@@ -78,70 +78,78 @@ class RowNumbers:
         return Chunk(np.arange(end - self.block_rows[block], end), None)
 
 
-Pair = tuple[Buffer, Buffer]
+class Buffers:
+    """Two buffers that are filled in turn with the rows of a source.
 
-
-def make_pair(block_rows: Sequence[int] | np.ndarray, buffer_rows: int) -> Pair:
-    """Return two buffers for blocks of so many rows."""
-    largest = int(max(block_rows, default=0))
-    capacity = min(int(sum(block_rows)), buffer_rows + largest)
-    return Buffer(capacity), Buffer(capacity)
-
-
-def buffers(
-    source: Source,
-    blocks: Iterable[int],
-    buffer_rows: int,
-    batch_size: int,
-    random_state: np.random.RandomState | None,
-    pair: Pair | None = None,
-) -> Iterator[tuple[Chunk, np.ndarray]]:
-    """Yield the rows of some blocks, buffer by buffer.
+    They are used again in each visit: new memory costs more than the rows that are
+    copied into it.
 
     Parameters
     ----------
-    source : Source
-        Its chunks are arrays, of the same types in all blocks.
-    blocks : iterable of int
-        In the order in which they are read.
+    block_rows : sequence of int
+        Of the source.
     buffer_rows : int
         Blocks are read into a buffer until it has so many rows, and a minibatch.
     batch_size : int
         All parts but the last have a multiple of these rows; the others of a buffer
         are the first of the next.
-    random_state : numpy.random.RandomState or None
-        One permutation is drawn for each buffer. None: rows stay in order.
-    pair : pair of Buffer, default=None
-        Of an earlier call, to use again: new memory costs more than the rows that are
-        copied into it.
-
-    Yields
-    ------
-    chunk : Chunk
-        The rows of the buffer. Its arrays are overwritten by the buffer after the next.
-    order : (n,) int64 array
-        The rows to visit, as indices of `chunk`.
     """
-    enough = max(buffer_rows, batch_size)
-    filled, spare = pair or make_pair(source.block_rows, enough)
-    filled.clear()
-    spare.clear()
-    chunks = (source.read(block) for block in blocks if source.block_rows[block])
-    chunk = next(chunks, None)
-    while chunk is not None:
-        while chunk is not None and filled.n_rows < enough:
-            filled.append(chunk)
-            chunk = next(chunks, None)
-        order = np.arange(filled.n_rows)
-        if random_state is not None:
-            random_state.shuffle(order)
-        n = len(order) if chunk is None else len(order) // batch_size * batch_size
-        rows = filled.chunk()
-        yield rows, order[:n]
+
+    def __init__(
+        self,
+        block_rows: Sequence[int] | np.ndarray,
+        buffer_rows: int,
+        batch_size: int,
+    ) -> None:
+        self._enough, self._batch_size = max(buffer_rows, batch_size), batch_size
+        largest = int(max(block_rows, default=0))
+        capacity = min(int(sum(block_rows)), self._enough + largest)
+        self._pair = Buffer(capacity), Buffer(capacity)
+
+    def visit(
+        self,
+        source: Source,
+        blocks: Iterable[int],
+        random_state: np.random.RandomState | None,
+    ) -> Iterator[tuple[Chunk, np.ndarray]]:
+        """Yield the rows of some blocks, buffer by buffer.
+
+        Parameters
+        ----------
+        source : Source
+            Its chunks are arrays, of the same types in all blocks.
+        blocks : iterable of int
+            In the order in which they are read.
+        random_state : numpy.random.RandomState or None
+            One permutation is drawn for each buffer. None: rows stay in order.
+
+        Yields
+        ------
+        chunk : Chunk
+            The rows of the buffer. Its arrays are overwritten by the buffer after the
+            next.
+        order : (n,) int64 array
+            The rows to visit, as indices of `chunk`.
+        """
+        batch_size, (filled, spare) = self._batch_size, self._pair
+        filled.clear()
         spare.clear()
-        if n < len(order):
-            spare.append(Chunk(*(a if a is None else a[order[n:]] for a in rows)))
-        filled, spare = spare, filled
+        chunks = (source.read(block) for block in blocks if source.block_rows[block])
+        chunk = next(chunks, None)
+        while chunk is not None:
+            while chunk is not None and filled.n_rows < self._enough:
+                filled.append(chunk)
+                chunk = next(chunks, None)
+            order = np.arange(filled.n_rows)
+            if random_state is not None:
+                random_state.shuffle(order)
+            n = len(order) if chunk is None else len(order) // batch_size * batch_size
+            rows = filled.chunk()
+            yield rows, order[:n]
+            spare.clear()
+            if n < len(order):
+                spare.append(Chunk(*(a if a is None else a[order[n:]] for a in rows)))
+            filled, spare = spare, filled
 
 
 def read_ahead(items: Iterator[Item]) -> Iterator[Item]:

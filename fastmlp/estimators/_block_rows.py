@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastmlp.data.arrays import fetch
-from fastmlp.data.buffers import buffers, make_pair, read_ahead
+from fastmlp.data.buffers import Buffers, read_ahead
 from fastmlp.data.chunks import Chunk
 from fastmlp.estimators._blocks import CheckedBlocks, EncodedBlocks
 from fastmlp.kernels import Data
@@ -84,7 +84,7 @@ class BlockRows:
     checked : CheckedBlocks
         Says how they are to be read.
     buffer_rows, batch_size : int
-        As for `data.buffers.buffers`.
+        As for `data.buffers.Buffers`.
     in_place : RowsInPlace or None
     """
 
@@ -101,9 +101,7 @@ class BlockRows:
         self._encoded, self._blocks, self.n_rows = encoded, blocks, n_rows
         self._once, self._in_order = checked.once, checked.in_order
         self._in_place = in_place
-        self._buffer_rows, self._batch_size = buffer_rows, batch_size
-        enough = max(buffer_rows, batch_size)
-        self._pair = make_pair(encoded.block_rows, enough)
+        self._buffers = Buffers(encoded.block_rows, buffer_rows, batch_size)
 
     def parts(
         self, random_state: np.random.RandomState | None
@@ -112,14 +110,9 @@ class BlockRows:
         blocks = self._blocks
         if random_state is not None and not self._in_order:
             blocks = random_state.permutation(blocks)
-        filled = buffers(
-            self._in_place or self._encoded,
-            self._once.numbers() if self._once else blocks.tolist(),
-            self._buffer_rows,
-            self._batch_size,
-            random_state,
-            self._pair,
-        )
+        source = self._in_place or self._encoded
+        numbers = self._once.numbers() if self._once else blocks.tolist()
+        filled = self._buffers.visit(source, numbers, random_state)
         data = None if self._in_place is None else self._in_place.data
         yield from read_ahead(
             (Data(*chunk), order) if data is None else (data, chunk.X[order])

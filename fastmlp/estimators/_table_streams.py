@@ -14,7 +14,7 @@ from sklearn.base import is_classifier
 from sklearn.utils import _safe_indexing, check_random_state
 
 from fastmlp.data.arrays import fetch
-from fastmlp.data.buffers import buffers, make_pair, read_ahead
+from fastmlp.data.buffers import Buffers, read_ahead
 from fastmlp.data.cache import create_map
 from fastmlp.data.chunks import (
     BLOCK_BYTES,
@@ -104,7 +104,7 @@ class FoldRows:
     trained : (n,) bool array
         Which rows to train on.
     buffer_rows, batch_size : int
-        As for `data.buffers.buffers`.
+        As for `data.buffers.Buffers`.
     """
 
     def __init__(
@@ -124,8 +124,7 @@ class FoldRows:
             for start in starts
         ]
         self.n_rows = sum(self.block_rows)
-        self._buffer_rows, self._batch_size = buffer_rows, batch_size
-        self._pair = make_pair(self.block_rows, max(buffer_rows, batch_size))
+        self._buffers = Buffers(self.block_rows, buffer_rows, batch_size)
 
     def read(self, block: int) -> Chunk:
         """Return the numbers of the rows of a block, which are fetched."""
@@ -141,14 +140,7 @@ class FoldRows:
         blocks = np.arange(len(self.block_rows))
         if random_state is not None:
             blocks = random_state.permutation(blocks)
-        filled = buffers(
-            self,
-            blocks.tolist(),
-            self._buffer_rows,
-            self._batch_size,
-            random_state,
-            self._pair,
-        )
+        filled = self._buffers.visit(self, blocks.tolist(), random_state)
         yield from read_ahead((self._data, chunk.X[order]) for chunk, order in filled)
 
 

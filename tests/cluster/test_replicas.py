@@ -8,7 +8,7 @@ from fastmlp import MLPClassifier
 from fastmlp.cluster import replicas
 from fastmlp.cluster.replicas import Job, Orders, Replica, deal_blocks, share
 from fastmlp.data import ArraySource
-from fastmlp.data.buffers import buffers
+from fastmlp.data.buffers import Buffers
 from fastmlp.kernels import Regularisation
 
 
@@ -78,7 +78,7 @@ def test_several_buffers_are_those_of_a_stream():
     for epoch in range(3):
         blocks = np.arange(5)
         random_state.shuffle(blocks)
-        parts = buffers(source, blocks, 8, 4, random_state)
+        parts = Buffers(rows, 8, 4).visit(source, blocks, random_state)
         ref = [chunk.y[order] for chunk, order in parts]
         comp = orders.of_epoch(epoch)
         assert len(comp) == len(ref) > 1

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from fastmlp.data import ArraySource, Chunk
-from fastmlp.data.buffers import buffers, make_pair, read_ahead
+from fastmlp.data.buffers import Buffers, read_ahead
 
 
 def ref_order(block_rows, blocks, buffer_rows, batch_size, random_state):
@@ -37,7 +37,8 @@ def test_order_of_visits(seed, buffer_rows, batch_size, rows_per_block):
     blocks = np.random.RandomState(3).permutation(len(source.block_rows))
     states = [seed if seed is None else np.random.RandomState(seed) for _ in range(2)]
     ref = ref_order(source.block_rows, blocks, buffer_rows, batch_size, states[0])
-    comp = buffers(source, blocks, buffer_rows, batch_size, states[1])
+    buffers = Buffers(source.block_rows, buffer_rows, batch_size)
+    comp = buffers.visit(source, blocks, states[1])
     for ref_rows, (chunk, order) in zip(ref, comp, strict=True):
         assert_array_equal(chunk.X[order], X[ref_rows])
         assert_array_equal(chunk.y[order], ref_rows)
@@ -49,7 +50,8 @@ def test_one_buffer_has_the_order_of_fit():
     source = ArraySource(np.zeros((30, 1)), np.arange(30), rows_per_block=7)
     random_state, ref = np.random.RandomState(5), np.arange(30)
     np.random.RandomState(5).shuffle(ref)
-    ((chunk, order),) = buffers(source, range(5), 30, 8, random_state)
+    buffers = Buffers(source.block_rows, 30, 8)
+    ((chunk, order),) = buffers.visit(source, range(5), random_state)
     assert_array_equal(chunk.y[order], ref)
 
 
@@ -62,13 +64,13 @@ def test_chunks_without_rows_and_larger_than_the_buffer():
             return Chunk(np.full((n, 1), n), np.full(n, n))
 
     source = Blocks()
-    pair = make_pair(source.block_rows, 5)
+    buffers = Buffers(source.block_rows, 5, 2)
     for _ in range(2):  # in the same memory
-        parts = buffers(source, range(7), 5, 2, None, pair)
+        parts = buffers.visit(source, range(7), None)
         seen = [chunk.y[order].tolist() for chunk, order in parts]
         assert seen == [[3] * 3 + [25] * 25, [1]]
-    assert list(buffers(source, [0, 2], 5, 2, None)) == []
-    assert list(buffers(source, [], 5, 2, None)) == []
+    assert list(buffers.visit(source, [0, 2], None)) == []
+    assert list(buffers.visit(source, [], None)) == []
 
 
 def test_reading_ahead_gives_the_same_items_one_ahead():
