@@ -141,9 +141,9 @@ def predict_lazily(model: Any, method: str, X: Any) -> Any:
             drop_axis=None if row.ndim > 1 else 1,
             meta=row[:0],
         )
-    none = predict_frame(X._meta_nonempty, model, method, names, None).iloc[:0]
+    empty = predict_frame(X._meta_nonempty, model, method, names, None).iloc[:0]
     return X.map_partitions(
-        predict_frame, delayed(model), method, names, none, meta=none
+        predict_frame, delayed(model), method, names, empty, meta=empty
     )
 
 
@@ -162,7 +162,7 @@ def _blank(model, X):
     return row
 
 
-def predict_frame(frame: Any, model: Any, method: str, names: Any, none: Any) -> Any:
+def predict_frame(frame: Any, model: Any, method: str, names: Any, empty: Any) -> Any:
     """Return the predictions of a frame, which may have no rows, with its index.
 
     Parameters
@@ -172,13 +172,13 @@ def predict_frame(frame: Any, model: Any, method: str, names: Any, none: Any) ->
     method : str
     names : sequence or None
         Of the columns of the predictions; None: their numbers.
-    none : pandas Series or DataFrame
+    empty : pandas Series or DataFrame
         The predictions of no rows.
     """
     import pandas as pd
 
     if not len(frame):
-        return none.set_axis(frame.index)
+        return empty.set_axis(frame.index)
     values = getattr(model, method)(frame)
     if values.ndim == 1:
         return pd.Series(values, index=frame.index)
