@@ -38,9 +38,9 @@ class BlockJudge:
     def evaluate(self, engine: Trainer) -> tuple[float, float | None]:
         """Return the loss without penalty, and the score or None."""
         total = weights = 0.0
-        scored: _RSquared | _MeanScore = _MeanScore(self._goal)
-        if _is_r_squared(self._goal):
-            scored = _RSquared()
+        goal = self._goal
+        r_squared = isinstance(goal, Numbers) and len(goal.levels) < 2
+        scored = _RSquared() if r_squared else _MeanScore(goal)
         chunks = (self._encoded.read(block) for block in self._blocks.tolist())
         for X, y, weight in read_ahead(chunks):
             n = len(y) if weight is None else float(weight.sum(dtype=np.float64))
@@ -59,10 +59,6 @@ class BlockJudge:
         if self._scoring == "score":
             return loss, scored.value(weights)
         return loss, None if self._scoring is None else -loss
-
-
-def _is_r_squared(goal):
-    return isinstance(goal, Numbers) and len(goal.levels) < 2
 
 
 class _MeanScore:

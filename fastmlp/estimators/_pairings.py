@@ -69,11 +69,9 @@ def paired(kind: str) -> dict[str, dict]:
     return losses
 
 
-def _classification_losses():
-    return dict.fromkeys(name for kind in CLASSES for name in paired(kind))
-
-
-CLASSIFICATION_LOSSES = Names(_classification_losses)
+CLASSIFICATION_LOSSES = Names(
+    lambda: dict.fromkeys(name for kind in CLASSES for name in paired(kind))
+)
 REGRESSION_LOSSES = Names(lambda: paired("regression"))
 
 

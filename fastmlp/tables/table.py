@@ -111,10 +111,6 @@ class TableColumn(ABC):
         plain = [v.item() if isinstance(v, np.generic) else v for v in values]
         return positions, plain
 
-    def _numbers_of_categories(self) -> np.ndarray:
-        positions, values = self.factorize()
-        return np.array([*values, np.nan], dtype=np.float64)[positions]
-
 
 class Table(NamedTuple):
     """The user's table, opened.
@@ -331,7 +327,8 @@ class _PandasColumn(TableColumn):
 
     def _as_float(self) -> np.ndarray:
         if self.is_category:
-            return self._numbers_of_categories()
+            positions, values = self.factorize()
+            return np.array([*values, np.nan], dtype=np.float64)[positions]
         return self.values.to_numpy(dtype=np.float64, na_value=np.nan)
 
     def _as_list(self) -> list:

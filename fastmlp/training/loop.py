@@ -492,8 +492,9 @@ class Training:
         more = self.settings.patience_growth * (self.history.n_iter - waited)
         if waited > self.settings.patience + more:
             lowered, message = self.schedule.on_plateau(rate)
+            measure = "Validation score" if self.scored else "Training loss"
             self._say(
-                f"{self._measure()} did not improve more than "
+                f"{measure} did not improve more than "
                 f"tol={self.settings.tol:f} for {self.settings.patience:d} "
                 f"consecutive epochs. {message}"
             )
@@ -502,9 +503,6 @@ class Training:
             self.history.no_improvement_count = 0
             self.optimizer.learning_rate = lowered
         return False
-
-    def _measure(self):
-        return "Validation score" if self.scored else "Training loss"
 
     def _say(self, message):
         if self.settings.verbose:
