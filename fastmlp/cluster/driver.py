@@ -87,7 +87,9 @@ def learn_in_rounds(
         All labels. None: those of y.
     """
     tasks = Tasks(executor, limits)
-    basis = check_model(estimator, False, own_validation=given.X_val is not None)
+    basis = check_model(
+        estimator, incremental=False, own_validation=given.X_val is not None
+    )
     checked, facts_of = check_blocks(tasks, local, blocks)
     facts = join_facts([each for each in facts_of if each is not None])
     block_rows = [0 if each is None else each.n_rows for each in facts_of]
@@ -148,7 +150,7 @@ def run_rounds(
     checkpoints: Checkpoints | None,
 ) -> Learned:
     """Train round by round, from the checkpoint if there is one; see `train`."""
-    progress, done = first_progress(problem, network, False), NOTHING_DONE
+    progress, done = first_progress(problem, network, incremental=False), NOTHING_DONE
     if holdout is not None and holdout.decides:
         progress = progress._replace(best=network.parameters.copy())
     found = None if checkpoints is None else checkpoints.load()
@@ -167,10 +169,10 @@ def run_rounds(
         RoundRows(n_rows, driver.job.n_rounds, done),
         holdout,
         random_state,
-        False,
-        make_steps,
-        partial(Rounds, driver, progress, checkpoints),
-        progress,
+        incremental=False,
+        make_steps=make_steps,
+        kind=partial(Rounds, driver, progress, checkpoints),
+        progress=progress,
     )
 
 

@@ -80,7 +80,9 @@ def learn_stream(
         )
     if classes is not None and not is_classifier(model):
         raise ValueError("classes are for a classifier: leave them out.")
-    basis = check_model(model, False, own_validation=eval_source is not None)
+    basis = check_model(
+        model, incremental=False, own_validation=eval_source is not None
+    )
     # It knows the names of features; training sees arrays without.
     checker = stand_in(basis.model)
     summariser = Summariser(is_classifier(model))
@@ -107,7 +109,7 @@ def learn_stream(
         check_labels(goal, rows.y)
         own = () if validation is None else validation.collect(validation.blocks)
         problem = make_problem(basis, Given(*rows, *own), rows.X, rows.y, goal)
-        learned = learn_problem(problem, False, make_steps)
+        learned = learn_problem(problem, incremental=False, make_steps=make_steps)
     else:
         learned = learn_blocks(
             basis, goal, summary, checked, validation, buffer_rows, make_steps
@@ -273,8 +275,8 @@ def learn_blocks(
         rows,
         judge,
         random_state,
-        False,
-        make_steps,
+        incremental=False,
+        make_steps=make_steps,
     )
 
 
