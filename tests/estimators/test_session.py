@@ -63,7 +63,7 @@ SETTINGS = [
 
 @both
 @pytest.mark.filterwarnings("ignore:The schedule")
-@pytest.mark.parametrize("params", SETTINGS, ids=str)
+@pytest.mark.parametrize("params", SETTINGS, ids="-".join)
 def test_a_call_is_that_of_an_estimator_without_a_session(Estimator, params):
     assert_goes_on(begin(Estimator, **params))
 
