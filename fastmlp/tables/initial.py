@@ -22,6 +22,9 @@ N_CENTRES = 5
 # A unit whose scores vary less has constant inputs; it keeps its weights.
 LEAST_SPREAD = 1e-6
 
+# The scores of fewer rows may be nearly equal by chance, which would make weights huge.
+FEW_ROWS = 8
+
 
 def initial_parameters(
     spec: NetworkSpec,
@@ -33,8 +36,9 @@ def initial_parameters(
     """Return initial parameters in scikit-learn's packing, float32.
 
     Weights are normal, each unit's divided by the standard deviation of its scores over
-    the rows. Its bias puts the zero of the score at a random mean of five rows, so that
-    the bend of each unit is among the data.
+    the rows. Of few rows that is the one which inputs of mean square 1/2 would have.
+    A bias puts the zero of the score at a random mean of five rows, so that the bend of
+    each unit is among the data.
 
     Parameters
     ----------
@@ -53,8 +57,12 @@ def initial_parameters(
     ]
     for layer in range(len(spec.units) - 1):
         scores = _scores(spec, layer, values, sample)
-        spread = scores.std(axis=0)
-        spread[spread < LEAST_SPREAD] = 1.0
+        [n_inputs] = (
+            parameter.rows
+            for place, parameter in entries
+            if place == layer and parameter.name == "weights"
+        )
+        spread = _spread(scores, n_inputs)
         centres = random_state.randint(len(sample), size=(N_CENTRES, scores.shape[1]))
         shares = random_state.exponential(size=centres.shape)
         shares /= shares.sum(axis=0)
@@ -81,6 +89,15 @@ def _scores(
     ]
     scores = predict_outputs(below, packed(needed), "identity", codes, 1)
     return scores.astype(np.float64)
+
+
+def _spread(scores: np.ndarray, n_inputs: int) -> np.ndarray:
+    """Return what the weights of each unit are divided by."""
+    if len(scores) < FEW_ROWS:
+        return np.full(scores.shape[1], math.sqrt(n_inputs / 2))
+    spread = scores.std(axis=0)
+    spread[spread < LEAST_SPREAD] = 1.0
+    return spread
 
 
 def _draw(

@@ -217,6 +217,14 @@ def test_few_rows(Estimator, n, n_networks):
     assert np.isfinite(estimator.oof_predictions_).sum() > 0
 
 
+@pytest.mark.parametrize("loss", ["poisson", "gamma"])
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_exponentials_of_few_rows(n, loss):
+    X, y = np.random.default_rng(0).standard_normal((n, 3)), np.arange(1.0, n + 1)
+    regr = TabularRegressor(n_networks=4, loss=loss, max_epochs=20, random_state=0)
+    assert np.isfinite(regr.fit(X, y).oof_score_)
+
+
 def test_rare_classes():
     y = np.r_[["once"], ["twice"] * 2, ["thrice"] * 3, ["often"] * (N - 6)]
     clf = make(TabularClassifier, n_networks=5).fit(X, y)

@@ -80,3 +80,13 @@ def test_constant_rows_leave_weights_alone():
 def test_the_random_state_decides():
     np.testing.assert_array_equal(make()[2], make()[2])
     assert (make()[2] != make(seed=1)[2]).any()
+
+
+def test_few_rows_give_no_other_row_a_huge_score():
+    codes = make()[0]
+    codes[:, 1] /= 30
+    for n in range(1, 9):
+        rng = np.random.RandomState(n)
+        flat = initial_parameters(SPEC, codes, np.arange(n), rng, 0.5)
+        scores = predict_outputs(SPEC, flat, "identity", codes, 1)
+        assert np.abs(scores).max() < 6
