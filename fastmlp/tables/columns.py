@@ -29,6 +29,8 @@ SAMPLE_SIZE = 100_000
 LIMIT = 3.0
 FAR = 1e9
 
+LARGEST = float(np.finfo(np.float64).max)
+
 # Elements of X whose float64 intermediates fit into the second-level cache.
 CHUNK_SIZE = 2**15
 
@@ -292,6 +294,9 @@ def _fit_number(
     if not present.size:
         return None
     low, high = float(present.min()), float(present.max())
+    if high - low > LARGEST:
+        low, high = max(low, -LARGEST / 2), min(high, LARGEST / 2)
+        present = present.clip(low, high)
     if low == high:
         return Number(name, index, low, 0.0, missing) if missing else None
     if present.size > SAMPLE_SIZE:
@@ -301,7 +306,7 @@ def _fit_number(
     lower, median, upper = quartiles(present)
     spread = upper - lower or (high - low) / 2
     # One over a subnormal number may be infinite.
-    scale = min(1 / spread, float(np.finfo(np.float64).max))
+    scale = min(1 / spread, LARGEST)
     return Number(name, index, median, scale, missing)
 
 

@@ -184,7 +184,7 @@ def test_arrays_of_booleans_and_strings_are_categories():
 
 
 @pytest.mark.parametrize("kind", [pd.DataFrame, np.array, pl.DataFrame])
-@pytest.mark.parametrize("size", [1e300, 1e-300, 5e-324])
+@pytest.mark.parametrize("size", [1.7e308, 1e300, 1e-300, 5e-324])
 def test_extreme_numbers(kind, size):
     x = np.array([[-size], [0.0], [size], [size], [-size], [np.nan]])
     columns = fit_columns(kind(x))
