@@ -103,6 +103,8 @@ def _as_chunk(item: Any) -> Chunk:
             f"one of type {type(item).__name__}: arrays X and y that are in memory are "
             "for `fit`, or [(X, y)] as a source."
         )
+    if item[1] is None:
+        raise ValueError("The items of source must be tuples with y, but y is None.")
     return Chunk(*item)
 
 

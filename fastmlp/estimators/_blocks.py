@@ -33,6 +33,8 @@ def _row_not_finite(parts):
     """Return the first row with a number that is not finite, or None."""
     wrong = np.zeros(_num_samples(parts[0]), dtype=bool)
     for part in parts:
+        if part is None:  # NaN as a number
+            continue
         try:
             numbers = np.asarray(part, dtype=np.float64).reshape(len(wrong), -1)
         except (TypeError, ValueError):

@@ -40,6 +40,11 @@ def test_a_generator_is_refused():
         MLPClassifier().fit_stream(3)
 
 
+def test_a_chunk_without_y_is_refused():
+    with pytest.raises(ValueError, match="y is None"):
+        MLPRegressor().fit_stream([(np.zeros((3, 2)), None)])
+
+
 @pytest.mark.parametrize("source", [np.zeros((3, 2)), (np.zeros((3, 2)), np.zeros(3))])
 def test_arrays_are_no_source(source):
     with pytest.raises(TypeError, match=r"type ndarray: arrays .* `fit`"):
@@ -159,6 +164,12 @@ def test_errors_name_block_and_row(wrong, buffer_rows):
     with pytest.raises(ValueError, match=pattern):
         model.fit_stream(chunks, buffer_rows=buffer_rows)
     assert_array_equal(model.predict(X), before)
+
+
+def test_finite_numbers_of_a_single_row_are_not_blamed():
+    chunks = [(np.zeros((1, 2)), np.zeros(1)), (np.zeros((1, 3)), np.zeros(1))]
+    with pytest.raises(ValueError, match="block 1 of the source, rows 1 to 1: X has 3"):
+        MLPRegressor().fit_stream(chunks)
 
 
 def test_other_arguments_that_are_not_valid():
