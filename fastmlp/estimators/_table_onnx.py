@@ -5,6 +5,7 @@ float64, as the estimators do it.
 """
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -198,6 +199,13 @@ def _category_codes(graph: Graph, table: _Table, column: Category) -> str:
         empty = [""] if column.missing and "" not in values else []
         x = table.take([column.column])
         return _looked_up(graph, x, keys_strings=[*values, *empty])
+    for value in values:
+        if not isinstance(value, Real):
+            raise ValueError(
+                f"Column {column.name!r} has categories such as {value!r}, but "
+                "categories must be numbers or strings in ONNX: convert the column to "
+                "strings before fit."
+            )
     number = table.take([column.column], DOUBLE)
     if all(float(value).is_integer() for value in values):
         x = table.take([column.column], INT64)

@@ -299,8 +299,9 @@ class BaseTabular(CallbackSupportMixin, Checked, Documented, BaseEstimator, ABC)
         ImportError
             If skl2onnx, the extra `onnx`, is not installed.
         ValueError
-            If the classes are neither integers nor strings, all columns of X were
-            constant in `fit`, or X has other columns than that.
+            If the classes are neither integers nor strings, categories neither numbers
+            nor strings, all columns of X were constant in `fit`, or X has other columns
+            than that.
         sklearn.exceptions.NotFittedError
             If there is nothing to export.
 

@@ -419,6 +419,10 @@ def test_models_that_cannot_be_exported_are_refused():
     constant = fitted(TabularRegressor, np.ones((N, 2)), y)
     with pytest.raises(ValueError, match="All columns of X were constant"):
         constant.to_onnx()
+    days = pd.Categorical(pd.to_datetime(["2020", "2021"]).take(np.arange(N) % 2))
+    dated = fitted(TabularRegressor, pd.DataFrame({"day": days}), y)
+    with pytest.raises(ValueError, match="'day' has categories such as Timestamp"):
+        dated.to_onnx()
     halves = fitted(TabularClassifier, X, (y > 0) * 1)
     halves.classes_ = np.array([0.5, 1.5])
     with pytest.raises(ValueError, match="classes_ must be integers or strings"):
