@@ -381,14 +381,7 @@ class Training:
         """Do `_judged_epoch` up to `n_epochs` times, in one run of the engine."""
         engine, optimizer, history = self.engine, self.optimizer, self.history
         random_state = self.random_state if self.settings.shuffle else None
-        orders = rows.draw(random_state, n_epochs)
         n_steps, rate = engine.count_steps(rows.n_rows), optimizer.learning_rate
-        coming = self.schedule.coming(rate, self.epoch, n_steps, history.t, rows.n_rows)
-        rates, behind = zip(*itertools.islice(coming, len(orders)), strict=True)
-        in_steps = isinstance(rates[0], np.ndarray)
-        optimizer.rates = (
-            np.concatenate(rates) if in_steps else np.repeat(rates, n_steps)
-        )
         settings = self.settings
         assert history.best_loss is not None  # by `judge_by`
         patience = Patience(
@@ -398,9 +391,19 @@ class Training:
             history.no_improvement_count,
         )
         try:
+            orders = rows.draw(random_state, n_epochs)
+            coming = self.schedule.coming(
+                rate, self.epoch, n_steps, history.t, rows.n_rows
+            )
+            rates, behind = zip(*itertools.islice(coming, len(orders)), strict=True)
+            in_steps = isinstance(rates[0], np.ndarray)
+            optimizer.rates = (
+                np.concatenate(rates) if in_steps else np.repeat(rates, n_steps)
+            )
             engine.train_epochs(rows.data, orders, settings.alpha, patience)
         except KeyboardInterrupt:
             if not patience.losses:
+                rows.forget(random_state)
                 raise
             self._interrupted = True
         n_done = len(patience.losses)

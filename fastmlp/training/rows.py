@@ -1,7 +1,7 @@
 """The rows of an epoch, in one part or in several."""
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -53,6 +53,7 @@ class InMemory:
 
     def __init__(self, data: Data, rows: np.ndarray) -> None:
         self.data, self.order = data, rows.copy()
+        self._before: Any = None
 
     @property
     def n_rows(self) -> int:
@@ -77,8 +78,10 @@ class InMemory:
         `take_back`, only one is drawn.
         """
         if random_state is not None:
-            self._before = random_state.get_state(legacy=False)
-            if self._before["bit_generator"] != "MT19937":
+            before = random_state.get_state(legacy=False)
+            if before["bit_generator"] == "MT19937":
+                self._before = before
+            else:
                 n_epochs = 1
         orders = np.empty((n_epochs, self.n_rows), np.int64)
         for order in orders:
@@ -101,12 +104,18 @@ class InMemory:
         is.
         """
         self.order[:] = orders[n_done - 1]
+        before, self._before = self._before, None
         if random_state is None or n_done == len(orders):
             return
         state, behind = random_state.get_state(legacy=False)["state"], self._behind
         if state["pos"] == behind["state"]["pos"] and np.array_equal(
             state["key"], behind["state"]["key"]
         ):
-            random_state.set_state(self._before)
+            random_state.set_state(before)
             for order in orders[:n_done]:
                 random_state.shuffle(order)
+
+    def forget(self, random_state: np.random.RandomState | None) -> None:
+        """Take back what was drawn since the last `take_back`, after an interrupt."""
+        if random_state is not None and self._before is not None:
+            random_state.set_state(self._before)

@@ -278,6 +278,25 @@ def test_keyboard_interrupt_of_several_epochs_in_one_run(Estimator, monkeypatch)
     assert_array_equal(parameters(comp), parameters(ref))
 
 
+@both
+def test_orders_of_a_run_that_did_not_begin_are_taken_back(Estimator, monkeypatch):
+    class Interrupted(Trainer):
+        epochs_at_once = 4
+
+        def _train(self, *arguments):
+            if self._optimizer.t:  # the second run
+                raise KeyboardInterrupt
+            super()._train(*arguments)
+
+    states = [np.random.RandomState(0) for _ in range(2)]
+    ref = make(Estimator, max_iter=4, random_state=states[0]).fit(X, Y)
+    monkeypatch.setattr("fastmlp.estimators._learning.Trainer", Interrupted)
+    with pytest.warns(UserWarning, match="Training interrupted by user."):
+        comp = make(Estimator, max_iter=50, random_state=states[1]).fit(X, Y)
+    assert_array_equal(parameters(comp), parameters(ref))
+    assert states[0].randint(1 << 30) == states[1].randint(1 << 30)
+
+
 def halved(progress):
     return 1.0 if progress < 0.5 else 0.5
 

@@ -45,3 +45,13 @@ def test_numbers_that_others_have_drawn_since_are_not_taken_back():
     following.set_state(random_state.get_state())
     rows.take_back(random_state, orders, 2)
     assert random_state.rand() == following.rand()
+
+
+@pytest.mark.parametrize("bits", [np.random.MT19937, np.random.PCG64])
+def test_what_was_taken_back_is_not_forgotten_again(bits):
+    random_state = np.random.RandomState(bits(3))
+    rows = InMemory(None, np.arange(20))
+    rows.take_back(random_state, rows.draw(random_state, 1), 1)
+    before = random_state.get_state(legacy=False)
+    rows.forget(random_state)
+    assert str(random_state.get_state(legacy=False)) == str(before)
