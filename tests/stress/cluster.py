@@ -12,6 +12,7 @@ import time
 import warnings
 from pathlib import Path
 
+import dask
 import numpy as np
 from distributed.chaos import KillWorker
 from sklearn.base import clone
@@ -99,8 +100,11 @@ def chaos(n_modes):
     """Lose a worker every few seconds, in each of some ways."""
     ref = ref_long_fit()
     for mode in MODES[:n_modes]:
-        with make_client(2) as client:
-            # A nanny whose worker dies while it starts gives up.
+        # A nanny closes with a worker that exits, and gives up one that dies while it
+        # starts. The cluster then starts another, after Dask's default time, which
+        # `make_client` changes.
+        lost = {"distributed.deploy.lost-worker-timeout": "15 s"}
+        with make_client(2) as client, dask.config.set(lost):
             client.cluster.adapt(minimum=2, maximum=2)
             client.register_plugin(KillWorker(delay=DELAY, mode=mode))
             assert_same(fit(client, max_round_retries=1000, **LONG), ref)
