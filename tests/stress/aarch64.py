@@ -38,6 +38,9 @@ SCRIPT = "tests.stress.aarch64"
 # compile whole networks, of which `compare_kernels` runs every kind.
 MODULES = ("simd", "math", "heads", "runtime", "test_rows.py", "test_spec.py")
 
+# QEMU 7.2 ends a child, forked from a process of several threads, that starts a thread.
+LEFT_OUT = "test_a_forked_child_starts_helpers_of_its_own"
+
 
 def prepare(folder):
     """Make the Debian in a folder, unless it is there; return its Python, a script.
@@ -267,6 +270,7 @@ def main(folder=None):
         compare_kernels(python, place, **cache)
         for name in MODULES:
             options = ("-q", "-p", "no:cacheprovider", "--timeout=0")
+            options += ("-k", f"not {LEFT_OUT}")
             tests = f"tests/kernels/{name}"
             printed = run(python, "-m", "pytest", *options, tests, **cache)
             print(f"{tests}: {printed.splitlines()[-1]}", flush=True)
