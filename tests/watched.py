@@ -36,12 +36,12 @@ def run_in_full(module, *runs):
     Parameters
     ----------
     module : str
-    *runs : tuple of callable, int
-        A function and the number it is called with.
+    *runs : tuple of callable, int or str
+        A function and the argument it is called with.
     """
-    for function, number in runs:
+    for function, argument in runs:
         started = time.perf_counter()
-        figures = run_watched(module, function.__name__, number, seconds=600)
+        figures = run_watched(module, function.__name__, argument, seconds=600)
         printed = ", ".join(f"{n} {name}" for name, n in figures.items())
         print(f"{printed} in {time.perf_counter() - started:.1f} s")
 
