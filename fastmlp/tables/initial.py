@@ -25,6 +25,10 @@ LEAST_SPREAD = 1e-6
 # The scores of fewer rows may be nearly equal by chance, which would make weights huge.
 FEW_ROWS = 8
 
+# Of fewer rows outputs start with less spread than 1: training on them would not undo
+# the rest of a random start (see bench/tables/ablation.md).
+ENOUGH_ROWS = 128
+
 
 def initial_parameters(
     spec: NetworkSpec,
@@ -36,9 +40,9 @@ def initial_parameters(
     """Return initial parameters in scikit-learn's packing, float32.
 
     Weights are normal, each unit's divided by the standard deviation of its scores over
-    the rows. Of few rows that is the one which inputs of mean square 1/2 would have.
-    A bias puts the zero of the score at a random mean of five rows, so that the bend of
-    each unit is among the data.
+    the rows. Of few rows that is the one which inputs of mean square 1/2 would have,
+    and the scores of outputs have a smaller one. A bias puts the zero of the score at a
+    random mean of five rows, so that the bend of each unit is among the data.
 
     Parameters
     ----------
@@ -55,7 +59,8 @@ def initial_parameters(
     values = [
         _draw(parameter, random_state, frequency_spread) for _, parameter in entries
     ]
-    for layer in range(len(spec.units) - 1):
+    last = len(spec.units) - 2
+    for layer in range(last + 1):
         scores = _scores(spec, layer, values, sample)
         [n_inputs] = (
             parameter.rows
@@ -63,6 +68,8 @@ def initial_parameters(
             if place == layer and parameter.name == "weights"
         )
         spread = _spread(scores, n_inputs)
+        if layer == last:
+            spread *= max(1.0, math.sqrt(ENOUGH_ROWS / len(rows)))
         centres = random_state.randint(len(sample), size=(N_CENTRES, scores.shape[1]))
         shares = random_state.exponential(size=centres.shape)
         shares /= shares.sum(axis=0)

@@ -1,6 +1,7 @@
 """Initial parameters: scores of spread 1, their zeros among the data."""
 
 import numpy as np
+import pytest
 from numpy.testing import assert_allclose
 
 from fastmlp.kernels import WAVE_ROWS, NetworkSpec, parameters_of, predict_outputs
@@ -44,8 +45,9 @@ def split(flat):
     return found
 
 
-def test_scores_of_each_layer_have_spread_1_around_rows():
-    codes, rows, flat = make()
+@pytest.mark.parametrize("n, of_outputs", [(500, 1), (138, 1), (42, 0.5)])
+def test_scores_of_each_layer_have_spread_1_around_rows(n, of_outputs):
+    codes, rows, flat = make(n)
     values = split(flat)
     for layer in range(3):
         spec = NetworkSpec(
@@ -53,7 +55,7 @@ def test_scores_of_each_layer_have_spread_1_around_rows():
         )
         needed = [values[key, parameter.name] for key, parameter in parameters_of(spec)]
         scores = predict_outputs(spec, packed(needed), "identity", codes[rows], 1)
-        assert_allclose(scores.std(axis=0), 1, rtol=1e-3)
+        assert_allclose(scores.std(axis=0), of_outputs if layer == 2 else 1, rtol=1e-3)
         # Zero is within the scores of every unit.
         assert (scores.min(axis=0) < 0).all()
         assert (scores.max(axis=0) > 0).all()
