@@ -105,9 +105,10 @@ def hidden_units(hidden_layer_sizes: Any) -> list[int]:
     ValueError
         If one is below 1.
     """
-    if not hasattr(hidden_layer_sizes, "__iter__"):
-        hidden_layer_sizes = [hidden_layer_sizes]
-    sizes = list(hidden_layer_sizes)
+    try:
+        sizes = list(hidden_layer_sizes)
+    except TypeError:  # a number, or an array of one without axes
+        sizes = [hidden_layer_sizes]
     try:
         if not {bool, np.bool_}.isdisjoint(map(type, sizes)):
             raise TypeError

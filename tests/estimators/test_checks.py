@@ -25,6 +25,7 @@ X = np.random.RandomState(0).randn(6, 3)
         ((), []),
         (7, [7]),
         (np.int32(7), [7]),
+        (np.array(7), [7]),
         ([3, 2], [3, 2]),
         (np.array([3, 2], dtype=np.uint8), [3, 2]),
         (range(1, 4), [1, 2, 3]),
@@ -78,8 +79,10 @@ def test_weights_may_be_a_number():
     assert_array_equal(check_weights(2, X), np.full(6, 2.0))
 
 
-@pytest.mark.parametrize("sizes", [True, (True,), [3, False], np.array([True])])
-def test_truth_values_are_no_widths(sizes):
+@pytest.mark.parametrize(
+    "sizes", [True, (True,), [3, False], np.array([True]), np.array("relu"), [5.5]]
+)
+def test_truth_values_and_others_are_no_widths(sizes):
     with pytest.raises(TypeError, match="hidden_layer_sizes must be integers"):
         hidden_units(sizes)
 
