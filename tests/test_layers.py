@@ -131,6 +131,7 @@ ESTIMATORS = (
     "_problem",
     "_fitted",
     "_holdout",
+    "_session",
     "_learning",
     "_blocks",
     "_block_judge",
