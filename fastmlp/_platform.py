@@ -35,6 +35,7 @@ import platform
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 _NAMES = {"amd64": "x86_64", "arm64": "aarch64"}
 _MACHINE = platform.machine().lower()
@@ -73,6 +74,15 @@ def _physical_cores(cpus: frozenset[int]) -> int:
     except OSError:
         return len(cpus)
     return len(siblings)
+
+
+def hold_at_fork(lock: Any) -> None:
+    """Take a lock before each fork: a child has no thread that would release it."""
+    at_fork(
+        before=lock.acquire,
+        after_in_parent=lock.release,
+        after_in_child=lock.release,
+    )
 
 
 def at_fork(**functions: Callable[[], object]) -> None:

@@ -8,14 +8,10 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-from fastmlp._platform import at_fork
+from fastmlp._platform import hold_at_fork
 
 _lock = threading.Lock()
-at_fork(
-    before=_lock.acquire,
-    after_in_parent=_lock.release,
-    after_in_child=_lock.release,
-)
+hold_at_fork(_lock)
 
 _n_blocks = 0
 _limit: Any = None

@@ -12,7 +12,7 @@ import numba
 from numba.core.ccallback import CFunc
 from numba.core.compiler_lock import global_compiler_lock
 
-from ..._platform import at_fork
+from ..._platform import hold_at_fork
 from .cache import FOLDER, KernelCache
 from .libraries import PartCompiler
 
@@ -28,11 +28,7 @@ _compiling = threading.RLock()
 # that thread's locks. What is registered last is called first before a fork, so that
 # both are taken in the order of `compiled_once`.
 for _lock in (global_compiler_lock, _compiling):
-    at_fork(
-        before=_lock.acquire,
-        after_in_parent=_lock.release,
-        after_in_child=_lock.release,
-    )
+    hold_at_fork(_lock)
 
 # nogil: the team's threads run side by side.
 # error_model "numpy": Python's division tests for zero, which keeps a loop from being
