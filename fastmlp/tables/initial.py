@@ -59,26 +59,23 @@ def initial_parameters(
     values = [
         _draw(parameter, random_state, frequency_spread) for _, parameter in entries
     ]
+    found = {
+        (place, parameter.name): value
+        for (place, parameter), value in zip(entries, values, strict=True)
+    }
     last = len(spec.units) - 2
     for layer in range(last + 1):
         scores = _scores(spec, layer, values, sample)
-        [n_inputs] = (
-            parameter.rows
-            for place, parameter in entries
-            if place == layer and parameter.name == "weights"
-        )
-        spread = _spread(scores, n_inputs)
+        weights = found[layer, "weights"]
+        spread = _spread(scores, len(weights))
         if layer == last:
             spread *= max(1.0, math.sqrt(ENOUGH_ROWS / len(rows)))
         centres = random_state.randint(len(sample), size=(N_CENTRES, scores.shape[1]))
         shares = random_state.exponential(size=centres.shape)
         shares /= shares.sum(axis=0)
         means = (shares * np.take_along_axis(scores, centres, axis=0)).sum(axis=0)
-        for (place, parameter), value in zip(entries, values, strict=True):
-            if place == layer and parameter.name == "weights":
-                value /= spread
-            elif place == layer and parameter.name == "biases":
-                value[:] = -means / spread
+        weights /= spread
+        found[layer, "biases"][:] = -means / spread
     return packed(values)
 
 
