@@ -268,10 +268,7 @@ def check_parameters(estimator: Any) -> None:
         value = getattr(estimator, name)
         if value is default:
             continue
-        for each in constraints:
-            if each.is_satisfied_by(value):
-                break
-        else:
+        if not any(each.is_satisfied_by(value) for each in constraints):
             _refuse(estimator, name, value)
 
 

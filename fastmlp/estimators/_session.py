@@ -18,7 +18,7 @@ from fastmlp.training.schedules import Constant
 
 
 class Session:
-    """What trains a network, from an `OptimizerState` on.
+    """The trainer of a network with its optimizer and schedule, at an `OptimizerState`.
 
     A context manager: on leaving, the engine ends, unless `wait` was called.
 
