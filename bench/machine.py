@@ -137,14 +137,11 @@ def _repeat_multiply(multiply, operands, repeats):
         call_multiply(multiply, operands)
 
 
-def bfloat16_peak(n_threads):
+def bfloat16_peak(unit, n_threads):
     """Floating-point operations a second of products in bfloat16 on data in L1.
 
-    0.0 where the CPU has none. See `fma_peak`.
+    See `fma_peak`.
     """
-    unit = bfloat16_unit()
-    if unit is None:
-        return 0.0
     multiply, depth = multiply_loop(unit).address, 8
     rates = [0.0] * n_threads
 
@@ -197,6 +194,8 @@ def measure_limits():
         name = np.dtype(dtype).name
         limits[name] = fma_peak(dtype, cores)
         limits[f"{name}_one_core"] = fma_peak(dtype, 1)
-    limits["bfloat16"] = bfloat16_peak(cores)
-    limits["bfloat16_one_core"] = bfloat16_peak(1)
+    unit = bfloat16_unit()
+    if unit is not None:
+        limits["bfloat16"] = bfloat16_peak(unit, cores)
+        limits["bfloat16_one_core"] = bfloat16_peak(unit, 1)
     return limits

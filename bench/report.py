@@ -140,7 +140,7 @@ def format_machine(machine, limits):
             f"{dtype} {limits[dtype] / 1e9:.0f} "
             f"(one core {limits[f'{dtype}_one_core'] / 1e9:.0f})"
             for dtype in ("float32", "float64", "bfloat16")
-            if limits.get(dtype)
+            if dtype in limits
         )
         lines.append(
             f"peak of {limits['cores']} cores in GFLOP/s: {peaks}; "

@@ -74,6 +74,15 @@ def test_training_rows(settings, monkeypatch):
     assert not any(row.failed for row in (fast, slow, missing))
 
 
+def test_rows_of_a_cpu_without_products_in_bfloat16(settings, monkeypatch):
+    half = CONTESTANTS["fastmlp"]._replace(products="bfloat16")
+    monkeypatch.setitem(CONTESTANTS, "fastmlp16", half)
+    workload = WORKLOADS["tiny"].smaller(rows=300, epochs=5)
+    (row,) = training.measure(workload, settings, ("fastmlp16",), "bfloat16")
+    assert row.flops > 0
+    assert row.share is None
+
+
 def test_selection_refuses_other_scores():
     scores = np.array([0.8, 0.9])
     ref, comp = (

@@ -112,5 +112,7 @@ def measure(workload, settings, names, section, baseline=None):
             row.ratio = times[name].best / times[fastmlp].best
         if workload.flops:
             row.flops = workload.flops / row.times.best
-            row.share = row.flops / settings.limits[CONTESTANTS[name].products]
+            peak = settings.limits.get(CONTESTANTS[name].products)
+            if peak is not None:
+                row.share = row.flops / peak
     return rows
