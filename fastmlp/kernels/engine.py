@@ -95,6 +95,8 @@ class Engine:
         self.spec, self.form = spec, form
         self._checked: Data | None = None
         self.memory: np.ndarray
+        # Where in memory the parameters begin that predictions and `store` take.
+        self._evaluated = 0
         self.numbers = numbers_of(dtype)
         self.dtype = np.dtype(self.numbers.master)
         self._loss, self._out_activation = loss, out_activation
@@ -143,12 +145,7 @@ class Engine:
 
     def store(self, parameters: np.ndarray) -> None:
         """Write the parameters into a vector in scikit-learn's packing."""
-        self.program.unpack(self._evaluated, parameters)
-
-    @property
-    def _evaluated(self) -> np.ndarray:
-        """Memory from those parameters on that predictions and `store` take."""
-        return self.memory
+        self.program.unpack(self.memory, parameters, self._evaluated)
 
     def stored(self) -> np.ndarray:
         """Return the parameters, a vector in scikit-learn's packing."""
@@ -215,7 +212,7 @@ class Engine:
         return predict.run(
             self.program,
             self.program.prediction_entries(out_activation),
-            self._evaluated,
+            self.memory[self._evaluated :],
             self.memory,
             describe(X),
             predict.ALL_ROWS if rows is None else rows,

@@ -70,8 +70,7 @@ class SpaceSpec(NamedTuple):
     batch_size : int
     rule : str
         A key of RULES.
-    restraints : Regularisation
-        Its penalties and bounds on norms alone.
+    regularisation : Regularisation
     decays : bool
         True: weights decay.
     averaging : float
@@ -85,7 +84,7 @@ class SpaceSpec(NamedTuple):
     n_threads: int
     batch_size: int
     rule: str
-    restraints: Regularisation
+    regularisation: Regularisation
     decays: bool
     averaging: float
     hands_out: bool
@@ -93,7 +92,7 @@ class SpaceSpec(NamedTuple):
     @property
     def collects(self) -> bool:
         """True if the whole gradient is collected before the update."""
-        return self.hands_out or self.restraints.clip_norm != 0
+        return self.hands_out or self.regularisation.clip_norm != 0
 
     @property
     def tile(self) -> int:
@@ -152,7 +151,7 @@ class TrainingSpace:
         self.settings = np.zeros(N_SETTINGS)
         self.shares = np.zeros((n_threads + 1, n_threads + 1), np.int64)
         self.penalty = np.zeros(program.blocks.size)
-        has = spec.collects or has_sums(spec.restraints)
+        has = spec.collects or has_sums(spec.regularisation)
         width = spec.numbers.width
         self.sums = np.zeros((program.blocks.size if has else 0, N_SUMS * width))
         self.contexts = np.repeat(program.context, n_threads)
@@ -166,7 +165,7 @@ class TrainingSpace:
 
     def _make_record(self, base, tiles):
         """Return the record of training, for a memory at the address `base`."""
-        spec, restraints = self.spec, self.spec.restraints
+        spec, regularisation = self.spec, self.spec.regularisation
         program, numbers, blocks = spec.program, spec.numbers, spec.program.blocks
         size, width = numbers.size, numbers.width
         moments = [place * size for place in (*self.moments, 0, 0)]
@@ -186,9 +185,9 @@ class TrainingSpace:
             "bytes_of_number": size,
             "width": width,
             "batch": spec.batch_size,
-            "l1": restraints.l1,
-            "clip_norm": restraints.clip_norm,
-            "max_norm": restraints.max_norm,
+            "l1": regularisation.l1,
+            "clip_norm": regularisation.clip_norm,
+            "max_norm": regularisation.max_norm,
             "settings": self.settings.ctypes.data,
             "first_moment": moments[0],
             "second_moment": moments[1],
@@ -203,7 +202,7 @@ class TrainingSpace:
         }
         dtype = numbers.master
         fields |= compile_sweeps(
-            restraints, spec.rule, spec.decays, spec.collects, dtype
+            regularisation, spec.rule, spec.decays, spec.collects, dtype
         )
         if spec.averaging:
             fields["average"] = compile_average(dtype).address

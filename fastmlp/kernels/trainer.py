@@ -103,13 +103,13 @@ class Trainer(Engine):
             most,
             self._batch_size,
             optimizer.rule,
-            regularisation.restraints,
+            regularisation,
             optimizer.decays,
             averaging,
             hands_out,
         )
         self._space = space = take_space(made_for, self.spec.units)
-        self.memory = space.memory
+        self.memory, self._evaluated = space.memory, space.average
         space.settings[:] = optimizer.settings(self.dtype)
         space.settings[L1] = self._l1
         space.field["flushes"][0] = flushes
@@ -189,16 +189,12 @@ class Trainer(Engine):
 
     def store_moments(self) -> tuple[np.ndarray, ...]:
         """Return the optimizer's moments, each a vector in scikit-learn's packing."""
-        return tuple(map(self._unpacked, self._space.moments))
-
-    @property
-    def _evaluated(self) -> np.ndarray:
-        return self.memory[self._space.average :]
-
-    def _unpacked(self, behind):
-        vector = np.empty(self.program.n_flat, self.dtype)
-        self.program.unpack(self.memory, vector, behind)
-        return vector
+        stored = []
+        for place in self._space.moments:
+            moment = np.empty(self.program.n_flat, self.dtype)
+            self.program.unpack(self.memory, moment, place)
+            stored.append(moment)
+        return tuple(stored)
 
     def finite(self) -> bool:
         """Return whether all parameters are finite."""

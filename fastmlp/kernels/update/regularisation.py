@@ -58,22 +58,12 @@ class Regularisation(NamedTuple):
     input_noise: float = 0.0
     seed: int = 0
 
-    @property
-    def is_random(self) -> bool:
-        """True if training draws random numbers."""
-        return any(self.dropout) or self.input_noise != 0
-
     def seeded(self, random_state: Any) -> Regularisation:
         """Return a copy with a seed from `random_state`, if training needs one."""
-        if not self.is_random:
+        if not any(self.dropout) and self.input_noise == 0:
             return self
         seed = random_state.randint(2**63 - 1, dtype=np.int64)
         return self._replace(seed=int(seed))
-
-    @property
-    def restraints(self) -> Regularisation:
-        """The penalty and the bounds on norms alone."""
-        return Regularisation(self.l1, self.clip_norm, self.max_norm)
 
     @property
     def changes_inputs(self) -> bool:
