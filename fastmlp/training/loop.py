@@ -9,7 +9,7 @@ import enum
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -242,13 +242,13 @@ class OptimizerState:
         self, optimizer: Optimizer, n_epochs: int, moments: tuple
     ) -> "OptimizerState":
         """Return the state after a run of so many epochs."""
-        return replace(
-            self,
-            learning_rate=optimizer.learning_rate,
-            t=optimizer.t,
-            epoch=self.epoch + n_epochs,
-            moments=moments,
-        )
+        reached = {
+            "learning_rate": optimizer.learning_rate,
+            "t": optimizer.t,
+            "epoch": self.epoch + n_epochs,
+            "moments": moments,
+        }
+        return OptimizerState(**vars(self) | reached)
 
 
 class Progress(NamedTuple):
@@ -361,24 +361,22 @@ class Training:
     def _step(self, steps):
         """Train for an epoch; return the `Outcome` if it is the last, else None."""
         steps.begin()
-        outcome = self._judged_epoch()
-        stops = steps.end(usable=outcome is not Outcome.DIVERGED)
-        return Outcome.STOPPED if stops and outcome is None else outcome
-
-    def _judged_epoch(self):
-        """Train for an epoch, judge it and set the rate; see `_step`."""
         self._epoch()
         if not self._is_finite():
             self._record_divergence()
+            steps.end(usable=False)
             return Outcome.DIVERGED
         self._judge()
         rate = self.schedule.after_epoch(self.optimizer.learning_rate, self.history.t)
         # Even where training ends here: partial_fit may go on from this rate.
         self.optimizer.learning_rate = rate
-        return Outcome.CONVERGED if self._ends() else None
+        ends, stops = self._ends(), steps.end()
+        if ends:
+            return Outcome.CONVERGED
+        return Outcome.STOPPED if stops else None
 
     def _steps_at_once(self, rows, n_epochs):
-        """Do `_judged_epoch` up to `n_epochs` times, in one run of the engine."""
+        """Do as `_step` up to `n_epochs` times, in one run of the engine."""
         engine, optimizer, history = self.engine, self.optimizer, self.history
         random_state = self.random_state if self.settings.shuffle else None
         n_steps, rate = engine.count_steps(rows.n_rows), optimizer.learning_rate

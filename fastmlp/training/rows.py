@@ -52,13 +52,8 @@ class InMemory:
     """
 
     def __init__(self, data: Data, rows: np.ndarray) -> None:
-        self.data, self.order = data, rows.copy()
+        self.data, self.order, self.n_rows = data, rows.copy(), len(rows)
         self._before: Any = None
-
-    @property
-    def n_rows(self) -> int:
-        """Rows of an epoch."""
-        return len(self.order)
 
     def parts(
         self, random_state: np.random.RandomState | None
