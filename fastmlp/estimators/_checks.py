@@ -189,6 +189,8 @@ def check_regularisation(estimator: Any, n_hidden: int) -> Regularisation:
         dropout=dropout_rates(estimator.dropout, n_hidden),
         input_noise=float(estimator.input_noise),
     )
+    if estimator.solver != "lbfgs":
+        return settings
     used = {
         "dropout": any(settings.dropout),
         "clip_norm": settings.clip_norm,
@@ -197,7 +199,7 @@ def check_regularisation(estimator: Any, n_hidden: int) -> Regularisation:
         "weight_decay": estimator.weight_decay,
     }
     names = [name for name, value in used.items() if value]
-    if estimator.solver == "lbfgs" and names:
+    if names:
         given = ", ".join(f"{name}={getattr(estimator, name)!r}" for name in names)
         raise ValueError(
             f"{given} cannot be used with solver='lbfgs', which takes no minibatches: "

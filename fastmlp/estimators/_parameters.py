@@ -109,7 +109,17 @@ class Checked:
         self.__dict__.update(parameters)
 
     def _validate_params(self) -> None:
-        check_parameters(self)
+        """Raise scikit-learn's InvalidParameterError, with a hint if there is one."""
+        cls: Any = type(self)
+        for name, default, constraints in _checked(cls):
+            value = getattr(self, name)
+            if value is default:
+                continue
+            for each in constraints:
+                if each.is_satisfied_by(value):
+                    break
+            else:
+                _refuse(self, name, value)
 
 
 class Parameter(NamedTuple):
@@ -259,17 +269,6 @@ def _checked(cls: Any) -> list[tuple[str, Any, list]]:
         valid = any(each.is_satisfied_by(defaults[name]) for each in constraints)
         rows.append((name, defaults[name] if valid else constraints, constraints))
     return rows
-
-
-def check_parameters(estimator: Any) -> None:
-    """Raise scikit-learn's InvalidParameterError, with a hint if there is one."""
-    cls: Any = type(estimator)
-    for name, default, constraints in _checked(cls):
-        value = getattr(estimator, name)
-        if value is default:
-            continue
-        if not any(each.is_satisfied_by(value) for each in constraints):
-            _refuse(estimator, name, value)
 
 
 def _refuse(estimator, name, value):
