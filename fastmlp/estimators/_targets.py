@@ -104,8 +104,8 @@ def _is_plain(y):
     return plain and y.size > 0 and y.dtype.isnative
 
 
-def labels_of(y: ArrayLike) -> tuple[np.ndarray, str]:
-    """Return the classes of y and its kind, see `Labels`.
+def labels_of(y: Any) -> tuple[np.ndarray, str, bool]:
+    """Return classes, kind and `sparse` of `Labels` for y.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def labels_of(y: ArrayLike) -> tuple[np.ndarray, str]:
     """
     if _is_plain(y):
         classes = np.unique(y)
-        return classes, "multiclass" if classes.size > 2 else "binary"
+        return classes, "multiclass" if classes.size > 2 else "binary", False
     try:
         kind = type_of_target(y, input_name="y")
         if "multioutput" in kind:
@@ -123,7 +123,7 @@ def labels_of(y: ArrayLike) -> tuple[np.ndarray, str]:
             )
         if kind.startswith("multilabel"):
             kind = "multilabel"
-        return unique_labels(y), kind
+        return unique_labels(y), kind, sp.issparse(y)
     except (TypeError, ValueError) as error:
         # A note, since the message is scikit-learn's.
         error.add_note(
@@ -168,8 +168,8 @@ def first_labels(
     if not _check_partial_fit_first_call(holder, classes):
         return None
     multilabel = type_of_target(y).startswith("multilabel")
-    _, kind = labels_of(y if multilabel else classes)
-    return holder.classes_, kind, multilabel and sp.issparse(y)
+    _, kind, sparse = labels_of(y if multilabel else classes)
+    return holder.classes_, kind, sparse
 
 
 def check_known(classes: np.ndarray, y: Any, warm_start: bool) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils.metaestimators import available_if
@@ -608,10 +607,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         if hasattr(self, "classes_") and (self.warm_start or incremental):
             first = self.classes_, *self._labels
-        if first is None:
-            classes, kind, sparse = *labels_of(y), sp.issparse(y)
-        else:
-            classes, kind, sparse = first
+        classes, kind, sparse = first or labels_of(y)
+        if first is not None:
             check_known(classes, y, self.warm_start)
         pairing = pair_classification(
             self.loss, self.out_activation, self.label_smoothing, kind

@@ -202,7 +202,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
                 "TabularClassifier for each column, as "
                 "sklearn.multioutput.MultiOutputClassifier does."
             )
-        classes, kind = labels_of(y)
+        classes, kind, _ = labels_of(y)
         smoothing = LABEL_SMOOTHING if self.scoring == "accuracy" else 0.0
         pairing = pair_classification("log_loss", None, smoothing, kind)
         return Labels(pairing, classes, kind, False, self.class_weight)
