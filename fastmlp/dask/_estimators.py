@@ -24,7 +24,7 @@ from fastmlp.dask._executor import DaskExecutor
 from fastmlp.dask._signatures import OF_CLUSTERS, OF_ROUNDS, extend
 from fastmlp.data import Chunk
 from fastmlp.estimators import MLPClassifier, MLPRegressor
-from fastmlp.estimators._base import compilation_shown
+from fastmlp.estimators._base import show_compilation
 from fastmlp.estimators._blocks import join_chunks
 from fastmlp.estimators._callbacks import watched
 from fastmlp.estimators._learning import Learned, publish
@@ -321,9 +321,7 @@ default=None
                 model, local, blocks, executor, limits, given, make_steps, classes
             )
 
-        with compilation_shown(self.verbose):
-            learned = watched(model, fit, given)
-        publish(self, learned)
+        publish(self, show_compilation(self.verbose, watched, model, fit, given))
         return self
 
 

@@ -8,9 +8,10 @@ it was.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from contextlib import nullcontext
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -35,6 +36,8 @@ from fastmlp.estimators._streams import (
 )
 from fastmlp.estimators._targets import Goal
 from fastmlp.kernels import solvers, watch_compilation
+
+T = TypeVar("T")
 
 
 class BaseMLP(
@@ -112,15 +115,10 @@ class BaseMLP(
         training there, without a warning.
         """
         given = Given(X, y, sample_weight, X_val, y_val, sample_weight_val)
-
-        def fit(make_steps):
-            if read_in_blocks(self, given):
-                return learn_on_disk(self, given, make_steps)
-            return learn(self, given, self._goal, make_steps=make_steps)
-
-        with compilation_shown(self.verbose):
-            learned = watched(self, fit, given)
-        publish(self, learned)
+        fit = partial(learn, self, given, self._goal)
+        if read_in_blocks(self, given):
+            fit = partial(learn_on_disk, self, given)
+        publish(self, show_compilation(self.verbose, watched, self, fit, given))
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -207,22 +205,19 @@ class BaseMLP(
         array([False,  True])
         """
         estimator = with_epochs(self, "max_iter", epochs, buffer_rows)
-
-        def fit(make_steps):
-            return learn_stream(
-                estimator, source, classes, eval_source, buffer_rows, make_steps
-            )
-
-        with compilation_shown(self.verbose):
-            learned = watched(estimator, fit, Given(None, None))
-        publish(self, learned)
+        fit = partial(
+            learn_stream, estimator, source, classes, eval_source, buffer_rows
+        )
+        given = Given(None, None)
+        publish(self, show_compilation(self.verbose, watched, estimator, fit, given))
         return self
 
     def _learn_more(self, given: Given, goal_of: Any) -> None:
         """Train for one epoch; see `partial_fit`."""
         validated = check_changed(self)
-        with compilation_shown(self.verbose):
-            learned = learn(self, given, goal_of, incremental=True)
+        learned = show_compilation(
+            self.verbose, learn, self, given, goal_of, incremental=True
+        )
         learned.attributes["_validated"] = validated
         publish(self, learned)
 
@@ -486,9 +481,14 @@ class BaseMLP(
         return tags
 
 
-def compilation_shown(verbose: Any) -> Any:
-    """Return a context that prints that kernels are compiled, if `verbose`."""
-    return watch_compilation(print) if verbose else nullcontext()
+def show_compilation(
+    verbose: Any, fit: Callable[..., T], *arguments: Any, **keywords: Any
+) -> T:
+    """Return ``fit(...)``; if `verbose`, print that it compiles kernels."""
+    if not verbose:
+        return fit(*arguments, **keywords)
+    with watch_compilation(print):
+        return fit(*arguments, **keywords)
 
 
 def check_solver(estimator: Any) -> bool:

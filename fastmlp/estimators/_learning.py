@@ -5,11 +5,11 @@ and `publish` makes attributes of it.
 """
 
 import operator
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import partial
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import scipy.optimize
@@ -54,6 +54,8 @@ from fastmlp.training.loop import (
 )
 from fastmlp.training.rows import InMemory, Rows
 from fastmlp.training.schedules import schedule_of, schedule_settings
+
+T = TypeVar("T")
 
 AUTO_BATCH_SIZE = 200
 
@@ -129,9 +131,8 @@ def learn(
     estimator: Any,
     given: Given,
     goal_of: Callable[[Any], Goal],
-    *,
-    incremental: bool = False,
     make_steps: MakeSteps = unseen,
+    incremental: bool = False,
 ) -> Learned:
     """Fit, or go on fitting; by one epoch if `incremental`.
 
@@ -142,9 +143,9 @@ def learn(
     given : Given
     goal_of : callable
         Returns the `Goal` of validated y.
+    make_steps : MakeSteps, default=unseen
     incremental : bool, default=False
         True in `partial_fit`.
-    make_steps : MakeSteps, default=unseen
     """
     problem = check(estimator, given, goal_of, incremental)
     return learn_problem(problem, incremental, make_steps)
@@ -155,7 +156,8 @@ def learn_problem(
 ) -> Learned:
     """Fit, or go on fitting, to rows in memory that were checked."""
     model = problem.model
-    with random_numbers(model.random_state) as random_state:
+
+    def fit(random_state):
         network = build(problem, random_state)
         sample = training_sample(problem, network.dtype)
         own = validation_sample(problem, network.dtype)
@@ -174,28 +176,30 @@ def learn_problem(
             make_steps,
         )
 
+    return with_random_numbers(model.random_state, fit)
+
 
 # Generators that no fit uses.
 _idle: list[np.random.RandomState] = []
 
 
-@contextmanager
-def random_numbers(random_state: Any) -> Iterator[np.random.RandomState]:
-    """Provide a block with the generator of scikit-learn's `check_random_state`.
+def with_random_numbers(
+    random_state: Any, fit: Callable[[np.random.RandomState], T]
+) -> T:
+    """Return ``fit(generator)``, with that of scikit-learn's `check_random_state`.
 
     To make one NumPy takes 100 us, and to seed it 1 us: an integer seeds one of an
-    earlier block.
+    earlier call.
     """
     if not isinstance(random_state, Integral):
-        yield check_random_state(random_state)
-        return
+        return fit(check_random_state(random_state))
     try:
         generator = _idle.pop()
     except IndexError:
         generator = np.random.RandomState()
     try:
         generator.seed(operator.index(random_state))
-        yield generator
+        return fit(generator)
     finally:
         _idle.append(generator)
 
@@ -324,8 +328,14 @@ def train(
             optimizer=session.optimizer,
             schedule=session.schedule,
             history=history,
-            settings=settings_of(
-                params, 1 if incremental else params.max_iter - history.n_iter
+            settings=Settings(
+                alpha=params.alpha,
+                max_epochs=1 if incremental else params.max_iter - history.n_iter,
+                tol=params.tol,
+                patience=params.n_iter_no_change,
+                shuffle=params.shuffle,
+                verbose=bool(params.verbose),
+                ties=params.validation_ties,
             ),
             random_state=random_state,
             holdout=holdout,
@@ -333,9 +343,7 @@ def train(
             best=best,
         )
 
-        def learned() -> Learned:
-            return after_epochs(problem, network, state, training)
-
+        learned = partial(after_epochs, problem, network, state, training)
         steps = make_steps("epoch", lambda: learned().joined(vars(params)))
         outcome = training.run(steps)
         report(outcome, history, problem, incremental)
@@ -347,19 +355,6 @@ def train(
         return result
 
 
-def settings_of(params: Any, max_epochs: int) -> Settings:
-    """Return the settings of training by epochs."""
-    return Settings(
-        alpha=params.alpha,
-        max_epochs=max_epochs,
-        tol=params.tol,
-        patience=params.n_iter_no_change,
-        shuffle=params.shuffle,
-        verbose=bool(params.verbose),
-        ties=params.validation_ties,
-    )
-
-
 def first_progress(problem: Problem, network: Network, incremental: bool) -> Progress:
     """Return the optimizer's state and the history that training continues.
 
@@ -368,18 +363,19 @@ def first_progress(problem: Problem, network: Network, incremental: bool) -> Pro
     of the same scoring.
     """
     params = problem.model
-    scored_by = name_of_scoring(problem.goal.judged_by(params.scoring))
     earlier = {} if problem.anew else vars(params)
     state = earlier.get("_optimizer") if incremental else None
     if state is None or not state.fits(params.solver, network.parameters.size):
         state = new_optimizer(params)
     best_score = earlier.get("best_validation_score_")
+    if best_score is not None:
+        scored_by = name_of_scoring(problem.goal.judged_by(params.scoring))
+        if earlier.get("_scored_by") != scored_by:
+            best_score = None
     history = History(
         t=earlier.get("t_", 0),
         best_loss=earlier.get("best_loss_"),
-        best_validation_score=(
-            best_score if earlier.get("_scored_by") == scored_by else None
-        ),
+        best_validation_score=best_score,
         no_improvement_count=earlier.get("_no_improvement_count", 0),
     )
     return Progress(state, history, None)

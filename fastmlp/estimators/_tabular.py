@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fastmlp.estimators._base import compilation_shown
+from fastmlp.estimators._base import show_compilation
 from fastmlp.estimators._callbacks import CallbackSupportMixin, watched
 from fastmlp.estimators._checks import check_library
 from fastmlp.estimators._doc_link import Documented
@@ -109,14 +110,12 @@ class BaseTabular(CallbackSupportMixin, Checked, Documented, BaseEstimator, ABC)
         epoch ends the training of that network there.
         """
         given = Given(X, y, sample_weight, X_val, y_val, sample_weight_val)
-
-        def fit(make_steps):
-            if has_slices(X) and y is not None:
-                return learn_table_on_disk(self, given, make_steps)
-            return learn_table(self, given, self._goal, make_steps)
-
-        with compilation_shown(self.verbose):
-            learned = watched(self, fit, given, networks=True)
+        fit = partial(learn_table, self, given, self._goal)
+        if has_slices(X) and y is not None:
+            fit = partial(learn_table_on_disk, self, given)
+        learned = show_compilation(
+            self.verbose, watched, self, fit, given, networks=True
+        )
         publish(self, learned)
         return self
 
@@ -202,20 +201,18 @@ class BaseTabular(CallbackSupportMixin, Checked, Documented, BaseEstimator, ABC)
         array([3., 6.])
         """
         estimator = with_epochs(self, "max_epochs", epochs, buffer_rows)
-
-        def fit(make_steps):
-            return learn_table_stream(
-                estimator,
-                source,
-                classes,
-                eval_source,
-                buffer_rows,
-                folder,
-                make_steps,
-            )
-
-        with compilation_shown(self.verbose):
-            learned = watched(estimator, fit, Given(None, None), networks=True)
+        fit = partial(
+            learn_table_stream,
+            estimator,
+            source,
+            classes,
+            eval_source,
+            buffer_rows,
+            folder,
+        )
+        learned = show_compilation(
+            self.verbose, watched, estimator, fit, Given(None, None), networks=True
+        )
         publish(self, learned)
         return self
 

@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from fastmlp import MLPClassifier
-from fastmlp.estimators._learning import new_optimizer, random_numbers
+from fastmlp.estimators._learning import new_optimizer, with_random_numbers
 from fastmlp.kernels import Objective, Trainer
 from tests.estimators import X, Y, assert_same_model, both, make, parameters, sklearns
 
@@ -422,15 +422,21 @@ def test_a_copy_is_not_trained_along(Estimator):
 def test_random_numbers_are_those_of_check_random_state():
     for seed in (0, np.int64(7), 2**32 - 1):
         ref = check_random_state(seed)
-        with random_numbers(seed) as outer, random_numbers(seed) as inner:
-            assert inner is not outer
-            inner.normal()  # keeps a second number, which seeding has to forget
+
+        def outer_call(outer, seed=seed, ref=ref):
+            def inner_call(inner):
+                assert inner is not outer
+                inner.normal()  # keeps a second number, which seeding has to forget
+
+            with_random_numbers(seed, inner_call)
             assert outer.uniform() == ref.uniform()
-        with random_numbers(seed) as again:
-            assert again.normal() == check_random_state(seed).normal()
+
+        with_random_numbers(seed, outer_call)
+        normal = with_random_numbers(seed, lambda again: again.normal())
+        assert normal == check_random_state(seed).normal()
     for given in (None, np.random.RandomState(0)):
-        with random_numbers(given) as found:
-            assert found is check_random_state(given)
+        found = with_random_numbers(given, lambda found: found)
+        assert found is check_random_state(given)
     for wrong in (-1, 2**32):
-        with pytest.raises(ValueError, match="between 0 and"), random_numbers(wrong):
-            pass
+        with pytest.raises(ValueError, match="between 0 and"):
+            with_random_numbers(wrong, lambda unused: None)
