@@ -320,9 +320,9 @@ def train(
         state,
         kind or Trainer,
     )
-    with session:
+    with session.engine as engine:
         training = Training(
-            session.engine,
+            engine,
             network.parameters,
             rows,
             optimizer=session.optimizer,
@@ -350,7 +350,8 @@ def train(
         result = learned()
         if incremental:
             warn_of_ended_schedule(state, history)
-            if session.wait(result.attributes["_optimizer"]):
+            if engine.wait():
+                session.state = result.attributes["_optimizer"]
                 result.attributes["_session"] = session
         return result
 

@@ -6,7 +6,8 @@ pickled.
 """
 
 from collections.abc import Callable
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 from fastmlp.estimators._checks import as_float, is_bfloat16
 from fastmlp.estimators._fitted import make_engine
@@ -17,10 +18,9 @@ from fastmlp.training.loop import OptimizerState
 from fastmlp.training.schedules import Constant
 
 
+@dataclass(eq=False)
 class Session:
     """The trainer of a network with its optimizer and schedule, at an `OptimizerState`.
-
-    A context manager: on leaving, the engine ends, unless `wait` was called.
 
     Parameters
     ----------
@@ -30,34 +30,16 @@ class Session:
     optimizer : Optimizer
         The engine's.
     schedule : see `make_schedule`
-
-    Attributes
-    ----------
     state : OptimizerState or None
         While waiting, the state whose moments the engine holds and at which the
         optimizer is. None: in use.
     """
 
-    def __init__(
-        self, made_for: tuple, engine: Trainer, optimizer: Optimizer, schedule: Constant
-    ) -> None:
-        self.made_for, self.engine = made_for, engine
-        self.optimizer, self.schedule = optimizer, schedule
-        self.state: OptimizerState | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self.state is None:
-            self.engine.__exit__(*exception)
-
-    def wait(self, state: OptimizerState) -> bool:
-        """Wait at a state if the engine is small; return whether it does."""
-        if self.engine.may_wait:
-            self.engine.forget_data()
-            self.state = state
-        return self.state is not None
+    made_for: tuple
+    engine: Trainer
+    optimizer: Optimizer
+    schedule: Constant
+    state: OptimizerState | None = None
 
 
 def open_session(

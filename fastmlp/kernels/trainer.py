@@ -115,6 +115,7 @@ class Trainer(Engine):
         space.field["flushes"][0] = flushes
         self._data: Data | None = None
         self._order = np.empty(0)
+        self._waits = False
         self._epoch_seconds = _RUN_SECONDS
         choices: tuple[int, ...] = (most,)
         doubtful = self._n_threads is None and self._work < _DOUBTFUL * most
@@ -124,7 +125,13 @@ class Trainer(Engine):
             (self.spec.units, self._batch_size, self.numbers), choices
         )
 
+    def __enter__(self):
+        self._waits = False
+        return self
+
     def __exit__(self, *exception: object) -> None:
+        if self._waits:
+            return
         self._space.team.close()
         if exception[0] is None:
             give_back(self._space)
@@ -156,15 +163,19 @@ class Trainer(Engine):
         super().load(parameters)
         self._load_sums(parameters)
 
-    @property
-    def may_wait(self) -> bool:
-        """True if it is small and has no threads that wait."""
-        return self._most_threads == 1 and self._space.is_small
+    def wait(self) -> bool:
+        """Forget the data, and do not end on leaving the context: another may follow.
 
-    def forget_data(self) -> None:
-        """Keep no data of the user alive."""
-        self._data = self._checked = None
-        self._order = np.empty(0)
+        Returns
+        -------
+        waits : bool
+            False if it is large, or has threads that would wait too: then it ends.
+        """
+        self._waits = self._most_threads == 1 and self._space.is_small
+        if self._waits:
+            self._data = self._checked = None
+            self._order = np.empty(0)
+        return self._waits
 
     def _load_sums(self, parameters):
         """Put the sums for the penalties of the first step into blocks.
