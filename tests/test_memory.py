@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from fastmlp import MLPClassifier, MLPRegressor
+from fastmlp import (
+    MLPClassifier,
+    MLPRegressor,
+    TabularClassifier,
+    TabularRegressor,
+)
 from fastmlp.kernels import program, trainer
 from tests.estimators import X as SMALL_X
 from tests.estimators import Y as SMALL_Y
@@ -69,6 +74,20 @@ def test_sparse_x_is_never_dense(form):
     estimator.fit(X.tocsr()[:100], y[:100]).predict(X.tocsr()[:200])
     assert peak_of(lambda: estimator.fit(X, y)) < allowed
     assert peak_of(lambda: estimator.predict(X)) < allowed
+
+
+@pytest.mark.parametrize("Estimator", [TabularClassifier, TabularRegressor])
+def test_a_fit_to_a_table_takes_its_codes_and_little_more(Estimator):
+    """Beside the codes, 4 bytes each, a fit allocates at most 70 bytes for a row."""
+    X = make_dense(100_000, 8)
+    y = np.arange(len(X)) % 2
+    estimator = Estimator(
+        hidden_layer_sizes=(4,), batch_size=1000, max_epochs=1, n_threads=1
+    )
+    # Compiling allocates too.
+    estimator.fit(X[:3000], y[:3000])
+    peak = peak_of(lambda: estimator.fit(X, y))
+    assert peak < X.nbytes + 70 * len(X) + MEGABYTE
 
 
 # Widths that no machine has the memory for.

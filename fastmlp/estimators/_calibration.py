@@ -10,6 +10,9 @@ from scipy.special import log_softmax, logsumexp
 # log-loss of other rows, on 150 it lowers it.
 CALIBRATION_ROWS = 150
 
+# Rows whose scores fit into the second-level cache.
+BLOCK_ROWS = 4096
+
 # The temperature is sought between one over this and this.
 LARGEST = 10.0
 
@@ -74,12 +77,16 @@ def fit_temperature(
     """
     if np.count_nonzero(weight) < CALIBRATION_ROWS:
         return 1.0
-    scores = class_scores(outputs)
+    log_likelihoods = np.empty(len(labels))
 
     def loss(log_temperature):
-        log_p = log_softmax(scores / np.exp(log_temperature), axis=-1)
-        log_p = log_p[np.arange(len(labels)), :, labels]
-        return -np.average(logsumexp(log_p, axis=1), weights=weight)
+        for start in range(0, len(labels), BLOCK_ROWS):
+            block = slice(start, start + BLOCK_ROWS)
+            scores = class_scores(outputs[block]) / np.exp(log_temperature)
+            log_p = log_softmax(scores, axis=-1)
+            log_p = log_p[np.arange(len(log_p)), :, labels[block]]
+            log_likelihoods[block] = logsumexp(log_p, axis=1)
+        return -np.average(log_likelihoods, weights=weight)
 
     bound = np.log(LARGEST)
     found = minimize_scalar(loss, bounds=(-bound, bound), method="bounded")

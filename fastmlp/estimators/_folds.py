@@ -1,5 +1,7 @@
 """Which rows each network of an ensemble trains on, and which it is judged on."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -16,20 +18,31 @@ FOLDS_OF_ONE = 5
 class Split(NamedTuple):
     """The rows of one network.
 
+    Its rows are found when they are needed: their numbers for all of eight networks
+    would take as much memory as 18 columns of codes.
+
     Parameters
     ----------
-    trained : (n_trained,) int array
-        To train on.
-    judged : (n_judged,) int array or None
-        On which its epochs are judged; None: all validation rows.
-    held : (n_held,) int array
-        That it is not trained on: those judged, rows equal to them and rows without
-        weight.
+    trained : callable
+        Returns those to train on, (n_trained,) int array.
+    judged : callable
+        Returns those on which its epochs are judged, (n_judged,) int64 array; None
+        stands for all validation rows.
+    held : callable
+        Returns those that it is not trained on, (n_held,) int array: those judged,
+        rows equal to them and rows without weight.
     """
 
-    trained: np.ndarray
-    judged: np.ndarray | None
-    held: np.ndarray
+    trained: Callable[[], np.ndarray]
+    judged: Callable[[], np.ndarray | None]
+    held: Callable[[], np.ndarray]
+
+    @classmethod
+    def of(
+        cls, trained: np.ndarray, judged: np.ndarray | None, held: np.ndarray
+    ) -> "Split":
+        """Return the split of rows that are known."""
+        return cls(lambda: trained, lambda: judged, lambda: held)
 
 
 def make_splits(
@@ -51,8 +64,20 @@ def make_splits(
     n_networks = min(n_networks, len(rows))
     n_folds = n_networks if n_networks > 1 else min(FOLDS_OF_ONE, len(rows))
     fold = deal_folds(strata, n_folds, random_state)
+    fold = fold.astype(np.min_scalar_type(n_folds))
+    fold_of_all = fold[place]
+
+    def trained(i: int) -> np.ndarray:
+        return rows[fold != i]
+
+    def judged(i: int) -> np.ndarray:
+        return rows[fold == i].astype(np.int64)
+
+    def held(i: int) -> np.ndarray:
+        return np.flatnonzero(fold_of_all == i)
+
     return [
-        Split(rows[fold != i], rows[fold == i], np.flatnonzero(fold[place] == i))
+        Split(partial(trained, i), partial(judged, i), partial(held, i))
         for i in range(n_networks)
     ]
 
@@ -80,7 +105,8 @@ def counted_rows(
     place : (n,) int array
         Indices of `rows`; for a row without weight and without an equal any of them.
     """
-    rows = np.flatnonzero(weight)
+    index = np.min_scalar_type(len(weight))
+    rows = np.flatnonzero(weight).astype(index)
     if len(weight) <= MERGED_ROWS:
         # -9, which is no code, stands for NaN, so that missing values are equal.
         table = np.column_stack([np.nan_to_num(codes, nan=-9.0), values])
@@ -92,7 +118,7 @@ def counted_rows(
         if np.count_nonzero(merged) > 1:
             place = _places(merged)[which]
             return first[merged > 0], merged[merged > 0], place
-    return rows, weight[rows], _places(weight)
+    return rows, weight[rows], _places(weight).astype(index)
 
 
 def _places(weight: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ from fastmlp.tables.ensemble import ATTEMPTS, SLOWER, Ensemble, Part, train_ense
 from fastmlp.tables.importance import permutation_importances
 from fastmlp.tables.member import Member, Task
 from fastmlp.tables.recipe import Recipe, make_recipe
-from fastmlp.training.holdout import Holdout
+from fastmlp.training.holdout import Holdout, Score
 from fastmlp.training.loop import History, Outcome, Steps
 from fastmlp.training.rows import InMemory, Rows
 
@@ -76,9 +76,9 @@ def plan_table(
     splits = divide(problem, random_state)
 
     def rows_of(number: int, batch_size: int) -> Rows:
-        return InMemory(problem.data, splits[number].trained)
+        return InMemory(problem.data, splits[number].trained())
 
-    n_trained = [len(split.trained) for split in splits]
+    n_trained = [len(split.trained()) for split in splits]
     plan = plan_networks(problem, splits, n_trained, rows_of, make_steps)
     return plan, random_state
 
@@ -168,7 +168,7 @@ def finish(
     ensemble = plan.ensemble._replace(parameters=parameters)
     histories = [member.history for member in members]
     learned = after_training(problem, splits, ensemble, histories)
-    holdouts = [part.holdout for part in plan.parts]
+    holdouts = [part.make_holdout() for part in plan.parts]
     n_passes = sum(
         n * history.n_iter for n, history in zip(plan.n_trained, histories, strict=True)
     )
@@ -195,7 +195,8 @@ def divide(problem: TableProblem, random_state: np.random.RandomState) -> list[S
     """Return the rows of each network."""
     n_networks, rows = problem.model.n_networks, problem.rows
     if problem.has_validation:
-        return [Split(rows, None, np.arange(len(problem.validation.y)))] * n_networks
+        held = np.arange(len(problem.validation.y))
+        return [Split.of(rows, None, held)] * n_networks
     strata = np.zeros(len(rows))
     if isinstance(problem.goal, Labels):
         strata = problem.sample.target.values[rows, 0]
@@ -242,11 +243,16 @@ def make_parts(
                 own,
             )
             score = reporter.score
-        holdout = Holdout(problem.validation_data, split.judged, score)
         make_rows = partial(rows_of, number, recipe.batch_size)
-        parts.append(Part(split.trained, make_rows, holdout))
+        make_holdout = partial(holdout_of, problem, split, score)
+        parts.append(Part(split.trained, make_rows, make_holdout))
         steps.append(own)
     return parts, steps
+
+
+def holdout_of(problem: TableProblem, split: Split, score: Score) -> Holdout:
+    """Return the rows that a network is judged on, with its score."""
+    return Holdout(problem.validation_data, split.judged(), score)
 
 
 def report(members: list[Member], model: Any, recipe: Recipe) -> None:
@@ -278,21 +284,13 @@ def after_training(
 ) -> Learned:
     """Return the `Learned` of trained networks."""
     validation, n_threads = problem.validation, problem.model.n_threads
-    held = [
-        ensemble.member_outputs(i, validation.codes[split.held], n_threads)
+    outputs = [
+        ensemble.member_outputs(i, validation.codes[split.held()], n_threads)
         for i, split in enumerate(splits)
     ]
-    # Outputs for each row: of all networks, or of the one that held it out.
-    if problem.has_validation:
-        rows, outputs = splits[0].held, np.stack(held, axis=1)
-    else:
-        rows = np.concatenate([split.held for split in splits])
-        outputs = np.concatenate(held)[:, np.newaxis]
-    values = validation.target.values[rows]
     temperature = 1.0
     if isinstance(problem.goal, Labels):
-        weight = validation.weight[rows]
-        temperature = fit_temperature(outputs, values[:, 0], weight, len(splits))
+        temperature = temperature_of(problem, splits, outputs)
     attributes = prediction_attributes(problem, ensemble, temperature) | {
         "loss_curve_": [history.loss_curve for history in histories],
         "validation_scores_": [history.validation_scores for history in histories],
@@ -302,15 +300,42 @@ def after_training(
     }
     if not problem.has_validation:
         model = predicting(problem, ensemble, temperature)
+        # One network after another: predictions have float64 intermediates.
+        predicted = np.concatenate([model._predictions([each]) for each in outputs])
         own = validation.scorer_weight
-        predicted = model._predictions([outputs[:, 0]])
-        every = np.full((len(validation.y), *predicted.shape[1:]), np.nan)
-        every[rows] = predicted
-        attributes["oof_predictions_"] = every
         attributes["oof_score_"] = model._score_of(
-            predicted, values, None if own is None else own[rows]
+            predicted,
+            validation.target.values[held_rows(splits)],
+            None if own is None else own[held_rows(splits)],
         )
+        every = np.full((len(validation.y), *predicted.shape[1:]), np.nan)
+        ends = np.cumsum([len(each) for each in outputs])
+        for split, own_part in zip(splits, np.split(predicted, ends[:-1]), strict=True):
+            every[split.held()] = own_part
+        attributes["oof_predictions_"] = every
     return Learned(attributes, forgotten=FORGOTTEN)
+
+
+def temperature_of(
+    problem: TableProblem, splits: list[Split], outputs: list[np.ndarray]
+) -> float:
+    """Return the temperature, given the outputs of each network for its held rows."""
+    validation, n_networks = problem.validation, len(splits)
+    if problem.has_validation:
+        splits, by_row = splits[:1], np.stack(outputs, axis=1)
+    else:
+        by_row = np.concatenate(outputs)[:, np.newaxis]
+    return fit_temperature(
+        by_row,
+        validation.target.values[held_rows(splits), 0],
+        validation.weight[held_rows(splits)],
+        n_networks,
+    )
+
+
+def held_rows(splits: list[Split]) -> np.ndarray:
+    """Return the rows that each network has held out, one network after another."""
+    return np.concatenate([split.held() for split in splits])
 
 
 def importance_attributes(

@@ -183,7 +183,7 @@ def table_weights(
     own = combined_weights(sample_weight, None, values, values)
     weight = combined_weights(own, class_weights, values, values)
     if weight is None:
-        return None, np.ones(len(values))
+        return None, np.broadcast_to(1.0, len(values))
     return own, weight.astype(np.float64) / weight.max()
 
 

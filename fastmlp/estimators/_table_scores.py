@@ -29,7 +29,8 @@ def score_of_epochs(problem: TableProblem, split: Split, ensemble: Ensemble) -> 
     scoring, validation = problem.model.scoring, problem.validation
     if scoring is None:
         return lambda engine, loss: -loss
-    rows = split.held[validation.weight[split.held] > 0]
+    held = split.held()
+    rows = held[validation.weight[held] > 0]
     current = packed([np.zeros(blocks_of(ensemble.spec)[1])])
     model = predicting(problem, ensemble._replace(parameters=(current,)))
     X, weight = _safe_indexing(validation.X, rows), validation.scorer_weight

@@ -278,7 +278,7 @@ def learn_coded(
         scaling,
     )
     splits = [
-        Split(
+        Split.of(
             _draw(each, MOST_START, random_state),
             None if given.has_validation else held,
             held,

@@ -26,17 +26,17 @@ class Part(NamedTuple):
 
     Parameters
     ----------
-    some : (n,) int64 array
-        Rows, all or some, to draw initial parameters by.
+    some : callable
+        Returns rows, all or some, to draw initial parameters by, (n,) int array.
     make_rows : callable
         Takes no arguments and returns the `Rows` to train on, anew for each attempt.
-    holdout : Holdout
-        Scores each epoch.
+    make_holdout : callable
+        Takes no arguments and returns the `Holdout` that scores each epoch.
     """
 
-    some: np.ndarray
+    some: Callable[[], np.ndarray]
     make_rows: Callable[[], Rows]
-    holdout: Holdout
+    make_holdout: Callable[[], Holdout]
 
 
 class Ensemble(NamedTuple):
@@ -153,7 +153,7 @@ def train_ensemble(
                 data,
                 part.some,
                 part.make_rows(),
-                part.holdout,
+                part.make_holdout(),
                 np.random.RandomState(seeds[number]),
                 each,
                 _Stoppable(steps[number], stop),

@@ -48,7 +48,7 @@ def initial_parameters(
     ----------
     spec : NetworkSpec
     codes : (n, n_columns) float32 array
-    rows : (n_rows,) int64 array
+    rows : (n_rows,) int array
         Those to train on.
     random_state : RandomState
     frequency_spread : float

@@ -1,5 +1,6 @@
 """One network of an ensemble: its network, its training, its best epoch."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -107,7 +108,7 @@ def train_member(
     task: Task,
     recipe: Recipe,
     data: Data,
-    some: np.ndarray,
+    some: Callable[[], np.ndarray],
     rows: Rows,
     holdout: Holdout,
     random_state: np.random.RandomState,
@@ -123,8 +124,8 @@ def train_member(
     recipe : Recipe
     data : Data
         Of codes, with ``copied=True``.
-    some : (n,) int64 array
-        Rows of `data`, to draw initial parameters by.
+    some : callable
+        Returns rows of `data` to draw initial parameters by, (n,) int array.
     rows : Rows
         To train on.
     holdout : Holdout
@@ -140,7 +141,7 @@ def train_member(
         weight_decay=recipe.weight_decay,
     )
     spread = recipe.frequency_spread
-    start = initial_parameters(spec, data.X, some, random_state, spread)
+    start = initial_parameters(spec, data.X, some(), random_state, spread)
     trainer = _trainer(spec, task, recipe, data, optimizer, random_state, n_threads)
     schedule = Annealed(
         recipe.learning_rate, recipe.max_epochs, optimizer, recipe.weight_decay

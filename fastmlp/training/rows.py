@@ -42,7 +42,7 @@ class InMemory:
     Parameters
     ----------
     data : Data
-    rows : (n,) int64 array
+    rows : (n,) int array
         The rows of `data` to train on; not changed.
 
     Attributes
@@ -52,7 +52,8 @@ class InMemory:
     """
 
     def __init__(self, data: Data, rows: np.ndarray) -> None:
-        self.data, self.order, self.n_rows = data, rows.copy(), len(rows)
+        self.data, self.order = data, rows.astype(np.int64)
+        self.n_rows = len(rows)
         self._before: Any = None
 
     def parts(

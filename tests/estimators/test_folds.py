@@ -41,13 +41,13 @@ def test_turns_hold_out_each_row_once(n, n_networks):
     splits = make_splits(rows, rows, np.zeros(n), n_networks, np.random.RandomState(0))
     assert len(splits) == min(n, n_networks)
     for split in splits:
-        assert_array_equal(np.sort(np.r_[split.trained, split.judged]), rows)
-        assert_array_equal(split.judged, split.held)
-        assert len(split.trained)
+        assert_array_equal(np.sort(np.r_[split.trained(), split.judged()]), rows)
+        assert_array_equal(split.judged(), split.held())
+        assert len(split.trained())
     if len(splits) > 1:
-        assert_array_equal(np.sort(np.concatenate([t.held for t in splits])), rows)
+        assert_array_equal(np.sort(np.concatenate([t.held() for t in splits])), rows)
     else:
-        assert len(splits[0].held) == -(-n // 5)
+        assert len(splits[0].held()) == -(-n // 5)
 
 
 def merged_by_hand(codes, values, weight):

@@ -125,8 +125,8 @@ def test_each_network_trains_on_the_rows_of_the_other_folds(kind, monkeypatch):
             assert len(order) == n_trained[number] == len(np.unique(order))
             assert (np.diff(order) < 0).any()
             seen.append(order)
-            held.append(problem.validation.codes[split.judged])
-            assert set(split.trained) <= set(order)
+            held.append(problem.validation.codes[split.judged()])
+            assert set(split.trained()) <= set(order)
         # The file is removed at the end of the fit.
         kept.append(problem.data.X.copy())
         return plan(problem, splits, n_trained, rows_of, make_steps)

@@ -78,8 +78,9 @@ def parts(monkeypatch):
 def test_no_network_is_trained_on_rows_that_it_is_judged_on(Estimator, parts):
     fitted(Estimator)
     assert len(parts) == 3
-    for rows, _, holdout in parts:
-        assert_array_equal(np.sort(np.r_[rows, holdout.rows]), np.arange(N))
+    for part in parts:
+        rows = np.r_[part.some(), part.make_holdout().rows]
+        assert_array_equal(np.sort(rows), np.arange(N))
 
 
 @both
@@ -87,8 +88,8 @@ def test_equal_rows_of_a_small_table_are_held_out_together(Estimator, parts):
     rows = np.arange(40) % 20
     y = y_of(Estimator)[rows]
     comp = make(Estimator).fit(X.iloc[rows], y)
-    for rows, *_ in parts:
-        assert len(rows) <= 14
+    for part in parts:
+        assert len(part.some()) <= 14
     ref = make(Estimator).fit(X.iloc[:20], y[:20], np.full(20, 2))
     assert_array_equal(comp.predict(X), ref.predict(X))
     assert_array_equal(comp.oof_predictions_[:20], ref.oof_predictions_)
@@ -211,9 +212,10 @@ def test_own_validation_rows_judge_all_networks(Estimator, named, parts):
         y_val=y[val],
         sample_weight_val=WEIGHT[val],
     )
-    for rows, _, holdout in parts:
-        assert_array_equal(rows, np.arange(300))
-        assert_array_equal(holdout.data.X, encode(X[val], estimator.columns_))
+    for part in parts:
+        judged = part.make_holdout()
+        assert_array_equal(part.some(), np.arange(300))
+        assert_array_equal(judged.data.X, encode(X[val], estimator.columns_))
     assert estimator.oof_predictions_ is None
     assert estimator.oof_score_ is None
     if Estimator is TabularRegressor:
