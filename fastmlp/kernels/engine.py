@@ -186,10 +186,10 @@ class Engine:
         """
         scores = self._outputs(data.X, rows, "identity")
         y, weight = data.y, data.sample_weight
+        if rows is not None:
+            y, weight = y[rows], weight[rows] if weight.size else weight
         if not weight.size:
             weight = np.ones(len(y), self.dtype)
-        if rows is not None:
-            y, weight = y[rows], weight[rows]
         y = np.ascontiguousarray(y, self.dtype)
         names = self._out_activation, self._loss
         losses = row_losses(names, scores, y, self._settings, weight)

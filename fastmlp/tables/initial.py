@@ -54,7 +54,7 @@ def initial_parameters(
     frequency_spread : float
         See `Recipe`.
     """
-    sample = codes[rows[random_state.permutation(len(rows))[:N_ROWS]]]
+    sample = codes[random_state.permutation(rows)[:N_ROWS]]
     entries = parameters_of(spec)
     values = [
         _draw(parameter, random_state, frequency_spread) for _, parameter in entries
