@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.special import expit, softmax
 
+from fastmlp.estimators import _calibration
 from fastmlp.estimators._calibration import (
     CALIBRATION_ROWS,
     fit_temperature,
@@ -45,6 +46,17 @@ def test_the_temperature_has_the_least_log_loss(n_classes, sharpness, n_networks
     assert_allclose(comp, ref, rtol=0.01)
     if n_networks == 1:
         assert_allclose(comp, sharpness, rtol=0.3)
+
+
+@pytest.mark.parametrize("n_networks", [1, 2])
+def test_blocks_of_rows_change_nothing(n_networks, monkeypatch):
+    outputs, labels = make_scores(3, 4.0)
+    outputs = np.repeat(outputs, n_networks, axis=1)
+    weight = np.random.RandomState(1).rand(N)
+    ref = fit_temperature(outputs, labels, weight, n_networks)
+    for size in (1, N - 1, N, N + 1):
+        monkeypatch.setattr(_calibration, "BLOCK_ROWS", size)
+        assert fit_temperature(outputs, labels, weight, n_networks) == ref
 
 
 def test_averages_need_no_softening():
