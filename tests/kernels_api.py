@@ -84,6 +84,7 @@ from fastmlp.kernels.ops.base import (
     CONTEXT,
     HEADER,
     numbers_of,
+    record_type,
     round_up,
 )
 from fastmlp.kernels.ops.inputs import INPUTS

@@ -28,6 +28,7 @@ from .ops.base import (
     Operation,
     Parameter,
     packing_rank,
+    record_type,
     round_up,
 )
 from .simd.bfloat16 import bfloat16_unit, multiply_loop, pack_loop
@@ -174,7 +175,9 @@ class Program:
         self._places = self._place_parameters()
         # Moments that follow each other this far apart begin at a line too.
         self.n_parameters = self.n_flat if flat else self.reserve(0) // numbers.size
-        self.records = [np.zeros(1, op.record_type) for op in self.operations]
+        self.records = [
+            np.zeros(1, record_type(op.record_fields)) for op in self.operations
+        ]
         self._wire()
         for op, record in zip(self.operations, self.records, strict=True):
             op.fill(record[0], self)

@@ -27,6 +27,7 @@ from tests.kernels_api import (
     Program,
     Regularisation,
     Trainer,
+    bfloat16_dense,
     columns,
     dense,
     dropout,
@@ -44,6 +45,7 @@ from tests.kernels_api import (
     per_unit,
     periodic,
     prelu,
+    record_type,
     round_up,
     scale,
     scaled_dense,
@@ -502,9 +504,20 @@ def test_places_beyond_32_bits():
 
 def test_records_have_64_bit_fields():
     records = [HEADER, BLOCK, CONTEXT, HEAD, INPUTS, TRAINING]
-    records += [dense.DENSE, per_unit.PER_UNIT, maxout.MAXOUT, scale.SCALE]
-    records += [dropout.DROPOUT, input_noise.INPUT_NOISE]
-    records += [columns.COLUMNS, embedding.EMBEDDING, periodic.PERIODIC]
+    kinds = (
+        dense.Dense,
+        bfloat16_dense.BFloat16Dense,
+        scaled_dense.ScaledDense,
+        per_unit.PerUnit,
+        maxout.Maxout,
+        scale.Scale,
+        dropout.Dropout,
+        input_noise.InputNoise,
+        columns.Columns,
+        embedding.Embedding,
+        periodic.Periodic,
+    )
+    records += [record_type(kind.record_fields) for kind in kinds]
     for record in records:
         assert {kind for _, kind in record.descr} <= {"<i8", "<f8", ">i8", ">f8"}
 

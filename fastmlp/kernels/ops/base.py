@@ -132,7 +132,14 @@ HEADER_FIELDS = [
     ("n_out", np.int64),  # columns of y and dy
     ("ends_layer", np.int64),  # whether y is a layer's output
 ]
-HEADER = np.dtype(HEADER_FIELDS, align=True)
+
+
+def record_type(fields: list[tuple[str, Any]]) -> np.dtype:
+    """Return the type of an operation's record: the header's fields, then these."""
+    return np.dtype(HEADER_FIELDS + fields, align=True)
+
+
+HEADER = record_type([])
 
 # A block of parameters: rows of one panel, up to its width or all of a number's waves,
 # whose gradient fits a tile and whose update is one thread's.
@@ -292,11 +299,6 @@ class Operation:
     def pieces(cls, setting: Any) -> int:
         """Return the affine pieces per unit that it takes as the layer's operation."""
         return 1
-
-    @property
-    def record_type(self) -> np.dtype:
-        """Type of the record."""
-        return np.dtype(HEADER_FIELDS + self.record_fields, align=True)
 
     def callbacks(self, numbers: Numbers, training: bool) -> dict[str, Any]:
         """Return the compiled callbacks of the header's fields that it has."""

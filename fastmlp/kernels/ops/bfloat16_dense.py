@@ -23,10 +23,10 @@ from .base import (
     FINISH,
     FORWARD,
     GRADIENT,
-    HEADER_FIELDS,
     Numbers,
     block_at,
     context_at,
+    record_type,
 )
 from .dense import FIELDS, Dense, derivative_step, value_step
 
@@ -45,8 +45,7 @@ MORE_FIELDS: list[tuple[str, Any]] = [
     ("packed", np.int64),
     ("packed_turned", np.int64),
 ]
-BFLOAT16_DENSE = np.dtype(HEADER_FIELDS + FIELDS + MORE_FIELDS, align=True)
-bfloat16_dense_at = reader(BFLOAT16_DENSE)
+bfloat16_dense_at = reader(record_type(FIELDS + MORE_FIELDS))
 
 
 @jit

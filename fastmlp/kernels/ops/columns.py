@@ -37,8 +37,7 @@ FIELDS = [
     ("n_rules", np.int64),
     ("n_alike", np.int64),  # columns in the first panels that x has at the same place
 ]
-COLUMNS = np.dtype(base.HEADER_FIELDS + FIELDS, align=True)
-columns_at = reader(COLUMNS)
+columns_at = reader(base.record_type(FIELDS))
 
 
 class Layout(NamedTuple):

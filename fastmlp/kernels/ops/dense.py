@@ -29,12 +29,12 @@ from .base import (
     FINISH,
     FORWARD,
     GRADIENT,
-    HEADER_FIELDS,
     Numbers,
     Operation,
     Parameter,
     block_at,
     context_at,
+    record_type,
     round_up,
     vector_blocks,
 )
@@ -56,8 +56,7 @@ FIELDS = [
     ("derivative", np.int64),
     ("parameter", np.float64),
 ]
-DENSE = np.dtype(HEADER_FIELDS + FIELDS, align=True)
-dense_at = reader(DENSE)
+dense_at = reader(record_type(FIELDS))
 
 
 def value_step(numbers: Numbers) -> Any:

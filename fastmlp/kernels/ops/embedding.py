@@ -25,8 +25,7 @@ FIELDS = [
     ("source", np.int64),  # column of x
     ("target", np.int64),  # the first column of y that it writes
 ]
-EMBEDDING = np.dtype(base.HEADER_FIELDS + FIELDS, align=True)
-embedding_at = reader(EMBEDDING)
+embedding_at = reader(base.record_type(FIELDS))
 
 
 class Categories(NamedTuple):

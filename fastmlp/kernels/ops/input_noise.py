@@ -9,7 +9,7 @@ import numpy as np
 from ..compile.options import callback, compiled_once
 from ..math.random import WORD_BYTES, draw_words, normal_pair
 from ..simd.llvm import array_at, reader
-from .base import FORWARD, HEADER_FIELDS, Numbers, Operation, context_at
+from .base import FORWARD, Numbers, Operation, context_at, record_type
 
 if TYPE_CHECKING:
     from ..program import Program
@@ -20,8 +20,7 @@ FIELDS = [
     ("stream", np.int64),
     ("seed", np.int64),
 ]
-INPUT_NOISE = np.dtype(HEADER_FIELDS + FIELDS, align=True)
-input_noise_at = reader(INPUT_NOISE)
+input_noise_at = reader(record_type(FIELDS))
 
 
 @compiled_once

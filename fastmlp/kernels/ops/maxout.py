@@ -8,14 +8,13 @@ import numpy as np
 
 from ..compile.options import callback, compiled_once
 from ..simd.llvm import array_at, reader
-from .base import FORWARD, HEADER_FIELDS, Numbers, Operation, context_at, round_up
+from .base import FORWARD, Numbers, Operation, context_at, record_type, round_up
 
 if TYPE_CHECKING:
     from ..program import Program
 
 FIELDS = [("pieces", np.int64)]
-MAXOUT = np.dtype(HEADER_FIELDS + FIELDS, align=True)
-maxout_at = reader(MAXOUT)
+maxout_at = reader(record_type(FIELDS))
 
 
 @compiled_once

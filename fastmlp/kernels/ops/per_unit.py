@@ -13,11 +13,11 @@ from ..compile.options import callback, compiled_once, own_name
 from ..simd.llvm import array_at, reader
 from .base import (
     FORWARD,
-    HEADER_FIELDS,
     Numbers,
     Operation,
     Parameter,
     context_at,
+    record_type,
     vector_blocks,
 )
 
@@ -28,8 +28,7 @@ FIELDS = [
     ("trained", np.int64),  # place of the trained parameters
     ("trained_deltas", np.int64),  # of each row, the loss's derivative in each of them
 ]
-PER_UNIT = np.dtype(HEADER_FIELDS + FIELDS, align=True)
-per_unit_at = reader(PER_UNIT)
+per_unit_at = reader(record_type(FIELDS))
 
 
 @compiled_once

@@ -37,8 +37,7 @@ FIELDS = [
     ("target", np.int64),  # the first column of y that it writes
     ("sums", np.int64),  # place of N_WAVES + 1 numbers for each row
 ]
-PERIODIC = np.dtype(base.HEADER_FIELDS + FIELDS, align=True)
-periodic_at = reader(PERIODIC)
+periodic_at = reader(base.record_type(FIELDS))
 
 _QUARTER, _RADIAN = 0.25, 0.15915494309189535  # in turns
 

@@ -9,8 +9,7 @@ from ..simd.llvm import array_at, reader
 from . import base
 
 FIELDS = [("factors", np.int64), ("factor_deltas", np.int64)]  # places
-SCALE = np.dtype(base.HEADER_FIELDS + FIELDS, align=True)
-scale_at = reader(SCALE)
+scale_at = reader(base.record_type(FIELDS))
 
 
 @compiled_once

@@ -15,6 +15,7 @@ from tests.kernels_api import (
     PlacedGroup,
     numbers_of,
     product_loop,
+    record_type,
     round_up,
     transpose_loop,
 )
@@ -48,7 +49,7 @@ class Alone:
         self.operation = op = make(self.numbers)
         self._arrays, self._kept = {}, []
         self._places = [self._place(each) for each in op.parameters]
-        self.record = own(np.zeros(1, op.record_type))
+        self.record = own(np.zeros(1, record_type(op.record_fields)))
         record = self.record[0]
         record["n_in"], record["n_out"] = op.n_in, op.n_out
         for name in ("x", "y", "dx", "dy"):

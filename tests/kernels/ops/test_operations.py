@@ -26,6 +26,7 @@ from tests.kernels_api import (
     panel_width,
     parametric_mish,
     prelu,
+    record_type,
     round_up,
     scale,
 )
@@ -274,7 +275,7 @@ def make_toy():
 
     def compile_toy(numbers, backward):
         width, size, dtype = numbers.width, numbers.size, numbers.storage
-        record_at = llvm.reader(np.dtype(base.HEADER_FIELDS + scale.FIELDS, align=True))
+        record_at = llvm.reader(record_type(scale.FIELDS))
 
         def loop(context, op, first, count):
             run = base.context_at(context)
