@@ -256,56 +256,6 @@ class Layers:
         return -1, 0
 
 
-def trace_rows(
-    layers: Layers,
-    context: np.ndarray,
-    data: Data,
-    batch: int,
-    n_threads: int,
-    what: str = "deltas",
-    squares: bool = False,
-) -> Iterator[Block]:
-    """Yield a `Block` for every `batch` rows of `data`.
-
-    Parameters
-    ----------
-    layers : Layers
-        Its memory holds the parameters.
-    context : (1,) array of CONTEXT
-        With the places of memory and data; copied.
-    data : Data
-    batch : int
-    n_threads : int
-    what : {"outputs", "deltas", "derivatives"}
-        How far the rows go: up to the outputs, or back again with the loss's derivative
-        or with that of each layer's outputs.
-    squares : bool
-        True: compute sums of squares.
-    """
-    program, n = layers.program, data.X.shape[0]
-    places = (layers.inputs, layers.deltas, layers.slope_deltas)
-    found = [place(i) for i in range(len(layers)) for place in places]
-    matrices = np.array(found, np.int64)
-    sums = np.zeros((len(found), program.capacity) if squares else (0, 0))
-    numbers = program.numbers
-    loops = [compile_squares(numbers), compile_fill(numbers)]
-    addresses = np.array([loop.address for loop in loops])
-    n_threads = budget.take(n_threads)
-    contexts = np.repeat(context, n_threads)
-    try:
-        with ThreadPoolExecutor(n_threads) as helpers:
-            for begin in range(0, n, batch):
-                count = min(batch, n - begin)
-                contexts["begin"] = begin
-                trace_block(
-                    helpers, n_threads, count, _WHAT[what], program.entries, contexts,
-                    matrices, sums, addresses,
-                )  # fmt: skip
-                yield Block(layers, sums, begin, count)
-    finally:
-        budget.give_back()
-
-
 class Tracer(Engine):
     """Rows on their way through a network, layer by layer."""
 
@@ -317,21 +267,43 @@ class Tracer(Engine):
     def trace(
         self, data: Data, what: str = "deltas", squares: bool = False
     ) -> Iterator[Block]:
-        """Yield a `Block` for each `batch_size` rows, see `trace_rows`."""
+        """Yield a `Block` for each `batch_size` rows of `data`.
+
+        Parameters
+        ----------
+        data : Data
+        what : {"outputs", "deltas", "derivatives"}
+            How far the rows go: up to the outputs, or back again with the loss's
+            derivative or with that of each layer's outputs.
+        squares : bool
+            True: compute sums of squares.
+        """
         if what == "deltas":
             self._check_data(data)
-        context = self.program.context.copy()
-        context["memory"] = context["parameters"] = self.memory.ctypes.data
-        data.write_addresses(context)
-        yield from trace_rows(
-            self._layers,
-            context,
-            data,
-            self._batch_size,
-            self._most_threads,
-            what,
-            squares,
-        )
+        program, layers, numbers = self.program, self._layers, self.program.numbers
+        places = (layers.inputs, layers.deltas, layers.slope_deltas)
+        found = [place(i) for i in range(len(layers)) for place in places]
+        matrices = np.array(found, np.int64)
+        sums = np.zeros((len(found), program.capacity) if squares else (0, 0))
+        loops = [compile_squares(numbers), compile_fill(numbers)]
+        addresses = np.array([loop.address for loop in loops])
+        n_threads = budget.take(self._most_threads)
+        contexts = np.repeat(program.context, n_threads)
+        contexts["memory"] = contexts["parameters"] = self.memory.ctypes.data
+        data.write_addresses(contexts)
+        n, batch = data.X.shape[0], self._batch_size
+        try:
+            with ThreadPoolExecutor(n_threads) as helpers:
+                for begin in range(0, n, batch):
+                    count = min(batch, n - begin)
+                    contexts["begin"] = begin
+                    trace_block(
+                        helpers, n_threads, count, _WHAT[what], program.entries,
+                        contexts, matrices, sums, addresses,
+                    )  # fmt: skip
+                    yield Block(layers, sums, begin, count)
+        finally:
+            budget.give_back()
 
     def layer_outputs(self, data: Data, layers: Sequence[int]) -> list[np.ndarray]:
         """Return the outputs of some hidden layers for all rows of `data`.
