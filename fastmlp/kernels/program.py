@@ -21,7 +21,7 @@ import numpy as np
 from .._platform import machine_bytes
 from .heads.head import HEAD, compile_lose, compile_write
 from .heads.losses import LOSSES, compile_loss
-from .heads.outputs import OUTPUTS, compile_output
+from .heads.outputs import OUTPUTS, compile_output, row_width
 from .ops.base import (
     CONTEXT,
     Numbers,
@@ -33,7 +33,7 @@ from .ops.base import (
 )
 from .simd.bfloat16 import bfloat16_unit, multiply_loop, pack_loop
 from .simd.panels import product_loop, transpose_loop
-from .simd.tiles import TILE_PARTS, TILE_ROWS, VECTOR_BYTES, lanes
+from .simd.tiles import TILE_PARTS, TILE_ROWS, VECTOR_BYTES
 from .update.groups import GROUP, Group, Groups, find_group
 
 # No vector that is read or written straddles two lines of the cache.
@@ -307,9 +307,7 @@ class Program:
 
     def _fill_head(self, head):
         n_out, dtype = self.operations[-1].n_out, self.numbers.storage
-        output = OUTPUTS[head.out_activation]
-        by_rows = output is not None and output.by_rows
-        width = round_up(n_out, lanes(dtype)) if by_rows else n_out
+        width = row_width(head.out_activation, n_out, dtype)
         self.head = np.zeros(1, HEAD)
         record = self.head[0]
         record["y"], record["n_out"] = self.records[-1]["y"][0], n_out

@@ -41,11 +41,9 @@ from numba import types
 
 from ..compile.options import callback, compiled_once, jit, own_name
 from ..math import functions
-from ..ops.base import round_up
 from ..simd.llvm import array_at, caller
-from ..simd.tiles import lanes
 from ..simd.vectors import normalize_rows, shift_rows
-from .outputs import OUTPUTS
+from .outputs import row_width
 
 FIXED_SETTINGS = 3
 
@@ -543,9 +541,7 @@ def row_losses(
     """
     dtype = scores.dtype.type
     n, n_outputs = scores.shape
-    output = OUTPUTS[names[0]]
-    by_rows = output is not None and output.by_rows
-    width = round_up(n_outputs, lanes(dtype)) if by_rows else n_outputs
+    width = row_width(names[0], n_outputs, dtype)
     z = np.full((n, width), -np.inf, dtype)
     z[:, :n_outputs] = scores
     losses, scratch = np.empty(n), np.empty(n, dtype)

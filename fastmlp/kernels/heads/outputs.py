@@ -6,7 +6,9 @@ from numba import types
 
 from ..compile.options import callback, compiled_once, jit, own_name
 from ..math import functions
+from ..ops.base import round_up
 from ..simd.llvm import array_at, caller
+from ..simd.tiles import lanes
 from ..simd.vectors import normalize_rows, shift_rows
 
 
@@ -52,6 +54,13 @@ OUTPUTS = {
     "softmax": Output(_softmax, by_rows=True),
     "exp": Output(_exp),
 }
+
+
+def row_width(out_activation: str, n_outputs: int, dtype: type) -> int:
+    """Return the elements of a row of scores, with its padding."""
+    row = OUTPUTS[out_activation]
+    by_rows = row is not None and row.by_rows
+    return round_up(n_outputs, lanes(dtype)) if by_rows else n_outputs
 
 
 OUTPUT = types.void(*[types.intp] * 5)
