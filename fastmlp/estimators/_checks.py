@@ -58,8 +58,10 @@ def is_bfloat16(dtype: Any) -> bool:
 
 def is_float_type(dtype: Any) -> bool:
     """Return whether this is "bfloat16", or NumPy reads it as float32 or float64."""
-    if dtype is None or is_bfloat16(dtype):
-        return dtype is not None
+    if dtype is None:
+        return False
+    if is_bfloat16(dtype):
+        return True
     try:
         return np.dtype(dtype) in (np.float32, np.float64)
     except (TypeError, ValueError, SyntaxError):

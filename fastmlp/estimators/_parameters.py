@@ -318,36 +318,6 @@ def check_changed(estimator: Any) -> list:
     return values
 
 
-def ignored_parameters(
-    params: dict[str, Any], defaults: dict[str, Any], own_validation: bool = False
-) -> dict[str, str]:
-    """Return one phrase for each parameter that is set but not used.
-
-    Parameters
-    ----------
-    params : dict
-        All parameters, maybe among others.
-    defaults : dict
-        Defaults of those that the user can set; a parameter at its default is not
-        reported.
-    own_validation : bool
-        True if `fit` got `X_val`.
-
-    Returns
-    -------
-    phrases : dict of str
-        By name, such as "momentum=0.5 is not used by solver='adam'".
-    """
-    phrases = {}
-    for name in _CONDITIONAL:
-        if name not in defaults or params[name] == defaults[name]:
-            continue
-        reason = _reason(name, params, own_validation)
-        if reason:
-            phrases[name] = f"{name}={params[name]!r} is not used {reason}"
-    return phrases
-
-
 def _reason(name, params, own_validation):
     """Return the reason why a parameter is not used, None if it is used."""
     solver, learning_rate = params["solver"], params["learning_rate"]
@@ -374,12 +344,24 @@ def _reason(name, params, own_validation):
 
 
 def warn_of_ignored(estimator: Any, own_validation: bool) -> None:
-    """Warn of parameters that are set but not used, once for each set of them."""
+    """Warn of parameters that are set but not used, once for each set of them.
+
+    Parameters
+    ----------
+    estimator : estimator
+    own_validation : bool
+        True if `fit` got `X_val`.
+    """
     cls: Any = type(estimator)
-    # A subclass may take fewer parameters and set the others itself.
-    ignored = ignored_parameters(
-        vars(estimator), parameter_defaults(cls), own_validation
-    )
+    params, defaults = vars(estimator), parameter_defaults(cls)
+    ignored = {}
+    for name in _CONDITIONAL:
+        # A subclass may take fewer parameters and set the others itself.
+        if name not in defaults or params[name] == defaults[name]:
+            continue
+        reason = _reason(name, params, own_validation)
+        if reason:
+            ignored[name] = f"{name}={params[name]!r} is not used {reason}"
     key = cls, tuple(ignored)
     if ignored and key not in WARNED:
         warn(f"{'; '.join(ignored.values())}.")

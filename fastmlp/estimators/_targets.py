@@ -133,14 +133,6 @@ def labels_of(y: Any) -> tuple[np.ndarray, str, bool]:
         raise
 
 
-def _are_equal(known, classes):
-    """Return whether the classes that come with each call are the known ones.
-
-    scikit-learn takes 100 us to see that. It decides where this returns False.
-    """
-    return isinstance(classes, list | np.ndarray) and np.array_equal(known, classes)
-
-
 def first_labels(
     known: np.ndarray | None, y: Any, classes: Any
 ) -> tuple[np.ndarray, str, bool] | None:
@@ -162,7 +154,9 @@ def first_labels(
     ValueError
         If `classes` is missing, or differs from the earlier calls.
     """
-    if known is not None and _are_equal(known, classes):
+    # scikit-learn, which decides about all others, takes 100 us to see it.
+    plain = isinstance(classes, list | np.ndarray)
+    if known is not None and plain and np.array_equal(known, classes):
         return None
     holder = SimpleNamespace(classes_=known)
     if not _check_partial_fit_first_call(holder, classes):
