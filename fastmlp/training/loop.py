@@ -451,8 +451,7 @@ class Training:
         loss = self._total / max(1, self._counted)
         rate = rates[0] if isinstance(rates, np.ndarray) else rates
         self.history.record_losses([loss], self._visited, [float(rate)])
-        if self.settings.verbose:
-            print(f"Iteration {self.history.n_iter}, loss = {loss:.8f}")
+        self._say(f"Iteration {self.history.n_iter}, loss = {loss:.8f}")
 
     def _train_part(self, data, order, t):
         """Train on a part of an epoch that began after step `t`."""
