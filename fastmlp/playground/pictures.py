@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from scipy.special import expit, softmax
 from sklearn.base import is_classifier
 
 from fastmlp.inspection import layer_outputs
@@ -84,18 +85,12 @@ def shown_outputs(model: Any, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """
     if not is_classifier(model):
         return (outputs[:, 0] + 1) / 2, outputs[:, 0]
+    binary = outputs.shape[1] == 1
     if model.out_activation_ == "identity":
-        outputs = _probabilities(outputs)
-    if outputs.shape[1] == 1:
+        outputs = expit(2 * outputs) if binary else softmax(2 * outputs, axis=1)
+    if binary:
         return outputs[:, 0], (outputs[:, 0] > 0.5).astype(np.int64)
     return outputs.max(axis=1), outputs.argmax(axis=1)
-
-
-def _probabilities(scores):
-    if scores.shape[1] == 1:
-        return 1 / (1 + np.exp(-2 * scores))
-    powers = np.exp(2 * (scores - scores.max(axis=1, keepdims=True)))
-    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def plane_pictures(model: Any, features: Sequence[str]) -> dict[str, np.ndarray]:

@@ -284,12 +284,9 @@ class Session:
     def _take_rows(self):
         """Take the rows of the data as the network gets them."""
         data = self.data
-        self._X = self._columns(data.points)
+        self._X = columns(data.points, self.state.features)
         self._rows = self._X[~data.test], data.targets[~data.test]
         self._announced = False
-
-    def _columns(self, points):
-        return columns(points, self.state.features)
 
     def _change(self, restart=False):
         """Let the learner have the parameters of the state."""
