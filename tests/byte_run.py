@@ -159,7 +159,7 @@ def run_output(name, rows, n_outputs, dtype, side):
     compile_output(name, dtype).ctypes(*ones(rows * width, rows, rows), rows, width)
 
 
-def run_loops(dtype, side, every=1):
+def run_loops(dtype, side, every):
     """Every loop alone, at all sizes or at those around a vector and a panel."""
     columns = sizes(dtype) if every == 1 else [0, *edge_sizes(dtype)]
     few_rows, few_outputs = (0, 1, TILE_ROWS + 1), (1, 3, lanes(dtype) + 1)

@@ -26,8 +26,9 @@ from scipy.special import erfcx, expit, softmax, xlogy
 _SELU_ALPHA, _SELU_LAMBDA = 1.6732632423543772, 1.0507009873554805
 
 
-def central_differences(function, x, h=1e-6):
+def central_differences(function, x):
     """Return the derivatives of a function in the elements of an array."""
+    h = 1e-6
     steps = h * np.eye(x.size).reshape(-1, *x.shape)
     found = [(function(x + s) - function(x - s)) / (2 * h) for s in steps]
     return np.reshape(found, x.shape)
@@ -372,7 +373,7 @@ def pack(coefs, intercepts, slopes=()):
     return np.concatenate([np.ravel(a) for a in arrays if a is not None])
 
 
-def shapes(units, activation="relu"):
+def shapes(units, activation):
     """Return the shapes of coefs, intercepts and slopes, None for no slopes."""
     counts = pieces(activation, len(units) - 2)
     pairs = itertools.pairwise(units)

@@ -175,9 +175,9 @@ def make_targets(rng, n, n_outputs, out_activation, loss, dtype):
     return y.astype(dtype)
 
 
-def make_problem(network, n, dtype, *, weighted=False, seed=0):
+def make_problem(network, n, dtype, *, weighted=False):
     """Return X, y and the weights (None where not `weighted`) for a network."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     units = network["units"]
     X = rng.standard_normal((n, units[0])).astype(dtype)
     if "inputs" in network:

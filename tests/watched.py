@@ -46,9 +46,9 @@ def run_in_full(module, *runs):
         print(f"{printed} in {time.perf_counter() - started:.1f} s")
 
 
-def wait_until(holds, seconds=60):
-    """Wait until a function returns True; fail if it takes longer than `seconds`."""
-    deadline = time.monotonic() + seconds
+def wait_until(holds):
+    """Wait until a function returns True; fail if it takes longer than a minute."""
+    deadline = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.001)

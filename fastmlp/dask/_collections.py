@@ -24,9 +24,7 @@ def compute_by(client: Any, *values: Any) -> tuple[Any, ...]:
         return compute(*values)
 
 
-def partitions(
-    client: Any, X: Any, y: Any, sample_weight: Any = None
-) -> list[list[Any]]:
+def partitions(client: Any, X: Any, y: Any, sample_weight: Any) -> list[list[Any]]:
     """Return futures of X, y and the weights, or None, of each partition.
 
     Parameters
@@ -34,7 +32,7 @@ def partitions(
     client : distributed.Client
     X : dask Array or DataFrame of shape (n_samples, n_features)
     y : dask Array, Series or DataFrame of shape (n_samples,) or (n_samples, n_outputs)
-    sample_weight : dask Array or Series of shape (n_samples,), default=None
+    sample_weight : dask Array or Series of shape (n_samples,), or None
 
     Raises
     ------

@@ -274,15 +274,15 @@ def _learned(
     problem: Problem,
     network: Network,
     attributes: dict[str, Any],
-    curves: dict[str, list | None] | None = None,
-    forgotten: Collection[str] = (),
+    curves: dict[str, list | None],
+    forgotten: Collection[str],
 ) -> Learned:
     """Return the `Learned` of a network and the attributes of its training."""
     ended = {*forgotten, "quantiles_", "_session", *COLUMNS}
     state = vars(problem.model)
     columns = {name: state[name] for name in COLUMNS if name in state}
     attributes = columns | attributes | network_attributes(network, problem.goal)
-    return Learned(attributes, curves or {}, frozenset(ended))
+    return Learned(attributes, curves, frozenset(ended))
 
 
 # -- epochs ----------------------------------------------------------------------------
@@ -566,4 +566,4 @@ def minimum(
     """Return the `Learned` of a minimum; attributes set by epochs are forgotten."""
     t = 0 if problem.anew else getattr(problem.model, "t_", 0)
     attributes = {"n_iter_": n_iter, "loss_": result.fun, "t_": t}
-    return _learned(problem, network, attributes, forgotten=TRAINING_ATTRIBUTES)
+    return _learned(problem, network, attributes, {}, TRAINING_ATTRIBUTES)

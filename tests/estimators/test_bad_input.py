@@ -19,10 +19,10 @@ ONES = np.ones(40)
 PARAMS = {"hidden_layer_sizes": (5,), "random_state": 0}
 
 
-def changed(array, value, index=7):
-    """Return a float copy with one entry replaced."""
+def changed(array, value):
+    """Return a float copy with one row replaced."""
     array = np.array(array, dtype=float)
-    array[index] = value
+    array[7] = value
     return array
 
 

@@ -12,10 +12,10 @@ from tests.kernels_api import OVERREAD
 UNITS = (3, 5, 2)
 
 
-def arrays(units=UNITS, dtype=np.float64):
+def arrays():
     rng = np.random.RandomState(0)
-    coefs = [rng.randn(n, m).astype(dtype) for n, m in itertools.pairwise(units)]
-    return coefs, [rng.randn(m).astype(dtype) for m in units[1:]]
+    coefs = [rng.randn(n, m) for n, m in itertools.pairwise(UNITS)]
+    return coefs, [rng.randn(m) for m in UNITS[1:]]
 
 
 def test_views_are_scikit_learns_packing_of_the_buffer():

@@ -21,8 +21,8 @@ from fastmlp.tables.table import FEW_NUMBERS, open_table
 from tests.tables.kinds import COLUMNS, KINDS, NAMES, as_pandas
 
 
-def dates(n=3):
-    return [datetime.date(2020, 1, day + 1) for day in range(n)]
+def dates():
+    return [datetime.date(2020, 1, day) for day in (1, 2, 3)]
 
 
 REFUSED = {

@@ -15,11 +15,11 @@ from fastmlp.training.schedules import (
 SKLEARNS = ["constant", "invscaling", "adaptive"]
 
 
-def rates(name, n_epochs, n_steps, n_asked=None, rate=0.5, **settings):
+def rates(name, n_epochs, n_steps, n_asked=None, **settings):
     """Return the rates of all steps of the epochs asked for, one row per epoch."""
-    schedule = make_schedule(name, rate, n_epochs, settings)
+    schedule = make_schedule(name, 0.5, n_epochs, settings)
     asked = range(n_epochs if n_asked is None else n_asked)
-    found = [schedule.before_epoch(rate, epoch, n_steps) for epoch in asked]
+    found = [schedule.before_epoch(0.5, epoch, n_steps) for epoch in asked]
     return np.array([np.broadcast_to(each, n_steps) for each in found])
 
 

@@ -44,7 +44,7 @@ class Vectors:
         """Pointer to the element `offset` elements behind `base`."""
         return place_of(self.builder, self.element, base, index_constant(offset))
 
-    def load_one(self, base: Any, offset: Any = 0) -> Any:
+    def load_one(self, base: Any, offset: Any) -> Any:
         """Load one element."""
         return self.builder.load(self.place(base, offset), typ=self.element)
 

@@ -28,7 +28,7 @@ from tests.networks import (
 )
 
 
-def _gradient_step(dtype, X, settings, t=0):
+def _gradient_step(dtype, X, settings, t):
     """Return the weights' change in a step of a linear network from zero, y = 1.
 
     It is the mean of the inputs as the network sees them, column by column.
