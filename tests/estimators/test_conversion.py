@@ -1,5 +1,6 @@
 """scikit-learn's own estimators made of fitted ones, and the other way round."""
 
+import itertools
 import pickle
 
 import numpy as np
@@ -86,8 +87,10 @@ def assert_same_attributes(comp, ref):
 # -- both ways -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("activation", SHARED)
-@pytest.mark.parametrize("problem", PROBLEMS)
+@pytest.mark.parametrize(
+    "problem, activation",
+    list(zip(PROBLEMS, itertools.cycle(SHARED), strict=False)),
+)
 @BOTH_TYPES
 def test_to_sklearn_and_back(problem, activation, dtype):
     case = make_case(problem, dtype, activation=activation)

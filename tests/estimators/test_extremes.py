@@ -247,10 +247,11 @@ WAYS_IN = {
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("container", [np.asarray, np.asfortranarray, sp.csr_array])
-@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(
+    "container, sign", [(np.asarray, 1), (np.asfortranarray, -1), (sp.csr_array, -1)]
+)
 @pytest.mark.parametrize("way", WAYS_IN)
-def test_rows_that_float32_cannot_hold(way, sign, container):
+def test_rows_that_float32_cannot_hold(way, container, sign):
     """Refused as scikit-learn refuses them, and neither trained on nor predicted."""
     model = MLPClassifier((3,), max_iter=1, dtype="float32").fit(ROWS, LABELS)
     X = np.array(NORMAL)
