@@ -7,6 +7,7 @@ a fit. The machine has to be idle. Weights are compared before anything is timed
 """
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -48,12 +49,21 @@ def make(n_parameters, epochs, **params):
     )
 
 
+@contextlib.contextmanager
 def connect(n_workers, n_threads):
-    """Return a client of a new cluster."""
-    cluster = LocalCluster(
-        n_workers, threads_per_worker=n_threads, dashboard_address=":0"
-    )
-    return Client(cluster)
+    """Yield a client of a new cluster, which ends with the block."""
+    with (
+        LocalCluster(
+            n_workers, threads_per_worker=n_threads, dashboard_address=":0"
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def chunked(X, y, n_rows):
+    """Return X and y as Dask arrays in chunks of so many rows."""
+    return [da.from_array(each, chunks=(n_rows, *each.shape[1:])) for each in (X, y)]
 
 
 def seconds(function):
@@ -70,25 +80,19 @@ def measure_speed(n_rows, epochs, repeats):
     local = MLPClassifier(estimator.hidden_layer_sizes)
     local.set_params(**{k: estimator.get_params()[k] for k in local.get_params()})
     local.set_params(n_threads=2)
-    clients = {"1 worker x 2": connect(1, 2), "2 workers x 1": connect(2, 1)}
     ways, weights = {"fit, 2 threads": lambda: local.fit(X, y)}, []
-    for name, client in clients.items():
-        step = -(-n_rows // 2)
-        data = client.persist(
-            [da.from_array(each, chunks=(step, *each.shape[1:])) for each in (X, y)]
-        )
-        own = clone(estimator).set_params(client=client)
-        weights.append(own.fit(*data).coefs_[0])
-        ways[name] = lambda own=own, data=data: own.fit(*data)
-    assert np.array_equal(*weights)
-    local.fit(X, y)
-    taken = {name: [] for name in ways}
-    for _ in range(repeats):
-        for name, way in ways.items():
-            taken[name].append(seconds(way))
-    for client in clients.values():
-        client.cluster.close()
-        client.close()
+    with connect(1, 2) as one, connect(2, 1) as two:
+        for name, client in (("1 worker x 2", one), ("2 workers x 1", two)):
+            data = client.persist(chunked(X, y, -(-n_rows // 2)))
+            own = clone(estimator).set_params(client=client)
+            weights.append(own.fit(*data).coefs_[0])
+            ways[name] = lambda own=own, data=data: own.fit(*data)
+        assert np.array_equal(*weights)
+        local.fit(X, y)
+        taken = {name: [] for name in ways}
+        for _ in range(repeats):
+            for name, way in ways.items():
+                taken[name].append(seconds(way))
     return {name: n_rows * epochs / min(times) for name, times in taken.items()}
 
 
@@ -99,7 +103,7 @@ def measure_overhead(n_parameters, repeats):
     """
     X, y = rows(80)
     with connect(2, 1) as client:
-        data = [da.from_array(e, chunks=(40, *e.shape[1:])) for e in (X, y)]
+        data = chunked(X, y, 40)
 
         def fit(epochs):
             estimator = make(n_parameters, epochs, n_replicas=2, client=client)
@@ -108,7 +112,6 @@ def measure_overhead(n_parameters, repeats):
         fit(3)()
         many = min(seconds(fit(30)) for _ in range(repeats))
         few = min(seconds(fit(10)) for _ in range(repeats))
-        client.cluster.close()
     return (many - few) / 20
 
 
@@ -116,7 +119,7 @@ def measure_recovery(n_rows, epochs):
     """Return the seconds of a fit, and of one in which a worker is killed halfway."""
     X, y = rows(n_rows)
     with connect(2, 1) as client:
-        data = [da.from_array(e, chunks=(n_rows // 4, *e.shape[1:])) for e in (X, y)]
+        data = chunked(X, y, n_rows // 4)
         estimator = make(100_000, epochs, n_replicas=2, client=client)
         ref = clone(estimator).fit(*data)
         undisturbed = seconds(lambda: estimator.fit(*data))
@@ -125,7 +128,6 @@ def measure_recovery(n_rows, epochs):
         kill.start()
         disturbed = seconds(lambda: estimator.fit(*data))
         assert np.array_equal(ref.coefs_[0], estimator.coefs_[0])
-        client.cluster.close()
     return {"undisturbed": undisturbed, "a worker killed": disturbed}
 
 

@@ -60,6 +60,10 @@ class Constants:
     lifetime: float = 30 * 86400.0
     restart: float = 10.0
 
+    def rows_in_a_second(self, n_parameters):
+        """Return the rows that a worker trains on in a second."""
+        return self.rows_per_second * 100_000 / n_parameters
+
 
 def round_seconds(constants, n_workers, n_parameters, rows_per_worker, rng):
     """Return the seconds of one round, and those of a replica's own work in it.
@@ -78,8 +82,8 @@ def round_seconds(constants, n_workers, n_parameters, rows_per_worker, rng):
     # Parameters and Adam's two moments in float32.
     n_bytes = 3 * 4 * n_parameters
     copy, direct = n_bytes / c.bandwidth, n_workers * n_bytes <= DIRECT_BYTES
-    speed = c.rows_per_second * 100_000 / n_parameters
-    work = rows_per_worker / speed * rng.lognormal(0.0, c.spread, n_workers)
+    seconds = rows_per_worker / c.rows_in_a_second(n_parameters)
+    work = seconds * rng.lognormal(0.0, c.spread, n_workers)
     lives = rng.exponential(c.lifetime, n_workers)
     own = np.where(lives > work, work, lives + c.restart + work)
     tasks = (1 + np.arange(n_workers)) * c.task
@@ -133,10 +137,9 @@ def efficiency(constants, n_workers, n_parameters, rows_per_worker, n_rounds=20)
 
 def overhead(constants, n_parameters, n_workers=2):
     """Return the seconds of a round without work."""
-    still = replace(constants, spread=0.0, lifetime=1e18)
-    return round_seconds(still, n_workers, n_parameters, 0.0, np.random.default_rng(0))[
-        0
-    ]
+    still, rng = replace(constants, spread=0.0, lifetime=1e18), np.random.default_rng(0)
+    seconds, _ = round_seconds(still, n_workers, n_parameters, 0.0, rng)
+    return seconds
 
 
 def fitted(constants, measured):
@@ -199,18 +202,14 @@ def main(arguments=None):
     _table(lambda k, n: f"{overhead(constants, n, k):.2f}")
     for seconds in (1, 30):
         print(f"\nEfficiency with rounds of {seconds} s of work for each worker\n")
-        _table(
-            lambda k, n, s=seconds: (
-                f"{efficiency(constants, k, n, s * _second(constants, n)):.2f}"
-            )
-        )
+
+        def share(n_workers, n_parameters, seconds=seconds):
+            rows = seconds * constants.rows_in_a_second(n_parameters)
+            return f"{efficiency(constants, n_workers, n_parameters, rows):.2f}"
+
+        _table(share)
     print("\nRows from which an epoch of 4 rounds is shorter than on one worker\n")
     _table(lambda k, n: f"{rows_to_win(constants, k, n, 4):.0e}")
-
-
-def _second(constants, n_parameters):
-    """Return the rows that a worker trains on in a second."""
-    return constants.rows_per_second * 100_000 / n_parameters
 
 
 def _table(cell):
