@@ -38,13 +38,9 @@ class Found(NamedTuple):
     test: float
 
 
+@without_convergence_warnings()
 def run() -> Found:
     """Validate in the three ways; print and return the accuracies."""
-    with without_convergence_warnings():
-        return _validate()
-
-
-def _validate():
     X, y = load_digits(return_X_y=True)
     X, X_test, y, y_test = train_test_split(
         X.astype(np.float32), y, test_size=0.2, stratify=y, random_state=0
