@@ -43,7 +43,6 @@ from fastmlp.kernels import (
     trainer,
 )
 from fastmlp.kernels.compile import options
-from fastmlp.kernels.heads import losses, outputs
 from fastmlp.kernels.heads.head import HEAD
 from fastmlp.kernels.heads.losses import (
     FIXED_SETTINGS,
@@ -98,7 +97,7 @@ from fastmlp.kernels.program import (
     Program,
 )
 from fastmlp.kernels.rows import describe, form_of
-from fastmlp.kernels.simd import bfloat16, llvm, panels, tiles, vectors
+from fastmlp.kernels.simd import bfloat16, llvm, tiles, vectors
 from fastmlp.kernels.simd.bfloat16 import SQUARE_ROWS
 from fastmlp.kernels.simd.panels import product_loop, transpose_loop
 from fastmlp.kernels.simd.tiles import (
@@ -169,7 +168,7 @@ class Engine:
             "groups": {(None, "biases"): Group(rate=0.0)} if fixed_biases else None,
             **settings,
         }
-        self._optimizer, self.batch_size = optimizer, batch_size
+        self._optimizer = optimizer
         self._made, self._moments, self._last = {}, (), None
         self._parameters = None
 
@@ -206,14 +205,6 @@ class Engine:
     def n_parameters(self):
         return self._any().n_parameters
 
-    @property
-    def averages_outputs(self):
-        return self._any().averages_outputs
-
-    @property
-    def last_loss(self):
-        return self._any().last_loss
-
     def load(self, parameters, moments=()):
         self._parameters, self._moments = parameters.copy(), moments
         for (kind, _), made in self._made.items():
@@ -227,9 +218,6 @@ class Engine:
 
     def finite(self):
         return self._any().finite()
-
-    def count_steps(self, n_rows):
-        return -(-n_rows // self.batch_size)
 
     def train_epoch(self, data, order, alpha, **settings):
         trainer = self.network(Trainer, data.form)
