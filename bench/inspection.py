@@ -29,8 +29,7 @@ def make_model(n_rows):
     X = rng.standard_normal((n_rows, FEATURES), dtype=np.float32)
     y = np.arange(n_rows) % CLASSES
     model = MLPClassifier(HIDDEN, max_iter=1, random_state=SEED)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
         model.fit(X[:1_000], y[:1_000])
     return model, X, y
 

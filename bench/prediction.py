@@ -38,8 +38,7 @@ class Fastmlp:
     def __init__(self, model):
         X, y = make_data(WORKLOADS["digits"])
         own = fastmlp.MLPClassifier(model.hidden_layer_sizes, max_iter=1)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
+        with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
             own.fit(X, y)
         arrays = model.coefs_ + model.intercepts_
         for own_array, array in zip(own.coefs_ + own.intercepts_, arrays, strict=True):
@@ -109,8 +108,7 @@ def fit_model():
     """Return scikit-learn's classifier, trained on the digits workload."""
     workload = WORKLOADS["digits"]
     model = MLPClassifier(workload.hidden, max_iter=10, random_state=SEED)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
         return model.fit(*make_data(workload))
 
 

@@ -154,9 +154,8 @@ def fit_and_score(problem, package, seed):
         n_iter_no_change=np.inf, random_state=seed, **problem.parameters
     )
     estimator = problem.wrap(network)
-    with warnings.catch_warnings():
-        # The number of epochs is fixed: that it has not converged is intended.
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    # The number of epochs is fixed: that it has not converged is intended.
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
         start = time.perf_counter()
         estimator.fit(X_train, y_train)
     seconds = time.perf_counter() - start

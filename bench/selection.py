@@ -41,9 +41,8 @@ def make_search(package, epochs):
 
     def search():
         get_reusable_executor().shutdown(wait=True)
-        with warnings.catch_warnings():
-            # The number of epochs is fixed: that it has not converged is intended.
-            warnings.simplefilter("ignore", ConvergenceWarning)
+        # The number of epochs is fixed: that it has not converged is intended.
+        with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
             return GridSearchCV(network, GRID, cv=FOLDS, n_jobs=N_JOBS).fit(X, y)
 
     return search

@@ -75,8 +75,7 @@ def measure(settings):
             for job, select in make_selections(package, load).items():
                 jobs.setdefault((f"{name}: {job}", job, 1), {})[label] = select
     rows = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
         for (job, detail, calls), contestants in jobs.items():
             settings.progress(f"small: {job}")
             rows += _rows(job, detail, calls, contestants, settings.rounds)

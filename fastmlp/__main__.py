@@ -52,8 +52,7 @@ def compile_seconds(X: np.ndarray, y: np.ndarray) -> float:
     """
     network = MLPClassifier(max_iter=1, random_state=0)
     seconds = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
         for _ in range(2):
             start = time.perf_counter()
             network.fit(X, y).predict(X)
@@ -69,8 +68,7 @@ def blas_threads(X: np.ndarray, y: np.ndarray) -> int | None:
     """
     network = SklearnMLPClassifier(max_iter=2, random_state=0)
     seconds: dict[int | None, float] = {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
         for limit in (None, 1) * 3:
             with threadpool_limits(limit, "blas"):
                 start = time.perf_counter()
@@ -101,8 +99,7 @@ def search(
         verbose=3,
     )
     start = time.perf_counter()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
         grid_search.fit(X_train, y_train)
     seconds = time.perf_counter() - start
     accuracy = grid_search.score(X_test, y_test)

@@ -140,8 +140,7 @@ def run(library, case):
     estimator = make_estimator(library, case)
     error = None
     before = None
-    with warnings.catch_warnings(record=True) as seen:
-        warnings.simplefilter("always")
+    with warnings.catch_warnings(record=True, action="always") as seen:
         for call in SEQUENCES[case.sequence]:
             before = snapshot(estimator)
             kwargs = {} if sample_weight is None else {"sample_weight": sample_weight}

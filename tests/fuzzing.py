@@ -216,8 +216,7 @@ def inputs(draw):
         X[-1, 0] = draw(st.sampled_from([np.nan, np.inf, -np.inf]))
     if dtype in ("f2", "g", "O", "U") and layout in ("csr", "full csr", "csc", "coo"):
         layout = "C"  # SciPy stores no such matrices
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         return LAYOUTS[layout](X.astype(dtype)), n
 
 
@@ -316,8 +315,7 @@ def probe(estimator):
     n_features = getattr(estimator, "n_features_in_", N_FEATURES)
     X = np.random.default_rng(5).standard_normal((4, n_features))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             outputs, labels = estimator._outputs(X), estimator.predict(X)
     except DOCUMENTED as error:
         return type(error), str(error)

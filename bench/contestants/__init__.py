@@ -34,9 +34,8 @@ class Contestant(NamedTuple):
         ImportError
             If the peer is not installed, or does not work here.
         """
-        with warnings.catch_warnings():
-            # Warnings of a peer's own import are not errors here.
-            warnings.simplefilter("ignore")
+        # Warnings of a peer's own import are not errors here.
+        with warnings.catch_warnings(action="ignore"):
             module = importlib.import_module(f"bench.contestants.{self.module}")
         return getattr(module, self.factory)
 

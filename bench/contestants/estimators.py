@@ -43,9 +43,8 @@ class Estimator:
         )
 
     def train(self):
-        with warnings.catch_warnings():
-            # The number of epochs is fixed: that it has not converged is intended.
-            warnings.simplefilter("ignore", ConvergenceWarning)
+        # The number of epochs is fixed: that it has not converged is intended.
+        with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
             self.estimator.fit(self._X, self._y)
 
     def parameters(self):

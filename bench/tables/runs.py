@@ -83,9 +83,8 @@ def run(model, table, seed, threads):
     threads : int
     """
     try:
-        with warnings.catch_warnings(), threadpool_limits(threads):
-            # Warnings of a peer are not ours.
-            warnings.simplefilter("ignore")
+        # Warnings of a peer are not ours.
+        with warnings.catch_warnings(action="ignore"), threadpool_limits(threads):
             return _run(model, table, seed, threads)
     except Exception as error:  # the other models go on
         return {"failed": f"{type(error).__name__}: {error}"[:300]}

@@ -11,8 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 @contextmanager
 def without_convergence_warnings() -> Iterator[None]:
     """Silence the warning of fits whose number of epochs is chosen by `max_iter`."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
         yield
 
 

@@ -106,9 +106,8 @@ def incomes() -> tuple[str, Any, Any]:
 
 def _fetched(name: str, fetch: Callable) -> tuple[str, Any, Any] | None:
     """Return a name, a table and its target; None without a network."""
-    with warnings.catch_warnings():
-        # A second attempt is no reason for a warning here.
-        warnings.simplefilter("ignore")
+    # A second attempt is no reason for a warning here.
+    with warnings.catch_warnings(action="ignore"):
         try:
             return name, *fetch(as_frame=True, return_X_y=True, n_retries=1)
         except OSError:

@@ -213,10 +213,9 @@ class Session:
         """
         curves: list[tuple[float, float, float]] = []
         end = np.inf if budget is None else time.perf_counter() + budget / 1000
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            # That few iterations are few is known, that a schedule ended is seen, and
-            # numbers overflow before training diverges.
-            warnings.simplefilter("ignore")
+        # That few iterations are few is known, that a schedule ended is seen, and
+        # numbers overflow before training diverges.
+        with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
             while len(curves) < epochs and self._step():
                 losses = sample_losses(self.model, self._X, self.data.targets)
                 curves.append((self._learner.rate, *self._means(losses)))

@@ -425,8 +425,7 @@ def test_divergence(solver, dtype):
     huge = np.full((40, 3), 1e30 if dtype is np.float32 else 1e300, dtype=dtype)
     y = Y_REAL.astype(dtype)
     params = {"solver": solver, "learning_rate_init": 1.0}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         ref = raised_by(lambda: make(REFERENCE, "regressor", **params).fit(huge, y))
     estimator, before = fitted(COMPUTED, "regressor")
     comp = raised_by(lambda: estimator.set_params(**params).fit(huge, y))

@@ -101,8 +101,7 @@ def test_tags_are_scikit_learns_and_a_transformers(Estimator):
 def test_messages_and_warnings_are_scikit_learns(Estimator, params, capsys):
     outputs, messages = [], []
     for cls in (Estimator, sklearns(Estimator)):
-        with warnings.catch_warnings(record=True) as record:
-            warnings.simplefilter("always")
+        with warnings.catch_warnings(record=True, action="always") as record:
             make(cls, **{"verbose": True} | params).fit(X, Y)
         outputs.append(capsys.readouterr().out)
         messages.append([(w.category, str(w.message)) for w in record])
@@ -117,8 +116,7 @@ def test_messages_of_calls_that_go_on_are_scikit_learns(Estimator, solver, capsy
     outputs = []
     for cls in (Estimator, sklearns(Estimator)):
         estimator = make(cls, solver=solver, verbose=True, warm_start=True)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             estimator.fit(X, Y).fit(X, Y).partial_fit(X, Y).partial_fit(X, Y)
         outputs.append(capsys.readouterr().out)
     assert outputs[0] == outputs[1]

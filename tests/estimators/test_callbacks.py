@@ -215,16 +215,14 @@ def test_scores_of_a_monitor(params):
 def test_callback_stops_training_without_a_warning(Estimator, params):
     recorder = Recorder(end=in_step(1, lambda: True))
     estimator = make(Estimator, max_iter=20, **params).set_callbacks(recorder)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with warnings.catch_warnings(action="error"):
         estimator.fit(X, Y)
     assert_same_fit(estimator, make(Estimator, max_iter=2, **params).fit(X, Y))
     assert [call[0] for call in recorder.calls[-2:]] == ["end", "teardown"]
 
 
 def test_stop_in_the_last_epoch_is_no_lack_of_convergence():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", ConvergenceWarning)
+    with warnings.catch_warnings(action="error", category=ConvergenceWarning):
         recorder = Recorder(end=in_step(2, lambda: True))
         clf = make(MLPClassifier).set_callbacks(recorder).fit(X, Y)
     assert clf.n_iter_ == clf.max_iter == 3

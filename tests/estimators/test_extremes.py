@@ -335,8 +335,7 @@ def make(Estimator, solver, n_threads=1, **params):
 
 def digests(n_threads):
     """Return one hash for every estimator, type and solver."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
         return [
             digest(make(Estimator, solver, n_threads).fit(*make_problem(dtype)))
             for Estimator in KINDS

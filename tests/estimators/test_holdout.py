@@ -337,8 +337,7 @@ def test_accident_keeps_the_best_epoch_of_any_score(accident):
     rate = (lambda x: 1.0) if accident == "interrupted" else schedule_that_diverges
     comp = make(MLPRegressor, early_stopping=True, max_iter=6, scoring=scoring)
     comp.set_params(learning_rate=rate, solver="sgd", learning_rate_init=1e-3)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with warnings.catch_warnings(record=True, action="always") as caught:
         comp.fit(X, Y)
     message = {"interrupted": "interrupted by user", "diverges": "diverged in epoch 5"}
     assert message[accident] in str(caught[0].message)

@@ -211,8 +211,7 @@ def test_invalid_values(Estimator, params):
     ids=str,
 )
 def test_parameters_that_are_not_used_are_named_once(Estimator, params, message):
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with warnings.catch_warnings(record=True, action="always") as caught:
         make(Estimator, **params).fit(X, Y)
     texts = [str(each.message) for each in caught if each.category is UserWarning]
     assert len(texts) == 1
@@ -251,8 +250,7 @@ def test_fraction_beside_own_rows(Estimator):
 
 def warnings_of(estimator):
     """Return the UserWarnings of a fit."""
-    with warnings.catch_warnings(record=True) as record:
-        warnings.simplefilter("always")
+    with warnings.catch_warnings(record=True, action="always") as record:
         estimator.fit(X, Y)
     return [str(each.message) for each in record if each.category is UserWarning]
 

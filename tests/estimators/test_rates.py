@@ -66,8 +66,7 @@ def test_a_stream_whose_rate_has_come_to_zero_warns_once(learning_rate):
     comp = make(MLPRegressor, learning_rate=learning_rate, max_iter=4)
     rates, warned = [], []
     for call in range(7):
-        with warnings.catch_warnings(record=True) as record:
-            warnings.simplefilter("always")
+        with warnings.catch_warnings(record=True, action="always") as record:
             before = parameters(comp) if call else None
             rates.append(comp.partial_fit(X, Y).lr_curve_[-1])
         warned += [(call, str(each.message)) for each in record]

@@ -202,8 +202,7 @@ def test_loss_where_outputs_saturate(n_columns, scale, dtype, tolerance):
     params = {"max_iter": 3, "random_state": 0, "hidden_layer_sizes": (20,)}
     curves = []
     for library in (REFERENCE, COMPUTED):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
+        with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
             curves.append(library.MLPClassifier(**params).fit(X, y).loss_curve_)
     np.testing.assert_allclose(curves[1], curves[0], rtol=tolerance)
 
@@ -297,7 +296,6 @@ def test_lbfgs_divides_by_the_sum_of_weights_in_their_own_dtype():
     params |= {"alpha": 100.0, "hidden_layer_sizes": (5,)}
     losses = []
     for library in (REFERENCE, COMPUTED):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
+        with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
             losses.append(library.MLPRegressor(**params).fit(X, y, weight).loss_)
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-13)

@@ -263,8 +263,7 @@ def test_sorted_rows_are_noticed():
     chunks = chunked(X.iloc[order], labels[order])
     with pytest.warns(UserWarning, match="sorted by y"):
         make(TabularClassifier).fit_stream(chunks, buffer_rows=300)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with warnings.catch_warnings(action="error"):
         make(TabularClassifier).fit_stream(chunks, buffer_rows=3000)
 
 

@@ -424,7 +424,6 @@ def test_a_column_vector_is_warned_of(Estimator):
 
 @both
 def test_default_parameters_warn_of_nothing(Estimator):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with warnings.catch_warnings(action="error"):
         estimator = Estimator(random_state=0).fit(X[:40], y_of(Estimator)[:40])
     assert len(estimator.loss_curve_) == 8

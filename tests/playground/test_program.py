@@ -19,8 +19,7 @@ def parameters(model):
 
 def run(text):
     namespace = {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         exec(text, namespace)
     return namespace["network"]
 

@@ -60,8 +60,7 @@ class Handler(logging.Handler):
         lines.append(record.getMessage())
 logging.getLogger("fastmlp").setLevel("INFO")
 logging.getLogger("fastmlp").addHandler(Handler())
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
+with warnings.catch_warnings(record=True, action="always") as caught:
     from copied.kernels import _caller
     from copied.kernels.compile import cache
     result = float(_caller.total(np.ones(3, {dtype!r})))
@@ -81,8 +80,7 @@ print(json.dumps({{
 # What stands before it, to have the folder only, and nothing compiled.
 OPENED = """
 import sys
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
+with warnings.catch_warnings(record=True, action="always") as caught:
     from copied.kernels.compile import cache
 print(json.dumps({
     "folder": str(cache.FOLDER),
