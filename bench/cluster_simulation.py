@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.report import format_markdown
 from fastmlp.cluster.averaging import FAN_IN
 from fastmlp.cluster.tasks import DIRECT_BYTES
 
@@ -213,11 +214,9 @@ def main(arguments=None):
 
 
 def _table(cell):
-    print("| workers | " + " | ".join(f"{n:,} parameters" for n in PARAMETERS) + " |")
-    print("| ---: |" + " ---: |" * len(PARAMETERS))
-    for n_workers in WORKERS:
-        cells = [cell(n_workers, n_parameters) for n_parameters in PARAMETERS]
-        print(f"| {n_workers:,} | " + " | ".join(cells) + " |")
+    header = ["workers", *(f"{n:,} parameters" for n in PARAMETERS)]
+    lines = [[f"{k:,}", *(cell(k, n) for n in PARAMETERS)] for k in WORKERS]
+    print(format_markdown(header, lines, left=0))
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ import numpy as np
 
 from bench.machine import memory_bandwidth
 from bench.profile import make_trainer
+from bench.report import format_markdown
 from bench.workloads import WORKLOADS
 from fastmlp.kernels.compile.options import OPTIONS
 from fastmlp.kernels.runtime.barrier import BARRIER_WORDS, wait
@@ -411,22 +412,22 @@ def format_table(machine, jobs):
         "efficiency", "rows", "update", "lines", "barriers", "rows × columns",
         "simulated step, µs",
     ]  # fmt: skip
-    lines = [f"| {' | '.join(names)} |", f"|{' --- |' * len(names)}"]
+    lines = []
     for job in jobs:
         alone = sum(step_seconds(machine, job, 1).values())
         for n_cores in CORES:
             n, _, parts = fastest(machine, job, n_cores)
             groups, columns, split = fastest(machine, job, n_cores, by_columns=True)
             step = sum(parts.values())
-            cells = [job.name, n_cores, n, f"{1e6 * step:.3g}", f"{alone / step:.1f}"]
-            cells.append(f"{alone / step / n_cores:.0%}")
+            cells = [job.name, f"{n_cores}", f"{n}", f"{1e6 * step:.3g}"]
+            cells += [f"{alone / step:.1f}", f"{alone / step / n_cores:.0%}"]
             cells += [
                 f"{parts[part] / step:.0%}"
                 for part in ("rows", "update", "lines", "barriers")
             ]
             cells += [f"{groups} × {columns}", f"{1e6 * sum(split.values()):.3g}"]
-            lines.append(f"| {' | '.join(map(str, cells))} |")
-    return "\n".join(lines)
+            lines.append(cells)
+    return format_markdown(names, lines, left=1)
 
 
 def main(arguments=None):

@@ -15,6 +15,7 @@ import numpy as np
 
 import fastmlp
 from bench import small
+from bench.report import format_markdown
 from bench.workloads import LARGE, MAIN, initial_parameters, make_data
 from fastmlp.kernels import (
     Data,
@@ -24,6 +25,7 @@ from fastmlp.kernels import (
     bfloat16_unit,
     layer_activations,
 )
+from fastmlp.kernels.step import PHASES
 
 _ROUNDS = 9
 
@@ -99,17 +101,13 @@ def format_table(settings):
             job = f"{workload.name}, {products}"
             settings.progress(f"profile: {job}, n_threads={n_threads}")
             phases = measure(workload, products, n_threads)
-            if not lines:
-                names = ["workload", "threads", *phases, "step", "at the peak"]
-                lines.append(f"| {' | '.join(names)} |")
-                lines.append(f"|{'|'.join(' --- ' for _ in names)}|")
             steps = -(-workload.rows // workload.batch)
             cores = f"{products}_one_core" if n_threads == 1 else products
             peak = workload.flops / steps / settings.limits[cores]
             seconds = [*phases.values(), sum(phases.values()), peak]
-            cells = [f"{1e6 * s:.3g}" for s in seconds]
-            lines.append(f"| {job} | {n_threads} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+            lines.append([job, f"{n_threads}", *(f"{1e6 * s:.3g}" for s in seconds)])
+    header = ["workload", "threads", *PHASES, "step", "at the peak"]
+    return format_markdown(header, lines, left=1)
 
 
 # Files by owner, the first that fits; functions of C have none and count as their
@@ -151,14 +149,13 @@ def count_time(call, calls):
 def format_calls(settings):
     """Return the profile of small calls as a Markdown table, in µs a call."""
     calls = small.make_calls(fastmlp)
-    lines = [f"| call | {' | '.join(_OWNERS)} | all |"]
-    lines.append(f"|{' --- |' * (len(_OWNERS) + 2)}")
+    lines = []
     for name, (call, n) in calls.items():
         settings.progress(f"profile: {name}")
         found = count_time(call, 10 * n)
-        cells = [f"{1e6 * s:.3g}" for s in (*found.values(), sum(found.values()))]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        seconds = (*found.values(), sum(found.values()))
+        lines.append([name, *(f"{1e6 * s:.3g}" for s in seconds)])
+    return format_markdown(["call", *_OWNERS, "all"], lines, left=1)
 
 
 # By the name that the command line gives.
