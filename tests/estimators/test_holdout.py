@@ -49,10 +49,10 @@ def split_off(estimator):
     for array in (*estimator.coefs_, *estimator.intercepts_):
         state.uniform(size=array.shape)
     stratify = Y if isinstance(estimator, MLPClassifier) else None
-    rows = np.arange(60)
-    return train_test_split(rows, random_state=state, test_size=0.1, stratify=stratify)[
-        1
-    ]
+    _, held = train_test_split(
+        np.arange(60), random_state=state, test_size=0.1, stratify=stratify
+    )
+    return held
 
 
 # -- the loss per epoch ----------------------------------------------------------------
