@@ -72,25 +72,25 @@ def learn_stream(
     source, classes, eval_source, buffer_rows : see `fit_stream`
     make_steps : MakeSteps
     """
-    model = estimator
-    if model.solver == "lbfgs":
+    if estimator.solver == "lbfgs":
         raise ValueError(
             "solver='lbfgs' takes no minibatches and is not for fit_stream: choose "
             "another solver."
         )
-    if classes is not None and not is_classifier(model):
+    if classes is not None and not is_classifier(estimator):
         raise ValueError("classes are for a classifier: leave them out.")
     basis = check_model(
-        model, incremental=False, own_validation=eval_source is not None
+        estimator, incremental=False, own_validation=eval_source is not None
     )
     # It knows the names of features; training sees arrays without.
     checker = stand_in(basis.model)
-    summariser = Summariser(is_classifier(model))
-    read_all = classes is None or vars(model).get("class_weight") == "balanced"
-    read_all = read_all and is_classifier(model)
-    source = as_source(source, summariser.see, read_all, n_times=model.max_iter)
+    summariser = Summariser(is_classifier(estimator))
+    read_all = is_classifier(estimator) and (
+        classes is None or estimator.class_weight == "balanced"
+    )
+    source = as_source(source, summariser.see, read_all, n_times=estimator.max_iter)
     if isinstance(source, Once):
-        check_once(model, classes, eval_source)
+        check_once(estimator, classes, eval_source)
     checked = CheckedBlocks(source, checker, reset=basis.resets)
     validation = None
     if eval_source is not None:
@@ -100,7 +100,7 @@ def learn_stream(
     vars(nameless).pop("feature_names_in_", None)
     basis = basis._replace(model=nameless)
     summary = summariser.summary()
-    goal = goal_of_source(model, classes, summary, checked.example_y)
+    goal = goal_of_source(estimator, classes, summary, checked.example_y)
     if isinstance(buffer_rows, str):
         row_bytes = checked.n_features * checked.dtype.itemsize
         buffer_rows = choose_buffer_rows(source.block_rows, row_bytes)
