@@ -36,7 +36,7 @@ def test_byte_run_has_networks_of_every_size(dtype, monkeypatch):
 STEPS_BEYOND = {
     "loops": """
 byte_run.guarded = lambda array, side: guarded(array[1:], side)
-byte_run.run_loops(np.float32, "end")
+byte_run.run_loops(np.float32, "end", 1)
 """,
     # Matrices of rows without their last row.
     "operations": """
