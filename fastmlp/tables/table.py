@@ -78,9 +78,12 @@ class TableColumn(ABC):
         Raises
         ------
         ValueError
-            If one is infinite.
+            If one is infinite in float64.
         """
-        values = self._as_float()
+        try:
+            values = self._as_float()
+        except OverflowError:  # Python's integers have no bound.
+            values = np.array([np.inf])
         if np.isinf(values).any():
             raise ValueError(
                 "Input X contains infinity or a value too large for dtype('float64'), "

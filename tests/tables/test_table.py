@@ -97,6 +97,12 @@ def test_infinite_values(kind, value):
         encode(X, (Number("x0", 0, 0.0, 1.0, False),))
 
 
+def test_an_integer_too_large_for_floats():
+    X = pd.DataFrame({"a": [1.0, 2.0], "b": pd.Series([1, 10**400], dtype=object)})
+    with pytest.raises(ValueError, match=r"a value too large for dtype.* column 'b'"):
+        fit_columns(X)
+
+
 @pytest.mark.parametrize("n", [1, FEW_NUMBERS, FEW_NUMBERS + 1])
 def test_infinite_values_in_few_and_many_rows(n):
     X = np.zeros((n, 1))
