@@ -250,9 +250,11 @@ def check_domain(
         first = f"{values[row, column]}"
         if given is not None:
             first = f"{given[row, column]}, {first} in {values.dtype},"
+        used, instead = f"loss={pairing.loss!r}", "loss='squared_error'"
+        if pairing.out_activation != next(iter(paired("regression")[pairing.loss])):
+            used += f" with out_activation={pairing.out_activation!r}"
+            instead += " with out_activation=None"
         raise ValueError(
-            f"Some values of y are {problem}: loss={pairing.loss!r} with "
-            f"out_activation={pairing.out_activation!r} is for {domain}. The first is "
-            f"{first} in row {row}, column {column}. Use "
-            "loss='squared_error' with out_activation=None, or transform y."
+            f"Some values of y are {problem}: {used} is for {domain}. The first is "
+            f"{first} in row {row}, column {column}. Use {instead}, or transform y."
         )

@@ -395,6 +395,18 @@ def test_targets_outside_say_which_and_where(setting, value, message):
     assert_array_equal(parameters(model), before)
 
 
+def test_targets_outside_name_only_parameters_that_matter():
+    """`TabularRegressor` has no `out_activation`."""
+    model = make(MLPRegressor, loss="poisson")
+    with pytest.raises(ValueError, match="negative") as usual:
+        model.fit(X, np.full(60, -1.0))
+    assert "out_activation" not in str(usual.value)
+    model.set_params(loss="squared_error", out_activation="logistic")
+    with pytest.raises(ValueError, match="outside") as chosen:
+        model.fit(X, np.full(60, -1.0))
+    assert "'squared_error' with out_activation=None" in str(chosen.value)
+
+
 UNDERFLOWS = r"not positive: .* is 1e-50, 0\.0 in float32, in row 7, column 0\."
 
 
