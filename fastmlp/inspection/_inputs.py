@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
+from fastmlp.estimators._base import BaseMLP
 from fastmlp.estimators._tabular import BaseTabular
 from fastmlp.tables.columns import Category, Number
 
@@ -58,6 +59,12 @@ def input_gradients(model: Any, X: Any) -> np.ndarray:
     >>> np.sign(gradients[:, 0])
     array([-1.,  1.])
     """
+    if isinstance(model, BaseMLP):
+        raise TypeError(
+            f"{type(model).__name__} has no table's columns: see "
+            "inspection.sample_gradients(..., wrt='inputs') and "
+            "inspection.integrated_gradients."
+        )
     if not isinstance(model, BaseTabular):
         raise TypeError(
             "model must be a fitted TabularClassifier or TabularRegressor of fastmlp, "

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Ridge
 
 from fastmlp import MLPRegressor, TabularClassifier, TabularRegressor, inspection
 from fastmlp.inspection import input_gradients
@@ -108,9 +109,9 @@ def test_functions_of_layers_refuse_tables(regressor, name):
 
 
 def test_other_estimators_are_refused():
-    with pytest.raises(
-        TypeError, match="TabularRegressor of fastmlp, got MLPRegressor"
-    ):
+    with pytest.raises(TypeError, match="TabularRegressor of fastmlp, got Ridge"):
+        input_gradients(Ridge(), TABLE)
+    with pytest.raises(TypeError, match=r"see inspection.sample_gradients\(..., wrt="):
         input_gradients(MLPRegressor(), TABLE)
 
 
