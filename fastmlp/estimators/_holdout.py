@@ -164,7 +164,11 @@ def scorer_score(
 
     def score(engine, loss):
         engine.store(parameters)
-        value = scorer(estimator, X, y, **options)
+        try:
+            value = scorer(estimator, X, y, **options)
+        except Exception as error:
+            error.add_note(f"It is an error of scoring={scoring!r}.")
+            raise
         try:
             return float(value)
         except (TypeError, ValueError):

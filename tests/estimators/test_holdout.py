@@ -300,6 +300,14 @@ def test_metric_in_the_place_of_a_scorer_is_refused():
         model.fit(X, Y)
 
 
+def test_errors_of_a_scorer_name_it():
+    """Of a string the traceback shows none of the user's code."""
+    model = make(MLPRegressor, early_stopping=True, scoring="accuracy")
+    with pytest.raises(ValueError, match="not supported") as caught:
+        model.fit(X, np.linspace(0, 1, len(X)))
+    assert "scoring='accuracy'" in "".join(caught.value.__notes__)
+
+
 def test_score_that_is_no_number_is_refused():
     comp = make(MLPClassifier, early_stopping=True, scoring=lambda e, X, y: "good")
     with pytest.raises(ValueError, match="must return a number, it returned 'good'"):
