@@ -5,7 +5,7 @@ and `publish` makes attributes of it.
 """
 
 import operator
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from numbers import Integral
@@ -224,10 +224,13 @@ def build(problem: Problem, random_state: np.random.RandomState) -> Network:
 
 def given_network(model: Any, units: tuple[int, ...], dtype: DTypeLike) -> Network:
     """Return a network of the weights and biases in `init`."""
-    if len(model.init) != 2:
+    kinds = [type(each).__name__ for each in model.init]
+    if len(kinds) != 2 or not all(
+        isinstance(each, Iterable) and not isinstance(each, str) for each in model.init
+    ):
         raise ValueError(
             "init must be a name or a pair (coefs, intercepts) of lists of arrays, got "
-            f"{len(model.init)} entries."
+            f"{len(kinds)} entries of types {kinds}."
         )
     coefs, intercepts = (
         [

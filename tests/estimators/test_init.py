@@ -66,6 +66,8 @@ def test_init_of_arrays_of_any_kind():
         (([ONES, np.ones((5, 1))], [np.ones(5)]), "2 weight matrices and 1 bias vect"),
         (([ONES, np.full((5, 1), np.nan)], [np.ones(5), [0]]), r"init\[0\]\[1\] cont"),
         ((ONES,), r"pair \(coefs, intercepts\) of lists of arrays, got 1"),
+        ((1, 2), "lists of arrays, got 2 entries of types .'int', 'int'"),
+        (("normal", 2), "lists of arrays, got 2 entries of types .'str', 'int'"),
     ],
 )  # fmt: skip
 def test_init_of_arrays_that_do_not_fit(init, message):
