@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeGuard
 import numpy as np
 
 from fastmlp._platform import forget_pages, read_ahead
-from fastmlp.data.chunks import BLOCK_BYTES, Chunk
+from fastmlp.data.chunks import BLOCK_BYTES, Chunk, check_step
 
 
 class ArraySource:
@@ -36,7 +36,8 @@ class ArraySource:
     Raises
     ------
     ValueError
-        If X is not two-dimensional, or X, y and the weights have not as many rows.
+        If X is not two-dimensional, X, y and the weights have not as many rows, or
+        `rows_per_block` is not valid.
 
     Examples
     --------
@@ -59,6 +60,7 @@ class ArraySource:
         *,
         rows_per_block: int | None = None,
     ) -> None:
+        check_step(rows_per_block)
         if len(X.shape) != 2:
             raise ValueError(
                 f"X must have the shape (n_samples, n_features), got {X.shape}: "

@@ -2,6 +2,7 @@
 
 import os
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp.data.cache import BlockCache
-from fastmlp.data.chunks import BLOCK_BYTES, Chunk
+from fastmlp.data.chunks import BLOCK_BYTES, Chunk, check_step
 
 Names = str | Sequence[str]
 
@@ -44,10 +45,15 @@ class _ColumnSource(ABC):
             columns = [name for name in schema.names if name not in others]
         self.columns, self.dtype = list(columns), np.dtype(dtype)
         self.n_features = len(self.columns)
-        for name in [*others, *columns]:
+        for name, count in Counter([*others, *self.columns]).items():
             if name not in schema.names:
                 raise ValueError(
                     f"There is no column {name!r}: there are {', '.join(schema.names)}."
+                )
+            if count > 1:
+                raise ValueError(
+                    f"Column {name!r} is named twice in label, weight and columns: a "
+                    "column is one of them, once."
                 )
         if isinstance(filter, list):
             from pyarrow.parquet import filters_to_expression
@@ -226,7 +232,7 @@ class ParquetSource(_ColumnSource):
     ImportError
         If pyarrow, the extra `arrow`, is not installed.
     ValueError
-        If there is no such column, or the label has missing values.
+        If there is no such column, it is named twice, or the label has missing values.
     TypeError
         If a column of X holds no numbers.
 
@@ -334,6 +340,7 @@ sample_weight=None)
         rows_per_block: int | None = None,
     ) -> None:
         pa = _require_arrow()
+        check_step(rows_per_block)
         self._data, files = data, []
         if not isinstance(data, pa.Table):
             self._path = os.fspath(data)

@@ -1,6 +1,7 @@
 """Rows in blocks: the form of a source of data."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -54,6 +55,17 @@ def read_y(source: Source, block: int) -> Any:
     """Return the targets of a block."""
     read = getattr(source, "read_y", None)
     return Chunk(*source.read(block)).y if read is None else read(block)
+
+
+def check_step(rows_per_block: Any) -> None:
+    """Refuse a size of blocks that is neither None nor a positive integer."""
+    if rows_per_block is None:
+        return
+    if not isinstance(rows_per_block, Integral) or rows_per_block < 1:
+        raise ValueError(
+            "rows_per_block must be an integer of at least 1, or None, got "
+            f"{rows_per_block!r}."
+        )
 
 
 def check_shape(X: Any, n_rows: int, n_features: int, block: int) -> None:

@@ -53,6 +53,12 @@ def test_lengths_differ(wrong):
         ArraySource(np.zeros((5, 2)), **given)
 
 
+@pytest.mark.parametrize("rows", [0, -1, 1.5, "all"])
+def test_rows_per_block_are_a_number(rows):
+    with pytest.raises(ValueError, match="rows_per_block must be an integer"):
+        ArraySource(np.zeros((5, 2)), np.zeros(5), rows_per_block=rows)
+
+
 def test_X_of_one_dimension():
     with pytest.raises(ValueError, match="reshape"):
         ArraySource(np.zeros(5), np.zeros(5))

@@ -164,6 +164,8 @@ def test_errors_name_the_column(table, folder):
         ParquetSource(folder, "z")
     with pytest.raises(ValueError, match="no column 'z'"):
         ArrowSource(table, "label", columns=["a", "z"])
+    with pytest.raises(ValueError, match="'label' is named twice in label, weight and"):
+        ParquetSource(folder, "label", columns=["a", "label"])
     for name, kind in (("kind", "string"), ("label", "string")):
         with pytest.raises(
             TypeError, match=f"'{name}' holds {kind}.*TabularClassifier"
@@ -178,6 +180,12 @@ def test_errors_name_the_column(table, folder):
         MLPClassifier().fit_stream(
             ArrowSource(holes.set_column(1, "y", [[1, 2, 1]]), "y")
         )
+
+
+@pytest.mark.parametrize("rows", [0, -1, 1.5, "all"])
+def test_rows_per_block_are_a_number(table, rows):
+    with pytest.raises(ValueError, match="rows_per_block must be an integer"):
+        ArrowSource(table, "label", rows_per_block=rows)
 
 
 def test_a_missing_library_is_named(folder, monkeypatch):
