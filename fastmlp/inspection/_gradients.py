@@ -1,9 +1,10 @@
 """Losses and gradients: of each row, of all rows, and checked."""
 
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, check_scalar
 
 from fastmlp.inspection._opened import Opened, open_model
 
@@ -305,6 +306,8 @@ def check_gradient(
 
     Raises
     ------
+    TypeError
+        If `eps` is no number, or `n_checks` no integer.
     ValueError
         If the input is not valid, y has labels not in ``classes_``, or `eps` or
         `n_checks` is not positive.
@@ -325,6 +328,8 @@ def check_gradient(
     >>> check_gradient(clf, X, y).max_relative_error < 1e-4
     True
     """
+    check_scalar(eps, "eps", Real)
+    check_scalar(n_checks, "n_checks", Integral)
     if not eps > 0 or not n_checks > 0:
         raise ValueError(
             f"eps and n_checks must be positive, got {eps} and {n_checks}."

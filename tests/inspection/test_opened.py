@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn.neural_network
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
@@ -59,6 +60,9 @@ def test_bad_input():
         inspection.sample_gradients(model, SMALL_X, SMALL_Y, wrt="weights")
     with pytest.raises(ValueError, match="must be positive"):
         inspection.check_gradient(model, SMALL_X, SMALL_Y, eps=0)
+    for wrong in ({"eps": "a"}, {"n_checks": 1.5}):
+        with pytest.raises(TypeError, match=f"{next(iter(wrong))} must be an instance"):
+            inspection.check_gradient(model, SMALL_X, SMALL_Y, **wrong)
     with pytest.raises(ValueError, match="layers 0 to 1"):
         inspection.layer_outputs(model, SMALL_X, layer=2)
     with pytest.raises(TypeError, match="interpreted as an integer"):
@@ -72,6 +76,13 @@ def test_bad_input():
     for inspect in (inspection.sample_losses, inspection.loss_gradient):
         with pytest.raises(TypeError, match=r"pipeline\[-1\]"):
             inspect(pipeline, SMALL_X, SMALL_Y)
+
+
+def test_scikit_learns_mlp_is_refused_with_a_way():
+    """Its class has the same name."""
+    model = sklearn.neural_network.MLPRegressor()
+    with pytest.raises(TypeError, match=r"got MLPRegressor.*from_sklearn"):
+        inspection.summary(model)
 
 
 def test_parameters_that_were_set_since_the_fit_change_nothing():
