@@ -321,7 +321,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features, if X had names that are all strings.
+        Names of the features; only if X had names that are all strings.
     n_iter_ : int
         Epochs, or iterations, of the last call.
     n_layers_ : int

@@ -278,7 +278,7 @@ class MLPRegressor(RegressorScore, BaseMLP):
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features, if X had names that are all strings.
+        Names of the features; only if X had names that are all strings.
     n_iter_ : int
         Epochs, or iterations, of the last call.
     n_layers_ : int
@@ -289,7 +289,7 @@ class MLPRegressor(RegressorScore, BaseMLP):
         Activation of the output layer: 'identity', 'exp' for `loss` 'poisson' and
         'gamma', 'logistic' for 'log_loss' or if `out_activation` says so.
     quantiles_ : ndarray of shape (n_levels,)
-        The levels of `loss` 'quantile'; not set by other losses.
+        The levels of `loss` 'quantile'; only this loss sets them.
 
     See Also
     --------

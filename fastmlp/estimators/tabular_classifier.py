@@ -104,7 +104,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     n_features_in_ : int
         Number of columns.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the columns, if X had names that are all strings.
+        Names of the columns; only if X had names that are all strings.
 
     See Also
     --------

@@ -108,13 +108,13 @@ class TabularRegressor(RegressorScore, BaseTabular):
         Their standard deviation over the networks, each of which tries other rows; NaN
         for one network. That of the mean is smaller by the root of `n_networks`.
     quantiles_ : ndarray of shape (n_levels,)
-        The levels of `loss` 'quantile'; not set by other losses.
+        The levels of `loss` 'quantile'; only this loss sets them.
     n_outputs_ : int
         Outputs of each network.
     n_features_in_ : int
         Number of columns.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the columns, if X had names that are all strings.
+        Names of the columns; only if X had names that are all strings.
 
     See Also
     --------
