@@ -14,7 +14,7 @@ from numba.core.compiler_lock import global_compiler_lock
 
 from ..._platform import hold_at_fork
 from .cache import FOLDER, KernelCache
-from .libraries import PartCompiler
+from .libraries import PartCompiler, WholeCompiler
 
 if numba.config.DISABLE_JIT:
     raise ImportError(
@@ -80,7 +80,7 @@ def entry(function: Callable) -> Any:
 
     The functions that it calls are linked into it: entries alone fill the cache.
     """
-    dispatcher = numba.njit(function, **OPTIONS)
+    dispatcher = numba.njit(function, pipeline_class=WholeCompiler, **OPTIONS)
     if FOLDER is not None:
         dispatcher._cache = KernelCache(function.__qualname__)
     return dispatcher
@@ -114,7 +114,9 @@ def callback(function: Callable, signature: Any, name: str | None) -> Any:
     function.__qualname__ = f"{function.__module__}.{symbol}"
     arguments, result = signature.args, signature.return_type
     options = OPTIONS | _PLAIN
-    compiled: Any = CFunc(function, (arguments, result), locals={}, options=options)
+    compiled: Any = CFunc(
+        function, (arguments, result), {}, options, pipeline_class=WholeCompiler
+    )
     if FOLDER is not None and name is not None:
         compiled._cache = KernelCache(name)
     compiled.compile()
