@@ -231,6 +231,8 @@ class ParquetSource(_ColumnSource):
     ------
     ImportError
         If pyarrow, the extra `arrow`, is not installed.
+    FileNotFoundError
+        If there are no files.
     ValueError
         If there is no such column, it is named twice, or the label has missing values.
     TypeError
@@ -269,6 +271,8 @@ class ParquetSource(_ColumnSource):
         data = dataset(path, format="parquet", partitioning="hive")
         self._schema = data.schema
         files = [Path(name) for name in data.files]
+        if not files:
+            raise FileNotFoundError(f"There are no Parquet files in {path}.")
         super().__init__(data.schema, label, weight, columns, filter, dtype)
         self._fragments = [
             group

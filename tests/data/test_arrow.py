@@ -159,6 +159,11 @@ def test_fit_is_that_of_the_arrays(folder, table, tmp_path, form):
     assert (small.coefs_[0] != ref.coefs_[0]).any()
 
 
+def test_folder_without_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match=f"no Parquet files in {tmp_path}"):
+        ParquetSource(tmp_path, "label")
+
+
 def test_errors_name_the_column(table, folder):
     with pytest.raises(ValueError, match="no column 'z': there are a, label"):
         ParquetSource(folder, "z")
