@@ -158,10 +158,10 @@ def one_in(n):
 
 
 @st.composite
-def settings_of(draw, Estimator):
+def settings_of(draw, Estimator, most=6):
     """Draw some parameters, of which one in 25 is nonsense."""
     pools = valid_parameters(Estimator)
-    names = draw(st.lists(st.sampled_from(sorted(pools)), max_size=6, unique=True))
+    names = draw(st.lists(st.sampled_from(sorted(pools)), max_size=most, unique=True))
     # Nobody waits for so many epochs, should nothing else end them.
     wrong = {name: NONSENSE + HUGE * (name != "max_iter") for name in names}
     return {
