@@ -91,7 +91,7 @@ class Folder:
         return split(X, y, about["task"] == "classification", rows, seed)
 
 
-def mixed(n, task, seed=0):
+def mixed(n, task="regression", seed=0):
     """Return X and y of 20 numbers and 3 categories, with 5 % of values missing.
 
     Parameters
