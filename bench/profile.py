@@ -115,7 +115,7 @@ def format_table(settings):
 _OWNERS = {
     "scikit-learn": "/sklearn/",
     "NumPy, SciPy, joblib": "/site-packages/",
-    "fastmlp.kernels: compiled": "/kernels/step.py",
+    "fastmlp.kernels: compiled": "/kernels/epochs.py",
     "fastmlp.kernels": "/fastmlp/kernels/",
     "fastmlp.network": "/fastmlp/network/",
     "fastmlp.training": "/fastmlp/training/",

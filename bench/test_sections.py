@@ -199,3 +199,9 @@ def test_time_is_counted_by_the_owner_of_the_code():
     assert found["scikit-learn"] > found["fastmlp.training"] == 0
     assert found["fastmlp.kernels"] > 0
     assert set(found) == set(profile._OWNERS)
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_compiled_training_is_counted_apart():
+    fit, _ = small.make_calls(small.fastmlp)["fit of one epoch"]
+    assert profile.count_time(fit, 3)["fastmlp.kernels: compiled"] > 0
