@@ -310,8 +310,8 @@ def after_training(
         )
         every = np.full((len(validation.y), *predicted.shape[1:]), np.nan)
         ends = np.cumsum([len(each) for each in outputs])
-        for split, own_part in zip(splits, np.split(predicted, ends[:-1]), strict=True):
-            every[split.held()] = own_part
+        for split, part in zip(splits, np.split(predicted, ends[:-1]), strict=True):
+            every[split.held()] = part
         attributes["oof_predictions_"] = every
     return Learned(attributes, forgotten=FORGOTTEN)
 

@@ -2,7 +2,7 @@
 
 For most of Intel's CPUs with AVX-512 LLVM makes loops of half its vectors, since code
 with few of them would slow the core's clock. Products in these kernels use whole ones
-anyway; in the other loops they save a seventh of a step with Mish.
+anyway; in the other loops they save a sixth of a step with Mish.
 
 Numba would optimize each function in full and make machine code of it, and then do both
 again in the code of every caller. Without that for functions that are only linked into
@@ -30,7 +30,7 @@ class _Whole(JITCodeLibrary):
     def add_ir_module(self, ir_module: ir.Module) -> None:
         """Add a module of functions."""
         for function in ir_module.functions:
-            # Numba adds declarations of its own, which it compares.
+            # A declaration has no loops.
             if not function.is_declaration:
                 # llvmlite's own `add` takes no attributes with a value.
                 set.add(function.attributes, _WIDE)
