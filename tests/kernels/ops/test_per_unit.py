@@ -1,6 +1,8 @@
 """Loops of the activations with a trained parameter per unit."""
 
+import numpy as np
 import pytest
+from llvmlite.binding import get_host_cpu_name
 
 from tests.kernels.math.test_functions import SQUARES, optimised, vector_lanes
 from tests.kernels_api import (
@@ -12,6 +14,10 @@ from tests.kernels_api import (
     prelu,
 )
 from tests.networks import DTYPES
+
+# These have vectors of 256 bits, and execute each in two halves: LLVM then makes no
+# vectors of loops as short as a panel of float64.
+HALVING = "znver1", "bdver4"
 
 # Value and derivatives of each kind.
 KINDS = {
@@ -36,5 +42,6 @@ def test_loops_are_vectorised(name, dtype):
             return function(z, p)
 
         code = build(outside, numbers_of(dtype)).inspect_llvm()
-        if available > 2:
+        halves = dtype is np.float64 and get_host_cpu_name() in HALVING
+        if available > 2 and not halves:
             assert vector_lanes(code, dtype) > 1
