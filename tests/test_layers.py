@@ -152,6 +152,7 @@ ESTIMATORS = (
     "_intervals",
     "_table_model",
     "_table_scores",
+    "_table_selection",
     "_table_learning",
     "_table_streams",
     "_tabular",

@@ -11,9 +11,9 @@ from fastmlp.tables.initial import _draw, packed
 from fastmlp.tables.recipe import RATES, make_recipe
 
 
-def _without_waves(columns):
+def _without_waves(columns, kept=None):
     """Return `operations_on` columns, numbers as their codes alone."""
-    inputs = operations_on(columns)
+    inputs = operations_on(columns, kept)
     waves = [setting for name, setting in inputs if name == "periodic"]
     n = sum(N_WAVES * len(each.sources) for each in waves)
     found = []
@@ -28,8 +28,9 @@ def _without_waves(columns):
     return tuple(found)
 
 
-def _without_factors(columns):
-    return tuple(each for each in operations_on(columns) if each[0] != "scale")
+def _without_factors(columns, kept=None):
+    inputs = operations_on(columns, kept)
+    return tuple(each for each in inputs if each[0] != "scale")
 
 
 def _plain_start(spec, codes, rows, random_state, frequency_spread):

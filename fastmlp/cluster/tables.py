@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from sklearn.base import clone
 
 from fastmlp.cluster.executors import Executor
@@ -9,7 +10,7 @@ from fastmlp.cluster.tasks import Limits, Tasks
 from fastmlp.data import Chunk
 from fastmlp.estimators._learning import publish
 from fastmlp.estimators._problem import Given
-from fastmlp.estimators._table_learning import finish, plan_table, train_planned
+from fastmlp.estimators._table_learning import Plan, finish, plan_table, train_planned
 from fastmlp.tables.ensemble import draw_seeds
 from fastmlp.tables.initial import packed
 from fastmlp.tables.member import Member
@@ -35,23 +36,36 @@ def fit_networks(
 
     def start():
         arguments = executor.scatter(local), table, validation
+        n_kept = executor.submit(count_columns, *arguments)
         members = [
-            executor.submit(train_network, *arguments, number)
+            executor.submit(train_network, *arguments, n_kept, number)
             for number in range(local.n_networks)
         ]
-        return [*members, executor.submit(join_networks, *arguments, members)]
+        joined = executor.submit(join_networks, *arguments, n_kept, members)
+        return [n_kept, *members, joined]
 
     return Tasks(executor, limits).last(start)
 
 
+def count_columns(local: Any, table: Chunk, validation: Chunk) -> int:
+    """Return how many columns each network reads."""
+    return plan_again(local, table, validation, None)[0].n_kept
+
+
+def plan_again(
+    local: Any, table: Chunk, validation: Chunk, n_kept: int | None
+) -> tuple[Plan, np.random.RandomState]:
+    """Return what `plan_table` does, the same in each task."""
+    # A copy, whose random numbers no other task draws.
+    local, given = clone(local), Given(*table, *validation)
+    return plan_table(local, given, local._goal, unseen, n_kept)
+
+
 def train_network(
-    local: Any, table: Chunk, validation: Chunk, number: int
+    local: Any, table: Chunk, validation: Chunk, n_kept: int, number: int
 ) -> Member | None:
     """Train one network on the rows of its folds; None if there are fewer networks."""
-    # A copy, whose random numbers no other task draws.
-    local = clone(local)
-    given = Given(*table, *validation)
-    plan, random_state = plan_table(local, given, local._goal, unseen)
+    plan, random_state = plan_again(local, table, validation, n_kept)
     if number >= len(plan.parts):
         return None
     (member,) = train_planned(plan, random_state, [number])
@@ -59,11 +73,15 @@ def train_network(
 
 
 def join_networks(
-    local: Any, table: Chunk, validation: Chunk, members: list[Member | None]
+    local: Any,
+    table: Chunk,
+    validation: Chunk,
+    n_kept: int,
+    members: list[Member | None],
 ) -> Any:
     """Return the estimator fitted with networks that were trained elsewhere."""
-    local, given = clone(local), Given(*table, *validation)
-    plan, random_state = plan_table(local, given, local._goal, unseen)
+    local = clone(local)
+    plan, random_state = plan_again(local, table, validation, n_kept)
     # As training does, so that what follows draws the same numbers.
     draw_seeds(random_state, len(plan.parts))
     # Kernels need room behind the parameters, which a copy has not.

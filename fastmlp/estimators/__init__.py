@@ -14,8 +14,9 @@ Those for tables, imported when they are first used: `tabular_classifier`,
 `tabular_regressor`, `_tabular` (their base), `_table_learning` (a fit),
 `_table_streams` (one to rows that need not fit in memory), `_table_problem` (the
 arguments, checked), `_folds` (which network trains on which rows), `_scaling` (units of
-y), `_table_scores` (the score of an epoch), `_table_model` (attributes and saved
-state), `_calibration` (probabilities), `_intervals` (prediction intervals).
+y), `_table_scores` (the score of an epoch), `_table_selection` (which columns networks
+read), `_table_model` (attributes and saved state), `_calibration` (probabilities),
+`_intervals` (prediction intervals).
 """
 
 from fastmlp.estimators.classifier import MLPClassifier

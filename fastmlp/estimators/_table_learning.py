@@ -21,9 +21,11 @@ from fastmlp.estimators._table_model import (
     make_ensemble,
     predicting,
     prediction_attributes,
+    without_unread,
 )
 from fastmlp.estimators._table_problem import TableProblem, check_table
 from fastmlp.estimators._table_scores import Reporter, metric_of, score_of_epochs
+from fastmlp.estimators._table_selection import TRIAL, Kept, choose_columns
 from fastmlp.estimators._targets import Goal, Labels
 from fastmlp.estimators._warnings import warn
 from fastmlp.kernels import available_cores
@@ -31,9 +33,9 @@ from fastmlp.tables.columns import codes_by_column
 from fastmlp.tables.ensemble import ATTEMPTS, SLOWER, Ensemble, Part, train_ensemble
 from fastmlp.tables.importance import permutation_importances
 from fastmlp.tables.member import Member, Task
-from fastmlp.tables.recipe import Recipe, make_recipe
+from fastmlp.tables.recipe import Recipe, make_recipe, shortened
 from fastmlp.training.holdout import Holdout, Score
-from fastmlp.training.loop import History, Outcome, Steps
+from fastmlp.training.loop import History, Outcome, Steps, unseen
 from fastmlp.training.rows import InMemory, Rows
 
 # Attributes of an earlier fit that end with the next one, which may not set them.
@@ -69,8 +71,12 @@ def plan_table(
     given: Given,
     goal_of: Callable[[Any], Goal],
     make_steps: MakeSteps,
+    n_kept: int | None = None,
 ) -> tuple["Plan", np.random.RandomState]:
-    """Return how the networks of a table are trained; see `learn_table`."""
+    """Return how the networks of a table are trained; see `learn_table`.
+
+    `n_kept` is the `Plan`'s, if it is known.
+    """
     problem = check_table(estimator, given, goal_of)
     random_state = check_random_state(estimator.random_state)
     splits = divide(problem, random_state)
@@ -79,7 +85,7 @@ def plan_table(
         return InMemory(problem.data, splits[number].trained())
 
     n_trained = [len(split.trained()) for split in splits]
-    plan = plan_networks(problem, splits, n_trained, rows_of, make_steps)
+    plan = plan_networks(problem, splits, n_trained, rows_of, make_steps, n_kept)
     return plan, random_state
 
 
@@ -92,6 +98,8 @@ class Plan(NamedTuple):
     splits : list of Split
     n_trained : list of int
         Rows that each network trains on.
+    n_kept : int
+        Columns that each network reads.
     recipe : Recipe
     ensemble : Ensemble
         Without parameters.
@@ -104,6 +112,7 @@ class Plan(NamedTuple):
     problem: TableProblem
     splits: list[Split]
     n_trained: list[int]
+    n_kept: int
     recipe: Recipe
     ensemble: Ensemble
     task: Task
@@ -117,24 +126,56 @@ def plan_networks(
     n_trained: list[int],
     rows_of: Callable[[int, int], Rows],
     make_steps: MakeSteps,
+    n_kept: int | None = None,
 ) -> Plan:
     """Return the `Plan` of a problem.
 
     ``rows_of(number, batch_size)`` returns the rows of a network, of which `n_trained`
-    has the number.
+    has the number. `n_kept` is the plan's, if it is known.
     """
-    goal, n_outputs = problem.goal, problem.sample.target.n_outputs
-    recipe = recipe_of(problem.model, goal, min(n_trained), len(problem.columns))
+    plan_on = partial(_plan_on, problem, splits, n_trained, rows_of)
+
+    def train(kept: list[Kept]) -> list[Member]:
+        # No draw of the user's random state: `n_kept` may be known.
+        return train_planned(plan_on(kept, unseen, TRIAL), np.random.RandomState(0))
+
+    return plan_on(choose_columns(problem, splits, train, n_kept), make_steps)
+
+
+def _plan_on(
+    problem: TableProblem,
+    splits: list[Split],
+    n_trained: list[int],
+    rows_of: Callable[[int, int], Rows],
+    kept: list[Kept],
+    make_steps: MakeSteps,
+    share: float | None = None,
+) -> Plan:
+    """Return the `Plan` of the first networks, each of which reads these columns.
+
+    With a `share` it is one of a trial: silent, and in a part of the usual epochs.
+    """
+    goal, splits = problem.goal, splits[: len(kept)]
+    n_kept = len(problem.columns) if kept[0] is None else len(kept[0])
+    recipe_on = partial(recipe_of, problem.model, goal, min(n_trained))
+    recipe, verbose = recipe_on(n_kept), problem.model.verbose
+    if share is not None:
+        recipe, verbose = shortened(recipe, recipe_on(1), share), False
+    task = Task(*goal.pairing, problem.sample.target.n_outputs)
     ensemble = make_ensemble(
         recipe.hidden_layer_sizes,
         # Scores of classes, since a temperature divides them.
         "identity" if isinstance(goal, Labels) else goal.pairing.out_activation,
         problem.columns,
-        n_outputs,
+        task.n_outputs,
+        kept,
     )
-    parts, steps = make_parts(problem, splits, rows_of, ensemble, recipe, make_steps)
-    task = Task(*goal.pairing, n_outputs)
-    return Plan(problem, splits, n_trained, recipe, ensemble, task, parts, steps)
+    parts, steps = make_parts(
+        problem, splits, rows_of, ensemble, recipe, make_steps, verbose
+    )
+    return Plan(
+        problem, splits, n_trained, n_kept, recipe, ensemble, task, parts, steps
+    )
 
 
 def train_planned(
@@ -145,7 +186,6 @@ def train_planned(
     """Train the networks of these numbers, all by default."""
     n_threads = plan.problem.model.n_threads
     return train_ensemble(
-        plan.ensemble.spec,
         plan.task,
         plan.recipe,
         plan.problem.data,
@@ -188,6 +228,9 @@ def finish(
     if predictions is not None and not isinstance(problem.goal, Labels):
         residuals = draw_residuals(problem.sample, predictions, random_state)
         learned.attributes["_residuals"] = residuals
+    if plan.n_kept < len(problem.columns):
+        narrow, columns = without_unread(ensemble, problem.columns)
+        learned.attributes.update(_ensemble=narrow, columns_=columns)
     return learned
 
 
@@ -227,14 +270,15 @@ def make_parts(
     ensemble: Ensemble,
     recipe: Recipe,
     make_steps: MakeSteps,
+    verbose: bool,
 ) -> tuple[list[Part], list[Steps]]:
     """Return the rows of each network with its score, and the `Steps` of its epochs."""
     parts: list[Part] = []
     steps: list[Steps] = []
     for number, split in enumerate(splits):
-        score = score_of_epochs(problem, split, ensemble)
+        score = score_of_epochs(problem, split, ensemble, number)
         own = make_steps(number, recipe.max_epochs)
-        if problem.model.verbose:
+        if verbose:
             own = reporter = Reporter(
                 f"network {number + 1}/{len(splits)}",
                 metric_of(problem.model, problem.goal),
@@ -245,7 +289,8 @@ def make_parts(
             score = reporter.score
         make_rows = partial(rows_of, number, recipe.batch_size)
         make_holdout = partial(holdout_of, problem, split, score)
-        parts.append(Part(split.trained, make_rows, make_holdout))
+        spec = ensemble.specs[number]
+        parts.append(Part(spec, split.trained, make_rows, make_holdout))
         steps.append(own)
     return parts, steps
 

@@ -1,5 +1,6 @@
 """An ensemble as attributes of an estimator for tables, and as its saved state."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,9 @@ import numpy as np
 from fastmlp.estimators._problem import COLUMNS, stand_in
 from fastmlp.estimators._table_problem import TableProblem
 from fastmlp.estimators._targets import Labels
+from fastmlp.kernels import NetworkSpec
 from fastmlp.tables.columns import Category, Column, Number
-from fastmlp.tables.encoding import operations_on
+from fastmlp.tables.encoding import columns_read, operations_on
 from fastmlp.tables.ensemble import Ensemble
 from fastmlp.tables.frequent import Frequent
 from fastmlp.tables.initial import packed
@@ -23,12 +25,40 @@ def make_ensemble(
     out_activation: str,
     columns: tuple[Column, ...],
     n_outputs: int,
+    kept: Sequence[list[int] | None],
 ) -> Ensemble:
-    """Return an ensemble without parameters yet."""
-    # The zeros that stand for a table of no columns need no operations.
-    inputs = operations_on(columns) if columns else ()
-    spec = network_for(hidden, inputs, max(1, len(columns)), n_outputs)
-    return Ensemble(spec, out_activation, ())
+    """Return an ensemble without parameters yet.
+
+    `kept` has the columns that each network reads; None stands for all.
+    """
+
+    def spec_on(some: list[int] | None) -> NetworkSpec:
+        # The zeros that stand for a table of no columns need no operations.
+        inputs = operations_on(columns, some) if columns else ()
+        return network_for(hidden, inputs, max(1, len(columns)), n_outputs)
+
+    # One for all networks that read the same.
+    if all(some is None for some in kept):
+        return Ensemble((spec_on(None),) * len(kept), out_activation, ())
+    return Ensemble(tuple(map(spec_on, kept)), out_activation, ())
+
+
+def without_unread(
+    ensemble: Ensemble, columns: tuple[Column, ...]
+) -> tuple[Ensemble, tuple[Column, ...]]:
+    """Return an ensemble for the columns that one of its networks reads, and these."""
+    kept = [columns_read(spec.inputs) for spec in ensemble.specs]
+    read = sorted(set().union(*kept))
+    units = ensemble.specs[0].units
+    narrow = make_ensemble(
+        units[1:-1],
+        ensemble.out_activation,
+        tuple(columns[i] for i in read),
+        units[-1],
+        [np.searchsorted(read, each).tolist() for each in kept],
+    )
+    narrow = narrow._replace(parameters=ensemble.parameters)
+    return narrow, tuple(columns[i] for i in read)
 
 
 def prediction_attributes(
@@ -61,7 +91,8 @@ def plain_state(ensemble: Ensemble, columns: tuple[Column, ...]) -> dict[str, An
     names = {kind: name for name, kind in KINDS.items()}
     return {
         "columns_": [(names[type(each)], *each) for each in columns],
-        "_hidden": ensemble.spec.units[1:-1],
+        "_hidden": ensemble.specs[0].units[1:-1],
+        "_kept": [_kept_by(spec) for spec in ensemble.specs],
         "_out_activation": ensemble.out_activation,
         "_parameters": list(ensemble.parameters),
     }
@@ -76,6 +107,7 @@ def restored_state(state: dict[str, Any]) -> dict[str, Any]:
         state.pop("_out_activation"),
         columns,
         state["n_outputs_"],
+        state.pop("_kept"),
     )
     parameters = [np.asarray(each) for each in state.pop("_parameters")]
     return state | {
@@ -84,3 +116,9 @@ def restored_state(state: dict[str, Any]) -> dict[str, Any]:
             parameters=tuple(packed([each]) for each in parameters)
         ),
     }
+
+
+def _kept_by(spec: NetworkSpec) -> list[int] | None:
+    """Return the columns that a network reads, None if all."""
+    read = columns_read(spec.inputs)
+    return None if len(read) == spec.units[0] else read

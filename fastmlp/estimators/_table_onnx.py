@@ -321,9 +321,9 @@ def _begin(scope: Any, operator: Any, container: Any) -> tuple[Graph, list[str]]
     double = Graph(scope, container, np.float64)
     single = Graph(scope, container, np.float32)
     codes = _codes(double, _Table(double, operator), model.columns_)
-    spec, out_activation, every = model._ensemble
+    specs, out_activation, every = model._ensemble
     found = []
-    for parameters in every:
+    for spec, parameters in zip(specs, every, strict=True):
         x = _first_layer(single, codes, spec, parameters)
         y = outputs(single, x, Network(spec, parameters), out_activation)
         found.append(double("Cast", y, to=DOUBLE))

@@ -21,18 +21,22 @@ from fastmlp.training.loop import Steps
 LINES = 10
 
 
-def score_of_epochs(problem: TableProblem, split: Split, ensemble: Ensemble) -> Score:
+def score_of_epochs(
+    problem: TableProblem, split: Split, ensemble: Ensemble, number: int
+) -> Score:
     """Return the score named by `scoring`, on the rows that a network is judged on.
 
-    `ensemble` gives the form of the network.
+    `ensemble` gives the form of the network of this number.
     """
     scoring, validation = problem.model.scoring, problem.validation
     if scoring is None:
         return lambda engine, loss: -loss
     held = split.held()
     rows = held[validation.weight[held] > 0]
-    current = packed([np.zeros(blocks_of(ensemble.spec)[1])])
-    model = predicting(problem, ensemble._replace(parameters=(current,)))
+    spec = ensemble.specs[number]
+    current = packed([np.zeros(blocks_of(spec)[1])])
+    alone = Ensemble((spec,), ensemble.out_activation, (current,))
+    model = predicting(problem, alone)
     X, weight = _safe_indexing(validation.X, rows), validation.scorer_weight
     # Scorers predict from the X that they get: it is not coded anew in each epoch.
     model._known = X, validation.codes[rows]

@@ -71,8 +71,9 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         The labels, sorted.
     columns_ : tuple
         How each column is coded: `Number` or `Category`, named tuples. Columns that
-        are constant are left out. Numbers that act like categories, such as amounts of
-        which most are 0 and others recur, have a `Frequent` beside their `Number`.
+        are constant are left out, and those that no network reads, see Notes. Numbers
+        that act like categories, such as amounts of which most are 0 and others recur,
+        have a `Frequent` beside their `Number`.
     temperature_ : float
         By which each network's scores are divided before probabilities are averaged.
         Fitted on rows held out, of which it takes 150; otherwise 1. It is above 1,
@@ -95,7 +96,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         How much the log-loss of networks rises where the values of a column are
         exchanged among rows that they were not trained on: of at most 2,000 rows, and
         fewer of many columns, with `X_val` of these. About 0 for a column that does not
-        help; low for one whose content others repeat. Not divided by the sum.
+        help, 0 for one that no network reads; low for one whose content others repeat.
+        Not divided by the sum.
     feature_importances_std_ : ndarray of shape (n_features,)
         Their standard deviation over the networks, each of which tries other rows; NaN
         for one network. That of the mean is smaller by the root of `n_networks`.
@@ -110,6 +112,14 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     --------
     TabularRegressor : The same for regression.
     MLPClassifier : One network in scikit-learn's form, for prepared numbers.
+
+    Notes
+    -----
+    Of more than 40 columns a network may read a part: a third, a ninth, ... of all, at
+    least 10, whose codes and their squares, or categories, explain most of the variance
+    of y in the rows that it trains on. How many is tried by networks that train for a
+    quarter of the usual epochs. If more than three quarters of the columns explain more
+    than chance would, each network reads all.
 
     References
     ----------

@@ -18,17 +18,26 @@ MOST_WAVES = 256
 _NONE = -1.0  # no code
 
 
-def operations_on(columns: Sequence[Column]) -> tuple[tuple[str, Any], ...]:
+def operations_on(
+    columns: Sequence[Column], kept: Sequence[int] | None = None
+) -> tuple[tuple[str, Any], ...]:
     """Return the operations that codes of such columns go through, see `NetworkSpec`.
 
     A number enters as its code and, in tables of few, as waves; a missing one as 0 with
     a column that says so. Two categories are -1 and 1, a few have a column each; more,
     and frequent numbers, have a learned vector. Unknown ones are all zeros. Then each
     column has a trained factor.
+
+    Parameters
+    ----------
+    columns : sequence of Number, Category and Frequent
+    kept : sequence of int, default=None
+        Those that the network reads, in order. None: all.
     """
     rules: list[tuple[int, float, float, float, float | None]] = []
     numbers, categories = [], []
-    for source, column in enumerate(columns):
+    for source in range(len(columns)) if kept is None else kept:
+        column = columns[source]
         if isinstance(column, Number):
             if column.scale:
                 rules.append((source, _NONE, 0.0, 0.0, None))
@@ -59,3 +68,16 @@ def operations_on(columns: Sequence[Column]) -> tuple[tuple[str, Any], ...]:
         operations.append(("embedding", vectors))
         place += VECTOR_COLUMNS
     return (*operations, ("scale", 1.0))
+
+
+def columns_read(operations: Sequence[tuple[str, Any]]) -> list[int]:
+    """Return which columns of codes the result of `operations_on` reads, in order."""
+    read: set[int] = set()
+    for _, setting in operations:
+        if isinstance(setting, Layout):
+            read.update(rule[0] for rule in setting.rules)
+        elif isinstance(setting, Waves):
+            read.update(setting.sources)
+        elif isinstance(setting, Categories):
+            read.add(setting.source)
+    return sorted(read)

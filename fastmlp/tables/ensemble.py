@@ -22,10 +22,12 @@ SLOWER = 1 / 3
 
 
 class Part(NamedTuple):
-    """The rows of one network.
+    """The rows of one network, and which columns it reads.
 
     Parameters
     ----------
+    spec : NetworkSpec
+        See `member.network_for`.
     some : callable
         Returns rows, all or some, to draw initial parameters by, (n,) int array.
     make_rows : callable
@@ -34,23 +36,25 @@ class Part(NamedTuple):
         Takes no arguments and returns the `Holdout` that scores each epoch.
     """
 
+    spec: NetworkSpec
     some: Callable[[], np.ndarray]
     make_rows: Callable[[], Rows]
     make_holdout: Callable[[], Holdout]
 
 
 class Ensemble(NamedTuple):
-    """Networks of one kind.
+    """Networks of one kind, on the same codes.
 
     Parameters
     ----------
-    spec : NetworkSpec
+    specs : tuple of NetworkSpec
+        Of each network. In wide tables they read different columns.
     out_activation : str
     parameters : tuple of (n_parameters,) float32 array
         Of each network, see `initial.packed`.
     """
 
-    spec: NetworkSpec
+    specs: tuple[NetworkSpec, ...]
     out_activation: str
     parameters: tuple[np.ndarray, ...]
 
@@ -59,7 +63,7 @@ class Ensemble(NamedTuple):
     ) -> np.ndarray:
         """Return the outputs of one network, (n, n_outputs) float32."""
         return predict_outputs(
-            self.spec, self.parameters[i], self.out_activation, codes, n_threads
+            self.specs[i], self.parameters[i], self.out_activation, codes, n_threads
         )
 
 
@@ -91,7 +95,6 @@ def draw_seeds(random_state: np.random.RandomState, n_networks: int) -> np.ndarr
 
 
 def train_ensemble(
-    spec: NetworkSpec,
     task: Task,
     recipe: Recipe,
     data: Data,
@@ -108,8 +111,6 @@ def train_ensemble(
 
     Parameters
     ----------
-    spec : NetworkSpec
-        See `member.network_for`.
     task : Task
     recipe : Recipe
     data : Data
@@ -147,7 +148,7 @@ def train_ensemble(
             raise KeyboardInterrupt
         for _ in range(ATTEMPTS):
             member = train_member(
-                spec,
+                part.spec,
                 task,
                 slower,
                 data,

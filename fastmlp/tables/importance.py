@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fastmlp.kernels import Data, Tracer
+from fastmlp.tables.encoding import columns_read
 from fastmlp.tables.ensemble import Ensemble
 from fastmlp.tables.member import Task
 from fastmlp.tables.recipe import BATCH_SIZE
@@ -63,14 +64,17 @@ def permutation_importances(
         Of the loss that training minimises, averaged over repetitions.
     """
     held = [_held(holdout) for holdout in holdouts]
-    n_columns = max(1, len(columns))
+    read = [set(columns_read(spec.inputs)) for spec in ensemble.specs]
+    # A column that a network does not read has the importance 0.
+    tried = [[i for i, own in enumerate(columns) if each & set(own)] for each in read]
+    n_columns = max(1, max(map(len, tried)))
     n_rows, n_repeats = _plan([len(rows) for rows in held], n_columns, n_trained)
     rises = np.zeros((len(held), len(columns)))
     for number, (holdout, rows) in enumerate(zip(holdouts, held, strict=True)):
         rows = random_state.permutation(rows)[: n_rows[number]]
         data = _sample(holdout.data, rows)
         with Tracer(
-            ensemble.spec,
+            ensemble.specs[number],
             task.out_activation,
             task.loss,
             np.float32,
@@ -86,11 +90,11 @@ def permutation_importances(
             for _ in range(n_repeats):
                 # No row keeps its code, unless it is alone.
                 donated = data.X[_cycle(len(rows), random_state)]
-                for first in range(0, len(columns), n_copies):
-                    some = columns[first : first + n_copies]
-                    tried = _permuted(data, donated, some)
-                    losses = network.part_losses(tried, len(some))
-                    rises[number, first : first + len(some)] += losses - before
+                for first in range(0, len(tried[number]), n_copies):
+                    some = tried[number][first : first + n_copies]
+                    changed = _permuted(data, donated, [columns[i] for i in some])
+                    losses = network.part_losses(changed, len(some))
+                    rises[number, some] += losses - before
     return rises / n_repeats
 
 

@@ -134,6 +134,14 @@ def make_recipe(
     )
 
 
+def shortened(recipe: Recipe, usual: Recipe, share: float) -> Recipe:
+    """Return the recipe, with at most a share of the usual epochs and patience."""
+    return recipe._replace(
+        max_epochs=min(recipe.max_epochs, max(1, int(usual.max_epochs * share))),
+        patience=min(recipe.patience, int(usual.patience * share)),
+    )
+
+
 def rate_factors(share: np.ndarray) -> np.ndarray:
     """Return the learning rate's factors after a share of all steps: a cosine to 0."""
     return 0.5 * (1 + np.cos(math.pi * share))

@@ -474,6 +474,22 @@ def test_regressor_of_tables(client):
     assert_array_equal(comp.predict_interval(TABLE), ref.predict_interval(TABLE))
 
 
+def test_networks_of_a_wide_table_read_the_columns_that_the_local_ones_do(client):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        rng.normal(size=(120, 50)), columns=[f"n{i}" for i in range(50)]
+    )
+    y = table.n3 - table.n7
+    frame = dd.from_pandas(table.assign(y=y), npartitions=3)
+    params = {"n_networks": 3, "max_epochs": 12, "random_state": 0}
+    comp = DaskTabularRegressor(client=client, **params)
+    comp.fit(frame.drop(columns="y"), frame.y)
+    ref = TabularRegressor(**params).fit(table, y)
+    assert len(ref.columns_) < 50
+    assert comp.columns_ == ref.columns_
+    assert_array_equal(comp.predict(table), ref.predict(table))
+
+
 def test_validation_rows_and_more_networks_than_rows(client):
     frame = dd.from_pandas(TABLE[:6].assign(y=[0, 1] * 3), npartitions=2)
     clf = DaskTabularClassifier(client=client, n_networks=8, max_epochs=1)

@@ -204,7 +204,7 @@ def test_losses_of_parts_are_those_of_each(weighted):
     codes, y = model._codes(X), RNG.normal(size=(60, 1)).astype(np.float32)
     weight = RNG.random(60) if weighted else None
     data = Data(codes, y, weight, copied=True)
-    spec, parameters = model._ensemble.spec, model._ensemble.parameters[0]
+    spec, parameters = model._ensemble.specs[0], model._ensemble.parameters[0]
     with Tracer(spec, "identity", "squared_error", np.float32, data.form) as network:
         network.load(parameters)
         for n_parts in (1, 3, 60):

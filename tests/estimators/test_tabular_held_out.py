@@ -66,9 +66,9 @@ def parts(monkeypatch):
     """Return the list to which fits add the parts of their networks."""
     seen, train = [], _table_learning.train_ensemble
 
-    def spy(spec, task, recipe, data, parts, *arguments):
+    def spy(task, recipe, data, parts, *arguments):
         seen.extend(parts)
-        return train(spec, task, recipe, data, parts, *arguments)
+        return train(task, recipe, data, parts, *arguments)
 
     monkeypatch.setattr(_table_learning, "train_ensemble", spy)
     return seen
