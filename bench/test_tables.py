@@ -13,7 +13,7 @@ from bench.memory import peak_above
 from bench.tables import models, scaling
 from bench.tables.__main__ import main
 from bench.tables.ablation import COMPLETE, VARIANTS
-from bench.tables.data import BuiltIn, Folder, mixed, split
+from bench.tables.data import WIDE, BuiltIn, Folder, mixed, split
 from bench.tables.models import MODELS
 from bench.tables.records import read
 from bench.tables.runs import run, score_classes, score_numbers
@@ -73,9 +73,12 @@ def test_folder(tmp_path):
     np.testing.assert_array_equal(X.weight[y == 9], 3)
 
 
-@pytest.mark.parametrize("name", BuiltIn.names)
-def test_built_in(name):
-    table = BuiltIn().load(name, 300, 0)
+@pytest.mark.parametrize(
+    "source, name",
+    [(source, name) for source in (BuiltIn(), BuiltIn(WIDE)) for name in source.names],
+)
+def test_built_in(source, name):
+    table = source.load(name, 300, 0)
     assert len(table.X) == len(table.y) <= 300
     assert len(np.unique(table.y_test)) == table.n_classes or table.n_classes == 0
 
@@ -211,11 +214,12 @@ def test_unknown_names(capsys):
 
 
 def table_with_amounts(task):
-    """Return a table with a column of numbers that act like categories."""
+    """Return a table with numbers that act like categories, and columns of noise."""
     X, y = mixed(N_ROWS, task)
     rng = np.random.default_rng(0)
     amount = 20.0 * rng.integers(1, 12, size=N_ROWS) + 10 * (y > y.mean())
     X["amount"] = np.where(rng.random(N_ROWS) < 0.6, 0.0, amount)
+    X = X.join(pd.DataFrame(rng.standard_normal((N_ROWS, 40))).add_prefix("noise_"))
     return split(X, y, task != "regression", N_ROWS, 0)
 
 

@@ -15,7 +15,7 @@ import joblib
 from bench import machine
 from bench.tables import records, scaling
 from bench.tables.ablation import VARIANTS
-from bench.tables.data import BuiltIn, Folder
+from bench.tables.data import BUILT_IN, WIDE, BuiltIn, Folder
 from bench.tables.models import MODELS
 from bench.tables.runs import run
 from bench.tables.summary import format_all
@@ -36,6 +36,7 @@ def make_parser():
         help="folder of tables.json and NAME.csv.gz, see bench/tables/data.py; "
         "default: tables that scikit-learn ships, and synthetic ones",
     )
+    add("--wide", action="store_true", help="tables of many columns, made here")
     add("--models", nargs="+", metavar="MODEL", help=f"of {', '.join(MODELS)}")
     add("--tables", nargs="+", metavar="NAME", help="default: all")
     add("--rows", type=int, default=3_000, help="to train on, at most (default 3000)")
@@ -69,7 +70,9 @@ def parse(arguments=None):
         return options
     known = VARIANTS if options.ablation else MODELS
     options.models = options.models or list(known)
-    source = BuiltIn() if options.data is None else Folder(options.data)
+    source = BuiltIn(WIDE if options.wide else BUILT_IN)
+    if options.data is not None:
+        source = Folder(options.data)
     options.source, options.tables = source, options.tables or list(source.names)
     for given, choices in ((options.models, known), (options.tables, source.names)):
         for name in given:

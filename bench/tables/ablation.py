@@ -78,6 +78,7 @@ VARIANTS = {
     "no waves": _with_inputs(_without_waves),
     "RealMLP's frequencies": _with_recipe(frequency_spread=0.1),
     "no codes of frequent numbers": patch("fastmlp.tables.frequent.ROUGH", np.inf),
+    "all columns": patch("fastmlp.estimators._table_selection.MOST_KEPT", np.inf),
     "no trained factors": _with_inputs(_without_factors),
     "start without data": patch(
         "fastmlp.tables.member.initial_parameters", _plain_start
@@ -95,7 +96,7 @@ VARIANTS = {
     ),
     "beta_2 = 0.999": patch("fastmlp.tables.member.BETA_2", 0.999),
     "relu": patch("fastmlp.tables.member.ACTIVATION", ("relu", None)),
-    "all epochs": _with_recipe(patience=np.inf),
+    "all epochs": _with_recipe(patience=10**6),
     "one network": _with_parameters(n_networks=1),
     "five networks": _with_parameters(n_networks=5),
     "batches of 256": _with_parameters(batch_size=256),

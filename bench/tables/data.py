@@ -142,11 +142,56 @@ BUILT_IN = {
 
 
 class BuiltIn:
-    """The tables of `BUILT_IN`."""
+    """Tables that are made here.
 
-    names = tuple(BUILT_IN)
+    Parameters
+    ----------
+    tables : dict
+        Like `BUILT_IN`.
+    """
+
+    def __init__(self, tables=BUILT_IN):
+        self._tables, self.names = tables, tuple(tables)
 
     def load(self, name, rows, seed):
         """Return a `Table`."""
-        make, classes = BUILT_IN[name]
+        make, classes = self._tables[name]
         return split(*make(), classes, rows, seed)
+
+
+def _numbers(make, n_columns, n_informative, **settings):
+    """Return X and y that a function of scikit-learn makes."""
+    if make is datasets.make_classification:
+        settings["n_redundant"] = 0
+    if make is not datasets.make_friedman1:  # in which five columns have a part
+        settings["n_informative"] = n_informative
+    X, y = make(N_ROWS, n_columns, random_state=0, **settings)
+    return pd.DataFrame(X).add_prefix("x"), y
+
+
+def with_noise(name, n_noise):
+    """Return X and y of a table of `BUILT_IN`, with columns of normal noise beside."""
+    X, y = BUILT_IN[name][0]()
+    noise = np.random.default_rng(0).standard_normal((len(X), n_noise))
+    return X.join(pd.DataFrame(noise, X.index).add_prefix("noise_")), y
+
+
+_classes, _sum = datasets.make_classification, datasets.make_regression
+
+# Wide tables: names end with the columns of noise, or with those that have a part.
+WIDE = {
+    "breast_cancer_500": (partial(with_noise, "breast_cancer", 500), True),
+    "digits_400": (partial(with_noise, "digits", 400), True),
+    "mixed_classes_200": (partial(with_noise, "mixed_classes", 200), True),
+    "classes_20_of_1000": (partial(_numbers, _classes, 1_000, 20), True),
+    "classes_100_of_500": (partial(_numbers, _classes, 500, 100), True),
+    "classes_100_of_2000": (partial(_numbers, _classes, 2_000, 100), True),
+    "diabetes_300": (partial(with_noise, "diabetes", 300), False),
+    "mixed_200": (partial(with_noise, "mixed", 200), False),
+    "friedman1_5_of_1000": (
+        partial(_numbers, datasets.make_friedman1, 1_000, 5, noise=1.0),
+        False,
+    ),
+    "sum_100_of_1000": (partial(_numbers, _sum, 1_000, 100, noise=1.0), False),
+    "sum_100_of_2000": (partial(_numbers, _sum, 2_000, 100, noise=1.0), False),
+}

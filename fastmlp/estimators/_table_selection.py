@@ -56,14 +56,15 @@ def choose_columns(
     n_columns = len(problem.columns)
     if n_columns <= MOST_KEPT or n_kept == n_columns:
         return every
-    shares = [shares_of(problem, split.trained()) for split in splits]
+    n_trials = max(LEAST_TRIALS, -(-JUDGED_ROWS // len(splits[0].held())))
+    shares = [shares_of(problem, split.trained()) for split in splits[:n_trials]]
     if n_kept is None:
-        n_trials = max(LEAST_TRIALS, -(-JUDGED_ROWS // len(splits[0].held())))
-        n_kept = best_number(shares[:n_trials], train)
+        n_kept = best_number(shares, train)
     if problem.model.verbose:
         print(f"Each network reads {n_kept} of {n_columns} columns.", flush=True)
     if n_kept == n_columns:
         return every
+    shares += [shares_of(problem, split.trained()) for split in splits[n_trials:]]
     return [most_explaining(each, n_kept) for each in shares]
 
 

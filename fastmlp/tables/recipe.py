@@ -29,7 +29,7 @@ class Recipe(NamedTuple):
     frequency_spread : float
         Standard deviation of the frequencies of a number's waves at the start, per
         interquartile range.
-    patience : float
+    patience : int
         Training ends before so many epochs after the best one, and `PATIENCE_GROWTH`
         more for each up to that.
     weight_decay : float
@@ -45,7 +45,7 @@ class Recipe(NamedTuple):
     batch_size: int
     dropout: float
     frequency_spread: float
-    patience: float
+    patience: int
     weight_decay: float = 0.02
     averaging: float = 0.95
 

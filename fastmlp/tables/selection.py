@@ -117,7 +117,8 @@ def _by_parabola(
     squares = np.zeros(x.shape[1])
     for part in parts:
         norm = _norm(part, weight[:, np.newaxis])
-        products = np.square(part.T @ weighted).sum(axis=1)
+        # BLAS would share it among threads, whose number rounding could depend on.
+        products = np.square(np.einsum("ij,ik->jk", part, weighted)).sum(axis=1)
         squares += np.divide(products, norm, out=np.zeros_like(norm), where=norm > 0)
     return squares, 2.0 + missing.any(axis=0)
 

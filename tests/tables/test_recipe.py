@@ -10,6 +10,7 @@ from fastmlp.tables.recipe import (
     make_recipe,
     rate_factors,
     restraint_factors,
+    shortened,
 )
 
 
@@ -54,6 +55,17 @@ def test_wide_tables_of_numbers_get_less(
     assert recipe.hidden_layer_sizes == (units, 128)
     assert (recipe.max_epochs, recipe.batch_size) == (epochs, batch)
     assert recipe.patience == patience
+
+
+def test_a_shortened_recipe_has_a_share_of_the_usual_epochs_at_most():
+    usual = make_recipe("regression", 1000)
+    brief = shortened(usual, usual, 1 / 4)
+    assert (brief.max_epochs, brief.patience) == (40, 5)
+    assert brief._replace(max_epochs=160, patience=20) == usual
+    wide = make_recipe("regression", 1000, 2000)
+    assert shortened(wide, usual, 1 / 4) == wide._replace(max_epochs=40, patience=5)
+    assert shortened(wide, usual, 1 / 2) == wide._replace(max_epochs=53, patience=6)
+    assert shortened(usual._replace(max_epochs=1), usual, 0.001).max_epochs == 1
 
 
 @pytest.mark.parametrize(
