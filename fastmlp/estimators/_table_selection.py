@@ -25,8 +25,8 @@ Kept = list[int] | None
 # rows together, at least LEAST_TRIALS.
 JUDGED_ROWS, LEAST_TRIALS = 500, 2
 
-# Share of the usual epochs that a trial takes, also on all columns of a wide table, whose
-# recipe has fewer. In an eighth they would lose where many columns have a part.
+# Share of the usual epochs that a trial takes, also on all columns of a wide table,
+# whose recipe has fewer. In an eighth they lose where many columns have a part.
 TRIAL = 1 / 4
 
 # Trains the first networks on these columns each, on trial.

@@ -1,7 +1,7 @@
 """Which columns of a wide table say most about y.
 
-Networks fit noise: of columns that say nothing each costs them more than it costs
-trees, which split by few. Columns are ranked by the rows that a network trains on.
+Networks fit noise: a column that says nothing costs them more than it costs trees,
+which split by few columns. A network's columns are ranked by the rows it trains on.
 """
 
 from collections.abc import Sequence
@@ -20,11 +20,12 @@ RATIO, FEWEST = 3, 10
 # noise would, nearly all of them have a part, and all are kept.
 DENSE = 0.75
 
-# Rows by which columns are ranked, at most.
-MOST_ROWS = 4096
+# Rows by which columns are ranked, at most: a column that explains 0.01 % of y is then
+# above noise.
+MOST_ROWS = 2**15
 
-# Columns whose float64 intermediates fit into the second-level cache.
-CHUNK = 16
+# Numbers whose float64 intermediates fit into the second-level cache.
+CHUNK_SIZE = 2**15
 
 # A square that is so much smaller than what it was taken from is rounding error.
 ROUNDING = 1e-9
@@ -79,8 +80,9 @@ def explained(
     squares, n_coefficients = np.zeros((2, len(columns)))
     weighted = y * weight[:, np.newaxis]
     numbers = [j for j, column in enumerate(columns) if isinstance(column, Number)]
-    for begin in range(0, len(numbers), CHUNK):
-        some = numbers[begin : begin + CHUNK]
+    chunk = max(1, CHUNK_SIZE // len(y))
+    for begin in range(0, len(numbers), chunk):
+        some = numbers[begin : begin + chunk]
         x = codes[:, some].astype(np.float64)
         squares[some], n_coefficients[some] = _by_parabola(x, weighted, weight)
     for j in set(range(len(columns))).difference(numbers):

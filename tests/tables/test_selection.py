@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastmlp.tables.selection import (
+    CHUNK_SIZE,
     explained,
     is_dense,
     most_explaining,
@@ -30,7 +31,7 @@ def ref_share(parts, y, weight):
 
 
 @pytest.mark.parametrize("weight", [np.ones(N), WEIGHT])
-@pytest.mark.parametrize("n_columns", [1, 15, 16, 17])
+@pytest.mark.parametrize("n_columns", [1, *(CHUNK_SIZE // N + i for i in (-1, 0, 1))])
 def test_numbers_explain_by_a_parabola(n_columns, weight):
     codes = RNG.normal(size=(N, n_columns)).astype(np.float32)
     y = Y + codes[:, :1] + np.square(codes[:, -1:])
