@@ -25,10 +25,16 @@ from fastmlp.estimators._table_model import (
 )
 from fastmlp.estimators._table_problem import TableProblem, check_table
 from fastmlp.estimators._table_scores import Reporter, metric_of, score_of_epochs
-from fastmlp.estimators._table_selection import TRIAL, Kept, choose_columns
+from fastmlp.estimators._table_selection import (
+    TRIAL,
+    TRIED,
+    Kept,
+    Trial,
+    choose_columns,
+)
 from fastmlp.estimators._targets import Goal, Labels
 from fastmlp.estimators._warnings import warn
-from fastmlp.kernels import available_cores
+from fastmlp.kernels import available_cores, predict_outputs
 from fastmlp.tables.columns import codes_by_column
 from fastmlp.tables.ensemble import ATTEMPTS, SLOWER, Ensemble, Part, train_ensemble
 from fastmlp.tables.importance import permutation_importances
@@ -135,9 +141,8 @@ def plan_networks(
     """
     plan_on = partial(_plan_on, problem, splits, n_trained, rows_of)
 
-    def train(kept: list[Kept]) -> list[Member]:
-        # No draw of the user's random state: `n_kept` may be known.
-        return train_planned(plan_on(kept, unseen, TRIAL), np.random.RandomState(0))
+    def train(kept: list[Kept]) -> list[Trial] | None:
+        return _on_trial(plan_on(kept, unseen, TRIAL))
 
     return plan_on(choose_columns(problem, splits, train, n_kept), make_steps)
 
@@ -176,6 +181,43 @@ def _plan_on(
     return Plan(
         problem, splits, n_trained, n_kept, recipe, ensemble, task, parts, steps
     )
+
+
+def _on_trial(plan: Plan) -> list[Trial] | None:
+    """Train TRIED networks in the place of each; None if one diverges.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If it ended their training.
+    """
+    several = plan._replace(
+        parts=[part for part in plan.parts for _ in range(TRIED)],
+        steps=[step for step in plan.steps for _ in range(TRIED)],
+    )
+    # No draw of the user's random state: `n_kept` may be known.
+    members = train_planned(several, np.random.RandomState(0))
+    outcomes = {member.outcome for member in members}
+    if Outcome.INTERRUPTED in outcomes:
+        raise KeyboardInterrupt
+    if Outcome.DIVERGED in outcomes:
+        return None
+    trials = []
+    for number, part in enumerate(plan.parts):
+        holdout = part.make_holdout()
+        data, rows = holdout.data, slice(None) if holdout.rows is None else holdout.rows
+        y, X = np.ascontiguousarray(data.y[rows]), data.X[rows]
+        weight = np.ones(len(y), np.float32)
+        if data.sample_weight.size:
+            weight = data.sample_weight[rows]
+        own = members[number * TRIED :][:TRIED]
+        n_threads = plan.problem.model.n_threads
+        outputs = [
+            predict_outputs(part.spec, each.parameters, "identity", X, n_threads)
+            for each in own
+        ]
+        trials.append(Trial(outputs, y, weight))
+    return trials
 
 
 def train_planned(

@@ -1,13 +1,15 @@
 """How many columns of a wide table its networks read, and which."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from fastmlp.estimators._calibration import mean_probabilities
 from fastmlp.estimators._folds import Split
 from fastmlp.estimators._table_problem import TableProblem
 from fastmlp.estimators._targets import Labels
-from fastmlp.tables.member import Member
+from fastmlp.kernels import make_settings, row_losses
 from fastmlp.tables.selection import (
     MOST_KEPT,
     MOST_ROWS,
@@ -16,21 +18,44 @@ from fastmlp.tables.selection import (
     most_explaining,
     numbers_to_try,
 )
-from fastmlp.training.loop import Outcome
 
 # Columns that each network reads, in order; None: all.
 Kept = list[int] | None
 
-# Networks that try how many columns to keep: so many that they judge this number of
-# rows together, at least LEAST_TRIALS.
-JUDGED_ROWS, LEAST_TRIALS = 500, 2
+# How many columns to keep is tried by so many networks on each of some first splits: so
+# many splits that they judge this number of rows together, at most MOST_SPLITS.
+TRIED, JUDGED_ROWS, MOST_SPLITS = 3, 250, 4
 
-# Share of the usual epochs that a trial takes, also on all columns of a wide table,
-# whose recipe has fewer. In an eighth they lose where many columns have a part.
+# Share of the usual epochs that a trial takes, also on all columns of a wide table: its
+# recipe has fewer. In an eighth these lose where many columns have a part.
 TRIAL = 1 / 4
 
-# Trains the first networks on these columns each, on trial.
-Train = Callable[[list[Kept]], list[Member]]
+# All columns are kept unless their loss is larger by this factor: trials have chance in
+# them, and what a column says together with others does not show in its rank.
+MARGIN = 1.1
+
+LEAST_PROBABILITY = 1e-9
+
+
+class Trial(NamedTuple):
+    """What networks on trial say about the rows that judge them.
+
+    Parameters
+    ----------
+    outputs : list of (n, n_outputs) float32 array
+        Raw scores, of each network.
+    y : (n, k) float32 array
+        As networks learn it.
+    weight : (n,) float32 array
+    """
+
+    outputs: list[np.ndarray]
+    y: np.ndarray
+    weight: np.ndarray
+
+
+# Trains TRIED networks on these columns for each of the first splits; None: in vain.
+Train = Callable[[list[Kept]], list[Trial] | None]
 
 
 def choose_columns(
@@ -56,15 +81,15 @@ def choose_columns(
     n_columns = len(problem.columns)
     if n_columns <= MOST_KEPT or n_kept == n_columns:
         return every
-    n_trials = max(LEAST_TRIALS, -(-JUDGED_ROWS // len(splits[0].held())))
-    shares = [shares_of(problem, split.trained()) for split in splits[:n_trials]]
+    n_tried = min(MOST_SPLITS, -(-JUDGED_ROWS // len(splits[0].held())))
+    shares = [shares_of(problem, split.trained()) for split in splits[:n_tried]]
     if n_kept is None:
-        n_kept = best_number(shares, train)
+        n_kept = best_number(problem, shares, train, len(splits))
     if problem.model.verbose:
         print(f"Each network reads {n_kept} of {n_columns} columns.", flush=True)
     if n_kept == n_columns:
         return every
-    shares += [shares_of(problem, split.trained()) for split in splits[n_trials:]]
+    shares += [shares_of(problem, split.trained()) for split in splits[n_tried:]]
     return [most_explaining(each, n_kept) for each in shares]
 
 
@@ -81,30 +106,57 @@ def shares_of(problem: TableProblem, rows: np.ndarray) -> np.ndarray:
     return explained(problem.columns, data.X[rows], y, weight)
 
 
-def best_number(shares: list[np.ndarray], train: Train) -> int:
+def best_number(
+    problem: TableProblem, shares: list[np.ndarray], train: Train, n_networks: int
+) -> int:
     """Return how many columns are best, by the loss of networks on held-out rows.
 
-    The fewest are tried first, and then more as long as they are better.
+    The fewest are tried first, more as long as they are better, and at last all.
     """
     n_columns = len(shares[0])
     if is_dense(np.mean(shares, axis=0)):
         return n_columns
+
+    def loss_with(number: int) -> float:
+        trials = train([most_explaining(each, number) for each in shares])
+        if trials is None:
+            return np.inf
+        losses = [expected_loss(problem, trial, n_networks) for trial in trials]
+        return float(np.mean(losses))
+
     best, least = n_columns, np.inf
-    for number in numbers_to_try(n_columns):
-        kept: list[Kept] = [most_explaining(each, number) for each in shares]
-        members = train(kept)
-        if any(member.outcome is Outcome.INTERRUPTED for member in members):
-            raise KeyboardInterrupt
-        loss = float(np.mean([best_loss(member) for member in members]))
+    *fewer, every = numbers_to_try(n_columns)
+    for number in fewer:
+        loss = loss_with(number)
         if loss >= least:
             break
         best, least = number, loss
-    return best
+    return best if MARGIN * least < loss_with(every) else every
 
 
-def best_loss(member: Member) -> float:
-    """Return the loss of a network's best epoch on held-out rows; inf: none counts."""
-    if member.outcome is Outcome.DIVERGED:
-        return np.inf
-    losses = member.history.validation_losses
-    return min(loss if np.isfinite(loss) else np.inf for loss in losses)
+def expected_loss(problem: TableProblem, trial: Trial, n_networks: int) -> float:
+    """Return the loss that the mean of so many networks would have.
+
+    Their mean varies less than each, by one over their number, and so does its loss.
+    """
+    every = range(len(trial.outputs))
+    own = float(np.mean([mean_loss(problem, trial, [i]) for i in every]))
+    gain = (own - mean_loss(problem, trial, every)) / (1 - 1 / len(every))
+    return own - gain * (1 - 1 / n_networks)
+
+
+def mean_loss(problem: TableProblem, trial: Trial, numbers: Sequence[int]) -> float:
+    """Return the loss of the mean of some of the networks on trial."""
+    goal, weight = problem.goal, trial.weight
+    outputs = [trial.outputs[i] for i in numbers]
+    if isinstance(goal, Labels):
+        p = mean_probabilities(outputs).clip(LEAST_PROBABILITY)
+        rows = np.arange(len(p))
+        losses = -np.log(p[rows, trial.y[:, 0].astype(np.intp)]) * weight
+    else:
+        scores, pairing = np.mean(outputs, axis=0), goal.pairing
+        names = pairing.out_activation, pairing.loss
+        n_outputs = scores.shape[1]
+        settings = make_settings(*names, np.float32, n_outputs, **pairing.settings)
+        losses = row_losses(names, scores, trial.y, settings, weight)
+    return float(losses.sum() / weight.sum(dtype=np.float64))

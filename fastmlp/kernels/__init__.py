@@ -20,7 +20,7 @@ from .custom import (
     register_activation,
     register_loss,
 )
-from .heads.losses import LOSS_ALIASES, LOSSES
+from .heads.losses import LOSS_ALIASES, LOSSES, make_settings, row_losses
 from .heads.outputs import OUTPUTS
 from .names import did_you_mean
 from .objective import Objective
@@ -84,11 +84,13 @@ __all__ = [
     "is_known",
     "layer_activations",
     "limited_cores",
+    "make_settings",
     "parameters_of",
     "predict_outputs",
     "predict_samples",
     "register_activation",
     "register_loss",
+    "row_losses",
     "solvers",
     "watch_compilation",
 ]

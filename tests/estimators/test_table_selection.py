@@ -1,6 +1,7 @@
 """Wide tables: each network reads some of the columns."""
 
 import pickle
+from functools import cache
 
 import numpy as np
 import onnxruntime
@@ -8,21 +9,29 @@ import pandas as pd
 import pytest
 import skops.io
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import softmax
+from sklearn.metrics import log_loss
 
 from fastmlp import TabularClassifier, TabularRegressor
 from fastmlp.estimators import _table_learning, _table_selection
+from fastmlp.estimators._calibration import class_scores
 from fastmlp.estimators._problem import Given
 from fastmlp.estimators._table_learning import divide
 from fastmlp.estimators._table_problem import check_table
-from fastmlp.estimators._table_selection import best_loss, choose_columns
+from fastmlp.estimators._table_selection import (
+    Trial,
+    best_number,
+    choose_columns,
+    expected_loss,
+    mean_loss,
+)
 from fastmlp.kernels import Data
 from fastmlp.tables.encoding import columns_read
-from fastmlp.tables.member import Member
-from fastmlp.training.loop import History, Outcome
+from fastmlp.training.loop import Outcome
 from tests.estimators.tables import both, make
 
 RNG = np.random.RandomState(0)
-N, N_NOISE = 300, 60
+N, N_NOISE = 300, 150
 COLORS = np.array(["red", "green", "blue"])[RNG.randint(3, size=N)]
 SIZE = RNG.normal(size=N)
 WIDE = pd.DataFrame(
@@ -37,7 +46,7 @@ TARGETS = {
     "two classes": (TabularClassifier, np.where(SCORE > 1, "yes", "no")),
     "three classes": (TabularClassifier, np.digitize(SCORE, [0.5, 1.2])),
 }
-every = pytest.mark.parametrize("Estimator, y", TARGETS.values(), ids=TARGETS)
+every = pytest.mark.parametrize("kind", TARGETS)
 
 
 def y_of(Estimator):
@@ -45,8 +54,14 @@ def y_of(Estimator):
 
 
 def fitted(Estimator, y, **params):
-    defaults = {"n_networks": 4, "hidden_layer_sizes": (16,), "max_epochs": 12}
+    defaults = {"n_networks": 4, "hidden_layer_sizes": (16,), "max_epochs": 40}
     return make(Estimator, **defaults | params).fit(WIDE, y)
+
+
+@cache
+def model_of(kind):
+    """Return a fit that tests must not change."""
+    return fitted(*TARGETS[kind])
 
 
 def read_by(model):
@@ -58,12 +73,12 @@ def read_by(model):
 
 
 @every
-def test_networks_read_the_columns_that_say_something(Estimator, y):
-    model = fitted(Estimator, y)
-    assert 2 <= len(model.columns_) < 50
+def test_networks_read_the_columns_that_say_something(kind):
+    model = model_of(kind)
+    assert 17 <= len(model.columns_) < 153
     for names in read_by(model):
         assert {"size", "color"} <= names
-        assert 10 <= len(names) <= 21
+        assert len(names) in (17, 51)
     # The union, in the order of the table.
     assert {column.name for column in model.columns_} == set().union(*read_by(model))
     places = [column.column for column in model.columns_]
@@ -73,9 +88,9 @@ def test_networks_read_the_columns_that_say_something(Estimator, y):
 @both
 def test_fewer_columns_predict_better(Estimator, monkeypatch):
     y = y_of(Estimator)
-    comp = fitted(Estimator, y, max_epochs=40)
-    monkeypatch.setattr(_table_selection, "MOST_KEPT", 99)
-    ref = fitted(Estimator, y, max_epochs=40)
+    comp = fitted(Estimator, y)
+    monkeypatch.setattr(_table_selection, "MOST_KEPT", 999)
+    ref = fitted(Estimator, y)
     assert len(ref.columns_) == WIDE.shape[1]
     assert comp.oof_score_ > ref.oof_score_ + 0.05
 
@@ -98,16 +113,16 @@ def test_columns_follow_from_the_rows_that_a_network_trains_on(Estimator):
 
 
 @every
-def test_results_do_not_depend_on_the_threads(Estimator, y):
-    one, two = (fitted(Estimator, y, n_threads=n) for n in (1, 2))
+def test_results_do_not_depend_on_the_threads(kind):
+    one, two = model_of(kind), fitted(*TARGETS[kind], n_threads=1)
     assert one.columns_ == two.columns_
     assert_array_equal(one.predict(WIDE), two.predict(WIDE))
     assert_array_equal(one.feature_importances_, two.feature_importances_)
 
 
 @every
-def test_predictions_read_no_other_column(Estimator, y):
-    model = fitted(Estimator, y)
+def test_predictions_read_no_other_column(kind):
+    model = model_of(kind)
     changed = WIDE.copy()
     others = set(WIDE) - {column.name for column in model.columns_}
     for name in others:
@@ -120,9 +135,9 @@ def test_predictions_read_no_other_column(Estimator, y):
 
 
 @every
-def test_saved_models_predict_the_same(Estimator, y):
-    model = fitted(Estimator, y)
-    name = f"{Estimator.__module__}.{Estimator.__name__}"
+def test_saved_models_predict_the_same(kind):
+    model = model_of(kind)
+    name = f"{type(model).__module__}.{type(model).__name__}"
     for loaded in (
         pickle.loads(pickle.dumps(model)),
         skops.io.loads(skops.io.dumps(model), trusted=[name]),
@@ -132,14 +147,14 @@ def test_saved_models_predict_the_same(Estimator, y):
 
 
 @every
-def test_exported_models_predict_the_same(Estimator, y):
-    model = fitted(Estimator, y)
+def test_exported_models_predict_the_same(kind):
+    model = model_of(kind)
     session = onnxruntime.InferenceSession(model.to_onnx().SerializeToString())
     names = {each.name for each in session.get_inputs()}
     assert names == {column.name for column in model.columns_}
     given = {name: WIDE[[name]].to_numpy() for name in names}
     *_, comp = session.run(None, given)
-    if Estimator is TabularClassifier:
+    if isinstance(model, TabularClassifier):
         ref = model.predict_proba(WIDE)
     else:
         ref = model.predict(WIDE).reshape(N, -1)
@@ -149,7 +164,7 @@ def test_exported_models_predict_the_same(Estimator, y):
 @both
 def test_validation_rows_and_scorers(Estimator):
     y, scoring = y_of(Estimator), "r2" if Estimator is TabularRegressor else "roc_auc"
-    model = make(Estimator, max_epochs=12, scoring=scoring)
+    model = make(Estimator, hidden_layer_sizes=(16,), max_epochs=40, scoring=scoring)
     model.fit(WIDE[:200], y[:200], X_val=WIDE[200:], y_val=y[200:])
     assert {"size", "color"} <= read_by(model)[0]
     # All networks train on the same rows.
@@ -161,11 +176,11 @@ def test_validation_rows_and_scorers(Estimator):
 def test_a_source_that_is_read_in_blocks(Estimator):
     y = y_of(Estimator)
     chunks = [(WIDE[i : i + 50], y[i : i + 50]) for i in range(0, N, 50)]
-    model = make(Estimator, hidden_layer_sizes=(16,), max_epochs=12)
+    model = make(Estimator, hidden_layer_sizes=(16,), max_epochs=40)
     model.fit_stream(chunks, buffer_rows=100)
     for names in read_by(model):
         assert {"size", "color"} <= names
-    assert len(model.columns_) < 50
+    assert len(model.columns_) < 153
     assert model.predict(WIDE).shape == (N,)
 
 
@@ -187,19 +202,19 @@ def test_all_columns_are_read_where_most_say_something(n_noise, tries, monkeypat
         assert model._ensemble.specs[0] is model._ensemble.specs[2]
 
 
-@pytest.mark.parametrize("n_columns", [40, 41])
-def test_narrow_tables_keep_their_columns(n_columns):
-    X = WIDE.to_numpy()[:, -3 - n_columns + 1 : -2].astype(float)
-    assert X.shape[1] == n_columns
-    model = make(TabularRegressor, n_networks=2, max_epochs=40).fit(X, SCORE)
-    assert (len(model.columns_) == n_columns) == (n_columns == 40)
+@pytest.mark.parametrize("n_columns, n_kept", [(40, 40), (41, 12)])
+def test_narrow_tables_keep_their_columns(n_columns, n_kept, monkeypatch):
+    monkeypatch.setattr(_table_selection, "best_number", lambda *_: 12)
+    X = RNG.normal(size=(60, n_columns))
+    model = make(TabularRegressor, n_networks=1).fit(X, X[:, 0])
+    assert len(model.columns_) == n_kept
 
 
 def test_verbose_says_how_many_columns_are_read(capsys):
     fitted(TabularRegressor, SCORE, verbose=True)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("Each network reads ")
-    assert lines[0].endswith(" of 63 columns.")
+    assert lines[0].endswith(" of 153 columns.")
     assert sum("reads" in line for line in lines) == 1
     assert all(line.startswith("network ") for line in lines[1:])
 
@@ -218,19 +233,89 @@ def test_interrupt_while_columns_are_tried_keeps_the_old_model(monkeypatch):
     assert_array_equal(model.predict(WIDE), before)
 
 
-def test_a_trial_that_diverges_or_has_no_loss_does_not_count():
-    history = History(validation_losses=[np.nan, 2.0, 3.0])
-    member = Member(np.zeros(1), history, Outcome.EXHAUSTED)
-    assert best_loss(member) == 2.0
-    assert best_loss(member._replace(outcome=Outcome.DIVERGED)) == np.inf
-    history.validation_losses[1:] = [np.nan, np.inf]
-    assert best_loss(member) == np.inf
+def test_a_trial_that_diverges_counts_for_nothing(monkeypatch):
+    train = _table_learning.train_planned
+
+    def diverged(*arguments):
+        members = train(*arguments)
+        if len(members) > 4:  # not the fit itself
+            members[-1] = members[-1]._replace(outcome=Outcome.DIVERGED)
+        return members
+
+    monkeypatch.setattr(_table_learning, "train_planned", diverged)
+    assert len(fitted(TabularRegressor, SCORE).columns_) == WIDE.shape[1]
+
+
+def problem_of(Estimator, y, weight=None):
+    estimator = make(Estimator)
+    return check_table(estimator, Given(WIDE, y, weight), estimator._goal)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error"])
+def test_loss_of_the_mean_of_networks_for_numbers(loss):
+    estimator = make(TabularRegressor, loss=loss)
+    problem = check_table(estimator, Given(WIDE, SEVERAL), estimator._goal)
+    outputs = list(RNG.normal(size=(3, N, 2)).astype(np.float32))
+    weight = RNG.random(N).astype(np.float32)
+    trial = Trial(outputs, problem.data.y, weight)
+    error = (outputs[0] + outputs[2]) / 2 - problem.data.y
+    # Squares are averaged over the outputs, others are added.
+    each = error**2 / 4 if loss == "squared_error" else np.abs(error)
+    ref = np.average(each.sum(axis=1), weights=weight)
+    assert_allclose(mean_loss(problem, trial, [0, 2]), ref, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["two classes", "three classes"])
+def test_loss_of_the_mean_of_networks_for_classes(kind):
+    problem = problem_of(*TARGETS[kind])
+    n_outputs = problem.sample.target.n_outputs
+    outputs = list(RNG.normal(size=(3, N, n_outputs)).astype(np.float32))
+    weight = RNG.random(N).astype(np.float32)
+    trial = Trial(outputs, problem.data.y, weight)
+    p = sum(softmax(class_scores(each), axis=1) for each in outputs) / 3
+    ref = log_loss(problem.sample.target.values[:, 0], p, sample_weight=weight)
+    assert_allclose(mean_loss(problem, trial, range(3)), ref, rtol=1e-6)
+
+
+def test_expected_loss_is_that_of_a_mean_with_less_variance():
+    """Squares: a bias, and a variance that falls with the number of networks."""
+    problem = problem_of(TabularRegressor, SCORE)
+    y = np.zeros((10**5, 1), np.float32)
+    outputs = list((0.5 + RNG.normal(size=(3, *y.shape))).astype(np.float32))
+    trial = Trial(outputs, y, np.ones(len(y), np.float32))
+    for n_networks in (1, 3, 8):
+        ref = (0.5**2 + 1 / n_networks) / 2
+        assert_allclose(expected_loss(problem, trial, n_networks), ref, rtol=0.02)
+
+
+@pytest.mark.parametrize(
+    "losses, ref",
+    [
+        ({12: 1.0, 37: 2.0, 1000: 1.2}, 12),
+        ({12: 1.0, 37: 2.0, 1000: 1.09}, 1000),
+        ({12: 3.0, 37: 1.0, 111: 1.0, 1000: 1.2}, 37),
+        ({12: 5.0, 37: 4.0, 111: 3.0, 333: 2.0, 1000: 1.0}, 1000),
+        ({12: np.inf, 1000: np.inf}, 1000),
+        ({12: np.inf, 1000: 9.0}, 1000),
+        ({12: 9.0, 37: np.inf, 1000: np.inf}, 12),
+    ],
+)
+def test_best_number(losses, ref, monkeypatch):
+    tried = []
+
+    def train(kept):
+        tried.append(len(kept[0]))
+        return None if losses[tried[-1]] == np.inf else [losses[tried[-1]]] * 2
+
+    monkeypatch.setattr(_table_selection, "expected_loss", lambda _, trial, n: trial)
+    shares = [RNG.normal(size=1000) for _ in range(2)]
+    assert best_number(None, shares, train, 8) == ref
+    assert tried == list(losses)
 
 
 def test_more_columns_than_rows():
     X = np.column_stack([np.arange(20.0), RNG.normal(size=(20, 200))])
     model = make(TabularRegressor).fit(X, np.arange(20.0))
-    assert len(model.columns_) < 201
-    assert 0 in [column.column for column in model.columns_]
+    assert np.isfinite(model.predict(X)).all()
     two = make(TabularRegressor).fit(X[:2], [0.0, 1.0])
     assert np.isfinite(two.predict(X)).all()
