@@ -24,7 +24,7 @@ Kept = list[int] | None
 
 # How many columns to keep is tried by so many networks on each of some first splits: so
 # many splits that they judge this number of rows together, at most MOST_SPLITS.
-TRIED, JUDGED_ROWS, MOST_SPLITS = 3, 250, 4
+TRIED, JUDGED_ROWS, MOST_SPLITS = 3, 250, 2
 
 # Share of the usual epochs that a trial takes, also on all columns of a wide table: its
 # recipe has fewer. In an eighth these lose where many columns have a part.
