@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import rankdata
 
 from fastmlp.estimators._calibration import mean_probabilities
 from fastmlp.estimators._folds import Split
@@ -94,12 +95,17 @@ def choose_columns(
 
 
 def shares_of(problem: TableProblem, rows: np.ndarray) -> np.ndarray:
-    """Return the `explained` shares of some rows."""
+    """Return the `explained` shares of some rows, numbers in y by their ranks.
+
+    A few values that are far from the others would decide otherwise.
+    """
     if len(rows) > MOST_ROWS:
         rows = rows[:: -(-len(rows) // MOST_ROWS)]
     data, weight = problem.data, np.ones(len(rows))
-    y = data.y[rows].astype(np.float64)
-    if isinstance(problem.goal, Labels) and problem.sample.target.n_outputs > 1:
+    y = data.y[rows]
+    if not isinstance(problem.goal, Labels):
+        y = rankdata(y, axis=0)
+    elif problem.sample.target.n_outputs > 1:
         y = np.eye(len(problem.goal.classes))[y[:, 0].astype(np.intp)]
     if data.sample_weight.size:
         weight = data.sample_weight[rows].astype(np.float64)

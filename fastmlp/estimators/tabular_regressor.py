@@ -131,10 +131,10 @@ class TabularRegressor(RegressorScore, BaseTabular):
 
     Of more than 40 columns a network may read a part: a third, a ninth, ... of all, at
     least 10, whose codes and their squares, or categories, explain most of the variance
-    of y in the rows that it trains on. How many is tried by networks that train for a
-    quarter of the usual epochs. Each network reads all if that is no more than a tenth
-    worse, and, without trial, if more than three quarters of the columns explain more
-    than chance would.
+    of y's ranks in the rows that it trains on. How many is tried by networks that train
+    for a quarter of the usual epochs. Each network reads all if that is no more than a
+    tenth worse, and, without trial, if more than three quarters of the columns explain
+    more than chance would.
 
     References
     ----------

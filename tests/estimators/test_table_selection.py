@@ -24,6 +24,7 @@ from fastmlp.estimators._table_selection import (
     choose_columns,
     expected_loss,
     mean_loss,
+    shares_of,
 )
 from fastmlp.kernels import Data
 from fastmlp.tables.encoding import columns_read
@@ -217,6 +218,14 @@ def test_verbose_says_how_many_columns_are_read(capsys):
     assert lines[0].endswith(" of 153 columns.")
     assert sum("reads" in line for line in lines) == 1
     assert all(line.startswith("network ") for line in lines[1:])
+
+
+def test_outliers_in_y_do_not_hide_a_column():
+    X = RNG.normal(size=(N, 60))
+    y = X[:, 7].copy()
+    y[:3] = [1e6, -1e6, 3e5]
+    problem = check_table(TabularRegressor(), Given(X, y), TabularRegressor()._goal)
+    assert shares_of(problem, np.arange(N)).argmax() == 7
 
 
 def test_interrupt_while_columns_are_tried_keeps_the_old_model(monkeypatch):
