@@ -11,7 +11,7 @@ from fastmlp.tables.initial import _draw, packed
 from fastmlp.tables.recipe import RATES, make_recipe
 
 
-def _without_waves(columns, kept=None):
+def _without_waves(columns, kept):
     """Return `operations_on` columns, numbers as their codes alone."""
     inputs = operations_on(columns, kept)
     waves = [setting for name, setting in inputs if name == "periodic"]
@@ -28,7 +28,7 @@ def _without_waves(columns, kept=None):
     return tuple(found)
 
 
-def _without_factors(columns, kept=None):
+def _without_factors(columns, kept):
     inputs = operations_on(columns, kept)
     return tuple(each for each in inputs if each[0] != "scale")
 

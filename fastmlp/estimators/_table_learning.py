@@ -26,9 +26,8 @@ from fastmlp.estimators._table_model import (
 from fastmlp.estimators._table_problem import TableProblem, check_table
 from fastmlp.estimators._table_scores import Reporter, metric_of, score_of_epochs
 from fastmlp.estimators._table_selection import (
-    TRIAL,
-    TRIED,
-    Kept,
+    TRIAL_EPOCHS,
+    TRIAL_NETWORKS,
     Trial,
     choose_columns,
 )
@@ -36,6 +35,7 @@ from fastmlp.estimators._targets import Goal, Labels
 from fastmlp.estimators._warnings import warn
 from fastmlp.kernels import available_cores, predict_outputs
 from fastmlp.tables.columns import codes_by_column
+from fastmlp.tables.encoding import columns_read
 from fastmlp.tables.ensemble import ATTEMPTS, SLOWER, Ensemble, Part, train_ensemble
 from fastmlp.tables.importance import permutation_importances
 from fastmlp.tables.member import Member, Task
@@ -104,8 +104,6 @@ class Plan(NamedTuple):
     splits : list of Split
     n_trained : list of int
         Rows that each network trains on.
-    n_kept : int
-        Columns that each network reads.
     recipe : Recipe
     ensemble : Ensemble
         Without parameters.
@@ -118,12 +116,16 @@ class Plan(NamedTuple):
     problem: TableProblem
     splits: list[Split]
     n_trained: list[int]
-    n_kept: int
     recipe: Recipe
     ensemble: Ensemble
     task: Task
     parts: list[Part]
     steps: list[Steps]
+
+    @property
+    def n_kept(self) -> int:
+        """Columns that each network reads."""
+        return len(columns_read(self.ensemble.specs[0].inputs))
 
 
 def plan_networks(
@@ -141,8 +143,8 @@ def plan_networks(
     """
     plan_on = partial(_plan_on, problem, splits, n_trained, rows_of)
 
-    def train(kept: list[Kept]) -> list[Trial] | None:
-        return _on_trial(plan_on(kept, unseen, TRIAL))
+    def train(kept: list[list[int]]) -> list[Trial] | None:
+        return _on_trial(plan_on(kept, unseen, TRIAL_EPOCHS))
 
     return plan_on(choose_columns(problem, splits, train, n_kept), make_steps)
 
@@ -152,7 +154,7 @@ def _plan_on(
     splits: list[Split],
     n_trained: list[int],
     rows_of: Callable[[int, int], Rows],
-    kept: list[Kept],
+    kept: list[list[int]],
     make_steps: MakeSteps,
     share: float | None = None,
 ) -> Plan:
@@ -161,9 +163,8 @@ def _plan_on(
     With a `share` it is one of a trial: silent, and in a part of the usual epochs.
     """
     goal, splits = problem.goal, splits[: len(kept)]
-    n_kept = len(problem.columns) if kept[0] is None else len(kept[0])
     recipe_on = partial(recipe_of, problem.model, goal, min(n_trained))
-    recipe, verbose = recipe_on(n_kept), problem.model.verbose
+    recipe, verbose = recipe_on(len(kept[0])), problem.model.verbose
     if share is not None:
         recipe, verbose = shortened(recipe, recipe_on(1), share), False
     task = Task(*goal.pairing, problem.sample.target.n_outputs)
@@ -178,13 +179,11 @@ def _plan_on(
     parts, steps = make_parts(
         problem, splits, rows_of, ensemble, recipe, make_steps, verbose
     )
-    return Plan(
-        problem, splits, n_trained, n_kept, recipe, ensemble, task, parts, steps
-    )
+    return Plan(problem, splits, n_trained, recipe, ensemble, task, parts, steps)
 
 
 def _on_trial(plan: Plan) -> list[Trial] | None:
-    """Train TRIED networks in the place of each; None if one diverges.
+    """Train TRIAL_NETWORKS in the place of each; None if one diverges.
 
     Raises
     ------
@@ -192,8 +191,8 @@ def _on_trial(plan: Plan) -> list[Trial] | None:
         If it ended their training.
     """
     several = plan._replace(
-        parts=[part for part in plan.parts for _ in range(TRIED)],
-        steps=[step for step in plan.steps for _ in range(TRIED)],
+        parts=[part for part in plan.parts for _ in range(TRIAL_NETWORKS)],
+        steps=[step for step in plan.steps for _ in range(TRIAL_NETWORKS)],
     )
     # No draw of the user's random state: `n_kept` may be known.
     members = train_planned(several, np.random.RandomState(0))
@@ -202,21 +201,15 @@ def _on_trial(plan: Plan) -> list[Trial] | None:
         raise KeyboardInterrupt
     if Outcome.DIVERGED in outcomes:
         return None
-    trials = []
+    trials, n_threads = [], plan.problem.model.n_threads
     for number, part in enumerate(plan.parts):
         holdout = part.make_holdout()
-        data, rows = holdout.data, slice(None) if holdout.rows is None else holdout.rows
-        y, X = np.ascontiguousarray(data.y[rows]), data.X[rows]
-        weight = np.ones(len(y), np.float32)
-        if data.sample_weight.size:
-            weight = data.sample_weight[rows]
-        own = members[number * TRIED :][:TRIED]
-        n_threads = plan.problem.model.n_threads
+        data = holdout.data.take(holdout.counted())
         outputs = [
-            predict_outputs(part.spec, each.parameters, "identity", X, n_threads)
-            for each in own
+            predict_outputs(part.spec, member.parameters, "identity", data.X, n_threads)
+            for member in members[number * TRIAL_NETWORKS :][:TRIAL_NETWORKS]
         ]
-        trials.append(Trial(outputs, y, weight))
+        trials.append(Trial(outputs, data))
     return trials
 
 
@@ -318,7 +311,8 @@ def make_parts(
     parts: list[Part] = []
     steps: list[Steps] = []
     for number, split in enumerate(splits):
-        score = score_of_epochs(problem, split, ensemble, number)
+        spec = ensemble.specs[number]
+        score = score_of_epochs(problem, split, ensemble._replace(specs=(spec,)))
         own = make_steps(number, recipe.max_epochs)
         if verbose:
             own = reporter = Reporter(
@@ -331,7 +325,6 @@ def make_parts(
             score = reporter.score
         make_rows = partial(rows_of, number, recipe.batch_size)
         make_holdout = partial(holdout_of, problem, split, score)
-        spec = ensemble.specs[number]
         parts.append(Part(spec, split.trained, make_rows, make_holdout))
         steps.append(own)
     return parts, steps

@@ -1,6 +1,7 @@
 """An ensemble as attributes of an estimator for tables, and as its saved state."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -25,22 +26,21 @@ def make_ensemble(
     out_activation: str,
     columns: tuple[Column, ...],
     n_outputs: int,
-    kept: Sequence[list[int] | None],
+    kept: Sequence[list[int]],
 ) -> Ensemble:
     """Return an ensemble without parameters yet.
 
-    `kept` has the columns that each network reads; None stands for all.
+    `kept` has the columns that each network reads, in order.
     """
 
-    def spec_on(some: list[int] | None) -> NetworkSpec:
+    @cache
+    def spec_on(some: tuple[int, ...]) -> NetworkSpec:
         # The zeros that stand for a table of no columns need no operations.
         inputs = operations_on(columns, some) if columns else ()
         return network_for(hidden, inputs, max(1, len(columns)), n_outputs)
 
-    # One for all networks that read the same.
-    if all(some is None for some in kept):
-        return Ensemble((spec_on(None),) * len(kept), out_activation, ())
-    return Ensemble(tuple(map(spec_on, kept)), out_activation, ())
+    specs = tuple(spec_on(tuple(some)) for some in kept)
+    return Ensemble(specs, out_activation, ())
 
 
 def without_unread(
@@ -92,7 +92,7 @@ def plain_state(ensemble: Ensemble, columns: tuple[Column, ...]) -> dict[str, An
     return {
         "columns_": [(names[type(each)], *each) for each in columns],
         "_hidden": ensemble.specs[0].units[1:-1],
-        "_kept": [_kept_by(spec) for spec in ensemble.specs],
+        "_kept": [np.array(columns_read(spec.inputs)) for spec in ensemble.specs],
         "_out_activation": ensemble.out_activation,
         "_parameters": list(ensemble.parameters),
     }
@@ -107,7 +107,7 @@ def restored_state(state: dict[str, Any]) -> dict[str, Any]:
         state.pop("_out_activation"),
         columns,
         state["n_outputs_"],
-        state.pop("_kept"),
+        [each.tolist() for each in state.pop("_kept")],
     )
     parameters = [np.asarray(each) for each in state.pop("_parameters")]
     return state | {
@@ -116,9 +116,3 @@ def restored_state(state: dict[str, Any]) -> dict[str, Any]:
             parameters=tuple(packed([each]) for each in parameters)
         ),
     }
-
-
-def _kept_by(spec: NetworkSpec) -> list[int] | None:
-    """Return the columns that a network reads, None if all."""
-    read = columns_read(spec.inputs)
-    return None if len(read) == spec.units[0] else read

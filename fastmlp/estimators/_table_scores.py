@@ -21,22 +21,18 @@ from fastmlp.training.loop import Steps
 LINES = 10
 
 
-def score_of_epochs(
-    problem: TableProblem, split: Split, ensemble: Ensemble, number: int
-) -> Score:
+def score_of_epochs(problem: TableProblem, split: Split, alone: Ensemble) -> Score:
     """Return the score named by `scoring`, on the rows that a network is judged on.
 
-    `ensemble` gives the form of the network of this number.
+    `alone` gives the form of the network, without its parameters.
     """
     scoring, validation = problem.model.scoring, problem.validation
     if scoring is None:
         return lambda engine, loss: -loss
     held = split.held()
     rows = held[validation.weight[held] > 0]
-    spec = ensemble.specs[number]
-    current = packed([np.zeros(blocks_of(spec)[1])])
-    alone = Ensemble((spec,), ensemble.out_activation, (current,))
-    model = predicting(problem, alone)
+    current = packed([np.zeros(blocks_of(alone.specs[0])[1])])
+    model = predicting(problem, alone._replace(parameters=(current,)))
     X, weight = _safe_indexing(validation.X, rows), validation.scorer_weight
     # Scorers predict from the X that they get: it is not coded anew in each epoch.
     model._known = X, validation.codes[rows]

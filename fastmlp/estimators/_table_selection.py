@@ -1,6 +1,7 @@
 """How many columns of a wide table its networks read, and which."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from fastmlp.estimators._calibration import mean_probabilities
 from fastmlp.estimators._folds import Split
 from fastmlp.estimators._table_problem import TableProblem
 from fastmlp.estimators._targets import Labels
-from fastmlp.kernels import make_settings, row_losses
+from fastmlp.kernels import Data, make_settings, row_losses
 from fastmlp.tables.selection import (
     MOST_KEPT,
     MOST_ROWS,
@@ -20,43 +21,39 @@ from fastmlp.tables.selection import (
     numbers_to_try,
 )
 
-# Columns that each network reads, in order; None: all.
-Kept = list[int] | None
-
 # How many columns to keep is tried by so many networks on each of some first splits: so
 # many splits that they judge this number of rows together, at most MOST_SPLITS.
-TRIED, JUDGED_ROWS, MOST_SPLITS = 3, 250, 2
+TRIAL_NETWORKS, JUDGED_ROWS, MOST_SPLITS = 3, 250, 2
 
 # Share of the usual epochs that a trial takes, also on all columns of a wide table: its
 # recipe has fewer. In an eighth these lose where many columns have a part.
-TRIAL = 1 / 4
+TRIAL_EPOCHS = 1 / 4
 
 # All columns are kept unless their loss is larger by this factor: trials have chance in
-# them, and what a column says together with others does not show in its rank.
+# them, and ranks do not show that columns explain y together.
 MARGIN = 1.1
 
 LEAST_PROBABILITY = 1e-9
 
 
 class Trial(NamedTuple):
-    """What networks on trial say about the rows that judge them.
+    """Networks on trial and the rows that judge them.
 
     Parameters
     ----------
     outputs : list of (n, n_outputs) float32 array
-        Raw scores, of each network.
-    y : (n, k) float32 array
-        As networks learn it.
-    weight : (n,) float32 array
+        Raw scores of these rows, from each network.
+    data : Data
+        The rows.
     """
 
     outputs: list[np.ndarray]
-    y: np.ndarray
-    weight: np.ndarray
+    data: Data
 
 
-# Trains TRIED networks on these columns for each of the first splits; None: in vain.
-Train = Callable[[list[Kept]], list[Trial] | None]
+# Trains TRIAL_NETWORKS for each of the first splits, given the columns that those of a
+# split read; None: one diverges.
+Train = Callable[[list[list[int]]], list[Trial] | None]
 
 
 def choose_columns(
@@ -64,8 +61,8 @@ def choose_columns(
     splits: list[Split],
     train: Train,
     n_kept: int | None,
-) -> list[Kept]:
-    """Return the columns that each network reads.
+) -> list[list[int]]:
+    """Return the columns that each network reads, in order.
 
     Which ones follows from the rows that it trains on, so that those it holds out
     judge it as new rows do. How many is the same for all: a few networks try.
@@ -78,20 +75,24 @@ def choose_columns(
     n_kept : int or None
         How many, if it is known.
     """
-    every: list[Kept] = [None] * len(splits)
     n_columns = len(problem.columns)
+    all_of_each = [list(range(n_columns))] * len(splits)
     if n_columns <= MOST_KEPT or n_kept == n_columns:
-        return every
-    n_tried = min(MOST_SPLITS, -(-JUDGED_ROWS // len(splits[0].held())))
-    shares = [shares_of(problem, split.trained()) for split in splits[:n_tried]]
+        return all_of_each
+
+    @cache
+    def shares_in(split: Split) -> np.ndarray:
+        return shares_of(problem, split.trained())
+
     if n_kept is None:
+        n_tried = min(MOST_SPLITS, -(-JUDGED_ROWS // len(splits[0].held())))
+        shares = [shares_in(split) for split in splits[:n_tried]]
         n_kept = best_number(problem, shares, train, len(splits))
     if problem.model.verbose:
         print(f"Each network reads {n_kept} of {n_columns} columns.", flush=True)
     if n_kept == n_columns:
-        return every
-    shares += [shares_of(problem, split.trained()) for split in splits[n_tried:]]
-    return [most_explaining(each, n_kept) for each in shares]
+        return all_of_each
+    return [most_explaining(shares_in(split), n_kept) for split in splits]
 
 
 def shares_of(problem: TableProblem, rows: np.ndarray) -> np.ndarray:
@@ -153,16 +154,17 @@ def expected_loss(problem: TableProblem, trial: Trial, n_networks: int) -> float
 
 def mean_loss(problem: TableProblem, trial: Trial, numbers: Sequence[int]) -> float:
     """Return the loss of the mean of some of the networks on trial."""
-    goal, weight = problem.goal, trial.weight
+    goal, y, weight = problem.goal, trial.data.y, trial.data.sample_weight
+    if not weight.size:
+        weight = np.ones(len(y), y.dtype)
     outputs = [trial.outputs[i] for i in numbers]
     if isinstance(goal, Labels):
         p = mean_probabilities(outputs).clip(LEAST_PROBABILITY)
-        rows = np.arange(len(p))
-        losses = -np.log(p[rows, trial.y[:, 0].astype(np.intp)]) * weight
+        losses = -np.log(p[np.arange(len(p)), y[:, 0].astype(np.intp)]) * weight
     else:
         scores, pairing = np.mean(outputs, axis=0), goal.pairing
         names = pairing.out_activation, pairing.loss
         n_outputs = scores.shape[1]
         settings = make_settings(*names, np.float32, n_outputs, **pairing.settings)
-        losses = row_losses(names, scores, trial.y, settings, weight)
+        losses = row_losses(names, scores, y, settings, weight)
     return float(losses.sum() / weight.sum(dtype=np.float64))

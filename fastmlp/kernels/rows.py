@@ -69,6 +69,12 @@ class Data:
         """True if the rows are multiplied as they are stored."""
         return self.form.multiplied
 
+    def take(self, rows: np.ndarray) -> Data:
+        """Return a copy of some rows."""
+        weight = self.sample_weight[rows] if self.sample_weight.size else None
+        copied = not self.form.multiplied
+        return Data(self.X[rows], self.y[rows], weight, copied=copied)
+
     def write_addresses(self, contexts: np.ndarray) -> None:
         """Write where the rows are into an array of CONTEXT."""
         contexts["inputs"] = self.inputs.ctypes.data

@@ -63,7 +63,7 @@ def permutation_importances(
     rises : (n_networks, len(columns)) float64 array
         Of the loss that training minimises, averaged over repetitions.
     """
-    held = [_held(holdout) for holdout in holdouts]
+    held = [holdout.counted() for holdout in holdouts]
     read = [set(columns_read(spec.inputs)) for spec in ensemble.specs]
     # A column that a network does not read has the importance 0.
     tried = [[i for i, own in enumerate(columns) if each & set(own)] for each in read]
@@ -72,7 +72,7 @@ def permutation_importances(
     rises = np.zeros((len(held), len(columns)))
     for number, (holdout, rows) in enumerate(zip(holdouts, held, strict=True)):
         rows = random_state.permutation(rows)[: n_rows[number]]
-        data = _sample(holdout.data, rows)
+        data = holdout.data.take(rows)
         with Tracer(
             ensemble.specs[number],
             task.out_activation,
@@ -96,21 +96,6 @@ def permutation_importances(
                     losses = network.part_losses(changed, len(some))
                     rises[number, some] += losses - before
     return rises / n_repeats
-
-
-def _held(holdout: Holdout) -> np.ndarray:
-    """Return the rows with a weight that a network is judged on."""
-    weight = holdout.data.sample_weight
-    rows = holdout.rows
-    if rows is None:
-        rows = np.arange(len(holdout.data.y))
-    return rows[weight[rows] > 0] if weight.size else rows
-
-
-def _sample(data: Data, rows: np.ndarray) -> Data:
-    """Return a copy of some rows."""
-    weight = data.sample_weight[rows] if data.sample_weight.size else None
-    return Data(data.X[rows], data.y[rows], weight, copied=True)
 
 
 def _permuted(data: Data, donated: np.ndarray, columns: Sequence) -> Data:

@@ -47,6 +47,13 @@ class Holdout:
         """True if there is a score."""
         return self.score is not None
 
+    def counted(self) -> np.ndarray:
+        """Return the rows of `data` that have a weight, (n_counted,) int array."""
+        weight, rows = self.data.sample_weight, self.rows
+        if rows is None:
+            rows = np.arange(len(self.data.y))
+        return rows[weight[rows] > 0] if weight.size else rows
+
     def evaluate(self, engine: Trainer) -> tuple[float, float | None]:
         """Return the loss without penalty, and the score or None."""
         loss = engine.loss(self.data, self.rows)

@@ -65,6 +65,16 @@ def model_of(kind):
     return fitted(*TARGETS[kind])
 
 
+def problem_of(Estimator, y, **params):
+    estimator = make(Estimator, **params)
+    return check_table(estimator, Given(WIDE, y), estimator._goal)
+
+
+def trial_of(problem, outputs, weight):
+    data = problem.data
+    return Trial(list(outputs), Data(data.X, data.y, weight, copied=True))
+
+
 def read_by(model):
     """Return the names of the columns that each network reads."""
     return [
@@ -98,9 +108,7 @@ def test_fewer_columns_predict_better(Estimator, monkeypatch):
 
 @both
 def test_columns_follow_from_the_rows_that_a_network_trains_on(Estimator):
-    estimator = make(Estimator)
-    given = Given(WIDE, y_of(Estimator))
-    problem = check_table(estimator, given, estimator._goal)
+    problem = problem_of(Estimator, y_of(Estimator))
     splits = divide(problem, np.random.RandomState(0))
     ref = choose_columns(problem, splits, None, 12)
     for number, split in enumerate(splits):
@@ -224,7 +232,8 @@ def test_outliers_in_y_do_not_hide_a_column():
     X = RNG.normal(size=(N, 60))
     y = X[:, 7].copy()
     y[:3] = [1e6, -1e6, 3e5]
-    problem = check_table(TabularRegressor(), Given(X, y), TabularRegressor()._goal)
+    regr = TabularRegressor()
+    problem = check_table(regr, Given(X, y), regr._goal)
     assert shares_of(problem, np.arange(N)).argmax() == 7
 
 
@@ -255,18 +264,12 @@ def test_a_trial_that_diverges_counts_for_nothing(monkeypatch):
     assert len(fitted(TabularRegressor, SCORE).columns_) == WIDE.shape[1]
 
 
-def problem_of(Estimator, y, weight=None):
-    estimator = make(Estimator)
-    return check_table(estimator, Given(WIDE, y, weight), estimator._goal)
-
-
 @pytest.mark.parametrize("loss", ["squared_error", "absolute_error"])
 def test_loss_of_the_mean_of_networks_for_numbers(loss):
-    estimator = make(TabularRegressor, loss=loss)
-    problem = check_table(estimator, Given(WIDE, SEVERAL), estimator._goal)
-    outputs = list(RNG.normal(size=(3, N, 2)).astype(np.float32))
+    problem = problem_of(TabularRegressor, SEVERAL, loss=loss)
+    outputs = RNG.normal(size=(3, N, 2)).astype(np.float32)
     weight = RNG.random(N).astype(np.float32)
-    trial = Trial(outputs, problem.data.y, weight)
+    trial = trial_of(problem, outputs, weight)
     error = (outputs[0] + outputs[2]) / 2 - problem.data.y
     # Squares are averaged over the outputs, others are added.
     each = error**2 / 4 if loss == "squared_error" else np.abs(error)
@@ -278,9 +281,9 @@ def test_loss_of_the_mean_of_networks_for_numbers(loss):
 def test_loss_of_the_mean_of_networks_for_classes(kind):
     problem = problem_of(*TARGETS[kind])
     n_outputs = problem.sample.target.n_outputs
-    outputs = list(RNG.normal(size=(3, N, n_outputs)).astype(np.float32))
+    outputs = RNG.normal(size=(3, N, n_outputs)).astype(np.float32)
     weight = RNG.random(N).astype(np.float32)
-    trial = Trial(outputs, problem.data.y, weight)
+    trial = trial_of(problem, outputs, weight)
     p = sum(softmax(class_scores(each), axis=1) for each in outputs) / 3
     ref = log_loss(problem.sample.target.values[:, 0], p, sample_weight=weight)
     assert_allclose(mean_loss(problem, trial, range(3)), ref, rtol=1e-6)
@@ -291,7 +294,7 @@ def test_expected_loss_is_that_of_a_mean_with_less_variance():
     problem = problem_of(TabularRegressor, SCORE)
     y = np.zeros((10**5, 1), np.float32)
     outputs = list((0.5 + RNG.normal(size=(3, *y.shape))).astype(np.float32))
-    trial = Trial(outputs, y, np.ones(len(y), np.float32))
+    trial = Trial(outputs, Data(y, y, copied=True))
     for n_networks in (1, 3, 8):
         ref = (0.5**2 + 1 / n_networks) / 2
         assert_allclose(expected_loss(problem, trial, n_networks), ref, rtol=0.02)

@@ -198,3 +198,20 @@ def test_data_without_weights_has_an_empty_array_of_them():
     assert Data(np.ones((3, 1)), y).sample_weight.dtype == np.float32
     weight = np.arange(3, dtype=np.float32)
     assert Data(np.ones((3, 1)), y, weight).sample_weight is weight
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("copied", [False, True])
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix])
+def test_some_rows_of_data_are_taken_in_the_same_form(kind, copied, weighted):
+    X = np.zeros((N_ROWS, 9))
+    X[:, 0] = np.arange(N_ROWS)
+    y, rows = X[:, :1].copy(), np.array([5, 0, 5])
+    data = Data(
+        kind(X), y, np.arange(1.0, N_ROWS + 1) if weighted else None, copied=copied
+    )
+    comp = data.take(rows)
+    assert comp.form == data.form
+    assert abs(comp.X - kind(X[rows])).max() == 0
+    np.testing.assert_array_equal(comp.y.ravel(), rows)
+    np.testing.assert_array_equal(comp.sample_weight, rows + 1 if weighted else [])
