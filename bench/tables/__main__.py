@@ -29,14 +29,17 @@ def make_parser():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add(
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
         "--data",
         type=Path,
         metavar="DIR",
         help="folder of tables.json and NAME.csv.gz, see bench/tables/data.py; "
         "default: tables that scikit-learn ships, and synthetic ones",
     )
-    add("--wide", action="store_true", help="tables of many columns, made here")
+    source.add_argument(
+        "--wide", action="store_true", help="tables of many columns, made here"
+    )
     add("--models", nargs="+", metavar="MODEL", help=f"of {', '.join(MODELS)}")
     add("--tables", nargs="+", metavar="NAME", help="default: all")
     add("--rows", type=int, default=3_000, help="to train on, at most (default 3000)")
@@ -70,9 +73,8 @@ def parse(arguments=None):
         return options
     known = VARIANTS if options.ablation else MODELS
     options.models = options.models or list(known)
-    source = BuiltIn(WIDE if options.wide else BUILT_IN)
-    if options.data is not None:
-        source = Folder(options.data)
+    tables = WIDE if options.wide else BUILT_IN
+    source = BuiltIn(tables) if options.data is None else Folder(options.data)
     options.source, options.tables = source, options.tables or list(source.names)
     for given, choices in ((options.models, known), (options.tables, source.names)):
         for name in given:

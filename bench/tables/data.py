@@ -122,10 +122,15 @@ def _shipped(load):
     return partial(load, return_X_y=True, as_frame=True)
 
 
-def _friedman1():
-    X, y = datasets.make_friedman1(N_ROWS, noise=1.0, random_state=0)
+def _synthetic(make, n_columns, **settings):
+    """Return X and y that a function of scikit-learn makes."""
+    X, y = make(N_ROWS, n_columns, random_state=0, **settings)
     return pd.DataFrame(X).add_prefix("x"), y
 
+
+_classes = partial(_synthetic, datasets.make_classification, n_redundant=0)
+_friedman1 = partial(_synthetic, datasets.make_friedman1, noise=1.0)
+_sum = partial(_synthetic, datasets.make_regression, noise=1.0)
 
 # Functions that return X and y, and whether y are classes.
 BUILT_IN = {
@@ -136,7 +141,7 @@ BUILT_IN = {
     "mixed_binary": (partial(mixed, N_ROWS, "binary"), True),
     "mixed_classes": (partial(mixed, N_ROWS, "classes"), True),
     "diabetes": (_shipped(datasets.load_diabetes), False),
-    "friedman1": (_friedman1, False),
+    "friedman1": (partial(_friedman1, 10), False),
     "mixed": (partial(mixed, N_ROWS), False),
 }
 
@@ -159,16 +164,6 @@ class BuiltIn:
         return split(*make(), classes, rows, seed)
 
 
-def _numbers(make, n_columns, n_informative, **settings):
-    """Return X and y that a function of scikit-learn makes."""
-    if make is datasets.make_classification:
-        settings["n_redundant"] = 0
-    if make is not datasets.make_friedman1:  # in which five columns have a part
-        settings["n_informative"] = n_informative
-    X, y = make(N_ROWS, n_columns, random_state=0, **settings)
-    return pd.DataFrame(X).add_prefix("x"), y
-
-
 def with_noise(name, n_noise):
     """Return X and y of a table of `BUILT_IN`, with columns of normal noise beside."""
     X, y = BUILT_IN[name][0]()
@@ -176,22 +171,17 @@ def with_noise(name, n_noise):
     return X.join(pd.DataFrame(noise, X.index).add_prefix("noise_")), y
 
 
-_classes, _sum = datasets.make_classification, datasets.make_regression
-
 # Wide tables: names end with the columns of noise, or with those that have a part.
 WIDE = {
     "breast_cancer_500": (partial(with_noise, "breast_cancer", 500), True),
     "digits_400": (partial(with_noise, "digits", 400), True),
     "mixed_classes_200": (partial(with_noise, "mixed_classes", 200), True),
-    "classes_20_of_1000": (partial(_numbers, _classes, 1_000, 20), True),
-    "classes_100_of_500": (partial(_numbers, _classes, 500, 100), True),
-    "classes_100_of_2000": (partial(_numbers, _classes, 2_000, 100), True),
+    "classes_20_of_1000": (partial(_classes, 1_000, n_informative=20), True),
+    "classes_100_of_500": (partial(_classes, 500, n_informative=100), True),
+    "classes_100_of_2000": (partial(_classes, 2_000, n_informative=100), True),
     "diabetes_300": (partial(with_noise, "diabetes", 300), False),
     "mixed_200": (partial(with_noise, "mixed", 200), False),
-    "friedman1_5_of_1000": (
-        partial(_numbers, datasets.make_friedman1, 1_000, 5, noise=1.0),
-        False,
-    ),
-    "sum_100_of_1000": (partial(_numbers, _sum, 1_000, 100, noise=1.0), False),
-    "sum_100_of_2000": (partial(_numbers, _sum, 2_000, 100, noise=1.0), False),
+    "friedman1_5_of_1000": (partial(_friedman1, 1_000), False),
+    "sum_100_of_1000": (partial(_sum, 1_000, n_informative=100), False),
+    "sum_100_of_2000": (partial(_sum, 2_000, n_informative=100), False),
 }
