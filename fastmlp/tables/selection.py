@@ -1,6 +1,6 @@
-"""Which columns of a wide table say most about y.
+"""Which columns of a wide table explain most of y.
 
-Networks fit noise: a column that says nothing costs them more than it costs trees,
+Networks fit noise: a column without a part in y costs them more than it costs trees,
 which split by few columns. A network's columns are ranked by the rows it trains on.
 """
 
@@ -42,7 +42,7 @@ def numbers_to_try(n_columns: int) -> list[int]:
 def is_dense(shares: np.ndarray) -> bool:
     """Return whether the shares of `explained` are those of a table without noise.
 
-    Of columns that say nothing, 37 % have a share above 0, for one output.
+    Of columns of noise 37 % have a share above 0, for one output.
     """
     return bool(np.count_nonzero(shares > 0) > DENSE * len(shares))
 
@@ -59,7 +59,7 @@ def explained(
 
     Numbers do so by a parabola in their code and by being missing, categories by the
     mean of each. It is the coefficient of determination, adjusted for the coefficients:
-    0 on average for a column that says nothing.
+    0 on average for a column of noise.
 
     Parameters
     ----------
