@@ -5,31 +5,19 @@ from unittest.mock import patch
 
 import numpy as np
 
-from fastmlp.kernels import N_WAVES, parameters_of
+from fastmlp.kernels import parameters_of
 from fastmlp.tables.encoding import operations_on
 from fastmlp.tables.initial import _draw, packed
 from fastmlp.tables.recipe import RATES, make_recipe
 
 
-def _without_waves(columns, kept):
+def _without_waves(columns, selection):
     """Return `operations_on` columns, numbers as their codes alone."""
-    inputs = operations_on(columns, kept)
-    waves = [setting for name, setting in inputs if name == "periodic"]
-    n = sum(N_WAVES * len(each.sources) for each in waves)
-    found = []
-    for name, setting in inputs:
-        if name == "columns":
-            found.append((name, setting._replace(more=setting.more - n)))
-        elif name == "embedding":
-            fewer = {"n_out": setting.n_out - n, "target": setting.target - n}
-            found.append((name, setting._replace(**fewer)))
-        elif name != "periodic":
-            found.append((name, setting))
-    return tuple(found)
+    return operations_on(columns, selection._replace(waving=()))
 
 
-def _without_factors(columns, kept):
-    inputs = operations_on(columns, kept)
+def _without_factors(columns, selection):
+    inputs = operations_on(columns, selection)
     return tuple(each for each in inputs if each[0] != "scale")
 
 

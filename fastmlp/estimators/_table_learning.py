@@ -35,7 +35,7 @@ from fastmlp.estimators._targets import Goal, Labels
 from fastmlp.estimators._warnings import warn
 from fastmlp.kernels import available_cores, predict_outputs
 from fastmlp.tables.columns import codes_by_column
-from fastmlp.tables.encoding import columns_read
+from fastmlp.tables.encoding import Selection, selection_of
 from fastmlp.tables.ensemble import ATTEMPTS, SLOWER, Ensemble, Part, train_ensemble
 from fastmlp.tables.importance import permutation_importances
 from fastmlp.tables.member import Member, Task
@@ -125,7 +125,7 @@ class Plan(NamedTuple):
     @property
     def n_kept(self) -> int:
         """Columns that each network reads."""
-        return len(columns_read(self.ensemble.specs[0].inputs))
+        return len(selection_of(self.ensemble.specs[0].inputs).columns)
 
 
 def plan_networks(
@@ -143,8 +143,8 @@ def plan_networks(
     """
     plan_on = partial(_plan_on, problem, splits, n_trained, rows_of)
 
-    def train(kept: list[list[int]]) -> list[Trial] | None:
-        return _on_trial(plan_on(kept, unseen, TRIAL_EPOCHS))
+    def train(selections: list[Selection]) -> list[Trial] | None:
+        return _on_trial(plan_on(selections, unseen, TRIAL_EPOCHS))
 
     return plan_on(choose_columns(problem, splits, train, n_kept), make_steps)
 
@@ -154,17 +154,17 @@ def _plan_on(
     splits: list[Split],
     n_trained: list[int],
     rows_of: Callable[[int, int], Rows],
-    kept: list[list[int]],
+    selections: list[Selection],
     make_steps: MakeSteps,
     share: float | None = None,
 ) -> Plan:
-    """Return the `Plan` of the first networks, each of which reads these columns.
+    """Return the `Plan` of the first networks, given what each reads.
 
     With a `share` it is one of a trial: silent, and in a part of the usual epochs.
     """
-    goal, splits = problem.goal, splits[: len(kept)]
+    goal, splits = problem.goal, splits[: len(selections)]
     recipe_on = partial(recipe_of, problem.model, goal, min(n_trained))
-    recipe, verbose = recipe_on(len(kept[0])), problem.model.verbose
+    recipe, verbose = recipe_on(len(selections[0].columns)), problem.model.verbose
     if share is not None:
         recipe, verbose = shortened(recipe, recipe_on(1), share), False
     task = Task(*goal.pairing, problem.sample.target.n_outputs)
@@ -174,7 +174,7 @@ def _plan_on(
         "identity" if isinstance(goal, Labels) else goal.pairing.out_activation,
         problem.columns,
         task.n_outputs,
-        kept,
+        selections,
     )
     parts, steps = make_parts(
         problem, splits, rows_of, ensemble, recipe, make_steps, verbose

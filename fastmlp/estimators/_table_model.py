@@ -11,7 +11,7 @@ from fastmlp.estimators._table_problem import TableProblem
 from fastmlp.estimators._targets import Labels
 from fastmlp.kernels import NetworkSpec
 from fastmlp.tables.columns import Category, Column, Number
-from fastmlp.tables.encoding import columns_read, operations_on
+from fastmlp.tables.encoding import Selection, operations_on, selection_of
 from fastmlp.tables.ensemble import Ensemble
 from fastmlp.tables.frequent import Frequent
 from fastmlp.tables.initial import packed
@@ -26,36 +26,36 @@ def make_ensemble(
     out_activation: str,
     columns: tuple[Column, ...],
     n_outputs: int,
-    kept: Sequence[list[int]],
+    selections: Sequence[Selection],
 ) -> Ensemble:
-    """Return an ensemble without parameters yet.
-
-    `kept` has the columns that each network reads, in order.
-    """
+    """Return an ensemble without parameters yet, given what each network reads."""
 
     @cache
-    def spec_on(some: tuple[int, ...]) -> NetworkSpec:
+    def spec_on(selection: Selection) -> NetworkSpec:
         # The zeros that stand for a table of no columns need no operations.
-        inputs = operations_on(columns, some) if columns else ()
+        inputs = operations_on(columns, selection) if columns else ()
         return network_for(hidden, inputs, max(1, len(columns)), n_outputs)
 
-    specs = tuple(spec_on(tuple(some)) for some in kept)
-    return Ensemble(specs, out_activation, ())
+    return Ensemble(tuple(map(spec_on, selections)), out_activation, ())
 
 
 def without_unread(
     ensemble: Ensemble, columns: tuple[Column, ...]
 ) -> tuple[Ensemble, tuple[Column, ...]]:
     """Return an ensemble for the columns that one of its networks reads, and these."""
-    kept = [columns_read(spec.inputs) for spec in ensemble.specs]
-    read = sorted(set().union(*kept))
+    selections = [selection_of(spec.inputs) for spec in ensemble.specs]
+    read = sorted(set().union(*(each.columns for each in selections)))
+    place = {column: i for i, column in enumerate(read)}
     units = ensemble.specs[0].units
     narrow = make_ensemble(
         units[1:-1],
         ensemble.out_activation,
         tuple(columns[i] for i in read),
         units[-1],
-        [np.searchsorted(read, each).tolist() for each in kept],
+        [
+            Selection(*(tuple(place[i] for i in part) for part in each))
+            for each in selections
+        ],
     )
     narrow = narrow._replace(parameters=ensemble.parameters)
     return narrow, tuple(columns[i] for i in read)
@@ -89,10 +89,11 @@ def predicting(
 def plain_state(ensemble: Ensemble, columns: tuple[Column, ...]) -> dict[str, Any]:
     """Return an ensemble and its columns, of types of NumPy and Python alone."""
     names = {kind: name for name, kind in KINDS.items()}
+    selections = [selection_of(spec.inputs) for spec in ensemble.specs]
     return {
         "columns_": [(names[type(each)], *each) for each in columns],
         "_hidden": ensemble.specs[0].units[1:-1],
-        "_kept": [np.array(columns_read(spec.inputs)) for spec in ensemble.specs],
+        "_selections": [list(map(np.array, each)) for each in selections],
         "_out_activation": ensemble.out_activation,
         "_parameters": list(ensemble.parameters),
     }
@@ -107,7 +108,10 @@ def restored_state(state: dict[str, Any]) -> dict[str, Any]:
         state.pop("_out_activation"),
         columns,
         state["n_outputs_"],
-        [each.tolist() for each in state.pop("_kept")],
+        [
+            Selection(*(tuple(part.tolist()) for part in each))
+            for each in state.pop("_selections")
+        ],
     )
     parameters = [np.asarray(each) for each in state.pop("_parameters")]
     return state | {

@@ -12,9 +12,11 @@ from fastmlp.estimators._folds import Split
 from fastmlp.estimators._table_problem import TableProblem
 from fastmlp.estimators._targets import Labels
 from fastmlp.kernels import Data, make_settings, row_losses
+from fastmlp.tables.encoding import Selection, select_all
 from fastmlp.tables.selection import (
     MOST_KEPT,
     MOST_ROWS,
+    MOST_WAVING,
     explained,
     is_dense,
     most_explaining,
@@ -51,9 +53,9 @@ class Trial(NamedTuple):
     data: Data
 
 
-# Trains TRIAL_NETWORKS for each of the first splits, given the columns that those of a
-# split read; None: one diverges.
-Train = Callable[[list[list[int]]], list[Trial] | None]
+# Trains TRIAL_NETWORKS for each of the first splits, given what those of a split read;
+# None: one diverges.
+Train = Callable[[list[Selection]], list[Trial] | None]
 
 
 def choose_columns(
@@ -61,8 +63,8 @@ def choose_columns(
     splits: list[Split],
     train: Train,
     n_kept: int | None,
-) -> list[list[int]]:
-    """Return the columns that each network reads, in order.
+) -> list[Selection]:
+    """Return what each network reads.
 
     Which ones follows from the rows that it trains on, so that those it holds out
     judge it as new rows do. How many is the same for all: a few networks try.
@@ -76,9 +78,8 @@ def choose_columns(
         How many, if it is known.
     """
     n_columns = len(problem.columns)
-    all_of_each = [list(range(n_columns))] * len(splits)
-    if n_columns <= MOST_KEPT or n_kept == n_columns:
-        return all_of_each
+    if n_columns <= MOST_KEPT:
+        n_kept = n_columns
 
     @cache
     def shares_in(split: Split) -> np.ndarray:
@@ -88,11 +89,14 @@ def choose_columns(
         n_tried = min(MOST_SPLITS, -(-JUDGED_ROWS // len(splits[0].held())))
         shares = [shares_in(split) for split in splits[:n_tried]]
         n_kept = best_number(problem, shares, train, len(splits))
-    if problem.model.verbose:
+    if n_columns > MOST_KEPT and problem.model.verbose:
         print(f"Each network reads {n_kept} of {n_columns} columns.", flush=True)
-    if n_kept == n_columns:
-        return all_of_each
-    return [most_explaining(shares_in(split), n_kept) for split in splits]
+    every = select_all(problem.columns)
+    if n_kept == n_columns and len(every.waving) <= MOST_WAVING:
+        return [every] * len(splits)
+    return [
+        most_explaining(problem.columns, shares_in(split), n_kept) for split in splits
+    ]
 
 
 def shares_of(problem: TableProblem, rows: np.ndarray) -> np.ndarray:
@@ -125,7 +129,9 @@ def best_number(
         return n_columns
 
     def loss_with(number: int) -> float:
-        trials = train([most_explaining(each, number) for each in shares])
+        trials = train(
+            [most_explaining(problem.columns, each, number) for each in shares]
+        )
         if trials is None:
             return np.inf
         losses = [expected_loss(problem, trial, n_networks) for trial in trials]

@@ -1,7 +1,7 @@
 """How codes of columns enter a network: the operations on its inputs."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastmlp.kernels import N_WAVES, Categories, Layout, Waves
 from fastmlp.tables.columns import Column, Number
@@ -12,18 +12,41 @@ from fastmlp.tables.frequent import Frequent
 MOST_ONE_HOT = 8
 VECTOR_COLUMNS = 8
 
-# A table of more numbers has no waves: their columns would be three quarters of all.
-MOST_WAVES = 256
-
 _NONE = -1.0  # no code
 
 
+class Selection(NamedTuple):
+    """What a network reads of the columns of a table.
+
+    Parameters
+    ----------
+    columns : tuple of int
+        In order.
+    waving : tuple of int
+        Those among them that enter as waves too, numbers that vary, in order.
+    """
+
+    columns: tuple[int, ...]
+    waving: tuple[int, ...]
+
+
+def select_all(columns: Sequence[Column]) -> Selection:
+    """Return all columns, and all numbers as waves too."""
+    waving = [i for i, each in enumerate(columns) if varies(each)]
+    return Selection(tuple(range(len(columns))), tuple(waving))
+
+
+def varies(column: Column) -> bool:
+    """Return whether a column has numbers that are not all equal."""
+    return isinstance(column, Number) and column.scale > 0
+
+
 def operations_on(
-    columns: Sequence[Column], kept: Sequence[int] | None = None
+    columns: Sequence[Column], selection: Selection | None = None
 ) -> tuple[tuple[str, Any], ...]:
     """Return the operations that codes of such columns go through, see `NetworkSpec`.
 
-    A number enters as its code and, in tables of few, as waves; a missing one as 0 with
+    A number enters as its code and, if it is chosen, as waves; a missing one as 0 with
     a column that says so. Two categories are -1 and 1, a few have a column each; more,
     and frequent numbers, have a learned vector. Unknown ones are all zeros. Then each
     column has a trained factor.
@@ -31,17 +54,17 @@ def operations_on(
     Parameters
     ----------
     columns : sequence of Number, Category and Frequent
-    kept : sequence of int, default=None
-        Those that the network reads, in order. None: all.
+    selection : Selection, default=None
+        What the network reads of them. None: see `select_all`.
     """
     rules: list[tuple[int, float, float, float, float | None]] = []
-    numbers, categories = [], []
-    for source in range(len(columns)) if kept is None else kept:
+    read, waving = select_all(columns) if selection is None else selection
+    categories = []
+    for source in read:
         column = columns[source]
         if isinstance(column, Number):
-            if column.scale:
+            if varies(column):
                 rules.append((source, _NONE, 0.0, 0.0, None))
-                numbers.append(source)
             if column.missing:
                 rules.append((source, _NONE, 0.0, 1.0, 0.0))
             continue
@@ -55,14 +78,12 @@ def operations_on(
             rules += [(source, float(code), 1.0, 0.0, 0.0) for code in range(n)]
         else:
             categories.append((source, n))
-    if len(numbers) > MOST_WAVES:
-        numbers = []
-    more = N_WAVES * len(numbers) + VECTOR_COLUMNS * len(categories)
+    more = N_WAVES * len(waving) + VECTOR_COLUMNS * len(categories)
     n_out, place = len(rules) + more, len(rules)
     operations: list[tuple[str, Any]] = [("columns", Layout(tuple(rules), more))]
-    if numbers:
-        operations.append(("periodic", Waves(tuple(numbers), n_out, place)))
-        place += N_WAVES * len(numbers)
+    if waving:
+        operations.append(("periodic", Waves(waving, n_out, place)))
+        place += N_WAVES * len(waving)
     for source, n in categories:
         vectors = Categories(source, n, VECTOR_COLUMNS, n_out, place)
         operations.append(("embedding", vectors))
@@ -70,14 +91,15 @@ def operations_on(
     return (*operations, ("scale", 1.0))
 
 
-def columns_read(operations: Sequence[tuple[str, Any]]) -> list[int]:
-    """Return which columns of codes the result of `operations_on` reads, in order."""
+def selection_of(operations: Sequence[tuple[str, Any]]) -> Selection:
+    """Return the selection that `operations_on` returned these operations for."""
     read: set[int] = set()
+    waving: tuple[int, ...] = ()
     for _, setting in operations:
         if isinstance(setting, Layout):
             read.update(rule[0] for rule in setting.rules)
         elif isinstance(setting, Waves):
-            read.update(setting.sources)
+            waving = setting.sources
         elif isinstance(setting, Categories):
             read.add(setting.source)
-    return sorted(read)
+    return Selection(tuple(sorted(read)), waving)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fastmlp.kernels import Data, Tracer
-from fastmlp.tables.encoding import columns_read
+from fastmlp.tables.encoding import selection_of
 from fastmlp.tables.ensemble import Ensemble
 from fastmlp.tables.member import Task
 from fastmlp.tables.recipe import BATCH_SIZE
@@ -64,7 +64,7 @@ def permutation_importances(
         Of the loss that training minimises, averaged over repetitions.
     """
     held = [holdout.counted() for holdout in holdouts]
-    read = [set(columns_read(spec.inputs)) for spec in ensemble.specs]
+    read = [set(selection_of(spec.inputs).columns) for spec in ensemble.specs]
     # A column that a network does not read has the importance 0.
     tried = [[i for i, own in enumerate(columns) if each & set(own)] for each in read]
     n_columns = max(1, max(map(len, tried)))

@@ -1,7 +1,8 @@
 """Which columns of a wide table explain most of y.
 
 Networks fit noise: a column without a part in y costs them more than it costs trees,
-which split by few columns. A network's columns are ranked by the rows it trains on.
+which split by few columns. And each wave costs time. A network's columns are ranked by
+the rows it trains on.
 """
 
 from collections.abc import Sequence
@@ -9,12 +10,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from fastmlp.tables.columns import Column, Number
+from fastmlp.tables.encoding import Selection, varies
 
 # A table of at most so many codes keeps them all.
 MOST_KEPT = 40
 
 # The columns that are kept are a third of all, a ninth, ..., down to about so many.
 RATIO, FEWEST = 3, 10
+
+# So many numbers at most enter as waves too, each of which is then four inputs in the
+# place of one; and none does in networks on more than MOST_WITH_WAVES numbers.
+MOST_WAVING, MOST_WITH_WAVES = 64, 256
 
 # Where more than this share of the columns explains y better than most columns of
 # noise would, nearly all of them have a part, and all are kept.
@@ -47,9 +53,14 @@ def is_dense(shares: np.ndarray) -> bool:
     return bool(np.count_nonzero(shares > 0) > DENSE * len(shares))
 
 
-def most_explaining(shares: np.ndarray, n_kept: int) -> list[int]:
-    """Return the columns with the largest shares, in order."""
-    return sorted(np.argsort(-shares, kind="stable")[:n_kept].tolist())
+def most_explaining(
+    columns: Sequence[Column], shares: np.ndarray, n_kept: int
+) -> Selection:
+    """Return the columns with the largest shares, and those of them with waves."""
+    kept = np.argsort(-shares, kind="stable")[:n_kept].tolist()
+    numbers = [i for i in kept if varies(columns[i])]
+    waving = numbers[:MOST_WAVING] if len(numbers) <= MOST_WITH_WAVES else []
+    return Selection(tuple(sorted(kept)), tuple(sorted(waving)))
 
 
 def explained(

@@ -2,6 +2,7 @@
 
 import pickle
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
@@ -27,9 +28,10 @@ from fastmlp.estimators._table_selection import (
     shares_of,
 )
 from fastmlp.kernels import Data
-from fastmlp.tables.encoding import columns_read
+from fastmlp.tables.encoding import selection_of
 from fastmlp.training.loop import Outcome
 from tests.estimators.tables import both, make
+from tests.tables.test_encoding import number
 
 RNG = np.random.RandomState(0)
 N, N_NOISE = 300, 150
@@ -78,7 +80,7 @@ def trial_of(problem, outputs, weight):
 def read_by(model):
     """Return the names of the columns that each network reads."""
     return [
-        {model.columns_[i].name for i in columns_read(spec.inputs)}
+        {model.columns_[i].name for i in selection_of(spec.inputs).columns}
         for spec in model._ensemble.specs
     ]
 
@@ -111,13 +113,13 @@ def test_columns_follow_from_the_rows_that_a_network_trains_on(Estimator):
     problem = problem_of(Estimator, y_of(Estimator))
     splits = divide(problem, np.random.RandomState(0))
     ref = choose_columns(problem, splits, None, 12)
-    for number, split in enumerate(splits):
+    for i, split in enumerate(splits):
         data, rows = problem.data, split.held()
         y = data.y.copy()
         y[rows] = y[np.roll(rows, 7)]
         changed = problem._replace(data=Data(data.X, y, copied=True))
         comp = choose_columns(changed, splits, None, 12)
-        assert comp[number] == ref[number]
+        assert comp[i] == ref[i]
         assert comp != ref
 
 
@@ -209,6 +211,22 @@ def test_all_columns_are_read_where_most_say_something(n_noise, tries, monkeypat
     if not tries:
         assert len(model.columns_) == 41
         assert model._ensemble.specs[0] is model._ensemble.specs[2]
+
+
+@pytest.mark.parametrize("n_columns, n_waving", [(64, 64), (65, 64)])
+def test_waves_of_many_columns_that_all_say_something(n_columns, n_waving):
+    dense = SIZE[:, np.newaxis] + RNG.normal(size=(N, n_columns - 1))
+    X = np.column_stack([dense, SIZE])
+    model = make(TabularRegressor, n_networks=3).fit(X, SIZE)
+    assert len(model.columns_) == n_columns
+    selections = [selection_of(spec.inputs) for spec in model._ensemble.specs]
+    for columns, waving in selections:
+        assert columns == tuple(range(n_columns))
+        assert len(waving) == n_waving
+        assert n_columns - 1 in waving
+    loaded = pickle.loads(pickle.dumps(model))
+    assert loaded._ensemble.specs == model._ensemble.specs
+    assert_array_equal(loaded.predict(X), model.predict(X))
 
 
 @pytest.mark.parametrize("n_columns, n_kept", [(40, 40), (41, 12)])
@@ -315,13 +333,14 @@ def test_expected_loss_is_that_of_a_mean_with_less_variance():
 def test_best_number(losses, ref, monkeypatch):
     tried = []
 
-    def train(kept):
-        tried.append(len(kept[0]))
+    def train(selections):
+        tried.append(len(selections[0].columns))
         return None if losses[tried[-1]] == np.inf else [losses[tried[-1]]] * 2
 
     monkeypatch.setattr(_table_selection, "expected_loss", lambda _, trial, n: trial)
     shares = [RNG.normal(size=1000) for _ in range(2)]
-    assert best_number(None, shares, train, 8) == ref
+    problem = SimpleNamespace(columns=[number(j) for j in range(1000)])
+    assert best_number(problem, shares, train, 8) == ref
     assert tried == list(losses)
 
 

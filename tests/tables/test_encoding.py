@@ -6,9 +6,11 @@ from fastmlp.kernels import N_WAVES
 from fastmlp.tables.columns import Category, Number
 from fastmlp.tables.encoding import (
     MOST_ONE_HOT,
-    MOST_WAVES,
     VECTOR_COLUMNS,
+    Selection,
     operations_on,
+    select_all,
+    selection_of,
 )
 
 
@@ -62,9 +64,21 @@ def test_many_categories_have_vectors_behind_the_waves():
     assert second == ("embedding", (3, n + 5, VECTOR_COLUMNS, n_out, place))
 
 
-def test_wide_tables_have_no_waves():
-    numbers = [number(i) for i in range(MOST_WAVES + 1)]
-    assert len(operations_on(numbers[:-1])) == 3
-    columns, scale = operations_on(numbers)
-    assert (len(columns[1].rules), columns[1].more) == (MOST_WAVES + 1, 0)
-    assert scale[0] == "scale"
+def test_a_selection_leaves_out_columns_and_waves():
+    columns = [
+        number(0),
+        category(1, 3),
+        number(2),
+        number(3, missing=True),
+        category(4, MOST_ONE_HOT + 1),
+        number(5, scale=0.0, missing=True),
+    ]
+    selection = Selection((0, 3, 4, 5), (3,))
+    layout, periodic, vectors, _ = operations = operations_on(columns, selection)
+    assert [rule[0] for rule in layout[1].rules] == [0, 3, 3, 5]
+    assert periodic[1].sources == (3,)
+    assert vectors[1].source == 4
+    assert selection_of(operations) == selection
+    assert select_all(columns) == Selection(tuple(range(6)), (0, 2, 3))
+    assert selection_of(operations_on(columns)) == select_all(columns)
+    assert selection_of(operations_on(columns, Selection((0, 1), ()))).waving == ()

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 
 from fastmlp.tables.selection import (
     CHUNK_SIZE,
+    MOST_WAVING,
+    MOST_WITH_WAVES,
     explained,
     is_dense,
     most_explaining,
@@ -123,5 +125,25 @@ def test_numbers_to_try(n_columns, ref):
 
 def test_most_explaining_are_in_order_and_the_first_of_equal_ones():
     shares = np.array([0.1, -np.inf, 0.5, 0.1, 0.1])
-    assert most_explaining(shares, 3) == [0, 2, 3]
-    assert_array_equal(most_explaining(shares, 5), range(5))
+    columns = [number(0), number(1), category(2, 3), number(3), number(4, scale=0.0)]
+    assert most_explaining(columns, shares, 3) == ((0, 2, 3), (0, 3))
+    assert most_explaining(columns, shares, 5) == ((0, 1, 2, 3, 4), (0, 1, 3))
+
+
+def test_numbers_that_explain_most_have_waves():
+    n = MOST_WAVING + 2
+    columns, shares = [number(i) for i in range(n)], RNG.random(n)
+    for n_kept in (n, n - 1):
+        read, waving = most_explaining(columns, shares, n_kept)
+        assert len(read) == n_kept
+        left_out = sorted(set(range(n)).difference(waving))
+        assert left_out == sorted(np.argsort(shares)[:2])
+
+
+@pytest.mark.parametrize("n_more, n_waving", [(0, MOST_WAVING), (1, 0)])
+def test_many_numbers_have_no_waves(n_more, n_waving):
+    columns = [number(i) for i in range(MOST_WITH_WAVES + n_more)]
+    columns += [category(len(columns), 3), number(len(columns) + 1, scale=0.0)]
+    selection = most_explaining(columns, RNG.random(len(columns)), len(columns))
+    assert len(selection.columns) == len(columns)
+    assert len(selection.waving) == n_waving
