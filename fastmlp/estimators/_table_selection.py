@@ -89,8 +89,8 @@ def choose_columns(
         n_tried = min(MOST_SPLITS, -(-JUDGED_ROWS // len(splits[0].held())))
         shares = [shares_in(split) for split in splits[:n_tried]]
         n_kept = best_number(problem, shares, train, len(splits))
-    if n_columns > MOST_KEPT and problem.model.verbose:
-        print(f"Each network reads {n_kept} of {n_columns} columns.", flush=True)
+        if problem.model.verbose:
+            print(f"Each network reads {n_kept} of {n_columns} columns.", flush=True)
     every = select_all(problem.columns)
     if n_kept == n_columns and len(every.waving) <= MOST_WAVING:
         return [every] * len(splits)
