@@ -24,7 +24,12 @@ from fastmlp.estimators._table_model import (
     without_unread,
 )
 from fastmlp.estimators._table_problem import TableProblem, check_table
-from fastmlp.estimators._table_scores import Reporter, metric_of, score_of_epochs
+from fastmlp.estimators._table_scores import (
+    Reporter,
+    loss_as_score,
+    metric_of,
+    score_of_epochs,
+)
 from fastmlp.estimators._table_selection import (
     TRIAL_EPOCHS,
     TRIAL_NETWORKS,
@@ -160,13 +165,14 @@ def _plan_on(
 ) -> Plan:
     """Return the `Plan` of the first networks, given what each reads.
 
-    With a `share` it is one of a trial: silent, and in a part of the usual epochs.
+    With a `share` it is one of a trial: silent, judged by the loss, and in a part of
+    the usual epochs.
     """
     goal, splits = problem.goal, splits[: len(selections)]
     recipe_on = partial(recipe_of, problem.model, goal, min(n_trained))
-    recipe, verbose = recipe_on(len(selections[0].columns)), problem.model.verbose
+    recipe = recipe_on(len(selections[0].columns))
     if share is not None:
-        recipe, verbose = shortened(recipe, recipe_on(1), share), False
+        recipe = shortened(recipe, recipe_on(1), share)
     task = Task(*goal.pairing, problem.sample.target.n_outputs)
     ensemble = make_ensemble(
         recipe.hidden_layer_sizes,
@@ -177,7 +183,7 @@ def _plan_on(
         selections,
     )
     parts, steps = make_parts(
-        problem, splits, rows_of, ensemble, recipe, make_steps, verbose
+        problem, splits, rows_of, ensemble, recipe, make_steps, share is not None
     )
     return Plan(problem, splits, n_trained, recipe, ensemble, task, parts, steps)
 
@@ -305,16 +311,22 @@ def make_parts(
     ensemble: Ensemble,
     recipe: Recipe,
     make_steps: MakeSteps,
-    verbose: bool,
+    on_trial: bool,
 ) -> tuple[list[Part], list[Steps]]:
-    """Return the rows of each network with its score, and the `Steps` of its epochs."""
+    """Return the rows of each network with its score, and the `Steps` of its epochs.
+
+    Networks on trial share a part. A scorer of the user's, which predicts with a model
+    of its own, could not serve several at a time.
+    """
     parts: list[Part] = []
     steps: list[Steps] = []
     for number, split in enumerate(splits):
         spec = ensemble.specs[number]
-        score = score_of_epochs(problem, split, ensemble._replace(specs=(spec,)))
+        score: Score = loss_as_score
+        if not on_trial:
+            score = score_of_epochs(problem, split, ensemble._replace(specs=(spec,)))
         own = make_steps(number, recipe.max_epochs)
-        if verbose:
+        if problem.model.verbose and not on_trial:
             own = reporter = Reporter(
                 f"network {number + 1}/{len(splits)}",
                 metric_of(problem.model, problem.goal),

@@ -21,6 +21,11 @@ from fastmlp.training.loop import Steps
 LINES = 10
 
 
+def loss_as_score(engine: Trainer, loss: float) -> float:
+    """Return the score of `Holdout` that is the better the smaller the loss is."""
+    return -loss
+
+
 def score_of_epochs(problem: TableProblem, split: Split, alone: Ensemble) -> Score:
     """Return the score named by `scoring`, on the rows that a network is judged on.
 
@@ -28,7 +33,7 @@ def score_of_epochs(problem: TableProblem, split: Split, alone: Ensemble) -> Sco
     """
     scoring, validation = problem.model.scoring, problem.validation
     if scoring is None:
-        return lambda engine, loss: -loss
+        return loss_as_score
     held = split.held()
     rows = held[validation.weight[held] > 0]
     current = packed([np.zeros(blocks_of(alone.specs[0])[1])])

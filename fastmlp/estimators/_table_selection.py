@@ -22,6 +22,7 @@ from fastmlp.tables.selection import (
     most_explaining,
     numbers_to_try,
 )
+from fastmlp.training.holdout import Holdout
 
 # How many columns to keep is tried by so many networks on each of some first splits: so
 # many splits that they judge this number of rows together, at most MOST_SPLITS.
@@ -86,7 +87,8 @@ def choose_columns(
         return shares_of(problem, split.trained())
 
     if n_kept is None:
-        n_tried = min(MOST_SPLITS, -(-JUDGED_ROWS // len(splits[0].held())))
+        judged = Holdout(problem.validation_data, splits[0].judged(), None).counted()
+        n_tried = min(MOST_SPLITS, -(-JUDGED_ROWS // len(judged)))
         shares = [shares_in(split) for split in splits[:n_tried]]
         n_kept = best_number(problem, shares, train, len(splits))
         if problem.model.verbose:

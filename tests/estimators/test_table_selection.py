@@ -183,6 +183,36 @@ def test_validation_rows_and_scorers(Estimator):
     assert model.validation_scores_[0][-1] > 0.5
 
 
+def test_trials_call_no_scorer():
+    scored = []
+
+    def scoring(model, X, y):
+        scored.append(len(model.columns_))
+        return model.score(X, y)
+
+    params = {"n_networks": 2, "hidden_layer_sizes": (4,), "max_epochs": 4}
+    model = make(TabularRegressor, scoring=scoring, **params).fit(WIDE, SCORE)
+    assert len(scored) == sum(map(len, model.validation_scores_))
+
+
+def test_rows_of_weight_0_do_not_judge_trials(monkeypatch):
+    """Of 200 rows with a weight 67 judge a network: too few, so that two splits try."""
+    tried = []
+
+    def best_number(problem, shares, train, n_networks):
+        tried.append(len(shares))
+        return 12
+
+    monkeypatch.setattr(_table_selection, "best_number", best_number)
+    n, params = 2400, {"hidden_layer_sizes": (4,), "max_epochs": 1}
+    X = RNG.normal(size=(n, 41))
+    weight = np.r_[np.ones(200), np.zeros(n - 200)]
+    make(TabularRegressor, **params).fit(X, X[:, 0])
+    make(TabularRegressor, **params).fit(X, X[:, 0], weight)
+    make(TabularRegressor, **params).fit(X[:200], X[:200, 0])
+    assert tried == [1, 2, 2]
+
+
 @both
 def test_a_source_that_is_read_in_blocks(Estimator):
     y = y_of(Estimator)
