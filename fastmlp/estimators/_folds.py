@@ -87,7 +87,7 @@ def counted_rows(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the rows that count, with weights, and which of them stands for each row.
 
-    These are the rows with a weight; of equal ones in small tables the first, in an
+    These are the rows with a weight; where they are few, of equal ones the first, in an
     order that does not depend on that of the table.
 
     Parameters
@@ -107,17 +107,20 @@ def counted_rows(
     """
     index = np.min_scalar_type(len(weight))
     rows = np.flatnonzero(weight).astype(index)
-    if len(weight) <= MERGED_ROWS:
+    if len(rows) <= MERGED_ROWS:
         # -9, which is no code, stands for NaN, so that missing values are equal.
         table = np.column_stack([np.nan_to_num(codes, nan=-9.0), values])
-        _, first, which = np.unique(
-            table, axis=0, return_index=True, return_inverse=True
+        # Of equal rows one with a weight comes first.
+        order = np.argsort(weight == 0, kind="stable")
+        _, first, which_in_order = np.unique(
+            table[order], axis=0, return_index=True, return_inverse=True
         )
-        which = which.ravel()  # NumPy 2.0.0 returns a column
+        which = np.empty(len(order), np.intp)
+        which[order] = which_in_order.ravel()  # NumPy 2.0.0 returns a column
         merged = np.bincount(which, weights=weight)
         if np.count_nonzero(merged) > 1:
             place = _places(merged)[which]
-            return first[merged > 0], merged[merged > 0], place
+            return order[first[merged > 0]], merged[merged > 0], place
     return rows, weight[rows], _places(weight).astype(index)
 
 

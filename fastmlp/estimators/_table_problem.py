@@ -129,14 +129,18 @@ def check_table(
             "All sample weights but one are zero, while a minimum of 2 rows that count "
             f"is required by {type(model).__name__}."
         )
-    columns = columns_of(table, model, goal, target.values)
-    codes = codes_of(table, columns)
-    rows, counted, place = counted_rows(codes, target.values, weight)
-    if len(rows) < len(weight):
+
+    def coded_by(rows: np.ndarray) -> tuple[tuple[Column, ...], np.ndarray]:
         # The others are as if they were not there.
-        kept = _safe_indexing(given.X, rows)
-        columns = columns_of(kept, model, goal, target.values[rows])
-        codes = codes_of(table, columns)
+        some = table if len(rows) == len(weight) else _safe_indexing(given.X, rows)
+        columns = columns_of(some, model, goal, target.values[rows])
+        return columns, codes_of(table, columns)
+
+    weighted = np.flatnonzero(weight)
+    columns, codes = coded_by(weighted)
+    rows, counted, place = counted_rows(codes, target.values, weight)
+    if len(rows) < len(weighted):
+        columns, codes = coded_by(rows)
     scaling = scaling_of(goal, target.values[rows], counted)
     merged = np.zeros(len(weight))
     merged[rows] = counted
@@ -184,7 +188,10 @@ def table_weights(
     weight = combined_weights(own, class_weights, values, values)
     if weight is None:
         return None, np.broadcast_to(1.0, len(values))
-    return own, weight.astype(np.float64) / weight.max()
+    weight = weight.astype(np.float64) / weight.max()
+    # Kernels take smaller ones for 0.
+    weight[weight < np.finfo(np.float32).tiny] = 0.0
+    return own, weight
 
 
 def scaling_of(goal: Goal, values: np.ndarray, weight: np.ndarray) -> Scaling | None:

@@ -37,8 +37,8 @@ def input_gradients(model: Any, X: Any) -> np.ndarray:
 (n_samples, n_features, n_outputs)
         Of `predict`, with several targets or quantiles of each; of a classifier those
         of `predict_proba`, for each class. NaN for categories and where a number is
-        missing; 0 for columns that were constant in `fit`, and where a prediction is at
-        the end of the range of y.
+        missing; 0 for columns that were constant in `fit` or that no network reads, and
+        where a prediction is at the end of the range of y.
 
     Raises
     ------

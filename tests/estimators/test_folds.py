@@ -92,9 +92,19 @@ def test_two_equal_rows_stay_two():
 
 
 def test_rows_without_weight_do_not_count_in_larger_tables():
-    n = MERGED_ROWS + 1
+    n = MERGED_ROWS + 3
     weight = np.r_[0.0, np.ones(n - 2), 0.0]
     rows, counted, place = counted_rows(np.zeros((n, 1)), np.zeros((n, 1)), weight)
     assert_array_equal(rows, np.arange(1, n - 1))
     assert_array_equal(counted, 1)
     assert_array_equal(place, np.r_[0, np.arange(n - 2), n - 3])
+
+
+@pytest.mark.parametrize("n_more", [0, 2 * MERGED_ROWS])
+def test_a_row_with_a_weight_stands_for_equal_ones(n_more):
+    codes = np.r_[np.zeros(n_more), [1.0, 0.0, 1.0, 0.0]][:, np.newaxis]
+    weight = np.r_[np.zeros(n_more), [0.0, 1.0, 2.0, 3.0]]
+    rows, counted, place = counted_rows(codes, np.zeros_like(codes), weight)
+    assert_array_equal(rows, [n_more + 1, n_more + 2])
+    assert_array_equal(counted, [4, 2])
+    assert_array_equal(place, np.r_[np.zeros(n_more), [1, 0, 1, 0]])

@@ -255,6 +255,31 @@ def test_rows_of_weight_0_are_as_if_they_were_not_there(Estimator):
 
 
 @both
+@pytest.mark.parametrize("n", [60, 100])
+def test_categories_of_rows_of_weight_0_are_unknown(Estimator, n):
+    """Of more than 32 categories those that occur once would have no code."""
+    table = pd.DataFrame({"a": [f"c{i:03d}" for i in range(n)]})
+    y, weight = np.arange(n) % 2, (np.arange(n) < 30).astype(float)
+    comp = make(Estimator).fit(table, y, weight)
+    ref = make(Estimator).fit(table[:30], y[:30])
+    assert comp.columns_ == ref.columns_
+    assert len(comp.columns_[0].values) == 30
+    assert_array_equal(comp.predict(table), ref.predict(table))
+
+
+@both
+def test_weights_that_are_none_in_float32(Estimator):
+    y, weight = y_of(Estimator), np.full(N, 1e-44)
+    weight[:150] = 1.0
+    comp = make(Estimator).fit(X, y, weight)
+    ref = make(Estimator).fit(X[:150], y[:150])
+    assert_array_equal(comp.predict(X), ref.predict(X))
+    weight[1:150] = 1e-60
+    with pytest.raises(ValueError, match="All sample weights but one are zero"):
+        comp.fit(X, y, weight)
+
+
+@both
 @pytest.mark.parametrize("size", [1e-300, 1e300])
 def test_the_unit_of_weights_does_not_matter(Estimator, size):
     y = y_of(Estimator)
