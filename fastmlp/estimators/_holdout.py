@@ -1,6 +1,7 @@
 """Rows to validate on, and the score of an epoch on them."""
 
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -22,9 +23,10 @@ def hold_out(
     network: Network,
     random_state: np.random.RandomState,
 ) -> tuple[np.ndarray, Holdout | None]:
-    """Return the rows of `sample` to train on, and those to validate on.
+    """Return the rows of `sample` to train on, and the `Holdout`.
 
-    They are the user's own, else with early stopping a share of `sample`.
+    It holds `own`, the user's validation set, if there is one; otherwise, with early
+    stopping, a share of `sample`; otherwise it is None.
     """
     model = problem.model
     rows, held = np.arange(sample.X.shape[0]), None
@@ -44,7 +46,7 @@ def hold_out(
 def judge_on(
     problem: Problem, sample: Sample, rows: np.ndarray | None, network: Network
 ) -> Holdout:
-    """Return some rows of a sample, or all, as those to validate on."""
+    """Return the `Holdout` of rows of a sample; None: of all."""
     score = None
     if problem.model.early_stopping:
         score = validation_score(problem, sample, rows, network)
@@ -58,7 +60,7 @@ def split_rows(
     sample_weight: np.ndarray | None,
     random_state: np.random.RandomState,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows to train on and those held out: scikit-learn's, as indices.
+    """Return the rows to train on and those held out, as `train_test_split` draws them.
 
     Parameters
     ----------
@@ -73,7 +75,7 @@ def split_rows(
     Raises
     ------
     ValueError
-        If less than 2 rows are held out, or all weights of a part are zero.
+        If fewer than 2 rows are held out, or all weights of a part are zero.
     """
     train, held = train_test_split(
         np.arange(n_rows),
@@ -100,18 +102,24 @@ def split_rows(
 def validation_score(
     problem: Problem, sample: Sample, rows: np.ndarray | None, network: Network
 ) -> Score:
-    """Return the score named by `scoring`, on some rows of a sample or on all."""
+    """Return the score that `scoring` names, on `rows` of a sample; None: on all.
+
+    Raises
+    ------
+    ValueError
+        If a named scorer would get several quantiles for each row.
+    """
     goal = problem.goal
     scoring = goal.judged_by(problem.model.scoring)
+    if scoring == "loss":
+        return lambda engine, loss: -loss
     levels = goal.attributes.get("quantiles_", ())
-    if len(levels) > 1 and isinstance(scoring, str) and scoring != "loss":
+    if len(levels) > 1 and isinstance(scoring, str):
         raise ValueError(
             f"scoring={scoring!r} compares y with one prediction for each row, and "
             f"loss={problem.model.loss!r} makes {len(levels)}: use scoring=None, "
             "the mean pinball loss, 'loss' or a function (estimator, X, y)."
         )
-    if scoring == "loss":
-        return lambda engine, loss: -loss
     X, y = sample.X, sample.y
     if scoring is None:
         values, weight = sample.values, sample.sample_weight
@@ -122,7 +130,8 @@ def validation_score(
         )
     current = network.empty_like()
     estimator = stand_in(problem.model)
-    # The scorer predicts from arrays, which have no names of columns.
+    # The scorer predicts from arrays, which have no names of columns, and quantiles may
+    # be those of an earlier fit.
     for name in ("feature_names_in_", "quantiles_"):
         vars(estimator).pop(name, None)
     vars(estimator).update(network_attributes(current, goal))
@@ -190,6 +199,9 @@ def _parameters(function):
 def name_of_scoring(scoring: Scoring) -> str:
     """Return a name that tells one `scoring` from another, also in a pickle.
 
-    Functions of the same name, for example two lambdas, count as the same.
+    Functions of the same name, for example two lambdas, and callable objects of the
+    same class count as the same.
     """
-    return getattr(scoring, "__qualname__", None) or str(scoring)
+    name = getattr(scoring, "__qualname__", None) or str(scoring)
+    # The address of an object is another one in each process.
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", name)

@@ -1,6 +1,7 @@
 """Validation while training: the user's rows, other scores, what is recorded."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fastmlp import MLPClassifier, MLPRegressor
+from fastmlp.estimators._holdout import name_of_scoring
 from fastmlp.kernels import Trainer
 from tests.estimators import X, Y, assert_same_model, both, make, parameters
 
@@ -363,6 +365,18 @@ def test_scores_that_are_no_number_end_in_an_error(Estimator):
         with pytest.raises(ValueError, match=r"was (nan|-inf) in every epoch"):
             estimator.fit(X, Y)
         assert_array_equal(estimator.predict(X), before)
+
+
+def test_names_of_scorings():
+    def scoring(estimator, X, y):
+        return 0.0
+
+    assert name_of_scoring("r2") == "r2"
+    assert name_of_scoring(None) == "None"
+    assert name_of_scoring(scoring).endswith(".scoring")
+    one, two = partial(scoring), partial(scoring)
+    assert name_of_scoring(one) == name_of_scoring(two)
+    assert name_of_scoring(one) != name_of_scoring(partial(scoring, k=2))
 
 
 @both
