@@ -6,6 +6,7 @@ drawn, by problem and name.
 
 import csv
 import io
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -193,8 +194,7 @@ def edited(
     data : Data
         Not changed.
     add : sequence of (x, y, target)
-        Rows to train on, appended. The index of a class may be one more than there are
-        classes.
+        Rows to train on, appended. Classes whose index is not that of one yet are new.
     move : sequence of (index, x, y)
     remove : sequence of int
         Indices of rows of `data`.
@@ -212,8 +212,6 @@ def edited(
     for name, index in (("move", moved[:, 0]), ("remove", removed)):
         if np.any((index != np.floor(index)) | (index < 0) | (index >= n)):
             raise ValueError(f"{name}: there is no such point, their number is {n}.")
-    if n + len(added) > MOST_ROWS + len(removed):
-        raise ValueError(f"add: there may be {MOST_ROWS} points at most.")
     points = points.copy()
     points[moved[:, 0].astype(int)] = moved[:, 1:]
     new = added[:, 2]
@@ -222,11 +220,15 @@ def edited(
             raise ValueError(
                 f"add: a class is an integer from 0 to {MOST_CLASSES - 1}."
             )
-        n_classes = max(len(classes), int(new.max(initial=0)) + 1)
-        classes += tuple(map(str, range(len(classes), n_classes)))
+        n_new = max(0, int(new.max(initial=0)) + 1 - len(classes))
+        names = map(str, itertools.count(len(classes)))
+        free = (name for name in names if name not in data.classes)
+        classes += tuple(itertools.islice(free, n_new))
     kept = np.ones(n, bool)
     kept[removed.astype(int)] = False
     points = np.vstack([points[kept], added[:, :2]])
+    if len(points) > MOST_ROWS:
+        raise ValueError(f"add: there may be {MOST_ROWS} points at most.")
     targets = np.concatenate([targets[kept], new.astype(targets.dtype)])
     test = np.concatenate([test[kept], np.zeros(len(added), bool)])
     found = Data(np.clip(points, -SPAN, SPAN), targets, test, classes)
@@ -253,9 +255,10 @@ def _numbers(rows, n_columns, name, form):
     shape = (-1,) if n_columns is None else (-1, n_columns)
     try:
         array = np.asarray(rows, np.float64).reshape(shape)
-    except (TypeError, ValueError):
-        array = None
-    if array is None or len(array) != len(rows) or not np.isfinite(array).all():
+        valid = len(array) == len(rows) and np.isfinite(array).all()
+    except (TypeError, ValueError, OverflowError):
+        valid = False
+    if not valid:
         raise ValueError(f"{name}: each entry must be {form}, all finite numbers.")
     return array
 

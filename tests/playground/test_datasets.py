@@ -90,6 +90,8 @@ def test_a_class_more():
     data = edited(make("circle", 10), add=[[0, 0, 2]])
     assert data.classes == ("0", "1", "2")
     assert edited(data, add=[[0, 0, 0]]).classes == data.classes
+    named = edited(data._replace(classes=("1", "3", "4")), add=[[0, 0, 4], [1, 1, 3]])
+    assert named.classes == ("1", "3", "4", "5", "6")
 
 
 def test_a_value_is_added_to_a_regression():
@@ -112,7 +114,9 @@ def test_a_value_is_added_to_a_regression():
         ({"add": 5}, "each entry"),
         ({"move": {"x": 1}}, "each entry"),
         ({"remove": "abc"}, "each entry"),
-        ({"add": [[0, 0, 1]] * 5000}, "5000 points at most"),
+        ({"remove": 5}, "each entry"),
+        ({"add": [[10**400, 0, 0]]}, "each entry"),
+        ({"add": [[0, 0, 1]] * 5000, "remove": [0] * 20}, "5000 points at most"),
     ],
 )
 def test_edits_that_are_refused(rows, message):
