@@ -5,12 +5,13 @@ ReLU's, the note how long its value and derivative take, above those of the iden
 """
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from bench.profile import make_trainer
 from bench.report import Row
-from bench.timing import interleave
+from bench.timing import interleave, repeat
 from bench.workloads import WORKLOADS
 from fastmlp.kernels import ACTIVATIONS, OPERATIONS
 
@@ -23,11 +24,11 @@ def measure(settings):
     for name in (*ACTIVATIONS, *OPERATIONS):
         settings.progress(f"activations: {name}")
         trainer, data = make_trainer(replace(base, activation=name), np.float32, 1)
-        jobs[name] = lambda trainer=trainer, data=data: trainer.train_epoch(
-            data, order, 1e-4
-        )
+        epoch = partial(trainer.train_epoch, data, order, 1e-4)
+        jobs[name] = repeat(epoch, base.epochs)
         jobs[name]()
-    times = interleave(jobs, settings.rounds)
+    found = interleave(jobs, settings.rounds)
+    times = {name: each.per(base.epochs) for name, each in found.items()}
     elements = base.rows * sum(base.hidden)
     rows = []
     for name in jobs:

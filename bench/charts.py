@@ -22,10 +22,8 @@ def draw(folder, rows, limits, quick):
     ImportError
         Without matplotlib.
     """
-    import matplotlib
-
-    # Its font lookup logs every font that is missing.
-    logging.getLogger(matplotlib.__name__).setLevel(logging.ERROR)
+    # Matplotlib logs each font that it does not find.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     bars = [row for row in rows if row.section in ("training", "prediction")]
     if any(row.ratio is not None for row in bars):
         report.draw_ratios(folder / "ratios.png", bars)

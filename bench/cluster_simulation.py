@@ -1,7 +1,7 @@
 """Rounds on 2 to 1,000 workers, simulated: ``python -m bench.cluster_simulation``.
 
 An event simulation of a fit. Small networks go to and from the client with the tasks.
-Of large ones the client sends one to the scheduler, which sends it to a worker, and
+The client sends a large one once to the scheduler, which sends it to a worker, and
 each other worker fetches it from one that has it; the mean is taken along a tree of
 `FAN_IN`, whose root goes to the client. Replicas compute for times with a lognormal
 spread. Workers fail at random times; their replica then starts again elsewhere.
@@ -152,13 +152,14 @@ def fitted(constants, measured):
     measured : dict of float
         Seconds by parameters.
     """
-    # The overhead is linear in the time of a hop and in that of a copy. With 12 bytes
-    # a second a copy of one parameter and its moments takes one second.
+    # While the copies of two workers are within DIRECT_BYTES, the overhead is linear in
+    # the time of a hop and in that of a copy. At 12 bytes a second a copy of one
+    # parameter and its moments takes one second.
     sizes = np.array(list(measured), dtype=float)
     base = replace(constants, bandwidth=1e18)
-    hops = overhead(replace(base, hop=1.0), 1) - overhead(replace(base, hop=0.0), 1)
-    copies = overhead(replace(constants, hop=0.0, task=0.0, bandwidth=12.0), 1)
     tasks = overhead(replace(base, hop=0.0), 1)
+    hops = overhead(replace(base, hop=1.0), 1) - tasks
+    copies = overhead(replace(constants, hop=0.0, task=0.0, bandwidth=12.0), 1)
     times = np.array(list(measured.values()))
     # Least squares of the relative errors.
     table = (

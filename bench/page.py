@@ -255,12 +255,15 @@ def whole(results):
 
 def main(arguments):
     """Publish a run, and write and draw what the pages show."""
+    source = Path(arguments[0]) if arguments else PUBLISHED
+    results = Results(source)
+    pages = [ROOT / name for name in PAGES]
+    texts = [filled(page.read_text("utf-8"), results) for page in pages]
+    # Nothing is written of a run that lacks what a page shows.
     if arguments:
-        shutil.copyfile(arguments[0], PUBLISHED)
-    results = Results(PUBLISHED)
-    for name in PAGES:
-        page = ROOT / name
-        page.write_text(filled(page.read_text("utf-8"), results), encoding="utf-8")
+        shutil.copyfile(source, PUBLISHED)
+    for page, text in zip(pages, texts, strict=True):
+        page.write_text(text, encoding="utf-8")
     TABLE.write_text(whole(results), encoding="utf-8")
     about = results.about
     charts.draw(PUBLISHED.parent, results.rows, about["limits"], about["quick"])

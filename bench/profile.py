@@ -85,6 +85,11 @@ def measure(workload, products, n_threads):
     }
 
 
+def _microseconds(seconds):
+    """Return a time in µs, of three digits."""
+    return np.format_float_positional(1e6 * seconds, 3, fractional=False, trim="-")
+
+
 def format_table(settings):
     """Return the profile of the main workloads as a Markdown table, in µs a step.
 
@@ -105,7 +110,7 @@ def format_table(settings):
             cores = f"{products}_one_core" if n_threads == 1 else products
             peak = workload.flops / steps / settings.limits[cores]
             seconds = [*phases.values(), sum(phases.values()), peak]
-            lines.append([job, f"{n_threads}", *(f"{1e6 * s:.3g}" for s in seconds)])
+            lines.append([job, f"{n_threads}", *(_microseconds(s) for s in seconds)])
     header = ["workload", "threads", *PHASES, "step", "at the peak"]
     return format_markdown(header, lines, left=1)
 
@@ -154,7 +159,7 @@ def format_calls(settings):
         settings.progress(f"profile: {name}")
         found = count_time(call, 10 * n)
         seconds = (*found.values(), sum(found.values()))
-        lines.append([name, *(f"{1e6 * s:.3g}" for s in seconds)])
+        lines.append([name, *(_microseconds(s) for s in seconds)])
     return format_markdown(["call", *_OWNERS, "all"], lines, left=1)
 
 

@@ -1,6 +1,7 @@
 """Sections beside training and prediction time right answers only."""
 
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -99,6 +100,19 @@ def test_avx2_in_a_fresh_process(settings):
     assert [row.contestant for row in rows] == ["fastmlp", "sklearn"]
     assert not any(row.failed for row in rows)
     assert rows[1].ratio == pytest.approx(rows[1].times.best / rows[0].times.best)
+
+
+def test_avx2_without_fastmlp_or_workloads(settings, monkeypatch):
+    found = {"tiny": {"fastmlp": [None, "WRONG"], "sklearn": [[2.0, 1.0], ""]}}
+    monkeypatch.setattr(avx2.fresh, "run", lambda *arguments, **environment: found)
+    ours, theirs = avx2.measure(settings)
+    assert (ours.times, ours.note) == (None, "WRONG")
+    assert theirs.times is not None
+    assert theirs.ratio is None
+    del found["tiny"]["fastmlp"]
+    (row,) = avx2.measure(replace(settings, contestants=("sklearn",)))
+    assert row.ratio is None
+    assert avx2.measure(replace(settings, workloads=())) == []
 
 
 def test_every_activation_has_a_row(settings):

@@ -1,17 +1,9 @@
-"""skorch: its estimator without validation split and printing, batches by index."""
+"""skorch without its validation split and its printing, with batches by index."""
 
 import torch
 from skorch import NeuralNet
 
-from bench.contestants.pytorch import (
-    make_criterion,
-    make_model,
-    make_tensors,
-    optimizer_settings,
-    read_parameters,
-    reset,
-)
-from bench.workloads import SEED
+from bench.contestants.pytorch import Torch, optimizer_settings, reset
 
 
 class IndexBatches:
@@ -28,16 +20,15 @@ class IndexBatches:
             yield self._X[rows], self._y[rows]
 
 
-class Skorch:
+class Skorch(Torch):
+    """skorch's `NeuralNet` on PyTorch's model, tensors and optimizer."""
+
     def __init__(self, workload, X, y):
-        torch.manual_seed(SEED)
-        self._workload = workload
-        self._X, self._y = make_tensors(workload, X, y)
-        self._model = make_model(workload)
+        super().__init__(workload, X, y)
         optimizer, settings = optimizer_settings(workload)
         self._net = NeuralNet(
             self._model,
-            criterion=make_criterion(workload),
+            criterion=self._criterion,
             optimizer=optimizer,
             max_epochs=workload.epochs,
             batch_size=workload.batch,
@@ -51,6 +42,3 @@ class Skorch:
     def train(self):
         reset(self._model, self._workload)
         self._net.fit(self._X, self._y)
-
-    def parameters(self):
-        return read_parameters(self._net.module_)

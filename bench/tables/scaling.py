@@ -35,16 +35,19 @@ def run(model, n_rows, seed, threads):
 
 
 def run_here(model, n_rows, seed, threads):
-    """Return the results of this process, which must not have fitted before."""
+    """Return the results of this process.
+
+    Memory that an earlier large fit has freed would hide a part of the peak.
+    """
     warnings.simplefilter("ignore")
     X, y = mixed(n_rows + TEST_ROWS, "binary", seed)
     X_test, y_test = X[n_rows:].reset_index(drop=True), y[n_rows:]
     X, y = X[:n_rows].copy(), y[:n_rows]
-    found = []
     with threadpool_limits(threads):
         warm_up(model, "binary", threads)
-        peak = peak_above(lambda: found.append(fit(model, X, y, True, seed, threads)))
-        [(fitted, seconds)] = found
+        (fitted, seconds), peak = peak_above(
+            lambda: fit(model, X, y, True, seed, threads)
+        )
         start = time.perf_counter()
         p = predict(fitted, X_test, True)
         batch = time.perf_counter() - start
