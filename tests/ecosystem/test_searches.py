@@ -10,8 +10,6 @@ from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.frozen import FrozenEstimator
 from sklearn.inspection import PartialDependenceDisplay
 from sklearn.model_selection import (
-    HalvingRandomSearchCV,
-    TunedThresholdClassifierCV,
     train_test_split,
 )
 from sklearn.pipeline import make_pipeline
@@ -76,31 +74,6 @@ def test_temperature_of_scores_of_a_hinge_loss():
     assert calibrated.score(X_IRIS, Y_IRIS) > 0.9
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_halving_gives_epochs_to_the_best():
-    grid = {"learning_rate_init": [1e-6, 1e-4, 0.01]}
-    search = HalvingRandomSearchCV(
-        MLPClassifier(random_state=0), grid, resource="max_iter", factor=3,
-        min_resources=3, max_resources=9, cv=2, random_state=0, n_candidates=3,
-    )  # fmt: skip
-    search.fit(X_TRAIN / 16, Y_TRAIN)
-    assert search.n_resources_ == [3, 9]
-    assert search.best_params_ == {"learning_rate_init": 0.01, "max_iter": 9}
-    assert search.best_estimator_.n_iter_ == 9
-
-
-def test_tuned_threshold(classifier):
-    rare = (Y_TRAIN == 8).astype(int)
-    tuned = TunedThresholdClassifierCV(
-        FrozenEstimator(make_pipeline(*classifier[:1], small_classifier())
-                        .fit(X_TRAIN, rare)),
-        scoring="recall", cv="prefit", refit=False,
-    )  # fmt: skip
-    tuned.fit(X_TRAIN, rare)
-    p = tuned.estimator_.predict_proba(X_TEST)[:, 1]
-    assert_array_equal(tuned.predict(X_TEST), (p >= tuned.best_threshold_).astype(int))
-
-
 def test_partial_dependence_display_is_the_mean_over_changed_rows(agg):
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, (200, 3))
@@ -115,15 +88,3 @@ def test_partial_dependence_display_is_the_mean_over_changed_rows(agg):
         changed = X.copy()
         changed[:, 0] = place
         assert_allclose(mean, regressor.predict(changed).mean(), rtol=1e-5)
-
-
-def test_partial_dependence_display_of_a_class_is_its_mean_probability(classifier, agg):
-    display = PartialDependenceDisplay.from_estimator(
-        classifier, X_TEST, [20], target=3, grid_resolution=4
-    )
-    places, means = display.lines_[0, 0].get_data()
-    assert len(places) == 4
-    for place, mean in zip(places, means, strict=True):
-        changed = X_TEST.copy()
-        changed[:, 20] = place
-        assert_allclose(mean, classifier.predict_proba(changed)[:, 3].mean(), rtol=1e-5)

@@ -6,7 +6,6 @@ threads, in another process and behind a pickle.
 
 import hashlib
 import itertools
-import pickle
 import warnings
 
 import numpy as np
@@ -351,28 +350,3 @@ def test_same_bits_for_any_number_of_threads_and_in_a_fresh_process():
     code = "from tests.estimators.test_extremes import digests; print(digests(2))"
     run = run_python(code)
     assert run.stdout.strip() == str(ref), run.stderr
-
-
-@pytest.mark.parametrize("instance", [False, True])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("Estimator", KINDS)
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_same_bits_behind_a_pickle(Estimator, solver, dtype, instance):
-    """Training goes on as if there had been none, a RandomState's numbers too."""
-    X, y = make_problem(dtype)
-    estimator = make(Estimator, solver)
-    if instance:
-        estimator.set_params(random_state=np.random.RandomState(0))
-    if solver == "lbfgs":
-        estimator.set_params(warm_start=True)
-    go_on = "fit" if solver == "lbfgs" else "partial_fit"
-    estimator.fit(X, y)
-    getattr(estimator, go_on)(X, y)
-    copy = pickle.loads(pickle.dumps(estimator))
-    assert digest(copy) == digest(estimator)
-    for rows in (slice(0, 150), slice(0, 150, 2)):
-        for each in (estimator, copy):
-            getattr(each, go_on)(X[rows], y[rows])
-        assert digest(copy) == digest(estimator)
-    np.testing.assert_array_equal(copy.predict(X), estimator.predict(X))

@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from sklearn.metrics import hinge_loss, mean_pinball_loss, r2_score
-from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from fastmlp import MLPClassifier, MLPRegressor, inspection
 from fastmlp.estimators._fitted import goal_of
@@ -62,47 +58,6 @@ def _targets(setting, y):
 def _name(setting):
     loss = setting.get("loss", "log_loss")
     return loss if isinstance(loss, str) else loss[0]
-
-
-# -- on real sets ----------------------------------------------------------------------
-
-
-def _search(estimator, X, y):
-    """Return the best cross-validated score over two widths, in a pipeline."""
-    pipeline = make_pipeline(StandardScaler(), estimator)
-    name = f"{type(estimator).__name__.lower()}__hidden_layer_sizes"
-    search = GridSearchCV(pipeline, {name: [(5,), (20,)]}, cv=3).fit(X, y)
-    return search.best_score_
-
-
-@by_loss
-@pytest.mark.parametrize("load", [load_breast_cancer, load_digits])
-def test_classifier_learns_a_real_set(load, setting):
-    X, y = load(return_X_y=True)
-    model = MLPClassifier(
-        **setting, learning_rate_init=0.01, max_iter=40, random_state=0
-    )
-    score = _search(model, X[:1200], y[:1200])
-    assert score > (0.95 if load is load_breast_cancer else 0.85)
-
-
-@by_setting
-def test_regressor_learns_a_real_set(setting):
-    X, y = load_diabetes(return_X_y=True)
-    y = _targets(setting, y / 100)
-    model = MLPRegressor(
-        **setting, learning_rate_init=0.01, max_iter=60, alpha=1.0, random_state=0
-    )
-    score = _search(model, X, y)
-    if setting == QUANTILES:
-        # What the best constants would lose.
-        constant = [
-            mean_pinball_loss(y, np.full(len(y), np.quantile(y, a)), alpha=a)
-            for a in LEVELS
-        ]
-        assert score > -0.85 * np.mean(constant)
-    else:
-        assert score > 0.3
 
 
 # -- whatever trains, trains with every loss -------------------------------------------

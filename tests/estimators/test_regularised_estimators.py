@@ -1,6 +1,5 @@
 """Solvers and regularisation through the estimators: real sets, refusals, going on."""
 
-import pickle
 import re
 
 import numpy as np
@@ -82,30 +81,6 @@ def test_one_rate_is_that_of_the_hidden_layers(Estimator):
     rates = np.array([0.0, 0.3, 0.3])
     comp = parameters(make(Estimator, dropout=rates, **sizes).fit(X, Y))
     np.testing.assert_array_equal(comp, ref)
-
-
-@both
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"dropout": 0.3, "input_noise": 0.1},
-        {"solver": "nadam", "max_norm": 0.5},
-        {"solver": "adamw", "clip_norm": 0.1, "l1": 0.1},
-    ],
-    ids=str,
-)
-def test_training_goes_on_after_pickling(Estimator, settings):
-    def learn(estimator):
-        if Estimator is MLPClassifier:
-            return estimator.partial_fit(X, Y, classes=[0, 1])
-        return estimator.partial_fit(X, Y)
-
-    ref, comp = (learn(make(Estimator, **settings)) for _ in range(2))
-    for _ in range(2):
-        comp = learn(pickle.loads(pickle.dumps(comp)))
-        learn(ref)
-    np.testing.assert_array_equal(parameters(comp), parameters(ref))
-    assert comp.loss_curve_ == ref.loss_curve_
 
 
 def test_partial_fit_draws_new_masks():

@@ -40,6 +40,7 @@ SETTINGS = {
     "nadam": {"solver": "nadam", "dtype": "float32"},
     "lbfgs": {"solver": "lbfgs", "max_iter": 3},
     "early stopping": {"early_stopping": True},
+    "regularised": {"l1": 0.1, "clip_norm": 0.1, "max_norm": 0.5, "input_noise": 0.1},
     "slopes and pieces": {
         "activation": ["prelu", ("maxout", 3)],
         "hidden_layer_sizes": [4, 3],

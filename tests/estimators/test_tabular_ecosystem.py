@@ -7,16 +7,11 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.compose import TransformedTargetRegressor
-from sklearn.ensemble import VotingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.inspection import (
     PartialDependenceDisplay,
     partial_dependence,
     permutation_importance,
-)
-from sklearn.model_selection import (
-    cross_val_predict,
 )
 
 from fastmlp import TabularClassifier, TabularRegressor
@@ -86,19 +81,6 @@ def test_permutation_importance_ranks_as_the_models_own(Estimator, y):
     assert_array_equal(model.feature_importances_.argsort(), [1, 2, 0])
 
 
-def test_cross_val_predict_of_probabilities():
-    p = cross_val_predict(
-        make(TabularClassifier), TABLE, LABELS, cv=3, method="predict_proba"
-    )
-    assert p.shape == (N, 2)
-    assert ((p[:, 0] > 0.5) == (LABELS == "high")).mean() > 0.85
-
-
-def test_calibrated_classifier():
-    calibrated = CalibratedClassifierCV(make(TabularClassifier), cv=3)
-    assert calibrated.fit(TABLE, LABELS).score(TABLE, LABELS) > 0.85
-
-
 def test_calibrated_classifier_of_one_that_is_fitted(classifier):
     calibrated = CalibratedClassifierCV(FrozenEstimator(classifier))
     calibrated.fit(TABLE[:100], LABELS[:100])
@@ -113,23 +95,3 @@ def test_frozen_regressor_is_not_fitted_again(regressor):
     assert_array_equal(
         frozen.predict_interval(TABLE), regressor.predict_interval(TABLE)
     )
-
-
-def test_voting_classifier():
-    members = [
-        (str(seed), make(TabularClassifier, random_state=seed)) for seed in (0, 1)
-    ]
-    voting = VotingClassifier(members, voting="soft").fit(TABLE, LABELS)
-    ref = np.mean([each.predict_proba(TABLE) for each in voting.estimators_], axis=0)
-    assert_allclose(voting.predict_proba(TABLE), ref)
-    assert voting.score(TABLE, LABELS) > 0.85
-
-
-def test_transformed_target():
-    model = TransformedTargetRegressor(
-        make(TabularRegressor), func=np.log, inverse_func=np.exp
-    )
-    positive = np.exp(3 * Y)
-    model.fit(TABLE, positive)
-    ref = make(TabularRegressor).fit(TABLE, 3 * Y).predict(TABLE)
-    assert_allclose(model.predict(TABLE), np.exp(ref), rtol=1e-5)

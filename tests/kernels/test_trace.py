@@ -18,7 +18,7 @@ from tests.networks import (
 
 
 def _traced(network, dtype, n, *, form="dense", n_threads=1, batch_size=40, **kind):
-    """Return what all blocks hold: inputs, deltas, losses, squares; and the X used."""
+    """Return inputs, deltas, losses and squares of all blocks, and (X, y, weight)."""
     X, y, weight = make_problem(network, n, dtype, weighted=True)
     X = make_csr(X, 0.2) if form == "csr" else X
     data = Data(X, y, weight)
@@ -27,18 +27,18 @@ def _traced(network, dtype, n, *, form="dense", n_threads=1, batch_size=40, **ki
     ) as engine:
         engine.load(make_parameters(network["units"], dtype))
         n_layers = len(network["units"]) - 1
-        inputs = [[] for _ in range(n_layers)]
+        inputs = [[] for _ in range(n_layers - 1)]
         deltas, losses, squares = [[] for _ in range(n_layers)], [], []
         for block in engine.trace(data, **kind):
             for i in range(n_layers):
                 if i > 0:
-                    inputs[i].append(block.inputs(i))
+                    inputs[i - 1].append(block.inputs(i))
                 deltas[i].append(block.deltas(i))
             losses.append(block.losses())
             if kind.get("squares"):
                 squares.append(block.squares().copy())
     return (
-        [np.concatenate(each) for each in inputs[1:]],
+        [np.concatenate(each) for each in inputs],
         [np.concatenate(each) for each in deltas],
         np.concatenate(losses),
         np.concatenate(squares, axis=2) if squares else None,
@@ -59,14 +59,14 @@ def _reference(network, problem):
     losses, deltas = weight * losses, [delta * weight[:, None]]
     for i in range(len(coefs) - 1, 0, -1):
         z = layers[i - 1] @ coefs[i - 1] + intercepts[i - 1]
-        slope = naive.DERIVATIVES[kinds[0]](z, layers[i])
-        deltas.insert(0, (deltas[0] @ coefs[i].T) * slope)
+        derivative = naive.DERIVATIVES[kinds[0]](z, layers[i])
+        deltas.insert(0, (deltas[0] @ coefs[i].T) * derivative)
     return layers, deltas, losses
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("form", ["dense", "csr"])
-@pytest.mark.parametrize("n", [1, TILE_ROWS, TILE_ROWS + 1, 79, 80, 81])
+@pytest.mark.parametrize("n", [1, TILE_ROWS - 1, TILE_ROWS, TILE_ROWS + 1, 79, 80, 81])
 def test_blocks_hold_inputs_deltas_and_losses(n, form, dtype):
     network = BASE | {"units": (5, 9, 4, 3)}
     inputs, deltas, losses, _, problem = _traced(network, dtype, n, form=form)
@@ -81,6 +81,7 @@ def test_blocks_hold_inputs_deltas_and_losses(n, form, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_squares_are_those_of_the_arrays_at_every_width(dtype):
+    rtol = 200 * np.finfo(dtype).eps
     for width in edge_sizes(dtype):
         network = BASE | {"units": (width, width, 3)}
         inputs, deltas, _, squares, (X, _, _) = _traced(
@@ -88,18 +89,18 @@ def test_squares_are_those_of_the_arrays_at_every_width(dtype):
         )
         for i, array in enumerate([X, *inputs]):
             np.testing.assert_allclose(
-                squares[i, 0], np.square(array.astype(float)).sum(axis=1), rtol=1e-5
+                squares[i, 0], np.square(array.astype(float)).sum(axis=1), rtol=rtol
             )
         for i, array in enumerate(deltas):
             np.testing.assert_allclose(
-                squares[i, 1], np.square(array.astype(float)).sum(axis=1), rtol=1e-5
+                squares[i, 1], np.square(array.astype(float)).sum(axis=1), rtol=rtol
             )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("last", ["prelu", "tanh", "maxout"])
 def test_derivatives_in_slopes_at_every_width(last, dtype):
-    """They are g min(z, 0), g passed back from above; without slopes squares are 0."""
+    """They are min(z, 0) times the delta of a; a layer without slopes has 0."""
     for width in edge_sizes(dtype):
         units = (5, width, 3, 2)
         network = BASE | {"units": units, "activation": ("prelu", last)}
@@ -121,7 +122,7 @@ def test_derivatives_in_slopes_at_every_width(last, dtype):
         eps = np.finfo(dtype).eps
         np.testing.assert_allclose(comp, ref, rtol=200 * eps, atol=20 * eps)
         squared = np.square(comp.astype(float)).sum(axis=1)
-        np.testing.assert_allclose(squares[0], squared, rtol=1e-5)
+        np.testing.assert_allclose(squares[0], squared, rtol=200 * eps)
         assert (squares[1] > 0).any() == (last == "prelu")
         assert not squares[2].any()
 
@@ -135,17 +136,6 @@ def test_trace_names_the_thread_that_does_not_start(monkeypatch):
         _traced(BASE, np.float32, 100, n_threads=3, batch_size=100)
 
 
-def _assert_gradient(engine, data, parameters, network):
-    """Assert that an engine loaded anew does not show what it traced."""
-    gradients = np.empty((2, parameters.size), parameters.dtype)
-    engine.load(parameters)
-    engine.loss_gradient(data, 0.1, gradients[0])
-    with Engine(**network, dtype=parameters.dtype) as other:
-        other.load(parameters)
-        other.loss_gradient(data, 0.1, gradients[1])
-    np.testing.assert_array_equal(*gradients)
-
-
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_derivatives_are_those_of_the_outputs(activation, dtype):
@@ -157,10 +147,9 @@ def test_derivatives_are_those_of_the_outputs(activation, dtype):
     with Engine(**network, dtype=dtype) as engine:
         engine.load(parameters)
         (block,) = engine.trace(data, what="derivatives")
-        slopes = [block.deltas(0), block.deltas(1)]
-        _assert_gradient(engine, data, parameters, network)
+        derivatives = [block.deltas(0), block.deltas(1)]
         for i, width in enumerate(units[1:-1]):
-            for start in range(0, slopes[i].shape[1], width):
+            for start in range(0, derivatives[i].shape[1], width):
                 piece, sides = slice(start, start + width), []
                 for move in (eps, -eps):
                     moved = naive.unpack(parameters, units, activation)
@@ -169,8 +158,8 @@ def test_derivatives_are_those_of_the_outputs(activation, dtype):
                     sides.append(engine.layer_outputs(data, [i])[0].astype(float))
                 numeric = (sides[0] - sides[1]) / (2 * eps)
                 # A corner of the activation between the two makes one wrong.
-                wrong = abs(slopes[i][:, piece] - numeric) > 1e-3
-                assert wrong.mean() < 0.05
+                wrong = abs(derivatives[i][:, piece] - numeric) > 1e-3
+                assert wrong.mean() < 1 / len(X)  # less than one row
 
 
 @pytest.mark.parametrize("kind", [{"squares": True}, {"what": "derivatives"}])

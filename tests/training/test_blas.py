@@ -15,16 +15,16 @@ def two_threads():
         yield
 
 
-def _numbers():
+def _blas_threads():
     libraries = [each for each in threadpool_info() if each["user_api"] == "blas"]
     return {each["num_threads"] for each in libraries}
 
 
 def test_blas_has_one_thread_in_a_block():
-    assert _numbers() == {2}
+    assert _blas_threads() == {2}
     with one_blas_thread():
-        assert _numbers() == {1}
-    assert _numbers() == {2}
+        assert _blas_threads() == {1}
+    assert _blas_threads() == {2}
 
 
 def test_the_last_of_several_blocks_lifts_the_limit():
@@ -32,9 +32,15 @@ def test_the_last_of_several_blocks_lifts_the_limit():
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
-    assert _numbers() == {1}
+    assert _blas_threads() == {1}
     second.__exit__(None, None, None)
-    assert _numbers() == {2}
+    assert _blas_threads() == {2}
+
+
+def test_an_error_in_a_block_lifts_the_limit():
+    with pytest.raises(ZeroDivisionError), one_blas_thread():
+        1 / 0  # noqa: B018
+    assert _blas_threads() == {2}
 
 
 def test_lbfgs_does_not_depend_on_the_threads_of_blas():

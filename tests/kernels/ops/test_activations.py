@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from tests import naive
+from tests.custom_functions import softsign
 from tests.kernels.math.test_functions import SQUARES, optimised, vector_lanes
 from tests.kernels_api import (
     FUSED,
-    Activation,
     compile_derivative,
     compile_value,
     functions,
@@ -16,13 +16,7 @@ from tests.kernels_api import (
     options,
 )
 from tests.networks import (
-    BASE,
     DTYPES,
-    KERNELS,
-    NAIVE,
-    compare,
-    loss_and_gradient,
-    make_problem,
 )
 
 HIDDEN = [name for name, row in FUSED.items() if row]
@@ -147,44 +141,8 @@ def test_relu_is_flat_at_zero():
         np.testing.assert_array_equal(_derivatives("relu", z), [0, 0, 0, 1])
 
 
-@options.jit
-def _softsign(z, parameter):
-    return z / (type(z)(1) + parameter * abs(z))
-
-
-@options.jit
-def _softsign_derivative(z, a, parameter):
-    root = type(z)(1) + parameter * abs(z)
-    return type(z)(1) / (root * root)
-
-
-@pytest.fixture
-def softsign(monkeypatch):
-    """Add a row whose derivative needs the score, with a parameter, to the tables."""
-    slope = 0.5
-    row = Activation(_softsign, _softsign_derivative, True, slope)
-    monkeypatch.setitem(FUSED, "softsign", row)
-    value = lambda z: z / (1 + slope * abs(z))  # noqa: E731
-    monkeypatch.setitem(naive.ACTIVATIONS, "softsign", value)
-    derivative = lambda z, a: (1 + slope * abs(z)) ** -2.0  # noqa: E731
-    monkeypatch.setitem(naive.DERIVATIVES, "softsign", derivative)
-    return "softsign"
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_new_row_is_all_that_a_new_activation_takes(softsign, dtype):
-    network = BASE | {"activation": softsign, "units": (5, 33, 7, 3)}
-    problem = make_problem(network, 30, dtype)
-    compare(network, dtype, "momentum", problem, n_threads=2)
-    value, gradient = loss_and_gradient(KERNELS, network, dtype, problem, 0.1)
-    ref_value, ref_gradient = loss_and_gradient(NAIVE, network, dtype, problem, 0.1)
-    eps = np.finfo(dtype).eps
-    np.testing.assert_allclose(value, ref_value, rtol=20 * eps)
-    np.testing.assert_allclose(gradient, ref_gradient, rtol=0, atol=20 * eps)
-
-
-def test_own_name_is_of_the_packages_kernels_only(softsign):
+def test_own_name_is_of_the_packages_kernels_only():
     """Another program's function of the same name would be taken for it."""
-    assert options.own_name(_softsign, "forward", softsign) is None
+    assert options.own_name(options.jit(softsign), "forward", "softsign") is None
     name = options.own_name(functions.exp, "forward", "exp", np.float32)
     assert name == "exp-forward-exp-float32"
