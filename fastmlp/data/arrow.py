@@ -1,6 +1,7 @@
 """Parquet and Arrow files as sources. They need pyarrow, the extra `arrow`."""
 
 import os
+import pickle
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
@@ -77,8 +78,10 @@ class _ColumnSource(ABC):
             states,
             self.block_rows,
             self.columns,
-            self._others,
-            str(self._filter),
+            self.label if isinstance(self.label, str) else self._labels,
+            self.weight,
+            # Its text leaves out the middle of a long list of values.
+            pickle.dumps(self._filter),
             self.dtype.str,
         )
         self._cache = BlockCache(
@@ -190,6 +193,8 @@ def _labels_of(name: str, column: Any) -> np.ndarray:
         )
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.float64())
     values = column.to_numpy()
     return values.astype(str) if values.dtype == object else values
 
@@ -203,7 +208,7 @@ class ParquetSource(_ColumnSource):
     Parameters
     ----------
     path : str, path-like or list of these
-        Files, or a folder of files with the same columns.
+        A file, a list of files, or one folder of files with the same columns.
     label : str or list of str
         The column of y; several make a y of several columns.
     weight : str, default=None
@@ -316,8 +321,13 @@ class ArrowSource(_ColumnSource):
 
     Raises
     ------
-    ImportError, ValueError, TypeError
+    ImportError, TypeError
         As `ParquetSource`.
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        As `ParquetSource`; or if the file is not in Arrow's format, a table in memory
+        has a cache, or `rows_per_block` is not a positive integer.
 
     Examples
     --------

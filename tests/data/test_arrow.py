@@ -140,6 +140,34 @@ def test_a_cache_is_read_in_place_of_the_files(folder, table, tmp_path, monkeypa
     assert len(X) == 113
 
 
+def test_a_cache_tells_long_filters_apart(tmp_path):
+    """The text of an expression leaves out the middle of its values."""
+    pq.write_table(pa.table({"a": np.arange(200), "y": np.arange(200)}), tmp_path / "0")
+    ends = [*range(10), *range(90, 100)]
+    for kept in (range(40, 50), range(60, 70)):
+        values = sorted([*ends, *kept])
+        source = ParquetSource(
+            tmp_path / "0", "y", filter=pc.field("a").isin(values), cache=tmp_path / "c"
+        )
+        assert_array_equal(all_rows(source)[1], values)
+
+
+def test_a_cache_tells_labels_and_weights_apart(folder, tmp_path):
+    shapes = []
+    for label, weight in (("a", "weight"), (["a", "weight"], None), (["a"], None)):
+        options = {"weight": weight, "columns": ["b"], "cache": tmp_path / "cache"}
+        _, y, weights = all_rows(ParquetSource(folder, label, **options))
+        shapes.append((y.shape, weights is None))
+    assert shapes == [((N,), False), ((N, 2), True), ((N, 1), True)]
+
+
+def test_a_decimal_label_is_a_number():
+    y = pa.array([0.0, 1.0, 2.0, 3.0]).cast(pa.decimal128(20, 2))
+    source = ArrowSource(pa.table({"a": [1.0, 2.0, 3.0, 4.0], "y": y}), "y")
+    assert source.read(0).y.dtype == np.float64
+    assert_array_equal(source.read(0).y, [0, 1, 2, 3])
+
+
 @pytest.mark.parametrize("form", ["plain", "cache", "arrow"])
 def test_fit_is_that_of_the_arrays(folder, table, tmp_path, form):
     columns = ["a", "b", "c"]
