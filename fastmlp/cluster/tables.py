@@ -25,7 +25,7 @@ def fit_networks(
     Parameters
     ----------
     local : estimator
-        Not fitted; its `random_state` is no None.
+        Not fitted; its `random_state` is not None.
     table : handle of Chunk
         The whole table.
     validation : handle of Chunk
@@ -48,7 +48,10 @@ def fit_networks(
 
 
 def count_columns(local: Any, table: Chunk, validation: Chunk) -> int:
-    """Return how many columns each network reads."""
+    """Return how many columns each network reads.
+
+    Networks on trial may decide that: this task trains them once for all tasks.
+    """
     return plan_again(local, table, validation, None)[0].n_kept
 
 
@@ -84,7 +87,7 @@ def join_networks(
     plan, random_state = plan_again(local, table, validation, n_kept)
     # As training does, so that what follows draws the same numbers.
     draw_seeds(random_state, len(plan.parts))
-    # Kernels need room behind the parameters, which a copy has not.
+    # Kernels need room behind the parameters, which a copy does not have.
     trained = [
         each._replace(parameters=packed([each.parameters]))
         for each in members

@@ -50,7 +50,7 @@ class Tasks:
 
     Attributes
     ----------
-    homes : list of str or None
+    homes : list of (str or None)
         The worker that each replica prefers, see `place`.
     """
 
@@ -103,6 +103,7 @@ class Tasks:
         blocks : sequence of list of handles
             Of each replica.
         dtype : numpy dtype or None
+            The mean is rounded to it. None: it stays float64.
         """
         n_bytes = len(replicas) * sum(each.nbytes for each in state.vectors)
         direct = n_bytes <= DIRECT_BYTES

@@ -62,8 +62,9 @@ def partitions(client: Any, X: Any, y: Any, sample_weight: Any) -> list[list[Any
     if len({len(each) for each in parts}) > 1:
         raise ValueError(
             f"X, y and sample_weight have {[len(each) for each in parts]} partitions: "
-            "give them the same, by y.rechunk(X.chunks[0]) for arrays, or as columns "
-            "of one frame."
+            "they need the same number of rows and the same partitions. Call "
+            "compute_chunk_sizes() on arrays of unknown chunks, or pass columns of one "
+            "frame."
         )
     futures = [client.compute(each) for each in parts]
     missing = [[None] * len(parts[0])] * (3 - len(parts))
@@ -115,17 +116,24 @@ def predict_lazily(model: Any, method: str, X: Any) -> Any:
     model : estimator
         Fitted, a local one.
     method : str
-        Its name.
+        Name of the method that predicts, such as 'predict_proba'.
     X : dask Array or DataFrame of shape (n_samples, n_features)
 
     Returns
     -------
     predictions : dask Array, or Series or DataFrame with the index of X
+
+    Raises
+    ------
+    ValueError
+        If X is an array that is not of two dimensions.
     """
     from dask import delayed
 
     names = getattr(model, "classes_", None) if "proba" in method else None
     if _is_array(X):
+        if X.ndim != 2:
+            raise ValueError(f"Expected 2D array, got {X.ndim}D array instead.")
         if X.numblocks[1] > 1:
             X = X.rechunk({1: -1})
         row = getattr(model, method)(_blank(model, X))
@@ -169,7 +177,7 @@ def predict_frame(frame: Any, model: Any, method: str, names: Any, empty: Any) -
     model : estimator
     method : str
     names : sequence or None
-        Of the columns of the predictions; None: their numbers.
+        Names of the columns of the predictions. None: 0, 1, ...
     empty : pandas Series or DataFrame
         The predictions of no rows.
     """

@@ -33,7 +33,8 @@ client : distributed.Client, default=None
     The cluster. None: the current client. It is not pickled.""",
     "round_timeout": """\
 round_timeout : float, default=3600.0
-    Seconds that a round may take; then it runs again.""",
+    Seconds that a round may take; then it runs again. For tables: seconds that the
+    training of all networks may take; then all are trained again.""",
     "worker_timeout": """\
 worker_timeout : float, default=60.0
     Seconds without a heartbeat after which a worker is started again, or removed if it
@@ -41,13 +42,15 @@ worker_timeout : float, default=60.0
     has a heartbeat.""",
     "max_round_retries": """\
 max_round_retries : int, default=3
-    How often a round runs again before `fit` raises. Dask itself repeats the tasks of a
-    worker that dies, which does not count.""",
+    How often a round, or the training of all networks of a table, runs again before
+    `fit` raises. Dask itself repeats the tasks of a worker that dies, which does not
+    count.""",
     "n_replicas": """\
 n_replicas : int, default=None
-    Replicas of the network, each with its own share of the partitions, of which there
-    have to be as many. The result depends on it, and not on the workers. None: that of
-    the last fit, in the first one the number of workers.""",
+    Replicas of the network, each with its own share of the partitions: at least one
+    that has rows. The result depends on it, and not on the workers. None: as many as in
+    the last fit, in the first one as there are workers, and no more than partitions
+    with rows.""",
     "rounds_per_epoch": """\
 rounds_per_epoch : int, default=None
     How often in an epoch the mean of the replicas is taken. None: 4, and 1 for one

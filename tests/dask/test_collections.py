@@ -31,6 +31,18 @@ def test_predictions_of_arrays_are_lazy(fitted, method):
     assert_array_equal(comp.compute(), ref)
 
 
+def test_predictions_need_two_dimensions(fitted):
+    with pytest.raises(ValueError, match="Expected 2D array, got 1D array instead"):
+        fitted.predict(da.zeros(8))
+
+
+def test_arrays_of_different_lengths_are_refused(client):
+    estimator = clone(FIT).set_params(client=client)
+    x, y = da.from_array(X, chunks=(40, -1)), da.from_array(Y[:-90], chunks=40)
+    with pytest.raises(ValueError, match="they need the same number of rows"):
+        estimator.fit(x, y)
+
+
 @pytest.mark.parametrize("method", ["predict", "predict_proba"])
 def test_predictions_of_empty_partitions(fitted, method):
     (x,) = on_cluster(X)
