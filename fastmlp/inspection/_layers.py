@@ -29,6 +29,8 @@ def layer_outputs(model: Any, X: Any, layer: int | None = None) -> Any:
 
     Raises
     ------
+    TypeError
+        If `model` is not such an estimator, or `layer` is no integer.
     ValueError
         If X is not valid, or the network has no such layer.
 
@@ -109,6 +111,8 @@ def activation_statistics(
 
     Raises
     ------
+    TypeError
+        If `model` is not such an estimator.
     ValueError
         If X is not valid.
 
@@ -214,6 +218,8 @@ def gradient_statistics(
 
     Raises
     ------
+    TypeError
+        If `model` is not such an estimator, or `bins` is no integer.
     ValueError
         If the input is not valid, y has labels not in ``classes_``, or `bins` is below
         1.

@@ -2,9 +2,9 @@
 
 A matrix of n columns is kept as ceil(n / w) panels of the tile's width w, each with
 its rows one after the other: element (i, j) is at ``(j // w)*rows*w + i*w + j % w``.
-Whatever the tile needs next is then next in memory, and no stride is a power of two
-times the cache's. The last panel is padded to full width; padded parameters are zero
-and stay zero, because their gradient is.
+Whatever the tile needs next is then next in memory, and the distance of two rows does
+not grow with the number of columns. The last panel is padded to full width; padded
+parameters are zero and stay zero, because their gradient is.
 
 The memory of a network is one block: the parameters in panels first, then whatever
 each operation reserves. Places are bytes from its beginning, on lines of the cache.
@@ -123,8 +123,8 @@ class Program:
         read up to `OVERREAD` elements beyond the last.
     training : bool, default=False
         True: reserve memory for deltas, gradients and the buffers of both.
-    groups : Groups, default={}
-        How kinds of parameters are trained.
+    groups : Groups, default=None
+        How kinds of parameters are trained. None: all alike.
 
     Attributes
     ----------
@@ -247,7 +247,7 @@ class Program:
         for op in self.operations:
             places[op] = [None] * len(op.parameters)
         if self.flat:
-            for op, i, parameter in self._order_of_operations():
+            for op, i, parameter in self._packed_parameters():
                 row = parameter.shape[-1]
                 places[op][i] = Place(at * size, row, self.numbers.width * size)
                 at += math.prod(parameter.shape)
@@ -260,7 +260,8 @@ class Program:
                 places[op][i] = Place(self.reserve(panels * jump), width, jump * size)
         return places
 
-    def _order_of_operations(self):
+    def _packed_parameters(self):
+        """Return (operation, number in it, parameter) in scikit-learn's packing."""
         return [(self.operations[o], i, parameter) for o, i, parameter in self._order]
 
     def _wire(self):
@@ -370,7 +371,10 @@ class Program:
         return np.concatenate([[0], inner, [blocks.size]]).clip(max=blocks.size)
 
     def split(self, flat: np.ndarray) -> list[tuple[int, Parameter, np.ndarray]]:
-        """Return (operation's number, parameter, view) of a vector in that packing."""
+        """Return (number of the operation, parameter, view) for each part of a vector.
+
+        The vector is in scikit-learn's packing.
+        """
         views, at = [], 0
         for op, _, parameter in self._order:
             n = math.prod(parameter.shape)
@@ -380,11 +384,11 @@ class Program:
 
     def _find_penalised(self):
         found, at = [], 0
-        for op, _, parameter in self._order_of_operations():
+        for op, _, parameter in self._packed_parameters():
             elements = slice(at, at := at + math.prod(parameter.shape))
-            group, place = self.group(op, parameter.name)
+            group, address = self.group(op, parameter.name)
             if group.l2 or group.l1:
-                first = int(np.argmax(self.blocks["group"] == place))
+                first = int(np.argmax(self.blocks["group"] == address))
                 found.append((elements, group, first))
         return found
 
@@ -451,7 +455,7 @@ class Program:
     def _pairs(self, flat, memory) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Pairs of views of the same numbers, in panels and in a vector."""
         width, at = self.numbers.width, 0
-        for op, i, parameter in self._order_of_operations():
+        for op, i, parameter in self._packed_parameters():
             size = math.prod(parameter.shape)
             matrix = flat[at : at + size].reshape(parameter.rows, -1)
             at += size

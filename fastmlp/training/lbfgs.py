@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-import scipy
 import scipy.optimize
 
 from fastmlp.kernels import Data, Objective

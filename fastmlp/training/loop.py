@@ -72,13 +72,13 @@ class Settings:
         Smallest change of the loss or score that counts as an improvement.
     patience : float
         Epochs without improvement after which one more ends the run; may be inf.
-    patience_growth : float
-        Epochs of patience more for each epoch up to the best one.
     shuffle : bool
     verbose : bool
         Print the loss, the score and the reason for stopping.
     ties : {'first', 'last'}
         Which of several epochs with the best score is kept.
+    patience_growth : float
+        Epochs of patience more for each epoch up to the best one.
     """
 
     alpha: float

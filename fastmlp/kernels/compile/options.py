@@ -126,8 +126,9 @@ def callback(function: Callable, signature: Any, name: str | None) -> Any:
 def own_name(function: Any, *parts: Any) -> str | None:
     """Return a name for `callback`, or None where `function` is not of this package.
 
-    It begins with the function's: the same key of a table may mean another one day. One
-    that closes over others has a name for all of them in `kept_as`, see `custom`.
+    The name begins with the function's own, because a key of a table may stand for
+    another function in a later version. A function that closes over others has the name
+    of all of them in `kept_as`, or None there, see `custom`.
     """
     source = function.py_func
     name = getattr(source, "kept_as", source.__name__)

@@ -1,1 +1,1 @@
-"""Behind the last operation: `losses`, `outputs`, and `head`, which applies them."""
+"""The end of a network: `losses`, `outputs` (activations), `head`, which calls them."""

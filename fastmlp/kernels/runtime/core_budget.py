@@ -96,7 +96,6 @@ class CoreBudget:
 
     def __init__(self) -> None:
         self._busy: dict[int, int] = {}
-        self._cores = 0
 
     def take(self, n_threads: int) -> int:
         """Return how many threads the calling thread may use until `give_back`.
@@ -109,9 +108,8 @@ class CoreBudget:
         me = threading.get_ident()
         self._busy[me] = n_threads
         if n_threads > 1 and len(self._busy) > 1:
-            self._cores = self._cores or available_cores()
             others = sum([*self._busy.values()]) - n_threads
-            n_threads = max(1, min(n_threads, self._cores - others))
+            n_threads = max(1, min(n_threads, available_cores() - others))
             self._busy[me] = n_threads
         return n_threads
 
@@ -122,7 +120,6 @@ class CoreBudget:
     def reset(self) -> None:
         """Begin anew, as a forked child must: it has none of its parent's threads."""
         self._busy.clear()
-        self._cores = 0
 
 
 budget = CoreBudget()

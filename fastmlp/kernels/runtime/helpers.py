@@ -20,7 +20,7 @@ Both add atomically and read the state from before, which shows who was first. T
 helper adds where it has seen an open offer. Until it adds, that offer may have been
 taken back, and the next one made: then the helper has taken the next one.
 
-The number of the next offer is larger than any state of the last one. The caller makes
+The word of the next offer is larger than any that the last offer had. The caller makes
 it only after a helper that took the last offer has written DONE: until then the helper
 may read the record of that job.
 """
