@@ -186,13 +186,13 @@ def _as_float(name: str, column: Any, dtype: Any) -> np.ndarray:
 def _labels_of(name: str, column: Any) -> np.ndarray:
     """Return a column of targets; strings have NumPy's type for strings."""
     pa = _require_arrow()
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
     if column.null_count:
         raise ValueError(
             f"Column {name!r}, the label, has missing values: leave these rows out by "
             f"filter=~pyarrow.compute.field({name!r}).is_null()."
         )
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
     if pa.types.is_decimal(column.type):
         column = column.cast(pa.float64())
     values = column.to_numpy()
@@ -284,12 +284,13 @@ class ParquetSource(_ColumnSource):
             for fragment in data.get_fragments(self._filter)
             for group in fragment.split_by_row_group(self._filter, data.schema)
         ]
-        # Without a filter `count_rows` would count the whole file.
+        # `count_rows` counts the whole file where no value decides, and knows no column
+        # that is in the name of a folder.
         self.block_rows = [
             fragment.row_groups[0].num_rows
             if self._filter is None
-            else fragment.count_rows(filter=self._filter)
-            for fragment in self._fragments
+            else len(self._table(block, self._labels[:1]))
+            for block, fragment in enumerate(self._fragments)
         ]
         self._keep_in(cache, files)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import _get_feature_names
 
 from fastmlp.data.arrays import ArraySource
 from fastmlp.data.cache import create_map
@@ -28,8 +29,8 @@ def shuffled(
         As for `fit_stream`.
     folder : str or path-like
         For the files "X.npy" and, unless y are objects, "y.npy" and
-        "sample_weight.npy". The folder is made if it does not exist, and is yours to
-        remove.
+        "sample_weight.npy". Those of an earlier shuffle are replaced, of which the
+        source may be. The folder is made if it does not exist, and is yours to remove.
     random_state : int, default=None
         The same integer gives the same order.
 
@@ -41,7 +42,8 @@ def shuffled(
     Raises
     ------
     ValueError
-        If there are no rows, or the source can be iterated once only.
+        If there are no rows, blocks have other columns than the first, or the source
+        can be iterated once only.
 
     Examples
     --------
@@ -62,8 +64,11 @@ def shuffled(
     folder.mkdir(parents=True, exist_ok=True)
     X, y, weight = _write(source, position, folder / "X.npy")
     for name, array in (("y", y), ("sample_weight", weight)):
+        path = folder / f"{name}.npy"
         if array is not None and array.dtype != object:
-            np.save(folder / f"{name}.npy", array)
+            np.save(path, array)
+        else:
+            path.unlink(missing_ok=True)
     return ArraySource(X, y, weight)
 
 
@@ -75,14 +80,22 @@ def _write(source: Source, position: np.ndarray, path: Path) -> Chunk:
     """
     n_rows, begin = len(position), 0
     blocks = np.flatnonzero(source.block_rows).tolist()
-    rows = np.asarray(source.read(blocks[0])[0])
+    first = source.read(blocks[0])[0]
+    names, rows = _names_of(first), np.asarray(first)
     dtype = rows.dtype if rows.dtype.kind == "f" else np.dtype(np.float64)
-    X = create_map(path, dtype, (n_rows, rows.shape[1]))
+    # Maps of an earlier X.npy keep its numbers, also those of this source.
+    new = path.with_name("X.npy.new")
+    X = create_map(new, dtype, (n_rows, rows.shape[1]))
     size = max(1, BUFFER_BYTES // max(1, rows.shape[1] * dtype.itemsize))
     fill, written = np.arange(0, n_rows, size), np.empty_like(position)
     y = weight = None
     for block in blocks:
         chunk = Chunk(*source.read(block))
+        if (own := _names_of(chunk.X)) != names:
+            raise ValueError(
+                f"Block {block} has the columns {own}, but the first one has {names}: "
+                "give all blocks the same columns in the same order."
+            )
         rows = np.asarray(chunk.X)
         check_shape(rows, source.block_rows[block], X.shape[1], block)
         end = begin + len(rows)
@@ -108,7 +121,14 @@ def _write(source: Source, position: np.ndarray, path: Path) -> Chunk:
         to = slice(start, start + size)
         X[to] = X[to][np.argsort(written[to])]
     X.flush()
+    new.replace(path)
     return Chunk(np.load(path, mmap_mode="r"), y, weight)
+
+
+def _names_of(X: Any) -> list | None:
+    """Return the names of a frame's columns; None if X has none."""
+    names = _get_feature_names(X)
+    return None if names is None else names.tolist()
 
 
 def _placed(array: np.ndarray | None, values: Any, place: np.ndarray, n: int) -> Any:

@@ -161,6 +161,31 @@ def test_a_cache_tells_labels_and_weights_apart(folder, tmp_path):
     assert shapes == [((N,), False), ((N, 2), True), ((N, 1), True)]
 
 
+def test_filters_that_no_value_decides(folder):
+    ref = ParquetSource(folder, "label", columns=["b"])
+    comp = ParquetSource(folder, "label", columns=["b"], filter=pc.scalar(True))
+    assert comp.block_rows == ref.block_rows == [50, 50, 20, 50, 50, 10]
+    assert_array_equal(all_rows(comp)[1], all_rows(ref)[1])
+
+
+def test_filter_by_the_name_of_a_folder(tmp_path):
+    for part in (1, 2):
+        (tmp_path / f"part={part}").mkdir()
+        numbers = pa.table({"a": [1.0, 2.0, 3.0], "y": [1.0, 2.0, 3.0 * part]})
+        path = tmp_path / f"part={part}" / "0.parquet"
+        pq.write_table(numbers, path, row_group_size=2)
+    source = ParquetSource(tmp_path, "y", filter=[("part", "==", 2)], columns=["a"])
+    assert source.block_rows == [2, 1]
+    assert_array_equal(all_rows(source)[1], [1, 2, 6])
+
+
+def test_missing_labels_among_the_values_of_a_dictionary():
+    y = pa.DictionaryArray.from_arrays(pa.array([0, 1]), pa.array(["a", None]))
+    source = ArrowSource(pa.table({"a": [1.0, 2.0], "y": y}), "y")
+    with pytest.raises(ValueError, match="the label, has missing values"):
+        source.read(0)
+
+
 def test_a_decimal_label_is_a_number():
     y = pa.array([0.0, 1.0, 2.0, 3.0]).cast(pa.decimal128(20, 2))
     source = ArrowSource(pa.table({"a": [1.0, 2.0, 3.0, 4.0], "y": y}), "y")

@@ -1,6 +1,8 @@
 """A shuffle on disk is a permutation, whatever the size of its buckets."""
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 from numpy.testing import assert_array_equal
 
@@ -80,3 +82,28 @@ def test_nothing_to_shuffle(tmp_path):
             shuffled(source, tmp_path)
     with pytest.raises(ValueError, match="generator"):
         shuffled((chunk for chunk in []), tmp_path)
+
+
+def test_a_folder_is_used_again(tmp_path):
+    """The source may be the shuffle that lies there."""
+    y = np.arange(40.0)
+    X = np.column_stack([y, y]) + 1
+    first = shuffled(ArraySource(X, y, np.ones(40)), tmp_path, 0)
+    second = shuffled(first, tmp_path, 1)
+    third = shuffled(ArraySource(X, y), tmp_path, 2)
+    for source in (first, second, third):
+        assert_array_equal(np.asarray(source.X), source.y[:, np.newaxis] + [1.0, 1.0])
+        assert_array_equal(np.sort(source.y), y)
+    assert_array_equal(np.load(tmp_path / "X.npy"), third.X)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["X.npy", "y.npy"]
+
+
+@pytest.mark.parametrize("form", [pd.DataFrame, pa.table])
+def test_columns_in_another_order_are_refused(tmp_path, form):
+    numbers = {"a": [1.0, 2.0], "b": [10.0, 20.0]}
+    first, second = form(numbers), form(dict(reversed(numbers.items())))
+    X = shuffled([(first, [1, 2]), (first, [3, 4])], tmp_path, 0).X
+    assert_array_equal(X[:, 1], 10 * X[:, 0])
+    blocks = [(first, [1, 2]), (second, [3, 4])]
+    with pytest.raises(ValueError, match=r"Block 1 has the columns \['b', 'a'\]"):
+        shuffled(blocks, tmp_path, 0)
