@@ -1,5 +1,6 @@
 """Which rows each network of an ensemble trains on, and which it is judged on."""
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -151,4 +152,35 @@ def deal_folds(
     order = order[np.argsort(strata[order], kind="stable")]
     folds = np.empty(len(strata), dtype=np.int64)
     folds[order] = np.arange(len(strata)) % n_folds
+    return folds
+
+
+def deal_block(
+    strata: np.ndarray,
+    n_folds: int,
+    dealt: Counter[int],
+    random_state: np.random.RandomState,
+) -> np.ndarray:
+    """Return the fold of each row of a block, (n,) int.
+
+    The rows of each stratum are dealt on from where those of earlier blocks ended, so
+    that folds have equal shares of it however small the blocks are.
+
+    Parameters
+    ----------
+    strata : (n,) int array
+        Class indices; zeros where there are none.
+    n_folds : int
+    dealt : Counter
+        Rows of each stratum in earlier blocks; those of this block are added.
+    random_state : RandomState
+        One permutation of n is drawn.
+    """
+    order = random_state.permutation(len(strata))
+    folds = np.empty(len(strata), dtype=np.int64)
+    for stratum in np.unique(strata).astype(int).tolist():
+        rows = order[strata[order] == stratum]
+        # Strata begin with other folds: each of many may have few rows.
+        folds[rows] = (stratum + dealt[stratum] + np.arange(len(rows))) % n_folds
+        dealt[stratum] += len(rows)
     return folds

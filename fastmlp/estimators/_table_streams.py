@@ -5,6 +5,7 @@ coded; codes, which are written to a file. The networks train on that file.
 """
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,7 +32,7 @@ from fastmlp.estimators._blocks import (
     join_chunks,
 )
 from fastmlp.estimators._checks import check_block_weights
-from fastmlp.estimators._folds import FOLDS_OF_ONE, Split, deal_folds
+from fastmlp.estimators._folds import FOLDS_OF_ONE, Split, deal_block
 from fastmlp.estimators._learning import Learned
 from fastmlp.estimators._problem import Given, stand_in
 from fastmlp.estimators._streams import arrays_of, balanced, warn_if_sorted
@@ -317,6 +318,7 @@ def first_pass(
     fold = np.empty(n_rows, np.uint8 if n_folds < 256 else np.int32)
     values: Any = None
     weights: list[np.ndarray] = []
+    dealt: Counter[int] = Counter()
     tables, begin = [], 0
     for block in np.flatnonzero(source.block_rows).tolist():
         chunk = read_rows(source, block)
@@ -341,9 +343,7 @@ def first_pass(
                 weights.append(check_block_weights(chunk.sample_weight, y))
         values[begin:end] = coded
         strata = coded[:, 0] if isinstance(goal, Labels) else np.zeros(len(coded))
-        # Blocks begin with other folds, so that many small ones fill all.
-        dealt = deal_folds(strata, n_folds, random_state)
-        fold[begin:end] = (dealt + begin) % n_folds
+        fold[begin:end] = deal_block(strata, n_folds, dealt, random_state)
         some = drawn[np.searchsorted(drawn, begin) : np.searchsorted(drawn, end)]
         if len(some):
             tables.append(_safe_indexing(chunk.X, some - begin))

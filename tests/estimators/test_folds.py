@@ -1,5 +1,7 @@
 """Rows that count, and who trains on which."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -7,6 +9,7 @@ from numpy.testing import assert_array_equal
 from fastmlp.estimators._folds import (
     MERGED_ROWS,
     counted_rows,
+    deal_block,
     deal_folds,
     make_splits,
 )
@@ -108,3 +111,21 @@ def test_a_row_with_a_weight_stands_for_equal_ones(n_more):
     assert_array_equal(rows, [n_more + 1, n_more + 2])
     assert_array_equal(counted, [4, 2])
     assert_array_equal(place, np.r_[np.zeros(n_more), [1, 0, 1, 0]])
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 8, 100])
+@pytest.mark.parametrize("n_folds", [2, 5, 8])
+def test_blocks_give_folds_equal_shares_of_a_class(size, n_folds):
+    """Also where classes alternate, or come one after the other."""
+    classes = np.r_[np.tile([0, 1], 100), np.repeat([0, 1, 2], 40), np.arange(30)]
+    dealt, random_state = Counter(), np.random.RandomState(0)
+    folds = np.concatenate(
+        [
+            deal_block(classes[i : i + size], n_folds, dealt, random_state)
+            for i in range(0, len(classes), size)
+        ]
+    )
+    counts = np.zeros((30, n_folds), int)
+    np.add.at(counts, (classes, folds), 1)
+    assert np.ptp(counts, axis=1).max() <= 1
+    assert np.ptp(counts.sum(axis=0)) <= 0.15 * len(classes) / n_folds + 2
