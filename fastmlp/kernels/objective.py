@@ -33,7 +33,9 @@ class Objective(Trainer):
         the number of threads. Penalties are those of the weights.
         """
         flat = self.stored()
-        self.load(flat)
+        # Steps add the gradient up in the one moment.
+        place = self._space.moments[0]
+        self.memory[place : place + self.program.n_parameters] = 0
         n_steps = self.count_steps(len(data.y))
         if data is not self._data:
             self._all_rows = np.arange(len(data.y))
@@ -41,7 +43,7 @@ class Objective(Trainer):
         self._space.field["mean"][0] = 0
         self._train(np.zeros((n_steps, N_STEP)), 0)
         total, _ = self.last_sums
-        self.program.unpack(self.memory, gradient, self._space.moments[0])
+        self.program.unpack(self.memory, gradient, place)
         weights = [
             v for _, each, v in self.program.split(flat) if each.name == "weights"
         ]
