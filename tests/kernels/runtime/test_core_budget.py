@@ -39,6 +39,16 @@ def test_available_cores_are_limited_by_the_environment(
     assert available_cores() == cores
 
 
+def test_budget_of_a_block_ends_with_it(five_cores):
+    budget = CoreBudget()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(budget.take, 1).result()
+        with limited_cores(2):
+            assert budget.take(4) == 1
+            budget.give_back()
+        assert budget.take(4) == 4
+
+
 def test_available_cores_are_limited_in_a_block_and_its_thread(five_cores):
     with limited_cores(2), ThreadPoolExecutor(1) as pool:
         assert available_cores() == 2
