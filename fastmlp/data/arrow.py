@@ -289,7 +289,7 @@ class ParquetSource(_ColumnSource):
         self.block_rows = [
             fragment.row_groups[0].num_rows
             if self._filter is None
-            else len(self._table(block, self._labels[:1]))
+            else len(self._table(block, []))
             for block, fragment in enumerate(self._fragments)
         ]
         self._keep_in(cache, files)

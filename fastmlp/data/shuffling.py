@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import _get_feature_names
 
 from fastmlp.data.arrays import ArraySource
 from fastmlp.data.cache import create_map
@@ -127,8 +126,9 @@ def _write(source: Source, position: np.ndarray, path: Path) -> Chunk:
 
 def _names_of(X: Any) -> list | None:
     """Return the names of a frame's columns; None if X has none."""
-    names = _get_feature_names(X)
-    return None if names is None else names.tolist()
+    # `columns` of pyarrow are the arrays themselves.
+    names = getattr(X, "column_names", getattr(X, "columns", None))
+    return None if names is None else list(names)
 
 
 def _placed(array: np.ndarray | None, values: Any, place: np.ndarray, n: int) -> Any:
