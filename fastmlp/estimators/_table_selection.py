@@ -12,15 +12,15 @@ from fastmlp.estimators._folds import Split
 from fastmlp.estimators._table_problem import TableProblem
 from fastmlp.estimators._targets import Labels
 from fastmlp.kernels import Data, make_settings, row_losses
-from fastmlp.tables.encoding import Selection, select_all
+from fastmlp.tables.encoding import Selection
 from fastmlp.tables.selection import (
     MOST_KEPT,
     MOST_ROWS,
-    MOST_WAVING,
     explained,
     is_dense,
     most_explaining,
     numbers_to_try,
+    shares_matter,
 )
 from fastmlp.training.holdout import Holdout
 
@@ -93,8 +93,9 @@ def choose_columns(
         n_kept = best_number(problem, shares, train, len(splits))
         if problem.model.verbose:
             print(f"Each network reads {n_kept} of {n_columns} columns.", flush=True)
-    every = select_all(problem.columns)
-    if n_kept == n_columns and len(every.waving) <= MOST_WAVING:
+    if not shares_matter(problem.columns, n_kept):
+        any_shares = np.zeros(n_columns)
+        every = most_explaining(problem.columns, any_shares, n_columns)
         return [every] * len(splits)
     return [
         most_explaining(problem.columns, shares_in(split), n_kept) for split in splits

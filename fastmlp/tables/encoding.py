@@ -16,7 +16,7 @@ _NONE = -1.0  # no code
 
 
 class Selection(NamedTuple):
-    """What a network reads of the columns of a table.
+    """The columns of a table that a network reads.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def operations_on(
     ----------
     columns : sequence of Number, Category and Frequent
     selection : Selection, default=None
-        What the network reads of them. None: see `select_all`.
+        Of the network. None: all columns, see `select_all`.
     """
     rules: list[tuple[int, float, float, float, float | None]] = []
     read, waving = select_all(columns) if selection is None else selection

@@ -53,6 +53,12 @@ def is_dense(shares: np.ndarray) -> bool:
     return bool(np.count_nonzero(shares > 0) > DENSE * len(shares))
 
 
+def shares_matter(columns: Sequence[Column], n_kept: int) -> bool:
+    """Return whether the result of `most_explaining` depends on the shares."""
+    n_numbers = sum(map(varies, columns))
+    return n_kept < len(columns) or MOST_WAVING < n_numbers <= MOST_WITH_WAVES
+
+
 def most_explaining(
     columns: Sequence[Column], shares: np.ndarray, n_kept: int
 ) -> Selection:

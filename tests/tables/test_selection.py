@@ -12,6 +12,7 @@ from fastmlp.tables.selection import (
     is_dense,
     most_explaining,
     numbers_to_try,
+    shares_matter,
 )
 from tests.tables.test_encoding import category, number
 
@@ -147,3 +148,7 @@ def test_many_numbers_have_no_waves(n_more, n_waving):
     selection = most_explaining(columns, RNG.random(len(columns)), len(columns))
     assert len(selection.columns) == len(columns)
     assert len(selection.waving) == n_waving
+    assert shares_matter(columns, len(columns)) == (n_more == 0)
+    assert shares_matter(columns, len(columns) - 1)
+    few = columns[-MOST_WAVING:]
+    assert not shares_matter(few, len(few))
