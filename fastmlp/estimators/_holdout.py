@@ -13,7 +13,7 @@ from fastmlp.estimators._fitted import network_attributes
 from fastmlp.estimators._problem import Problem, Sample, stand_in
 from fastmlp.estimators._targets import Scoring
 from fastmlp.network import Network
-from fastmlp.training.holdout import Holdout, Score
+from fastmlp.training.holdout import Holdout, Score, loss_as_score
 
 
 def hold_out(
@@ -112,7 +112,7 @@ def validation_score(
     goal = problem.goal
     scoring = goal.judged_by(problem.model.scoring)
     if scoring == "loss":
-        return lambda engine, loss: -loss
+        return loss_as_score
     levels = goal.attributes.get("quantiles_", ())
     if len(levels) > 1 and isinstance(scoring, str):
         raise ValueError(

@@ -26,7 +26,6 @@ from fastmlp.estimators._table_model import (
 from fastmlp.estimators._table_problem import TableProblem, check_table
 from fastmlp.estimators._table_scores import (
     Reporter,
-    loss_as_score,
     metric_of,
     score_of_epochs,
 )
@@ -45,7 +44,7 @@ from fastmlp.tables.ensemble import ATTEMPTS, SLOWER, Ensemble, Part, train_ense
 from fastmlp.tables.importance import permutation_importances
 from fastmlp.tables.member import Member, Task
 from fastmlp.tables.recipe import Recipe, make_recipe, shortened
-from fastmlp.training.holdout import Holdout, Score
+from fastmlp.training.holdout import Holdout, Score, loss_as_score
 from fastmlp.training.loop import History, Outcome, Steps, unseen
 from fastmlp.training.rows import InMemory, Rows
 

@@ -14,16 +14,11 @@ from fastmlp.kernels import Trainer
 from fastmlp.network.network import blocks_of
 from fastmlp.tables.ensemble import Ensemble
 from fastmlp.tables.initial import packed
-from fastmlp.training.holdout import Score
+from fastmlp.training.holdout import Score, loss_as_score
 from fastmlp.training.loop import Steps
 
 # Lines that `verbose` prints for each network.
 LINES = 10
-
-
-def loss_as_score(engine: Trainer, loss: float) -> float:
-    """Return the score of `Holdout` that is the better the smaller the loss is."""
-    return -loss
 
 
 def score_of_epochs(problem: TableProblem, split: Split, alone: Ensemble) -> Score:

@@ -12,6 +12,11 @@ from fastmlp.kernels import Data, Trainer
 Score = Callable[[Trainer, float], float]
 
 
+def loss_as_score(engine: Trainer, loss: float) -> float:
+    """Return the score that is higher the smaller the loss is."""
+    return -loss
+
+
 class Judge(Protocol):
     """Evaluates a network after each epoch: `Holdout`, or another of its form."""
 
