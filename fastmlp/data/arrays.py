@@ -12,7 +12,8 @@ from fastmlp.data.chunks import BLOCK_BYTES, Chunk, check_step
 class ArraySource:
     """Blocks of neighbouring rows of an array that may be on disk.
 
-    A pickle has the file's name of a memory map, not its numbers.
+    A pickle has the file's name of a memory map, not its numbers, unless the map is
+    copy-on-write: the file does not have its changes.
 
     Parameters
     ----------
@@ -140,7 +141,12 @@ class _Mapped(NamedTuple):
 
 def _pickled(array: Any) -> Any:
     """Return the form in which an array is pickled."""
-    if not is_mapped(array) or array.filename is None or not array.flags.c_contiguous:
+    if (
+        not is_mapped(array)
+        or array.filename is None
+        or array.mode == "c"
+        or not array.flags.c_contiguous
+    ):
         return array
     # The map begins at a multiple of the granularity before `offset`.
     start = array.offset - array.offset % mmap.ALLOCATIONGRANULARITY

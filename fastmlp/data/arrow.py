@@ -60,6 +60,10 @@ class _ColumnSource(ABC):
             from pyarrow.parquet import filters_to_expression
 
             filter = filters_to_expression(filter)
+        if self.dtype.kind != "f":
+            raise ValueError(
+                f"dtype must be a float type, got {self.dtype}: X is learned in floats."
+            )
         self._filter, self._others = filter, others
         self._cache: BlockCache | None = None
         self.block_rows: list[int] = []
@@ -219,7 +223,7 @@ class ParquetSource(_ColumnSource):
         The rows that are read, as ``pyarrow.compute.field("year") > 2000``, or as
         pyarrow's list of tuples.
     dtype : numpy dtype, default="float32"
-        Of X.
+        Of X, a float type.
     cache : str or path-like, default=None
         A folder in which each block is kept as it was read, X in `dtype`, so that it is
         decoded once only, also by later runs with the same unchanged files. It is yours
@@ -239,7 +243,8 @@ class ParquetSource(_ColumnSource):
     FileNotFoundError
         If there are no files.
     ValueError
-        If there is no such column, it is named twice, or the label has missing values.
+        If there is no such column, it is named twice, the label has missing values, or
+        dtype is no float type.
     TypeError
         If a column of X holds no numbers.
 

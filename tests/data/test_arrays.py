@@ -78,3 +78,11 @@ def test_pickles_of_memory_maps_name_the_file(tmp_path, part, offset):
     for block in range(len(source.block_rows)):
         for ref, array in zip(source.read(block), comp.read(block), strict=True):
             assert_array_equal(array, ref)
+
+
+def test_pickles_of_maps_that_are_copied_on_write_have_their_numbers(tmp_path):
+    np.save(tmp_path / "X.npy", np.zeros((4, 2)))
+    X = np.load(tmp_path / "X.npy", mmap_mode="c")
+    X[1] = 5.0
+    loaded = pickle.loads(pickle.dumps(ArraySource(X, np.arange(4))))
+    assert_array_equal(loaded.read(0).X, X)

@@ -229,6 +229,8 @@ def test_errors_name_the_column(table, folder):
             TypeError, match=f"'{name}' holds {kind}.*TabularClassifier"
         ):
             ArrowSource(table, "b", columns=[name]).read(0)
+    with pytest.raises(ValueError, match="must be a float type, got int32"):
+        ArrowSource(table, "label", columns=["a"], dtype="int32")
     with pytest.raises(ValueError, match="needs no cache"):
         ArrowSource(table, "b", cache="somewhere")
     holes = pa.table({"x": [1.0, None, 3.0], "y": ["a", None, "b"]})
