@@ -43,6 +43,7 @@ from fastmlp.kernels import (
     trainer,
 )
 from fastmlp.kernels.compile import options
+from fastmlp.kernels.groups import GROUP, WEIGHTS
 from fastmlp.kernels.heads.head import HEAD
 from fastmlp.kernels.heads.losses import (
     FIXED_SETTINGS,
@@ -111,7 +112,6 @@ from fastmlp.kernels.simd.tiles import (
 from fastmlp.kernels.spec import make_operations
 from fastmlp.kernels.step import CHUNK_ROWS, PHASES
 from fastmlp.kernels.update import regularisation, rules
-from fastmlp.kernels.update.groups import GROUP, WEIGHTS
 from fastmlp.kernels.update.regularisation import (
     N_SUMS,
     compile_collect,

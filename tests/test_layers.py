@@ -120,6 +120,20 @@ def test_the_parts_above_use_what_the_kernels_offer(name):
             assert {n.count(".") for n in own} <= {2}, path
 
 
+# In order: each imports only those before.
+KERNEL_FOLDERS = ("compile", "simd", "math", "runtime", "ops", "heads", "update")
+
+
+@pytest.mark.parametrize("name", KERNEL_FOLDERS)
+def test_a_folder_of_the_kernels_imports_only_those_before(name):
+    before = {*KERNEL_FOLDERS[: KERNEL_FOLDERS.index(name)], name}
+    for path in KERNELS:
+        if path.parts[1] == name:
+            own = {n for n in imports(path) if n.startswith("fastmlp.kernels.")}
+            folders = {n.split(".")[2] for n in own} & {*KERNEL_FOLDERS}
+            assert folders <= before, path
+
+
 ESTIMATORS = (
     "_warnings",
     "_checks",

@@ -40,7 +40,7 @@ def curve(name: str) -> Curve:
     with Tracer(spec, *losses, np.float64, data.form, n_threads=1) as tracer:
         tracer.load(np.array([1.0, 1.0, 0.0, 0.0]))
         value = tracer.layer_outputs(data, [0])[0][:, 0]
-        blocks = tracer.trace(data, what="derivatives")
+        blocks = tracer.trace(data, mode="derivatives")
         derivative = np.concatenate([block.deltas(0) for block in blocks])[:, 0]
     numeric = (value[2:] - value[:-2]) / (Z[2:] - Z[:-2])
     # Between two points with a corner of the curve the difference is a mean of slopes.

@@ -124,7 +124,7 @@ def _gradients(
     data, hidden = Data(points, outputs), range(len(network.coefs) - 1)
     blocks = [
         [block.deltas(i) for i in hidden]
-        for block in tracer.trace(data, what="derivatives")
+        for block in tracer.trace(data, mode="derivatives")
     ]
     derivatives = [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
     for k in range(outputs.shape[1]):

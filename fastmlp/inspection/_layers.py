@@ -133,12 +133,12 @@ def activation_statistics(
         tracer, data, hidden = opened.tracer, opened.data, len(opened.layers) - 1
         sums, squares, saturated = np.zeros((3, hidden))
         alive = [np.zeros(W.shape[1], bool) for W in opened.network.coefs[:-1]]
-        for block in tracer.trace(data, what="outputs"):
+        for block in tracer.trace(data, mode="outputs"):
             for i in range(hidden):
                 outputs = block.inputs(i + 1).astype(np.float64)
                 sums[i] += outputs.sum()
                 squares[i] += np.square(outputs).sum()
-        for block in tracer.trace(data, what="derivatives"):
+        for block in tracer.trace(data, mode="derivatives"):
             for i in range(hidden):
                 flat = abs(block.deltas(i)) < threshold
                 saturated[i] += flat.sum()

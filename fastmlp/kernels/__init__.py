@@ -20,6 +20,7 @@ from .custom import (
     register_activation,
     register_loss,
 )
+from .groups import Group
 from .heads.losses import LOSS_ALIASES, LOSSES, make_settings, row_losses
 from .heads.outputs import OUTPUTS
 from .names import did_you_mean
@@ -42,7 +43,6 @@ from .spec import (
 )
 from .trace import Tracer
 from .trainer import Patience, Step, Trainer
-from .update.groups import Group
 from .update.regularisation import Regularisation
 from .update.rules import RULES, Optimizer, solvers
 

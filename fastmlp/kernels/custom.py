@@ -15,7 +15,7 @@ import numpy as np
 from numba.core.errors import NumbaError
 from numba.extending import is_jitted
 
-from .compile.options import OPTIONS, inlined, jit
+from .compile.options import OPTIONS, PLAIN, inlined, jit
 from .heads.losses import LOSSES, Loss
 from .ops import ACTIVATIONS, OPERATIONS, Activation
 
@@ -210,7 +210,8 @@ def _evaluated(function, what, *points):
     """Return the values of a function at points, which must be finite numbers."""
     if not callable(function):
         raise TypeError(f"{what} must be a function, got {function!r}.")
-    compiled = numba.njit(_plain(function), **OPTIONS)
+    # With the options of kernels: functions that make arrays or raise fail here.
+    compiled = numba.njit(_plain(function), **OPTIONS, **PLAIN)
     for number in (numba.float32, numba.float64):
         signature = (number,) * len(points)
         try:

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from . import predict
+from .groups import Groups
 from .heads.losses import LOSSES, make_settings, row_losses
 from .ops import Form, numbers_of
 from .program import OVERREAD, Head, Program
 from .rows import Data, describe, form_of
 from .runtime.core_budget import choose_threads
 from .spec import NetworkSpec, count_products, make_operations
-from .update.groups import Groups
 from .update.regularisation import Regularisation
 
 # Floating-point operations of one minibatch from which another thread pays for the two
@@ -70,7 +70,7 @@ class Engine:
     regularisation : Regularisation, default=Regularisation()
         Restraints beside `alpha`.
     groups : Groups, default=None
-        How kinds of parameters are trained, see `update.groups`.
+        How kinds of parameters are trained, see `groups`.
     """
 
     def __init__(
@@ -115,6 +115,7 @@ class Engine:
             (out_activation, loss, self._settings.tobytes()),
             tuple((groups or {}).items()),
         )
+        # Three products, forward, dx and dW, of two operations for each weight and row.
         work = self._work = 6 * self._batch_size * count_products(spec)
         self._most_threads = choose_threads(
             n_threads, work / _WORTH_A_THREAD, self._batch_size

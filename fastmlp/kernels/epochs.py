@@ -12,8 +12,8 @@ from .runtime.team import MOST_THREADS, next_command
 from .simd.llvm import array_at
 from .step import run_epoch
 
-# Why a run ended: all epochs are done; no improvement for longer than the patience; a
-# parameter is not finite, or the loss no number.
+# A run goes on, or why it ended: all epochs are done; no improvement for longer than
+# the patience; a parameter is not finite, or the loss no number.
 GOES_ON, DONE, WAITED, DIVERGED = map(np.int64, range(4))
 
 # The bits of an exponent that infinity and NaN have, in the upper half of a number.

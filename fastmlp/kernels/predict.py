@@ -38,7 +38,7 @@ FEW_ROWS = 8
 # takes as long as some 100 rows, and saves 1 to 2 % of the time of each row.
 FLAT_ROWS = 1024
 
-# Another thread saves time from this many floating-point operations for each: one that
+# Floating-point operations for each thread from which another one saves time: one that
 # has to be started, and one that is awake.
 _WORTH_A_START, _WORTH_A_HELPER = 10_000_000, 1_000_000
 

@@ -1,4 +1,4 @@
-"""One network laid out in memory: the only place that writes the kernels' records.
+"""One network laid out in memory: places, and the records that describe it.
 
 A matrix of n columns is kept as ceil(n / w) panels of the tile's width w, each with
 its rows one after the other: element (i, j) is at ``(j // w)*rows*w + i*w + j % w``.
@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._platform import machine_bytes
-from .heads.head import HEAD, compile_lose, compile_write
+from .groups import GROUP, Group, Groups, find_group
+from .heads.head import HEAD, compile_loss_and_deltas, compile_write
 from .heads.losses import LOSSES, compile_loss
 from .heads.outputs import OUTPUTS, compile_output, row_width
 from .ops.base import (
@@ -33,11 +34,7 @@ from .ops.base import (
 )
 from .simd.bfloat16 import bfloat16_unit, multiply_loop, pack_loop
 from .simd.panels import product_loop, transpose_loop
-from .simd.tiles import TILE_PARTS, TILE_ROWS, VECTOR_BYTES
-from .update.groups import GROUP, Group, Groups, find_group
-
-# No vector that is read or written straddles two lines of the cache.
-LINE_BYTES = 64
+from .simd.tiles import LINE_BYTES, TILE_PARTS, TILE_ROWS, VECTOR_BYTES
 
 # Parameters of a network up to which their places are kept as an array.
 _FEW_PARAMETERS = 1 << 15
@@ -131,8 +128,8 @@ class Program:
     addresses : (n_operations,) int64 array
         Of the operations' records.
     context : (1,) array of CONTEXT
-        The fields that are the same in every run. Rates of dropout are 0 except in
-        steps of training.
+        The fields that are the same in every run. Dropout's rates are 0: training
+        and `predict_samples` set them.
     head : (1,) array of HEAD
     size : int
         Bytes of the whole block.
@@ -315,11 +312,11 @@ class Program:
         record["z_width"], record["z"] = width, self.reserve(self.capacity * width)
         record["weights"] = self.reserve(self.capacity)
         record["scratch"] = self.reserve(self.capacity)
-        if not self.training or head.loss is None:
+        if not self.training:
             return
         names = head.out_activation, head.loss
         record["n_targets"] = 1 if LOSSES[names].targets == "label" else n_out
-        record["lose"] = compile_lose(self.numbers).address
+        record["loss_and_deltas"] = compile_loss_and_deltas(self.numbers).address
         record["loss"] = compile_loss(*names, dtype).address
         self._settings = head.settings
         record["settings"] = head.settings.ctypes.data
@@ -367,8 +364,8 @@ class Program:
         targets = cost[-1] * np.arange(1, n_threads) / n_threads
         inner = np.searchsorted(cost, targets, side="left") + 1
         begins = np.append(np.flatnonzero(blocks["joined"] == 0), blocks.size)
-        inner = begins[np.searchsorted(begins, inner.clip(max=blocks.size))]
-        return np.concatenate([[0], inner, [blocks.size]]).clip(max=blocks.size)
+        inner = begins[np.searchsorted(begins, inner)]
+        return np.concatenate([[0], inner, [blocks.size]])
 
     def split(self, flat: np.ndarray) -> list[tuple[int, Parameter, np.ndarray]]:
         """Return (number of the operation, parameter, view) for each part of a vector.

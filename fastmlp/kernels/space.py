@@ -210,7 +210,7 @@ class TrainingSpace:
 
     @property
     def is_small(self) -> bool:
-        """True if its memory is worth less than the time to make it."""
+        """True if it is kept for the next trainer."""
         return self.memory.nbytes + self.steps.nbytes <= _MOST_BYTES
 
 
@@ -219,7 +219,7 @@ _idle: dict[SpaceSpec, TrainingSpace] = {}
 
 
 def take_space(spec: SpaceSpec, units: Sequence[int]) -> TrainingSpace:
-    """Return a space of zeros, one that was given back if there is one.
+    """Return a space whose memory is zeros, one that was given back if there is one.
 
     Parameters
     ----------

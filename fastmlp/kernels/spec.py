@@ -126,7 +126,7 @@ def make_operations(
         kind = _IDENTITY if last else spec.activations[layer]
         made = _layer(n, width, kind, numbers, None if operations else form, factors)
         factors = None
-        rate = 0.0 if last else rates.get(layer + 1)
+        rate = rates.get(layer + 1)
         if rate:
             stream = _HIDDEN_STREAM + layer
             made.append(Dropout(width, rate, stream, settings.seed))
@@ -138,9 +138,10 @@ def make_operations(
 
 
 def _factors_behind(operations, numbers, settings):
-    """Return trained factors that are last of the inputs' operations and alone learn.
+    """Return trained factors that `ScaledDense` takes over, and mark them so.
 
-    None if there are none, or if `ScaledDense` cannot follow: products are rounded, or
+    They are last of the inputs' operations, of which no other learns. None if there
+    are none, or if `ScaledDense` cannot follow: products are rounded, or
     norms bounded, for which the blocks of one panel must follow each other.
     """
     learning = [op for op in operations if op.parameters]

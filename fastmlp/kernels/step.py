@@ -10,21 +10,21 @@ depends on a kind of operation or a format of numbers.
 import numpy as np
 
 from .compile.options import jit
+from .groups import group_at
 from .heads.head import head_at
 from .ops.base import (
     BLOCK,
     CONTEXT,
-    call_collect,
     call_finish,
     call_forward,
     call_gradient,
+    call_prepare,
     context_at,
     header_at,
 )
 from .runtime.barrier import wait
 from .simd.llvm import FLUSHES, address, array_at, float_mode, set_float_mode, ticks
 from .simd.tiles import TILE_PARTS, TILE_ROWS
-from .update.groups import group_at
 from .update.regularisation import call_average, call_constrain
 from .update.rules import DROPOUT, N_STEP, call_update
 
@@ -83,14 +83,14 @@ def _mark(run, thread, phase):
 
 
 @jit
-def _sum_weights(context, n):
+def _sum_sample_weights(context, n):
     """Sum of the weights of a minibatch's n rows, in float64."""
     if context.sample_weight == 0:
         return float(n)
     end, total = context.begin + n, 0.0
     order = array_at(context.order, end, np.int64)
     for i in range(context.begin, end):
-        row = i if context.order == 0 else order[i]
+        row = order[i]
         total += array_at(context.sample_weight + 8 * row, 1, np.float64)[0]
     return total
 
@@ -224,7 +224,7 @@ def run_epoch(
     # same minibatch where one has already passed over rows without weight.
     place = run.contexts + thread * _CONTEXT_BYTES
     context = context_at(place)
-    lose = head_at(run.head).lose
+    loss_and_deltas = head_at(run.head).loss_and_deltas
     shares = array_at(
         run.shares + 8 * n_threads * (run.most_threads + 1), n_threads + 1, np.int64
     )
@@ -238,7 +238,7 @@ def run_epoch(
     for s in range(run.n_steps):
         context.begin, context.step = s * run.batch, run.step + before + s
         n = min(run.batch, run.n_rows - context.begin)
-        context.n, weight = n, _sum_weights(context, n)
+        context.n, weight = n, _sum_sample_weights(context, n)
         if weight == 0:
             continue
         visited += n
@@ -250,18 +250,18 @@ def run_epoch(
                 count = min(CHUNK_ROWS, end - first)
                 forward(place, operations, first, count)
                 _mark(run, thread, _FORWARD)
-                call_forward(lose, (place, run.head, first, count))
+                call_forward(loss_and_deltas, (place, run.head, first, count))
                 _mark(run, thread, _LOSS)
                 backward(place, operations, first, count)
                 _mark(run, thread, _BACKWARD)
             share = n / weight if run.mean != 0 else 1.0
             # Before the barrier, behind which the threads overwrite the sums that are
-            # the penalties. `collect` reads X alone, whose rows need no barrier.
+            # the penalties. `prepare` reads X alone, whose rows need no barrier.
             if thread == 0:
                 for i in range(run.n_operations):
-                    collect = header_at(operations[i]).collect
-                    if collect != 0:
-                        call_collect(collect, (place, operations[i], n))
+                    prepare = header_at(operations[i]).prepare
+                    if prepare != 0:
+                        call_prepare(prepare, (place, operations[i], n))
                 total = _add_penalties(run, share, total)
             wait(words, n_threads)
             _mark(run, thread, _WAIT)

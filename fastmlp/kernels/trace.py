@@ -34,7 +34,7 @@ call_fill = caller(FILL)
 
 
 @compiled_once
-def compile_squares(numbers: Numbers) -> Any:
+def compile_row_squares(numbers: Numbers) -> Any:
     """Compile ``squares(…)``, see `SQUARES`."""
     width, size, dtype = numbers.width, numbers.size, numbers.storage
     vector = lanes(dtype)
@@ -80,7 +80,7 @@ def trace(
     thread: int,
     n_threads: int,
     n: int,
-    what: int,
+    mode: int,
     records: np.ndarray,
     contexts: np.ndarray,
     matrices: np.ndarray,
@@ -93,7 +93,7 @@ def trace(
     ----------
     n : int
         At most the program's capacity.
-    what : int
+    mode : int
         0: forward. 1: also back, with the loss's derivative. 2: back, where each layer
         starts from ones in the place of its outputs' deltas, which leaves the
         derivatives of the layers' operations.
@@ -113,10 +113,10 @@ def trace(
     for first in range(start, end, CHUNK_ROWS):
         count = min(CHUNK_ROWS, end - first)
         forward(context, operations, first, count)
-        if what == 1:
-            call_forward(head_at(head).lose, (context, head, first, count))
+        if mode == 1:
+            call_forward(head_at(head).loss_and_deltas, (context, head, first, count))
             backward(context, operations, first, count)
-        elif what == 2:
+        elif mode == 2:
             for i in range(n_operations - 1, -1, -1):
                 op = header_at(operations[i])
                 if op.backward != 0:
@@ -153,8 +153,8 @@ def trace_block(helpers: ThreadPoolExecutor, n_threads: int, *arguments: Any) ->
         call.result()
 
 
-# Values of the argument `what` of `trace`.
-_WHAT = {"outputs": 0, "deltas": 1, "derivatives": 2}
+# Values of the argument `mode` of `trace`.
+_MODES = {"outputs": 0, "deltas": 1, "derivatives": 2}
 
 
 class Block:
@@ -265,27 +265,27 @@ class Tracer(Engine):
         self._layers = Layers(self.program, self.memory)
 
     def trace(
-        self, data: Data, what: str = "deltas", squares: bool = False
+        self, data: Data, mode: str = "deltas", squares: bool = False
     ) -> Iterator[Block]:
         """Yield a `Block` for each `batch_size` rows of `data`.
 
         Parameters
         ----------
         data : Data
-        what : {"outputs", "deltas", "derivatives"}
+        mode : {"outputs", "deltas", "derivatives"}
             How far the rows go: up to the outputs, or back again with the loss's
             derivative or with that of each layer's outputs.
         squares : bool
             True: compute sums of squares.
         """
-        if what == "deltas":
+        if mode == "deltas":
             self._check_data(data)
         program, layers, numbers = self.program, self._layers, self.program.numbers
         places = (layers.inputs, layers.deltas, layers.slope_deltas)
         found = [place(i) for i in range(len(layers)) for place in places]
         matrices = np.array(found, np.int64)
         sums = np.zeros((len(found), program.capacity) if squares else (0, 0))
-        loops = [compile_squares(numbers), compile_fill(numbers)]
+        loops = [compile_row_squares(numbers), compile_fill(numbers)]
         addresses = np.array([loop.address for loop in loops])
         n_threads = budget.take(self._most_threads)
         contexts = np.repeat(program.context, n_threads)
@@ -298,7 +298,7 @@ class Tracer(Engine):
                     count = min(batch, n - begin)
                     contexts["begin"] = begin
                     trace_block(
-                        helpers, n_threads, count, _WHAT[what], program.entries,
+                        helpers, n_threads, count, _MODES[mode], program.entries,
                         contexts, matrices, sums, addresses,
                     )  # fmt: skip
                     yield Block(layers, sums, begin, count)
@@ -321,7 +321,7 @@ class Tracer(Engine):
         """
         n, units = data.X.shape[0], self.spec.units
         outputs = [np.empty((n, units[i + 1]), self.dtype) for i in layers]
-        for block in self.trace(data, what="outputs"):
+        for block in self.trace(data, mode="outputs"):
             for out, i in zip(outputs, layers, strict=True):
                 out[block.begin : block.end] = block.inputs(i + 1)
         return outputs

@@ -429,6 +429,8 @@ class Step:
         the order of the trainer's memory, padding included. It may be overwritten.
     weight : float
         Sum of the sample weights, by which the update divides.
+    loss : float
+        Mean loss of the minibatch, with the penalties.
     """
 
     def __init__(
@@ -440,13 +442,8 @@ class Step:
     ):
         place, n = trainer._space.gradient, trainer.program.n_parameters
         self.gradient = trainer.memory[place : place + n]
-        self.weight = weight
+        self.weight, self.loss = weight, trainer.last_loss
         self._trainer, self._step, self._sweeps = trainer, step, sweeps
-
-    @property
-    def loss(self) -> float:
-        """Mean loss of the minibatch, with the penalties."""
-        return self._trainer.last_loss
 
     def apply(self) -> None:
         """Update the parameters by the present content of `gradient`."""

@@ -72,7 +72,7 @@ def traced(model: Any, X: np.ndarray, y: np.ndarray) -> Traced:
             losses[rows] = block.losses()
             for i in hidden:
                 outputs[i][rows], deltas[i][rows] = block.inputs(i + 1), block.deltas(i)
-        for block in opened.tracer.trace(opened.data, what="derivatives"):
+        for block in opened.tracer.trace(opened.data, mode="derivatives"):
             for i in hidden:
                 small = np.abs(block.deltas(i)) < SATURATION
                 flat[i][block.begin : block.end] = small

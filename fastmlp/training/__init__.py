@@ -1,4 +1,4 @@
 """Training: epochs with their stopping rules, L-BFGS, learning rates.
 
-In reading order: `schedules`, `loop`, `rows`, `holdout`, `lbfgs`, `blas`.
+In reading order: `schedules`, `rows`, `holdout`, `loop`, `blas`, `lbfgs`.
 """

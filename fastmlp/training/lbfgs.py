@@ -95,7 +95,8 @@ class LBFGS:
         return result, Outcome.CONVERGED if result.success else Outcome.EXHAUSTED
 
     def _loss_gradient(self, x):
-        # An iteration begins with its first evaluation: none follows the last one.
+        # Not where an iteration ends: none follows the last one. Within an iteration
+        # it does nothing.
         self._steps.begin()
         # SciPy may try numbers too large for float32.
         with np.errstate(over="ignore"):

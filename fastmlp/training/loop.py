@@ -6,7 +6,6 @@ and a `fastmlp.kernels.Trainer`, which holds them while it trains. A run returns
 """
 
 import enum
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -334,7 +333,9 @@ class Training:
                 n = 1
                 if rows is not None and left > 1:
                     n = min(left, self.engine.epochs_at_once)
-                outcome = self._step(steps) if n == 1 else self._steps_at_once(rows, n)
+                outcome = (
+                    self._one_epoch(steps) if n == 1 else self._epochs_at_once(rows, n)
+                )
                 if outcome is not None:
                     return outcome
                 if self._interrupted:
@@ -346,7 +347,7 @@ class Training:
     def _rows_at_once(self):
         """Return rows of which many epochs can be one run of the engine, or None."""
         settings = self.settings
-        if self.holdout is not None or settings.verbose or settings.patience_growth:
+        if self.holdout is not None or settings.verbose:
             return None
         return self.rows if isinstance(self.rows, InMemory) else None
 
@@ -358,7 +359,7 @@ class Training:
         losses = self.history.loss_curve
         return not math.isnan(losses[-1] if losses else 0.0) and self.engine.finite()
 
-    def _step(self, steps):
+    def _one_epoch(self, steps):
         """Train for an epoch; return the `Outcome` if it is the last, else None."""
         steps.begin()
         self._epoch()
@@ -375,7 +376,7 @@ class Training:
             return Outcome.CONVERGED
         return Outcome.STOPPED if stops else None
 
-    def _steps_at_once(self, rows, n_epochs):
+    def _epochs_at_once(self, rows, n_epochs):
         """Do as `_step` up to `n_epochs` times, in one run of the engine."""
         engine, optimizer, history = self.engine, self.optimizer, self.history
         random_state = self.random_state if self.settings.shuffle else None
@@ -389,11 +390,9 @@ class Training:
             history.no_improvement_count,
         )
         try:
-            orders = rows.draw(random_state, n_epochs)
-            coming = self.schedule.coming(
-                rate, self.epoch, n_steps, history.t, rows.n_rows
-            )
-            rates, behind = zip(*itertools.islice(coming, len(orders)), strict=True)
+            coming = self._coming(n_steps, rows.n_rows, n_epochs)
+            orders = rows.draw(random_state, len(coming))
+            rates, behind = zip(*coming[: len(orders)], strict=True)
             in_steps = isinstance(rates[0], np.ndarray)
             optimizer.rates = (
                 np.concatenate(rates) if in_steps else np.repeat(rates, n_steps)
@@ -405,7 +404,6 @@ class Training:
                 raise
             self._interrupted = True
         n_done = len(patience.losses)
-        rows.take_back(random_state, orders, n_done)
         firsts = [float(each[0] if in_steps else each) for each in rates[:n_done]]
         history.record_losses(patience.losses, rows.n_rows, firsts)
         history.best_loss = patience.best_loss
@@ -413,9 +411,29 @@ class Training:
         self.epoch += n_done
         # The rate does not change after an epoch that diverged.
         optimizer.learning_rate = (rate, *behind)[n_done - patience.diverged]
+        # Takes longest: after an interrupt here all of the above is entered.
+        rows.take_back(random_state, orders, n_done)
         if patience.diverged:
             return Outcome.DIVERGED
         return Outcome.CONVERGED if patience.ended and self._ends() else None
+
+    def _coming(self, n_steps, n_rows, n_epochs):
+        """Return the rates of 1 to `n_epochs` coming epochs, and the rate after each.
+
+        Fewer where a user's function raises for a later epoch: training may end
+        before that epoch.
+        """
+        coming = self.schedule.coming(
+            self.optimizer.learning_rate, self.epoch, n_steps, self.history.t, n_rows
+        )
+        found: list[tuple[Any, float]] = []
+        try:
+            while len(found) < n_epochs:
+                found.append(next(coming))
+        except Exception:
+            if not found:
+                raise
+        return found
 
     def store(self, parameters: np.ndarray) -> None:
         """Write the resulting parameters, those of the best epoch if there is a score.
@@ -477,7 +495,10 @@ class Training:
             return
         self._say(f"Validation score: {score:f}")
         if self.history.judge_score(score, self.settings.tol, self.settings.ties):
-            self.engine.store(self._best)
+            # An interrupt while they are stored leaves those of the earlier epoch.
+            best = np.empty_like(self._best)
+            self.engine.store(best)
+            self._best = best
 
     def _record_divergence(self):
         if self.holdout is not None:

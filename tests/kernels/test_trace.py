@@ -146,7 +146,7 @@ def test_derivatives_are_those_of_the_outputs(activation, dtype):
     data, parameters = Data(X, y), make_parameters(units, dtype, activation=activation)
     with Engine(**network, dtype=dtype) as engine:
         engine.load(parameters)
-        (block,) = engine.trace(data, what="derivatives")
+        (block,) = engine.trace(data, mode="derivatives")
         derivatives = [block.deltas(0), block.deltas(1)]
         for i, width in enumerate(units[1:-1]):
             for start in range(0, derivatives[i].shape[1], width):
@@ -162,7 +162,7 @@ def test_derivatives_are_those_of_the_outputs(activation, dtype):
                 assert wrong.mean() < 1 / len(X)  # less than one row
 
 
-@pytest.mark.parametrize("kind", [{"squares": True}, {"what": "derivatives"}])
+@pytest.mark.parametrize("kind", [{"squares": True}, {"mode": "derivatives"}])
 def test_threads_change_no_bit(kind):
     results = [
         _traced(BASE, np.float32, 100, n_threads=n, **kind)[:4] for n in (1, 2, 3)

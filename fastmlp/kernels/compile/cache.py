@@ -205,7 +205,7 @@ def _claim(path: Path) -> bool:
     try:
         claim.touch(exist_ok=path in _claimed)
     except FileExistsError:
-        # It ends at any time, or the process has been killed.
+        # The claim may vanish at any time; an old one is of a process that was killed.
         try:
             if time.time() - claim.stat().st_mtime <= _LONGEST_CLAIM:
                 return False

@@ -46,13 +46,14 @@ _NO_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 # Kernels own no memory, so that references to arrays need no counts; and they use
 # nothing that Numba rewrites before it infers types.
-_PLAIN = {"_nrt": False, "no_rewrites": True}
+PLAIN = {"_nrt": False, "no_rewrites": True}
+
+_INSIDE = OPTIONS | _NO_WRAPPERS | PLAIN
 
 
 def jit(function: Callable) -> Any:
     """Compile a function that only other kernels call; its code is part of theirs."""
-    inside = OPTIONS | _NO_WRAPPERS | _PLAIN
-    return numba.njit(_own_symbol(function), pipeline_class=PartCompiler, **inside)
+    return numba.njit(_own_symbol(function), pipeline_class=PartCompiler, **_INSIDE)
 
 
 def inlined(function: Callable) -> Any:
@@ -60,7 +61,7 @@ def inlined(function: Callable) -> Any:
 
     A loop with a call in it is not vectorised.
     """
-    inside = OPTIONS | _NO_WRAPPERS | {"forceinline": True}
+    inside = _INSIDE | {"forceinline": True}
     return numba.njit(_own_symbol(function), pipeline_class=PartCompiler, **inside)
 
 
@@ -113,7 +114,7 @@ def callback(function: Callable, signature: Any, name: str | None) -> Any:
     symbol = name or f"{function.__qualname__}-{next(_unnamed)}"
     function.__qualname__ = f"{function.__module__}.{symbol}"
     arguments, result = signature.args, signature.return_type
-    options = OPTIONS | _PLAIN
+    options = OPTIONS | PLAIN
     compiled: Any = CFunc(
         function, (arguments, result), {}, options, pipeline_class=WholeCompiler
     )

@@ -22,7 +22,7 @@ from .outputs import call_output
 
 HEAD = np.dtype(
     [
-        ("lose", np.int64),  # addresses of the compiled functions below
+        ("loss_and_deltas", np.int64),  # addresses of the compiled functions below
         ("write", np.int64),
         ("loss", np.int64),
         ("output", np.int64),  # 0: identity
@@ -74,11 +74,11 @@ def _return_deltas(run, head, first, count, z, panels, width):
 
 
 @compiled_once
-def compile_lose(numbers: Numbers) -> Any:
-    """Compile ``lose(context, head, first, count)``: losses and deltas of rows."""
+def compile_loss_and_deltas(numbers: Numbers) -> Any:
+    """Compile ``loss_and_deltas(context, head, first, count)``, of rows."""
     width, size, dtype = numbers.width, numbers.size, numbers.storage
 
-    def lose(context, head, first, count):
+    def loss_and_deltas(context, head, first, count):
         run, this = context_at(context), head_at(head)
         begin, columns = run.begin + first, this.n_targets
         order = array_at(run.order, begin + count, np.int64)
@@ -119,7 +119,7 @@ def compile_lose(numbers: Numbers) -> Any:
         )
         _return_deltas(run, this, first, count, z, panels, width)
 
-    return callback(lose, FORWARD, f"lose-{numbers.key}")
+    return callback(loss_and_deltas, FORWARD, f"loss-{numbers.key}")
 
 
 @compiled_once

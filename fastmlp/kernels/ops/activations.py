@@ -196,7 +196,7 @@ def _hard_swish(z, parameter):
 
 @jit
 def _hard_swish_derivative(z, a, parameter):
-    """Flat at -3, 1 at 3, where there are two: as PyTorch's."""
+    """At -3, where it jumps, it is 0, and at 3 it is 1, as PyTorch's."""
     three = type(z)(3)
     inner = z * type(z)(1 / 3) + type(z)(0.5)
     return type(z)(0) if z <= -three else (type(z)(1) if z >= three else inner)

@@ -123,7 +123,7 @@ HEADER_FIELDS = [
     # Addresses of compiled callbacks; 0: there is nothing to do.
     ("forward", np.int64),
     ("backward", np.int64),
-    ("collect", np.int64),
+    ("prepare", np.int64),
     ("x", np.int64),
     ("y", np.int64),
     ("dx", np.int64),  # -1: nothing below needs it
@@ -151,7 +151,7 @@ BLOCK = np.dtype(
         ("rows", np.int64),
         ("columns", np.int64),
         ("padding", np.int64),  # parts of vectors of the panel that are padding
-        ("x", np.int64),  # columns of x that its rows belong to; -1: not in memory
+        ("x", np.int64),  # place of the columns of x that its rows belong to, if any
         ("dy", np.int64),  # the panel of deltas that its columns belong to
         ("first", np.int64),  # the first column of x that its rows belong to
         ("target", np.int64),  # the first column of the deltas, where `dy` is of all
@@ -171,10 +171,10 @@ BLOCK = np.dtype(
 )
 
 # forward(context, op, first, count): x -> y. backward(context, op, first, count):
-# dy -> dx, and whatever the gradient needs. collect(context, op, n): once per
+# dy -> dx, and whatever the gradient needs. prepare(context, op, n): once per
 # minibatch of n rows, in one thread, between backward and gradient.
 FORWARD = types.void(*[types.intp] * 4)
-COLLECT = types.void(*[types.intp] * 3)
+PREPARE = types.void(*[types.intp] * 3)
 # gradient(context, block, n, tile, spare): the sum over n rows, written to the address
 # `tile` in rows of a panel's width. Whole parts of vectors that are padding are left as
 # they are, 0; a tile serves blocks of one padding. `spare` is the address of memory of
@@ -183,7 +183,7 @@ GRADIENT = types.void(*[types.intp] * 5)
 # finish(context, block, penalty): after the update. Writes the sum of squares of the
 # block's weights to the float64 address `penalty`.
 FINISH = types.void(*[types.intp] * 3)
-call_forward, call_collect = caller(FORWARD), caller(COLLECT)
+call_forward, call_prepare = caller(FORWARD), caller(PREPARE)
 call_gradient, call_finish = caller(GRADIENT), caller(FINISH)
 
 context_at, header_at, block_at = reader(CONTEXT), reader(HEADER), reader(BLOCK)
@@ -430,7 +430,7 @@ def compile_squares(numbers: Numbers) -> Any:
 def compile_column_sums(numbers: Numbers) -> Any:
     """Compile a gradient that is the sum of the deltas' rows.
 
-    Rows are summed CHUNK_DEPTH at a time, see `dense`.
+    Rows are summed CHUNK_DEPTH at a time, as in `dense`.
     """
     width, dtype = numbers.width, numbers.storage
 

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..compile.options import callback, compiled_once, jit
+from ..groups import group_at
 from ..simd.bfloat16 import SQUARE_ROWS, call_multiply, call_pack
 from ..simd.bfloat16_tiles import LINE, SQUARE
 from ..simd.llvm import array_at, reader
 from ..simd.vectors import sum_squares
-from ..update.groups import group_at
 from .base import (
-    COLLECT,
     FINISH,
     FORWARD,
     GRADIENT,
+    PREPARE,
     Numbers,
     block_at,
     context_at,
@@ -192,7 +192,7 @@ def compile_copies(numbers: Numbers) -> Any:
                 )
                 weights += width * width * size
 
-    return callback(copy, COLLECT, f"bfloat16-copies-{numbers.key}")
+    return callback(copy, PREPARE, f"bfloat16-copies-{numbers.key}")
 
 
 class BFloat16Dense(Dense):

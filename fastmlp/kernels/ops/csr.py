@@ -15,9 +15,9 @@ from ..simd.llvm import array_at
 from ..simd.tiles import TILE_PARTS
 from ..simd.vectors import sum_scaled_rows
 from .base import (
-    COLLECT,
     FORWARD,
     GRADIENT,
+    PREPARE,
     Numbers,
     block_at,
     context_at,
@@ -66,8 +66,8 @@ def compile_forward(numbers: Numbers, form: Form) -> Any:
 
 
 @compiled_once
-def compile_collect(form: Form) -> Any:
-    """Compile ``collect(context, op, n)``: sort the minibatch's entries by column.
+def compile_prepare(form: Form) -> Any:
+    """Compile ``prepare(context, op, n)``: sort the minibatch's entries by column.
 
     A counting sort, in time linear in entries and columns. It keeps the order of rows
     within a column, so that each sum of the gradient has one order, for any number of
@@ -77,7 +77,7 @@ def compile_collect(form: Form) -> Any:
     x_type = form.values
     read = csr_reader(x_type)
 
-    def collect(context, op, n):
+    def prepare(context, op, n):
         run, this = context_at(context), header_at(op)
         order, starts, indices, values = read(run, run.begin + n)
         X = inputs_at(run.inputs)
@@ -105,7 +105,7 @@ def compile_collect(form: Form) -> Any:
                 members[to] = i
                 factors[to] = values[entry]
 
-    return callback(collect, COLLECT, f"csr-collect-{form.key}")
+    return callback(prepare, PREPARE, f"csr-prepare-{form.key}")
 
 
 @compiled_once
@@ -147,7 +147,7 @@ class CsrDense(Dense):
         compiled = super().callbacks(numbers, training)
         compiled["forward"] = compile_forward(numbers, self.form)
         if training:
-            compiled["collect"] = compile_collect(self.form)
+            compiled["prepare"] = compile_prepare(self.form)
         return compiled
 
     def compile_gradient(self, program: Program) -> Any:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..compile.options import callback, compiled_once, jit
+from ..groups import group_at
 from ..simd.llvm import array_at, reader
 from ..simd.panels import call_product, call_transpose
 from ..simd.tiles import TILE_PARTS
 from ..simd.vectors import sum_squares
-from ..update.groups import group_at
 from .activations import (
     ACTIVATIONS,
     call_derivative,
@@ -233,7 +233,7 @@ class Dense(Operation):
     ----------
     n_in, units : int
     activation : tuple of (str, float or None)
-        Name of a row of ACTIVATIONS that has scalar functions, and its parameter.
+        Name of a row of ACTIVATIONS, and its setting.
     pieces : int
         Affine functions per unit; those of one piece follow each other, and each piece
         begins at a panel.

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..compile.options import callback, compiled_once, jit
 from ..simd.llvm import array_at, prefetch, reader
+from ..simd.tiles import LINE_BYTES
 from ..simd.vectors import copy_rows
 from .base import FORWARD, Numbers, Operation, context_at, header_at
 
@@ -81,7 +82,7 @@ def csr_reader(x_type: type) -> Any:
 
 # Rows ahead of the one being copied whose first cache lines are prefetched, and how
 # many of these: rows are shuffled, and the hardware follows a row only once it began.
-_AHEAD, _LINES, _LINE_BYTES = 4, 8, 64
+_AHEAD, _LINES = 4, 8
 
 
 @compiled_once
@@ -95,7 +96,7 @@ def compile_gather(numbers: Numbers, form: Form) -> Any:
 def _dense(numbers, form):
     width, size, dtype = numbers.width, numbers.size, numbers.storage
     x_type = form.values
-    line = _LINE_BYTES // np.dtype(x_type).itemsize
+    line = LINE_BYTES // np.dtype(x_type).itemsize
 
     def forward(context, op, first, count):
         run, this = context_at(context), header_at(op)

@@ -22,7 +22,8 @@ from . import base
 if TYPE_CHECKING:
     from ..program import Program
 
-# Frequencies and columns of each number. The loops over them are unrolled.
+# Frequencies and columns of each number. The kernels are written out for three
+# columns.
 N_FREQUENCIES, N_WAVES = 16, 3
 
 # Rows of the parameters of a number: frequencies, phases, coefficients of each column.

@@ -94,9 +94,10 @@ class ScaledDense(Dense):
         record["sums"] = program.reserve(self.n_in) if program.training else -1
 
     def blocks(self, record: np.ndarray, program: Program) -> np.ndarray:
-        """Return those of the biases, then all of some inputs, one set behind another.
+        """Return the blocks of the biases, then those of the inputs, in sets.
 
-        A set is the weights of a panel's width of inputs, and their factors.
+        A set has the weights and factors of a panel's width of inputs. One thread
+        updates all of a set, see `joined`.
         """
         blocks = super().blocks(record, program)
         biases = blocks["x"] < 0
@@ -111,7 +112,4 @@ class ScaledDense(Dense):
         sets["sums"] = record["sums"] + sets["first"] * size
         sets = sets[np.argsort(sets["first"], kind="stable")]
         sets["joined"][1:] = sets["first"][1:] == sets["first"][:-1]
-        blocks = np.concatenate([biases, sets])
-        # A norm that is bounded would run over blocks that follow each other.
-        blocks["panel"], blocks["n_panel"] = np.arange(blocks.size), 1
-        return blocks
+        return np.concatenate([biases, sets])

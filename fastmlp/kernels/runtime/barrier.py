@@ -58,10 +58,10 @@ _sleep = types.ExternalFunction(SLEEP, types.int32(types.uint32))
 
 @jit
 def rest(polls: int, yields: int) -> None:
-    """Wait as long as a thread should that has polled so often in vain.
+    """Wait between two polls, the longer the more there have been.
 
-    With a pause at first, then until the other threads of this core had their turn,
-    `yields` times, then asleep.
+    With a pause for the first SPINS polls; then the thread yields its core, `yields`
+    times; then it sleeps.
     """
     if polls <= SPINS:
         pause()

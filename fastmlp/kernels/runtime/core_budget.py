@@ -90,8 +90,8 @@ class CoreBudget:
     So a call takes as many threads as there are free cores, and at least 1, which
     changes no result.
 
-    No lock: a thread first enters the number it would like and then looks at the
-    others. Two that do so at the same time both get less than they could.
+    No lock: a call first enters the number of threads it wants and then reads the
+    others' entries. Two calls at the same time may both get fewer than are free.
     """
 
     def __init__(self) -> None:

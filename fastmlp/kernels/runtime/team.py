@@ -2,8 +2,8 @@
 
 The caller's thread, number 0, calls a compiled function for every run of one or more
 epochs. The other threads, the helpers, call it once, and wait inside for a command
-between two runs: to enter compiled code anew they would need the GIL, which takes some
-50 us to hand on.
+between two runs: to enter compiled code again they would need the GIL, which takes some
+50 us to acquire.
 
 The command is one int64 word: ``number of the command * MOST_THREADS + n_threads``.
 
@@ -17,8 +17,8 @@ needed misses none, because a run ends with a barrier of its threads and the cal
 gives no command before it has passed that barrier.
 
 The store of the command publishes all earlier writes of the caller: the order of the
-rows, the learning rates, the plan. A helper reads them after its load has seen the
-command.
+rows, the learning rates, the number of epochs. A helper reads them after its load has
+seen the command.
 """
 
 import threading

@@ -42,7 +42,7 @@ class ThreadTuner:
     def __init__(self, choices: tuple[int, ...]) -> None:
         self._choices = choices
         self._seconds = dict.fromkeys(choices, 0.0)
-        self._noted = dict.fromkeys(choices, 0.0)  # the runs before
+        self._noted = dict.fromkeys(choices, 0.0)  # `_runs` at its last run
         self._runs = 0.0
         self._share = self._COST_OF_TRIALS / max(1, min(2, len(choices) - 1))
 
@@ -65,6 +65,7 @@ class ThreadTuner:
     @property
     def tries_another(self) -> bool:
         """True if the next run takes another number than the fastest so far."""
+        # Before the first run the last choice stands for it: others are trials.
         tried = [n for n in self._choices if self._seconds[n] > 0]
         return self.choose() != min(
             tried, key=self._seconds.__getitem__, default=self._choices[-1]

@@ -1,7 +1,7 @@
 """Beyond Numba: bits of floats, addresses, calls by address, atomics, clocks.
 
-This folder holds the only files that write LLVM IR. Places in arrays are element
-offsets; nothing is bounds-checked.
+But for `math.functions`, only files of this folder write LLVM IR. Places in arrays are
+element offsets; nothing is bounds-checked.
 """
 
 from collections.abc import Callable

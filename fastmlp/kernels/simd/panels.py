@@ -43,7 +43,7 @@ def product_loop(dtype: type) -> Any:
         Must not overlap A or B, may be `start`.
 
     A is read and C written up to `rows` rounded up to the tile's rows; see
-    `simd.vectors.panel_product`.
+    `simd.microkernel.panel_product`.
     """
 
     def product(

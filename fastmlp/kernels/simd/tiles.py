@@ -34,6 +34,9 @@ def _choose_tile(features):
     return 16, 4, 2
 
 
+# Of a line of the cache. Arrays begin at one, so that no vector straddles two.
+LINE_BYTES = 64
+
 VECTOR_BYTES, TILE_ROWS, TILE_VECTORS = _choose_tile(cpu_features())
 
 

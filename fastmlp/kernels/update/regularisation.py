@@ -1,4 +1,4 @@
-"""Training's restraints beside its loss: penalties, decay, bounds on norms, noise.
+"""Penalties, decay, bounds on norms, and the moving average of parameters.
 
 Each is a loop of its own, compiled when a network first uses it and called by address,
 some in place of the rule's update: a network without them runs and compiles nothing
@@ -14,10 +14,10 @@ import numpy as np
 from numba import float64, types
 
 from ..compile.options import callback, compiled_once, jit, own_name
+from ..groups import group_at
 from ..ops.base import BLOCK
 from ..simd.llvm import array_at, caller
 from ..simd.tiles import panel_width
-from .groups import group_at
 from .rules import (
     DECAY,
     L1,
@@ -174,8 +174,8 @@ def _sum_weights(w, width, sums, group):
 
 
 @jit
-def _penalised(w, g, n, alpha, settings, group):
-    """Add the gradient of a group's penalties to that of n parameters."""
+def _penalised(w, g, alpha, settings, group):
+    """Add the gradient of a group's penalties to that of parameters."""
     l1 = array_at(settings, N_SETTINGS, np.float64)[L1]
     if group.l2 != 0 or group.l1 != 0:
         real = w.dtype.type
@@ -193,7 +193,7 @@ def compile_restrained(name: str, dtype: type) -> Any:
     def restrained(w, g, m, v, n, step, scale, alpha, settings, group, kept, sums):
         this = group_at(group)
         weights = array_at(w, n, dtype)
-        _penalised(weights, array_at(g, n, dtype), n, alpha, settings, this)
+        _penalised(weights, array_at(g, n, dtype), alpha, settings, this)
         if this.decay != 0:
             decay = array_at(step, N_STEP, np.float64)[DECAY]
             _shrink(weights, dtype(decay * this.decay))
@@ -219,7 +219,7 @@ def compile_collect(dtype: type) -> Any:
         gradient = array_at(g, n, dtype)
         copy = array_at(kept, n, dtype)
         weights = array_at(w, n, dtype)
-        _penalised(weights, gradient, n, alpha, settings, group_at(group))
+        _penalised(weights, gradient, alpha, settings, group_at(group))
         for i in range(n):
             copy[i] = gradient[i]
         totals = array_at(sums, N_SUMS * width, np.float64)

@@ -28,8 +28,8 @@ import numpy as np
 from numba import types
 
 from ..compile.options import callback, compiled_once, jit, own_name
+from ..groups import group_at
 from ..simd.llvm import array_at, caller
-from .groups import group_at
 
 # Settings of an update in memory: up to five of a rule, then the L1 penalty.
 L1 = 5

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..simd.llvm import reader
+from .simd.llvm import reader
 
 GROUP = np.dtype(
     [
