@@ -351,8 +351,9 @@ def _convert_classifier(scope, operator, container):
     hinge = model.out_activation_ == "identity"
     multilabel, classes = _is_multilabel(model), label_values(scope, model)
     binary = current_network(model).units[-1] == 1
-    if binary and not hinge:
-        graph("Concat", graph("Sub", 1.0, y), y, axis=1, out=second)
+    if binary and (not hinge or _is_mapped(operator)):
+        first = graph("Neg", y) if hinge else graph("Sub", 1.0, y)
+        graph("Concat", first, y, axis=1, out=second)
     else:
         graph("Identity", y, out=second)
     if multilabel or binary:
@@ -366,6 +367,15 @@ def _convert_classifier(scope, operator, container):
     else:
         index = graph("ArgMax", y, axis=1, keepdims=0)
     graph("Gather", classes, index, axis=0, out=label)
+
+
+def _is_mapped(operator):
+    """Return whether ZipMap reads the scores, a column for each class."""
+    return any(
+        other.type.startswith("SklearnZipMap") and x is operator.outputs[1]
+        for other in operator.scope_inst.operators.values()
+        for x in other.inputs
+    )
 
 
 def _real_type(operator):
@@ -390,7 +400,7 @@ def _classifier_types(operator):
     else:
         words = label_values(operator.scope_inst, model).dtype.kind == "U"
         operator.outputs[0].type = (StringTensorType if words else Int64TensorType)([n])
-    if columns == 1 and model.out_activation_ != "identity":
+    if columns == 1 and (model.out_activation_ != "identity" or _is_mapped(operator)):
         columns = 2
     operator.outputs[1].type = _real_type(operator)([n, columns])
 

@@ -192,6 +192,11 @@ def add_custom(kind: str, name: str, custom: Custom) -> None:
     CUSTOM[kind, name] = custom
 
 
+def have_same_code(one: Custom, other: Custom) -> bool:
+    """Return whether functions are the same, as far as their keys on disk tell."""
+    return _key(*one[:2]) == _key(*other[:2])
+
+
 def is_known(kind: str, name: str) -> bool:
     """Return whether there is an activation or a loss of this name."""
     if kind == "activation":
@@ -208,20 +213,22 @@ def _check_name(kind, name):
 
 def _evaluated(function, what, *points):
     """Return the values of a function at points, which must be finite numbers."""
-    if not callable(function):
-        raise TypeError(f"{what} must be a function, got {function!r}.")
+    if not isinstance(_plain(function), types.FunctionType):
+        raise TypeError(
+            f"{what} must be a Python function, by def or lambda, got {function!r}."
+        )
     # With the options of kernels: functions that make arrays or raise fail here.
     compiled = numba.njit(_plain(function), **OPTIONS, **PLAIN)
-    for number in (numba.float32, numba.float64):
-        signature = (number,) * len(points)
+    for number in (np.float32, np.float64):
         try:
-            compiled.compile(signature)
+            compiled(*(number(each[0]) for each in points))
         except (NumbaError, TypeError) as error:
             raise TypeError(f"Numba cannot compile {what}: {error}") from error
-        result = compiled.overloads[signature].signature.return_type
+        result = compiled.nopython_signatures[-1].return_type
         if not isinstance(result, numba.types.Float | numba.types.Integer):
             raise TypeError(
-                f"{what} must return a real number, and returns {result} for {number}."
+                f"{what} must return a real number, and returns {result} for "
+                f"{number.__name__}."
             )
     values = np.array([compiled(*each) for each in zip(*points, strict=True)], float)
     if not np.isfinite(values).all():
@@ -284,24 +291,35 @@ def _loss(value, derivative, targets, key):
 
 
 def _copies(value, derivative, key):
-    """Return jitted copies whose symbols belong to their code.
+    """Return jitted copies whose symbols belong to their code and its values.
 
     LLVM links by symbol, code that another process kept too: two functions of one name
-    could be taken for each other.
+    could be taken for each other. And Numba reads the values when it compiles, at the
+    first use: by then the originals may refer to others.
     """
     copies = []
     for role, function in (("value", value), ("derivative", derivative)):
         source = _plain(function)
+        closure = source.__closure__ or ()
         copied = types.FunctionType(
             source.__code__,
-            source.__globals__,
+            _globals_of(source),
             source.__name__,
             source.__defaults__,
-            source.__closure__,
+            tuple(types.CellType(cell.cell_contents) for cell in closure),
         )
         copied.__qualname__ = f"custom-{role}-{key}"
         copies.append(inlined(copied))
     return copies
+
+
+def _globals_of(function):
+    """Return the global names that a function refers to."""
+    names, codes = {"__builtins__", "__name__"}, [function.__code__]
+    for code in codes:
+        names.update(code.co_names)
+        codes += [each for each in code.co_consts if isinstance(each, types.CodeType)]
+    return {k: each for k, each in function.__globals__.items() if k in names}
 
 
 def _named(function, key):

@@ -21,6 +21,7 @@ from fastmlp import (
     register_activation,
     register_loss,
 )
+from fastmlp.kernels import ACTIVATIONS, CUSTOM
 from tests.custom_functions import (
     log_cosh,
     log_cosh_derivative,
@@ -139,6 +140,17 @@ def test_fitted_estimators_bring_only_what_they_need():
     model = make(MLPRegressor)
     assert b"custom_functions" in pickle.dumps(model)
     assert b"custom_functions" not in pickle.dumps(model.fit(X, Y))
+
+
+def test_other_functions_of_a_saved_name_are_refused():
+    register_activation("softsign_8", softsign, softsign_derivative)
+    model = make(MLPRegressor, activation="softsign_8").fit(X, Y)
+    saved = pickle.dumps(model)
+    for table in (ACTIVATIONS, CUSTOM):
+        table.pop("softsign_8", table.pop(("activation", "softsign_8"), None))
+    register_activation("softsign_8", lambda z: 5.0 * z, lambda z, a: 5.0)
+    with pytest.raises(ValueError, match="'softsign_8' was saved with other functions"):
+        pickle.loads(saved)
 
 
 def test_skops_is_asked_to_trust_the_functions():

@@ -137,6 +137,16 @@ def test_classes(classes, loss):
         assert_allclose(comp["probabilities"], model.predict_proba(X), rtol=1e-12)
 
 
+def test_scores_of_two_classes_in_a_map():
+    onnx_export.register()
+    y = np.array(["no", "yes"])[(CLASS > 0).astype(int)]
+    model = fitted(MLPClassifier, X.astype(np.float32), y, loss="hinge")
+    maps = run(skl2onnx.to_onnx(model, X.astype(np.float32)), X.astype(np.float32))
+    found = [[each["no"], each["yes"]] for each in maps["output_probability"]]
+    scores = model.decision_function(X.astype(np.float32))
+    assert_allclose(found, np.c_[-scores, scores], rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("n_labels", [2, 3])
 @pytest.mark.parametrize("loss", ["log_loss", "hinge"])
 def test_multilabel(loss, n_labels):

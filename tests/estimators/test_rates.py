@@ -36,6 +36,19 @@ def test_curve_holds_the_rate_of_each_epochs_first_step(Estimator, solver):
     assert_allclose(comp.fit(X, Y).lr_curve_, [0.01, 0.01, 0.005, 0.005])
 
 
+def test_callable_is_not_called_for_epochs_that_are_not_reached():
+    def rate(progress):
+        if progress > 0.5:
+            raise RuntimeError
+        return 1.0
+
+    params = {"learning_rate": rate, "tol": 1.0, "n_iter_no_change": 9}
+    model = make(MLPRegressor, solver="sgd", max_iter=100, **params).fit(X, Y)
+    assert model.n_iter_ < 50
+    with pytest.raises(RuntimeError):
+        model.set_params(tol=0.0, n_iter_no_change=100).fit(X, Y)
+
+
 @both
 def test_curve_of_scikit_learns_schedules(Estimator):
     comp = make(Estimator, solver="sgd", learning_rate="invscaling").fit(X, Y)

@@ -17,7 +17,7 @@ from tests.custom_functions import (
     softsign_derivative,
 )
 from tests.fresh import run_python
-from tests.kernels_api import FUSED, custom
+from tests.kernels_api import FUSED, compile_value, custom
 from tests.networks import BASE, DTYPES, compare, make_problem
 
 SCALE = 2.0
@@ -65,6 +65,40 @@ def test_corners_integers_and_compiled_functions_pass():
     assert custom.is_known("activation", "same")
 
 
+def test_arguments_with_defaults_keep_them():
+    doubled = lambda z, by=2.0: by * z  # noqa: E731
+    register_activation("doubled", doubled, lambda z, a, by=2.0: by)
+    a = np.ones(3)
+    compile_value("doubled", np.float64).ctypes(a.ctypes.data, 3, 0.0)
+    np.testing.assert_array_equal(a, 2)
+
+
+def test_values_are_those_at_registration(monkeypatch):
+    inner = 1.0
+
+    def scaled(z):
+        return SCALE * z + inner
+
+    register_activation("scaled_once", scaled, lambda z, a: SCALE)
+    monkeypatch.setitem(scaled.__globals__, "SCALE", 7.0)
+    inner = 5.0
+    a = np.ones(3)
+    compile_value("scaled_once", np.float64).ctypes(a.ctypes.data, 3, 0.0)
+    np.testing.assert_array_equal(a, 3)
+
+
+def _in_array(z):
+    array = np.zeros(2)
+    array[0] = z
+    return array[0]
+
+
+def _raising(z):
+    if z > 8:
+        raise ValueError("z is too large")
+    return z
+
+
 WRONG_ACTIVATIONS = [
     (softsign, _one, ValueError, r"not the derivative of the value: at z=.* it is 1, "),
     (softsign, softsign, TypeError, r"cannot compile derivative\(z, a\) of the activ"),
@@ -74,7 +108,10 @@ WRONG_ACTIVATIONS = [
     (lambda z: complex(z), _one, TypeError, "real number, and returns complex"),
     (_identity, lambda z, a: (z, a), TypeError, r"derivative\(.* returns UniTuple"),
     (lambda z: math.sqrt(z), _one, ValueError, r"be finite in all of \[-6, 6\], and"),
-    ("relu", _one, TypeError, r"value\(z\) .* must be a function, got 'relu'"),
+    ("relu", _one, TypeError, r"value\(z\) .* must be a Python function, by def or"),
+    (math.tanh, _one, TypeError, r"Python function, by def or lambda, got <built-in"),
+    (_in_array, _one, TypeError, r"cannot compile value\(z\) of the activation"),
+    (_raising, _one, TypeError, r"cannot compile value\(z\) of the activation"),
 ]
 
 

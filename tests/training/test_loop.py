@@ -196,6 +196,17 @@ def test_initial_parameters_are_kept_if_no_score_is_better():
     assert_array_equal(start, [0.0])
 
 
+def test_interruption_while_the_best_parameters_are_stored():
+    class Engine(ScriptedEngine):
+        def store(self, parameters):
+            super().store(parameters)
+            if self.epoch == 3:
+                raise KeyboardInterrupt
+
+    _, outcome, reached = train(Engine(losses=[1.0] * 4), [0.1, 0.2, 0.3, 0.4])
+    assert (outcome, reached) == (Outcome.INTERRUPTED, 2)
+
+
 def test_patience_grows_with_the_best_epoch():
     scores = [0.1, 0.2, 0.3] + [0.0] * 9
     for growth, n_iter in [(0.0, 5), (0.5, 6), (1.0, 8)]:
