@@ -94,7 +94,8 @@ def activation_statistics(
 
     A unit passes the gradient back times the derivative of its activation: where that
     is next to 0 the unit learns nothing from the row. A unit that learns nothing from
-    any row is dead.
+    any row is dead. Of 'maxout' each piece counts as a unit: for each row all but one
+    of a unit's pieces are saturated.
 
     Parameters
     ----------
