@@ -17,6 +17,7 @@ from fastmlp.estimators._folds import counted_rows
 from fastmlp.estimators._problem import Given, stand_in
 from fastmlp.estimators._scaling import Scaling, fit_scaling
 from fastmlp.estimators._targets import Goal, Labels, Target
+from fastmlp.estimators._warnings import warn
 from fastmlp.kernels import Data
 from fastmlp.tables.columns import Column, encode, fit_columns
 from fastmlp.tables.table import Table, open_table
@@ -91,7 +92,7 @@ def columns_of(
 ) -> tuple[Column, ...]:
     """Return how the columns of a table are coded, whose rows have these targets."""
     target = values[:, 0] if isinstance(goal, Labels) else values
-    return fit_columns(X, model.categorical_features, target)
+    return fit_columns(X, model.categorical_features, target, warn)
 
 
 def codes_of(X: Any, columns: tuple[Column, ...]) -> np.ndarray:

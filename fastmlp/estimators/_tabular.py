@@ -99,9 +99,10 @@ class BaseTabular(CallbackSupportMixin, Checked, Documented, BaseEstimator, ABC)
         Warns
         -----
         UserWarning
-            On KeyboardInterrupt, which ends the training of each network after its
-            current epoch. Before all networks have completed one, it is raised, and an
-            earlier fit stays as it was.
+            If a column of more than 32 different strings holds numbers only, and
+            `categorical_features` does not list it. On KeyboardInterrupt, which ends
+            the training of each network after its current epoch. Before all networks
+            have completed one, it is raised, and an earlier fit stays as it was.
 
         Notes
         -----
@@ -175,8 +176,7 @@ class BaseTabular(CallbackSupportMixin, Checked, Documented, BaseEstimator, ABC)
         Warns
         -----
         UserWarning
-            If rows look sorted by y: see `fastmlp.data.shuffled`. On KeyboardInterrupt,
-            as `fit`.
+            If rows look sorted by y: see `fastmlp.data.shuffled`. Otherwise as `fit`.
 
         Notes
         -----

@@ -70,10 +70,11 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted.
     columns_ : tuple
-        How each column is coded: `Number` or `Category`, named tuples. Columns that
-        are constant are left out, and those that no network reads, see Notes. Numbers
-        that act like categories, such as amounts of which most are 0 and others recur,
-        have a `Frequent` beside their `Number`.
+        How each column is coded: `Number` or `Category`, named tuples. Left
+        out are columns that are constant, those of more than 32 categories of which
+        each occurs once, such as names, and those that no network reads, see Notes.
+        Numbers that act like categories, such as amounts of which most are 0 and others
+        recur, have a `Frequent` beside their `Number`.
     temperature_ : float
         By which each network's scores are divided before probabilities are averaged.
         Fitted on rows held out, of which it takes 150; otherwise 1. It is above 1,

@@ -82,10 +82,11 @@ class TabularRegressor(RegressorScore, BaseTabular):
     Attributes
     ----------
     columns_ : tuple
-        How each column is coded: `Number` or `Category`, named tuples. Columns that
-        are constant are left out, and those that no network reads, see Notes. Numbers
-        that act like categories, such as amounts of which most are 0 and others recur,
-        have a `Frequent` beside their `Number`.
+        How each column is coded: `Number` or `Category`, named tuples. Left
+        out are columns that are constant, those of more than 32 categories of which
+        each occurs once, such as names, and those that no network reads, see Notes.
+        Numbers that act like categories, such as amounts of which most are 0 and others
+        recur, have a `Frequent` beside their `Number`.
     loss_curve_ : list of list of float
         The loss of each epoch, for each network. It is that of y divided by its
         standard deviation, with 'poisson' and 'gamma' by its mean.

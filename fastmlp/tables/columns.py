@@ -7,7 +7,8 @@ them parameters of their own. Where numbers act like categories, their frequent 
 have codes as well.
 """
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -93,13 +94,15 @@ def fit_columns(
     X: Any,
     categorical_features: Any = "from_dtype",
     target: np.ndarray | None = None,
+    warn: Callable[[str], object] = warnings.warn,
 ) -> tuple[Column, ...]:
     """Return how the columns of a table are coded.
 
-    A column whose codes would all be equal is left out: it is constant, or each of its
-    categories is rare. Where half of the numbers are equal, the others may be amounts
-    that recur and act like categories: neighbours among them have other targets.
-    `roughness` shows that, and such a column has a `Frequent` beside its `Number`.
+    A column whose codes would all be equal is left out: it is constant, or has more
+    than 32 categories of which each occurs once. Where half of the numbers are equal,
+    the others may be amounts that recur and act like categories: neighbours among them
+    have other targets. `roughness` shows that, and such a column has a `Frequent`
+    beside its `Number`.
 
     Parameters
     ----------
@@ -111,6 +114,8 @@ def fit_columns(
         none. Strings are categories in any case.
     target : (n,) int array, (n, k) float array or None, default=None
         Class indices, or values. None: no column has a `Frequent`.
+    warn : callable, default=warnings.warn
+        Takes the message of a warning.
 
     Returns
     -------
@@ -125,6 +130,12 @@ def fit_columns(
     ValueError
         If X is empty, not two-dimensional, complex or infinite, or
         `categorical_features` does not fit it.
+
+    Warns
+    -----
+    UserWarning
+        If all strings of a column, more than 32 different ones, are numbers, and
+        `categorical_features` does not list it.
 
     Examples
     --------
@@ -146,7 +157,8 @@ def fit_columns(
         given = table.column(index)
         wanted = given.categorical if chosen is None else chosen[index]
         if wanted or not given.numeric:
-            columns.append(_fit_category(given, index))
+            listed = chosen is not None and chosen[index]
+            columns.append(_fit_category(given, index, None if listed else warn))
         else:
             columns += _fit_numbers(given, index, target)
     return tuple(column for column in columns if column is not None)
@@ -383,8 +395,13 @@ def _numbers(table: Table, index: int) -> np.ndarray:
     return np.full(len(positions), np.nan)
 
 
-def _fit_category(given: TableColumn, index: int) -> Category | None:
-    """Return how categories are coded; None if all have the same code."""
+def _fit_category(
+    given: TableColumn, index: int, warn: Callable[[str], object] | None
+) -> Category | None:
+    """Return how categories are coded; None if all have the same code.
+
+    `warn`, unless it is None, gets a message if they are numbers as strings.
+    """
     positions, values = given.factorize()
     try:
         order = sorted(range(len(values)), key=values.__getitem__)
@@ -401,11 +418,28 @@ def _fit_category(given: TableColumn, index: int) -> Category | None:
         by_frequency = sorted(order, key=lambda i: -counts[i])[:MAX_CATEGORIES]
         frequent = {i for i in by_frequency if counts[i] > 1}
         kept = [i for i in order if i in frequent]
+        if warn is not None and all(map(_is_number, values)):
+            warn(
+                f"Column {given.name!r} holds numbers as strings, and is taken as "
+                "categories: convert it, for instance with astype(float), or list it "
+                "in categorical_features."
+            )
     rare = len(kept) < len(order)
     if len(kept) + missing + rare < 2:
         return None
     known = tuple(values[i] for i in kept)
     return Category(given.name, index, known, missing)
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether a value is a string that `float` reads."""
+    if not isinstance(value, str):
+        return False
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _encode_category(given: TableColumn, column: Category) -> np.ndarray:

@@ -423,6 +423,15 @@ def test_a_column_vector_is_warned_of(Estimator):
 
 
 @both
+def test_numbers_as_strings_are_warned_of(Estimator):
+    mixed = np.array([[i / 7, "ab"[i % 2]] for i in range(N)])
+    with pytest.warns(UserWarning, match="Column 'x0' holds numbers") as caught:
+        make(Estimator).fit(mixed, y_of(Estimator))
+    assert caught[0].filename == __file__
+    assert "x1" not in str(caught[0].message)
+
+
+@both
 def test_default_parameters_warn_of_nothing(Estimator):
     with warnings.catch_warnings(action="error"):
         estimator = Estimator(random_state=0).fit(X[:40], y_of(Estimator)[:40])

@@ -336,12 +336,26 @@ def test_rare_categories_are_unknown():
     # Of few categories none is rare; of different ones all are.
     (column,) = fit_columns(X[-FEW_CATEGORIES:])
     assert len(column.values) == FEW_CATEGORIES
-    assert fit_columns(pd.DataFrame({"a": [str(i) for i in range(100)]})) == ()
+    assert fit_columns(pd.DataFrame({"a": [f"id {i}" for i in range(100)]})) == ()
+
+
+@pytest.mark.parametrize("repeats", [1, 2])
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_numbers_as_strings_are_warned_of(kind, repeats):
+    numbers = [str(i / 8) for i in range(FEW_CATEGORIES + 1)]
+    X = kind({"a": numbers * repeats})
+    with pytest.warns(UserWarning, match="Column 'a' holds numbers as strings"):
+        columns = fit_columns(X)
+    assert len(columns) == repeats - 1
+    # Neither where they are meant, nor few, nor where one is none.
+    fit_columns(X, categorical_features=[0])
+    fit_columns(kind({"a": numbers[1:]}))
+    fit_columns(kind({"a": [*numbers, "?"]}))
 
 
 def test_the_most_frequent_of_many_categories_are_kept():
     n = MAX_CATEGORIES + 10
     counts = np.random.default_rng(0).permutation(n) + 2
-    values = np.repeat([f"{i:05}" for i in range(n)], counts)
+    values = np.repeat([f"id {i:05}" for i in range(n)], counts)
     (column,) = fit_columns(pd.DataFrame({"a": values}))
-    assert column.values == tuple(f"{i:05}" for i in np.flatnonzero(counts >= 12))
+    assert column.values == tuple(f"id {i:05}" for i in np.flatnonzero(counts >= 12))
