@@ -68,6 +68,13 @@ class _Display:
         raise NotImplementedError
 
 
+def _check_network(estimator):
+    """Raise unless it is a fitted network, which scikit-learn's MLPs are as well."""
+    check_is_fitted(estimator)
+    if not hasattr(estimator, "coefs_"):
+        check_model(estimator)
+
+
 class LossCurveDisplay(_Display):
     """Loss against epochs: training, validation, and the learning rate.
 
@@ -135,13 +142,12 @@ class LossCurveDisplay(_Display):
         Raises
         ------
         TypeError
-            If it is a Pipeline: pass its last step.
+            If it is a Pipeline: pass its last step; or an estimator for tables.
         ValueError
             If the estimator has no loss curve.
         """
-        check_is_fitted(estimator)
+        _check_network(estimator)
         if not getattr(estimator, "loss_curve_", None):
-            check_model(estimator)
             raise ValueError(
                 f"This {type(estimator).__name__} has no loss_curve_: it was fitted "
                 "with solver='lbfgs', which keeps none, or interrupted in the first "
@@ -447,11 +453,13 @@ class WeightDisplay(_Display):
 
         Raises
         ------
+        TypeError
+            If it is a Pipeline: pass its last step; or an estimator for tables.
         ValueError
             If the number of features is not height times width, or `n_units` is below
             1.
         """
-        check_is_fitted(estimator)
+        _check_network(estimator)
         weights = estimator.coefs_[0].T
         n_features = weights.shape[1]
         if shape is None:

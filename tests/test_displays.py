@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import NotFittedError
+from sklearn.neural_network import MLPClassifier as SklearnMLPClassifier
 from sklearn.pipeline import make_pipeline
 
-from fastmlp import MLPClassifier, MLPRegressor, inspection
+from fastmlp import MLPClassifier, MLPRegressor, TabularClassifier, inspection
 from fastmlp.displays import (
     ActivationDisplay,
     AttributionDisplay,
@@ -79,11 +80,20 @@ def test_loss_curve_needs_one():
     model.loss_curve_ = []
     with pytest.raises(ValueError, match="interrupted in the first epoch"):
         LossCurveDisplay.from_estimator(model)
+
+
+@pytest.mark.parametrize("Display", [LossCurveDisplay, WeightDisplay])
+def test_displays_of_an_estimator_alone_need_a_network(Display):
     pipeline = make_pipeline(make(MLPClassifier)).fit(X, Y)
     with pytest.raises(TypeError, match=r"of a Pipeline pass .* pipeline\[-1\]"):
-        LossCurveDisplay.from_estimator(pipeline)
+        Display.from_estimator(pipeline)
+    tabular = TabularClassifier(n_networks=2, max_epochs=1).fit(X, Y)
+    with pytest.raises(TypeError, match="has several networks"):
+        Display.from_estimator(tabular)
     with pytest.raises(NotFittedError):
-        LossCurveDisplay.from_estimator(MLPClassifier())
+        Display.from_estimator(MLPClassifier())
+    other = SklearnMLPClassifier((5,), max_iter=2).fit(X, Y)
+    assert Display.from_estimator(other).ax_ is not None
 
 
 @pytest.mark.parametrize("kind", ["deltas", "weights"])
