@@ -306,25 +306,36 @@ def training_sample(problem: Problem, dtype: DTypeLike) -> Sample:
     )
 
 
-def validation_sample(problem: Problem, dtype: DTypeLike) -> Sample | None:
-    """Return the user's validation set, None if there is none."""
-    if not problem.given.has_validation:
-        return None
-    X_val, y_val, weight_val = problem.given[3:]
-    if problem.model.solver == "lbfgs":
-        raise ValueError(
-            "X_val has no use with solver='lbfgs', which knows no epochs: leave it "
-            "out, or use another solver."
-        )
+def check_validation(
+    validate: Callable[..., tuple[Any, Any]], model: Any, given: Given
+) -> tuple[Any, Any]:
+    """Return validated X_val and y_val, which errors and warnings name.
+
+    ``validate(model, X, y, reset)`` does it for rows of any kind.
+    """
     with (
         errors_name("X_val, y_val"),
         warnings.catch_warnings(record=True) as warned,
     ):
         warnings.simplefilter("always")
-        X, y = check_rows(problem.model, X_val, y_val, reset=False)
+        checked = validate(model, given.X_val, given.y_val, reset=False)
     for warning in warned:
         message = re.sub(r"\b[Xy]\b", r"\g<0>_val", str(warning.message))
         warn(message, warning.category)
+    return checked
+
+
+def validation_sample(problem: Problem, dtype: DTypeLike) -> Sample | None:
+    """Return the user's validation set, None if there is none."""
+    if not problem.given.has_validation:
+        return None
+    weight_val = problem.given.sample_weight_val
+    if problem.model.solver == "lbfgs":
+        raise ValueError(
+            "X_val has no use with solver='lbfgs', which knows no epochs: leave it "
+            "out, or use another solver."
+        )
+    X, y = check_validation(check_rows, problem.model, problem.given)
     check_range(X, dtype, "X_val")
     if _columns(y) != _columns(problem.y):
         raise ValueError(

@@ -14,7 +14,7 @@ from sklearn.utils.validation import (
 
 from fastmlp.estimators._checks import check_library, combined_weights, errors_name
 from fastmlp.estimators._folds import counted_rows
-from fastmlp.estimators._problem import Given, stand_in
+from fastmlp.estimators._problem import Given, check_validation, stand_in
 from fastmlp.estimators._scaling import Scaling, fit_scaling
 from fastmlp.estimators._targets import Goal, Labels, Target
 from fastmlp.estimators._warnings import warn
@@ -225,8 +225,8 @@ def validation_rows(
     y: np.ndarray,
 ) -> TableRows:
     """Return the `TableRows` of the user's validation set; y is that of training."""
-    with errors_name("X_val, y_val"):
-        table, y_val = check_table_rows(model, given.X_val, given.y_val, reset=False)
+    table, y_val = check_validation(check_table_rows, model, given)
+    with errors_name("X_val"):
         codes = codes_of(table, columns)
     if y_val.shape[1:] != y.shape[1:]:
         raise ValueError(

@@ -432,6 +432,15 @@ def test_numbers_as_strings_are_warned_of(Estimator):
 
 
 @both
+def test_warnings_of_validation_rows_name_them(Estimator):
+    y = y_of(Estimator)
+    message = "X_val does not have valid feature names, but Tabular"
+    with pytest.warns(UserWarning, match=message) as caught:
+        make(Estimator).fit(X, y, X_val=X.to_numpy(), y_val=y)
+    assert [each.filename for each in caught] == [__file__]
+
+
+@both
 def test_default_parameters_warn_of_nothing(Estimator):
     with warnings.catch_warnings(action="error"):
         estimator = Estimator(random_state=0).fit(X[:40], y_of(Estimator)[:40])
