@@ -20,7 +20,7 @@ from fastmlp.estimators._targets import Goal, Labels, Target
 from fastmlp.estimators._warnings import warn
 from fastmlp.kernels import Data
 from fastmlp.tables.columns import Column, encode, fit_columns
-from fastmlp.tables.table import Table, open_table
+from fastmlp.tables.table import Table, is_missing, open_table
 
 
 class TableRows(NamedTuple):
@@ -173,6 +173,10 @@ def check_table_rows(
     check_library(y, "y")
     table = open_table(X)
     X, y = validate_data(model, X, y, skip_check_array=True, reset=reset)
+    objects = np.asarray(y)
+    # scikit-learn's messages about these do not name y.
+    if objects.dtype == object and any(map(is_missing, objects.flat)):
+        raise ValueError("Input y has missing values: leave these rows out of X and y.")
     numeric = isinstance(model, RegressorMixin)
     y = _check_y(y, multi_output=True, y_numeric=numeric, estimator=model)
     if y.ndim == 2 and y.shape[1] == 1:

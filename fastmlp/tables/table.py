@@ -105,12 +105,12 @@ class TableColumn(ABC):
             positions, values = self._positions_of(self._as_list())
         else:
             positions, values = self._positions()
-        present = np.array([not _is_missing(value) for value in values], dtype=bool)
+        present = np.array([not is_missing(value) for value in values], dtype=bool)
         if not present.all():
             # The last element is where -1 points to.
             moved = np.append(np.where(present, present.cumsum() - 1, -1), -1)
             positions = moved[positions]
-            values = [value for value in values if not _is_missing(value)]
+            values = [value for value in values if not is_missing(value)]
         plain = [v.item() if isinstance(v, np.generic) else v for v in values]
         return positions, plain
 
@@ -250,7 +250,8 @@ def _pandas_na() -> Any:
     return getattr(sys.modules.get("pandas"), "NA", None)
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
+    """Return whether a value is None, pandas.NA or NaN."""
     return value is None or value is _pandas_na() or is_scalar_nan(value)
 
 

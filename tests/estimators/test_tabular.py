@@ -373,6 +373,16 @@ def test_classifier_refuses(case):
     assert after == {name: before[name] for name in after}
 
 
+@pytest.mark.parametrize("dtype", [object, "str", "string", "category"])
+@both
+def test_missing_targets_are_refused(Estimator, dtype):
+    y = pd.Series(CLASSES.astype(str), dtype=dtype)
+    y[1] = None
+    for form in (y, y.to_frame(), y.to_numpy()):
+        with pytest.raises(ValueError, match="Input y has missing values: leave"):
+            make(Estimator).fit(X, form)
+
+
 @pytest.mark.parametrize(
     "params, y, message",
     [
