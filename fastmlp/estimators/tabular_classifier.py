@@ -214,6 +214,11 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
                 "TabularClassifier for each column, as "
                 "sklearn.multioutput.MultiOutputClassifier does."
             )
+        if y.dtype.kind == "f" and (y % 1 != 0).any():
+            raise ValueError(
+                "Unknown label type: continuous. For amounts take TabularRegressor; "
+                "classes are whole numbers or strings."
+            )
         classes, kind, _ = labels_of(y)
         smoothing = LABEL_SMOOTHING if self.scoring == "accuracy" else 0.0
         pairing = pair_classification("log_loss", None, smoothing, kind)

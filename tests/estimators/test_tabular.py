@@ -316,7 +316,11 @@ REFUSED = {
         "y has one class only, .*'no'.*weight above 0",
     ),
     "multilabel": ({}, {"y": np.eye(N)[:, :3]}, "y must be one column of labels"),
-    "numbers": ({}, {"y": TARGET}, "Unknown label type"),
+    "numbers": (
+        {},
+        {"y": TARGET},
+        "^Unknown label type: continuous. For amounts take TabularRegressor",
+    ),
     "one weight": (
         {},
         {"sample_weight": np.eye(N)[0]},
