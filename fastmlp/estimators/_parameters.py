@@ -36,13 +36,24 @@ from fastmlp.training.schedules import SCHEDULES, schedule_of, schedule_settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Other libraries' names for values of a parameter, see `did_you_mean`.
+# Other names for values of a parameter, see `did_you_mean`.
 ALIASES = {
     "activation": ACTIVATION_ALIASES,
     "dtype": {"float16": "float32", "half": "float32", "bf16": "bfloat16"},
     "init": INIT_ALIASES,
     "loss": LOSS_ALIASES,
     "out_activation": ACTIVATION_ALIASES,
+    "scoring": {
+        "acc": "accuracy",
+        "f1_score": "f1",
+        "mae": "neg_mean_absolute_error",
+        "mse": "neg_mean_squared_error",
+        "neg_mae": "neg_mean_absolute_error",
+        "neg_mse": "neg_mean_squared_error",
+        "neg_rmse": "neg_root_mean_squared_error",
+        "r2_score": "r2",
+        "rmse": "neg_root_mean_squared_error",
+    },
 }
 
 # Pairs of an estimator's class and the unused parameters that a warning has named: a

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
+from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import InvalidParameterError
@@ -15,6 +16,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from fastmlp import MLPClassifier, MLPRegressor
 from fastmlp.estimators._fitted import plain_network
 from fastmlp.estimators._parameters import (
+    ALIASES,
     OF_CLASSIFIERS,
     OF_REGRESSORS,
     PARAMETERS,
@@ -37,6 +39,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
         ("solver", "adan", "Did you mean 'adam'?"),
         ("validation_ties", "lats", "Did you mean 'last'?"),
         ("scoring", "roc-auc", "Did you mean 'roc_auc'?"),
+        ("scoring", "r2_score", "Did you mean 'r2'?"),
+        ("scoring", "rmse", "Did you mean 'neg_root_mean_squared_error'?"),
         ("init", "he", "Did you mean 'he_uniform'?"),
         ("init", "Xavier", "Did you mean 'glorot_uniform'?"),
         ("loss", "bce", "Did you mean 'log_loss'?"),
@@ -68,6 +72,10 @@ def test_aliases_of_what_the_estimator_has_only(loss):
     with pytest.raises(InvalidParameterError) as error:
         make(MLPRegressor, loss=loss).fit(X, Y)
     assert str(error.value).endswith(f"Got {loss!r} instead.{hint}")
+
+
+def test_other_names_of_scorers():
+    assert {*ALIASES["scoring"].values()} <= {*get_scorer_names()}
 
 
 @both
