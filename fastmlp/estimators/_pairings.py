@@ -69,10 +69,18 @@ def paired(kind: str) -> dict[str, dict]:
     return losses
 
 
+def _outputs_for(*kinds):
+    """Return the names of the outputs that y of these kinds may have."""
+    every = [outputs for kind in kinds for outputs in paired(kind).values()]
+    return dict.fromkeys(output for outputs in every for output in outputs)
+
+
 CLASSIFICATION_LOSSES = Names(
     lambda: dict.fromkeys(name for kind in CLASSES for name in paired(kind))
 )
+CLASSIFICATION_OUTPUTS = Names(lambda: _outputs_for(*CLASSES))
 REGRESSION_LOSSES = Names(lambda: paired("regression"))
+REGRESSION_OUTPUTS = Names(lambda: _outputs_for("regression"))
 
 
 def pair_classification(

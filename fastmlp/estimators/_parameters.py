@@ -20,7 +20,12 @@ from sklearn.utils._param_validation import (
 )
 
 from fastmlp.estimators._checks import Names, is_float_type
-from fastmlp.estimators._pairings import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
+from fastmlp.estimators._pairings import (
+    CLASSIFICATION_LOSSES,
+    CLASSIFICATION_OUTPUTS,
+    REGRESSION_LOSSES,
+    REGRESSION_OUTPUTS,
+)
 from fastmlp.estimators._warnings import warn
 from fastmlp.kernels import (
     ACTIVATION_ALIASES,
@@ -159,7 +164,6 @@ _positive = Interval(Real, 0, None, closed="neither")
 _share = Interval(Real, 0, 1, closed="left")
 _schedules = StrOptions(SCHEDULES.keys())
 _solvers = StrOptions(Names(lambda: ["lbfgs", *solvers()]))
-_outputs = StrOptions({"identity", "logistic", "softmax", "exp"})
 _scorers = Described(
     {"loss", *get_scorer_names()},
     "'loss', a name of sklearn.metrics.get_scorer_names()",
@@ -194,7 +198,6 @@ PARAMETERS = {
     "max_fun": Parameter(15000, [_count], "lbfgs"),
     "dtype": Parameter(None, [FloatType(), None]),
     "n_threads": Parameter(None, [_count, Options(Integral, {-1}), None]),
-    "out_activation": Parameter(None, [_outputs, None]),
     "init": Parameter("glorot_uniform", [StrOptions(INITIALIZERS.keys()), tuple, list]),
     "init_scale": Parameter(1.0, [_not_negative]),
     "T_0": Parameter(None, [_count, None], "schedule"),
@@ -214,12 +217,14 @@ PARAMETERS = {
 
 OF_CLASSIFIERS = PARAMETERS | {
     "loss": Parameter("log_loss", [StrOptions(CLASSIFICATION_LOSSES)]),
+    "out_activation": Parameter(None, [StrOptions(CLASSIFICATION_OUTPUTS), None]),
     "label_smoothing": Parameter(0.0, [_share]),
     "class_weight": Parameter(None, [StrOptions({"balanced"}), dict, None]),
 }
 
 OF_REGRESSORS = PARAMETERS | {
     "loss": Parameter("squared_error", [StrOptions(REGRESSION_LOSSES), tuple, list]),
+    "out_activation": Parameter(None, [StrOptions(REGRESSION_OUTPUTS), None]),
 }
 
 _count_or_none = Parameter(None, [_count, None])

@@ -276,10 +276,9 @@ def test_score_of_quantiles(weighted):
         ({"loss": ("quantile", [0.5, 0.1])}, "in increasing order"),
         ({"loss": ("quantile", [0.5, 0.5])}, "in increasing order"),
         ({"loss": ("quantile", np.nan)}, "between 0 and 1, both excluded"),
-        ({"out_activation": "softmax"}, "'softmax' does not go with loss='squared_err"),
         ({"out_activation": "exp"}, "out_activation='exp' does not go with loss='squ"),
         ({"loss": "gamma", "out_activation": "identity"}, "out_activation='exp'"),
-        ({"out_activation": "sofmax"}, r"Did you mean 'softmax'\?"),
+        ({"out_activation": "logit"}, r"Did you mean 'logistic'\?"),
         ({"loss": "hinge"}, "'loss' parameter of MLPRegressor must be"),
     ],
 )
@@ -313,6 +312,17 @@ def test_regressor_refuses(setting, message):
 def test_classifier_refuses(setting, kind, message):
     with pytest.raises(ValueError, match=message):
         make(MLPClassifier, **setting).fit(X, CLASSES[kind])
+
+
+@pytest.mark.parametrize(
+    "Estimator, name, y",
+    [(MLPClassifier, "exp", CLASSES["binary"]), (MLPRegressor, "softmax", REAL)],
+)
+def test_outputs_of_the_other_estimator_are_not_offered(Estimator, name, y):
+    message = f"'out_activation' parameter of {Estimator.__name__} must be"
+    with pytest.raises(ValueError, match=message) as error:
+        make(Estimator, out_activation=name).fit(X, y)
+    assert str(error.value).count(repr(name)) == 1
 
 
 @pytest.mark.parametrize(
