@@ -36,6 +36,8 @@ class ArraySource:
 
     Raises
     ------
+    TypeError
+        If X has no `shape` and `dtype`, as a DataFrame or a list.
     ValueError
         If X is not two-dimensional, X, y and the weights have not as many rows, or
         `rows_per_block` is not valid.
@@ -62,6 +64,12 @@ class ArraySource:
         rows_per_block: int | None = None,
     ) -> None:
         check_step(rows_per_block)
+        if not (hasattr(X, "shape") and hasattr(X, "dtype")):
+            raise TypeError(
+                f"X must have shape, dtype and slices, got {type(X).__name__}: pass "
+                "X.to_numpy() of a DataFrame, numpy.asarray(X) of a list; or use "
+                "[(X, y)] as the source, whose X is any that `fit` takes."
+            )
         if len(X.shape) != 2:
             raise ValueError(
                 f"X must have the shape (n_samples, n_features), got {X.shape}: "

@@ -327,8 +327,10 @@ class ArrowSource(_ColumnSource):
 
     Raises
     ------
-    ImportError, TypeError
+    ImportError
         As `ParquetSource`.
+    TypeError
+        As `ParquetSource`; or if `data` is neither a Table nor a path.
     FileNotFoundError
         If there is no such file.
     ValueError
@@ -361,7 +363,14 @@ sample_weight=None)
     ) -> None:
         pa = _require_arrow()
         check_step(rows_per_block)
-        self._data, files = data, []
+        if not isinstance(data, pa.Table | str | os.PathLike):
+            raise TypeError(
+                "data must be a pyarrow.Table or a path, got "
+                f"{type(data).__name__}: pass pyarrow.Table.from_pandas(frame) of a "
+                "pandas DataFrame, frame.to_arrow() of polars'."
+            )
+        self._data: Any = data
+        files: list[Path] = []
         if not isinstance(data, pa.Table):
             self._path = os.fspath(data)
             self._data = _open(self._path)

@@ -3,6 +3,8 @@
 import pickle
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from numpy.testing import assert_array_equal
 
@@ -57,6 +59,12 @@ def test_lengths_differ(wrong):
 def test_rows_per_block_are_a_number(rows):
     with pytest.raises(ValueError, match="rows_per_block must be an integer"):
         ArraySource(np.zeros((5, 2)), np.zeros(5), rows_per_block=rows)
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame, list])
+def test_X_that_is_no_array(kind):
+    with pytest.raises(TypeError, match=rf"got {kind.__name__}: .*\[\(X, y\)\]"):
+        ArraySource(kind([[1.0], [2.0]]), [0, 1])
 
 
 def test_X_of_one_dimension():

@@ -4,6 +4,8 @@ import pickle
 import sys
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -240,6 +242,13 @@ def test_errors_name_the_column(table, folder):
         MLPClassifier().fit_stream(
             ArrowSource(holes.set_column(1, "y", [[1, 2, 1]]), "y")
         )
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame])
+def test_a_table_of_another_library(kind):
+    frame = kind({"a": [1.0, 2.0], "y": [0, 1]})
+    with pytest.raises(TypeError, match=r"got DataFrame: .*Table\.from_pandas"):
+        ArrowSource(frame, "y")
 
 
 @pytest.mark.parametrize("rows", [0, -1, 1.5, "all"])
