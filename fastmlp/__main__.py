@@ -157,6 +157,14 @@ def print_versions(args: argparse.Namespace) -> None:
     show_versions()
 
 
+def port(text: str) -> int:
+    """Return the number of a port."""
+    number = int(text)
+    if not 0 <= number < 2**16:
+        raise argparse.ArgumentTypeError(f"{number} is not from 0 to {2**16 - 1}")
+    return number
+
+
 def play(args: argparse.Namespace) -> None:
     """Serve the playground."""
     from fastmlp.playground import run
@@ -206,7 +214,7 @@ def make_parser() -> argparse.ArgumentParser:
         "playground", help="train small networks on a page in the browser"
     )
     job.add_argument(
-        "--port", type=int, default=0, help="of 127.0.0.1; 0 (the default): a free one"
+        "--port", type=port, default=0, help="of 127.0.0.1; 0 (the default): a free one"
     )
     job.add_argument(
         "--no-browser",

@@ -88,6 +88,13 @@ def test_unknown_job(capsys):
     assert "invalid choice: 'sums'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("port", ["65536", "-5"])
+def test_a_port_that_no_machine_has(port, capsys):
+    with pytest.raises(SystemExit):
+        main_module.main(["playground", "--no-browser", "--port", port])
+    assert f"argument --port: {port} is not from 0 to 65535" in capsys.readouterr().err
+
+
 def test_help(capsys):
     with pytest.raises(SystemExit, match="0"):
         main_module.main(["--help"])
