@@ -191,6 +191,7 @@ class TabularRegressor(RegressorScore, BaseTabular):
         """
         return self._predicted(X)
 
+    @hints(alpha="coverage=, which is 1 - alpha")
     @validate_params(
         {"coverage": [Interval(Real, 0, 1, closed="neither")]},
         prefer_skip_nested_validation=True,

@@ -428,6 +428,11 @@ def test_other_libraries_words_are_answered(Estimator):
         Estimator().fit(X, y_of(Estimator), eval_set=(X, y_of(Estimator)))
 
 
+def test_the_error_rate_of_intervals_is_answered():
+    with pytest.raises(TypeError, match="use coverage=, which is 1 - alpha"):
+        TabularRegressor().predict_interval(X, alpha=0.1)
+
+
 @both
 def test_a_column_vector_is_warned_of(Estimator):
     y = y_of(Estimator)
