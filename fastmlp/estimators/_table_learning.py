@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
 
 from fastmlp.estimators._calibration import fit_temperature
@@ -350,10 +351,13 @@ def report(members: list[Member], model: Any, recipe: Recipe) -> None:
     """Turn the outcomes of the networks into a warning or an error."""
     for number, (_, history, outcome) in enumerate(members):
         if outcome is Outcome.DIVERGED:
+            extreme = (
+                "" if is_classifier(model) else ", or look for extreme values in y"
+            )
             raise ValueError(
                 f"Network {number + 1} of {len(members)} diverged, at last with "
                 f"learning_rate={recipe.learning_rate * SLOWER ** (ATTEMPTS - 1):g}: "
-                "set a lower learning_rate, or look for extreme values in y."
+                f"set a lower learning_rate{extreme}."
             )
         if history.never_scored:
             raise ValueError(

@@ -67,7 +67,7 @@ def test_a_network_that_diverges_is_trained_more_slowly(rates):
     fitted(TabularClassifier, n_networks=2, learning_rate=0.15, n_threads=1)
     assert_allclose(rates, [0.15, 0.05, 0.15 / 9] * 2)
     with pytest.raises(
-        ValueError, match=r"Network 1 of 2 diverged.*learning_rate=0.1:"
+        ValueError, match=r"Network 1 of 2 diverged.*=0.1: set a lower learning_rate\.$"
     ):
         fitted(TabularClassifier, n_networks=2, learning_rate=0.9)
 
@@ -83,7 +83,7 @@ def test_losses_that_are_infinite_throughout_are_a_divergence(monkeypatch):
 
 
 def test_a_real_divergence():
-    with pytest.raises(ValueError, match="diverged, at last with learning_rate"):
+    with pytest.raises(ValueError, match=r"diverged, .* extreme values in y\.$"):
         fitted(TabularRegressor, learning_rate=1e30)
 
 
