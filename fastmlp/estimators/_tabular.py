@@ -100,9 +100,10 @@ class BaseTabular(CallbackSupportMixin, Checked, Documented, BaseEstimator, ABC)
         -----
         UserWarning
             If a column of more than 32 different strings holds numbers only, and
-            `categorical_features` does not list it. On KeyboardInterrupt, which ends
-            the training of each network after its current epoch. Before all networks
-            have completed one, it is raised, and an earlier fit stays as it was.
+            neither its type nor `categorical_features` makes them categories. On
+            KeyboardInterrupt, which ends the training of each network after its current
+            epoch. Before all networks have completed one, it is raised, and an earlier
+            fit stays as it was.
 
         Notes
         -----

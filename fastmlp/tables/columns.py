@@ -135,7 +135,7 @@ def fit_columns(
     -----
     UserWarning
         If all strings of a column, more than 32 different ones, are numbers, and
-        `categorical_features` does not list it.
+        neither its type nor `categorical_features` says that they are categories.
 
     Examples
     --------
@@ -157,8 +157,8 @@ def fit_columns(
         given = table.column(index)
         wanted = given.categorical if chosen is None else chosen[index]
         if wanted or not given.numeric:
-            listed = chosen is not None and chosen[index]
-            columns.append(_fit_category(given, index, None if listed else warn))
+            meant = given.is_category or (chosen is not None and chosen[index])
+            columns.append(_fit_category(given, index, None if meant else warn))
         else:
             columns += _fit_numbers(given, index, target)
     return tuple(column for column in columns if column is not None)

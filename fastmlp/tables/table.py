@@ -33,7 +33,14 @@ class TableColumn(ABC):
         True if its type makes it a category: strings, booleans, categories.
     numeric : bool
         True if its values can be read as numbers.
+
+    Attributes
+    ----------
+    is_category : bool
+        True if the table's type for categories holds it.
     """
+
+    is_category = False
 
     def __init__(
         self, name: str, values: Any, categorical: bool, numeric: bool
@@ -360,6 +367,7 @@ class _PolarsColumn(TableColumn):
         categorical = dtype in (polars.Boolean, *texts)
         if not (numeric or categorical):
             raise _refuse(name, dtype)
+        self.is_category = dtype in (polars.Categorical, polars.Enum)
         values = series if numeric else series.cast(polars.String)
         super().__init__(name, values, categorical, numeric)
 
@@ -399,6 +407,7 @@ class _ArrowColumn(TableColumn):
         numeric = is_boolean or any(is_such(dtype) for is_such in numbers)
         if not (numeric or is_text):
             raise _refuse(name, dtype)
+        self.is_category = is_dictionary
         categorical = is_dictionary or is_boolean or is_text
         super().__init__(name, values, categorical, numeric)
 

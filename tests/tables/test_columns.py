@@ -351,6 +351,9 @@ def test_numbers_as_strings_are_warned_of(kind, repeats):
     fit_columns(X, categorical_features=[0])
     fit_columns(kind({"a": numbers[1:]}))
     fit_columns(kind({"a": [*numbers, "?"]}))
+    frame = pd.DataFrame({"a": numbers}, dtype="category")
+    of_kind = {pd.DataFrame: frame, pl.DataFrame: pl.from_pandas(frame)}
+    fit_columns(of_kind.get(kind, pa.Table.from_pandas(frame)))
 
 
 def test_the_most_frequent_of_many_categories_are_kept():
