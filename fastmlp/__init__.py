@@ -71,7 +71,7 @@ _SUBMODULES = (
     "playground",
 )
 
-# The modules of other names.
+# Names that are imported when they are first used, and the modules that define them.
 _MODULES = {
     "TabularClassifier": "fastmlp.estimators.tabular_classifier",
     "TabularRegressor": "fastmlp.estimators.tabular_regressor",

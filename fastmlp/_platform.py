@@ -116,7 +116,7 @@ def read_ahead(mapped: mmap.mmap, begin: int, end: int) -> None:
 
 
 def forget_pages(mapped: mmap.mmap) -> None:
-    """Have the pages of a read-only mapped file count no longer as this process's."""
+    """Release the memory of a read-only mapped file; its pages are read again later."""
     if hasattr(mapped, "madvise"):
         mapped.madvise(mmap.MADV_DONTNEED)
 

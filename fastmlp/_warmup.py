@@ -60,7 +60,7 @@ def warmup(*, verbose: bool = False) -> Path:
     Parameters
     ----------
     verbose : bool, default=False
-        Print the name of each kernel that is compiled.
+        Print the name of each job, a small fit and its predictions, before it runs.
 
     Returns
     -------

@@ -12,8 +12,8 @@ from fastmlp.data.chunks import BLOCK_BYTES, Chunk, check_step
 class ArraySource:
     """Blocks of neighbouring rows of an array that may be on disk.
 
-    A pickle has the file's name of a memory map, not its numbers, unless the map is
-    copy-on-write: the file does not have its changes.
+    A pickle of a memory map in C order holds the file's name, not its numbers. That of
+    a copy-on-write map holds its numbers, since the file does not have its changes.
 
     Parameters
     ----------
@@ -184,9 +184,9 @@ def fetch(X: np.memmap, rows: slice) -> None:
 
 
 def forget(X: np.memmap) -> None:
-    """Have rows of a read-only mapped array that were read count as memory no longer.
+    """Release the memory of the rows that were read from a read-only mapped array.
 
-    They are read from the file again, or from the system's cache of it.
+    Later they are read again, from the file or from the system's cache of it.
     """
     if not X.flags.writeable:
         forget_pages(_map_of(X))

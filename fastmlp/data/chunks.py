@@ -9,7 +9,8 @@ import numpy as np
 # Bytes of a block where a source may choose: a disk reads so many at full speed.
 BLOCK_BYTES = 4 * 2**20
 
-# Bytes of a buffer. It is twice as large where it would have fewer blocks than this.
+# Bytes of a buffer. It is up to twice as large if it would hold fewer blocks than
+# BUFFER_BLOCKS.
 BUFFER_BYTES = 256 * 2**20
 BUFFER_BLOCKS = 20
 

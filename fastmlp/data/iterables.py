@@ -122,9 +122,11 @@ def as_source(
     see : callable, default=None
         Called with y of each block, in order.
     read_all : bool, default=False
-        False: not where whole blocks would have to be read for it.
+        True: `see` is called for all sources. False: not for a source without `read_y`,
+        whose blocks would have to be read whole.
     n_times : int, default=None
-        1: an iterator is enough.
+        How often the source will be read. 1: an iterator will do; `see` is not called
+        then.
 
     Raises
     ------

@@ -28,8 +28,8 @@ def shuffled(
         As for `fit_stream`.
     folder : str or path-like
         For the files "X.npy" and, unless y are objects, "y.npy" and
-        "sample_weight.npy". Those of an earlier shuffle are replaced, of which the
-        source may be. The folder is made if it does not exist, and is yours to remove.
+        "sample_weight.npy". They replace those of an earlier shuffle, which may be the
+        source. The folder is made if it does not exist, and is yours to remove.
     random_state : int, default=None
         The same integer gives the same order.
 

@@ -313,7 +313,7 @@ class Summary(NamedTuple):
 
 
 class Summariser:
-    """Sees y of all blocks, in order.
+    """Collects the classes or moments of y, block by block, in order.
 
     Parameters
     ----------
@@ -337,7 +337,7 @@ class Summariser:
         self._multilabel = False
 
     def see(self, y: Any) -> None:
-        """See y of the next block."""
+        """Add y of the next block."""
         y = np.asarray(y)
         y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
         if len(y):
@@ -349,7 +349,7 @@ class Summariser:
         self._n_seen += 1
 
     def join(self, following: "Summariser") -> None:
-        """See what another one has seen, of the next blocks."""
+        """Add what another summariser has seen, of the blocks that follow."""
         self._parts += following._parts
         self._multilabel |= following._multilabel
 

@@ -186,10 +186,10 @@ _idle: list[np.random.RandomState] = []
 def with_random_numbers(
     random_state: Any, fit: Callable[[np.random.RandomState], T]
 ) -> T:
-    """Return ``fit(generator)``, with that of scikit-learn's `check_random_state`.
+    """Return ``fit(generator)``, with the generator of `check_random_state`.
 
-    To make one NumPy takes 100 us, and to seed it 1 us: an integer seeds one of an
-    earlier call.
+    NumPy takes 100 us to make a generator and 1 us to seed one: an integer seeds a
+    generator of an earlier call.
     """
     if not isinstance(random_state, Integral):
         return fit(check_random_state(random_state))

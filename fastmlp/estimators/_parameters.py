@@ -277,7 +277,11 @@ def parameter_defaults(cls: Any) -> dict[str, Any]:
 
 @functools.cache
 def _checked(cls: Any) -> list[tuple[str, Any, list]]:
-    """Return name, valid default and constraints of each parameter, by name."""
+    """Return name, default and constraints of each parameter, sorted by name.
+
+    In place of a default that is not valid, which a subclass may have, the constraints
+    are returned twice: no value is that object, so that all values are checked.
+    """
     defaults, table = parameter_defaults(cls), cls._parameter_constraints
     rows = []
     for name in sorted(defaults.keys() & table.keys()):

@@ -25,7 +25,7 @@ class Session:
     Parameters
     ----------
     made_for : tuple
-        All that the engine follows from, but for parameters and state.
+        All arguments that the engine was made from, without parameters and state.
     engine : Trainer
     optimizer : Optimizer
         The engine's.
@@ -52,10 +52,10 @@ def open_session(
     state: OptimizerState,
     kind: Callable[..., Trainer],
 ) -> Session:
-    """Return a session that holds a network's parameters: the one that waits, if any.
+    """Return a session that holds a network's parameters.
 
-    It has to be made for the same and wait at the same state: the parameters alone are
-    loaded into it, since users may have set them.
+    The session that waits is used again if it was made for the same arguments and waits
+    at the same state. Only the parameters are loaded into it: users may have set them.
 
     Parameters
     ----------

@@ -136,7 +136,7 @@ def with_epochs(
 
 
 def check_once(model: Any, classes: Any, eval_source: Any) -> None:
-    """Refuse what has to be known before a source that is read once."""
+    """Refuse settings that need facts about a source which is read only once."""
     schedule = new_optimizer(model).new_schedule()
     wanted = {
         "classes=": is_classifier(model) and classes is None,
@@ -363,8 +363,8 @@ def rows_in_place(
 ) -> RowsInPlace | None:
     """Return the rows of a mapped X, to be read where they lie, or None.
 
-    Their targets, of so many columns, and weights stay in memory: for as many as two
-    buffers hold.
+    Their targets, of `n_columns` columns, and weights are in memory then: None if these
+    take more than two buffers.
     """
     numbers = (n_columns + encoded.weighted) * dtype.itemsize * checked.n_rows
     X = checked.mapped

@@ -165,8 +165,8 @@ def _plan_on(
 ) -> Plan:
     """Return the `Plan` of the first networks, given what each reads.
 
-    With a `share` it is one of a trial: silent, judged by the loss, and in a part of
-    the usual epochs.
+    With a `share` the plan is for a trial: nothing is printed, the loss is the score,
+    and training takes this share of the usual epochs.
     """
     goal, splits = problem.goal, splits[: len(selections)]
     recipe_on = partial(recipe_of, problem.model, goal, min(n_trained))
@@ -189,7 +189,7 @@ def _plan_on(
 
 
 def _on_trial(plan: Plan) -> list[Trial] | None:
-    """Train TRIAL_NETWORKS in the place of each; None if one diverges.
+    """Train TRIAL_NETWORKS networks for each of the plan's; None if one diverges.
 
     Raises
     ------

@@ -24,12 +24,13 @@ from fastmlp.tables.selection import (
 )
 from fastmlp.training.holdout import Holdout
 
-# How many columns to keep is tried by so many networks on each of some first splits: so
-# many splits that they judge this number of rows together, at most MOST_SPLITS.
+# How many columns to keep is found by training TRIAL_NETWORKS networks on each of the
+# first splits: on as many splits as hold out JUDGED_ROWS rows, at most MOST_SPLITS.
 TRIAL_NETWORKS, JUDGED_ROWS, MOST_SPLITS = 3, 250, 2
 
-# Share of the usual epochs that a trial takes, also on all columns of a wide table: its
-# recipe has fewer. In an eighth these lose where many columns have a part.
+# A trial takes this share of the epochs of a narrow table, also on all columns of a
+# wide one, whose own recipe has fewer. With an eighth, networks on all columns lose
+# even where many columns have a part.
 TRIAL_EPOCHS = 1 / 4
 
 # All columns are kept unless their loss is larger by this factor: trials have chance in

@@ -127,7 +127,8 @@ class TabularRegressor(RegressorScore, BaseTabular):
     Notes
     -----
     The networks learn y with mean 0 and standard deviation 1, with 'poisson' and
-    'gamma' with mean 1. No prediction is outside the range of y in `fit`: a network may
+    'gamma' with mean 1. Of 'poisson', 'gamma' and 'log_loss' the defaults are those of
+    `TabularClassifier`. No prediction is outside the range of y in `fit`: a network may
     be far off where rows are unlike all of these.
 
     Of more than 40 columns a network may read a part: a third, a ninth, ... of all, at

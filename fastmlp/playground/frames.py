@@ -15,7 +15,7 @@ import numpy as np
 
 _ALIGNMENT = 8
 
-# Room that an offset may take more than the 0 in its place.
+# Bytes that the digits of an offset may take beyond the "0" that they replace.
 _OFFSET_DIGITS = 12
 
 

@@ -30,7 +30,7 @@ class _Learner:
     rows : (X, y)
         To train on, by the first step.
     keys : dict
-        Other arguments of the first call of `partial_fit`.
+        Keyword arguments of the first call of `partial_fit`.
 
     Attributes
     ----------

@@ -47,7 +47,7 @@ class Traced(NamedTuple):
     losses : (n,) array
         Without the penalties.
     outputs, deltas : list of (n, n_units) arrays
-        Outputs, and derivatives of the loss in what the activation gets.
+        Outputs of the units, and derivatives of the loss in their scores.
     saturated, dead : list of float
         Shares of rows and units, and of units for every row, where the derivative of
         the activation is next to 0.

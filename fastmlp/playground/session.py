@@ -213,8 +213,8 @@ class Session:
         """
         curves: list[tuple[float, float, float]] = []
         end = np.inf if budget is None else time.perf_counter() + budget / 1000
-        # That few iterations are few is known, that a schedule ended is seen, and
-        # numbers overflow before training diverges.
+        # The warnings are expected: too few iterations to converge, a schedule that has
+        # ended, numbers that overflow before training diverges.
         with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
             while len(curves) < epochs and self._step():
                 losses = sample_losses(self.model, self._X, self.data.targets)

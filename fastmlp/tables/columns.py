@@ -22,8 +22,8 @@ from fastmlp.tables.table import Table, TableColumn, open_table
 FEW_CATEGORIES = 32
 MAX_CATEGORIES = 1024
 
-# Quantiles of more values are those of so many drawn ones. The share of the values
-# below the sample's median then has a standard deviation of 0.2 per cent.
+# Quantiles of more values are estimated from so many that are drawn. The share of all
+# values below the sample's median then has a standard deviation of 0.2 per cent.
 SAMPLE_SIZE = 100_000
 
 # The limit of a number's code, and a size at which its float32 code has reached it.
@@ -195,7 +195,8 @@ def encode(X: Any, columns: Sequence[Column]) -> np.ndarray:
         return codes
     few = codes.size <= CHUNK_SIZE
     if few:
-        # Each call of NumPy or pandas takes longer than the values of one column.
+        # A call of NumPy or pandas takes longer than the arithmetic of one column: all
+        # columns of numbers are coded together.
         read = table.together(indices)
         values = np.empty((len(codes), len(numbers)))
         for i, index in enumerate(indices):
@@ -340,7 +341,7 @@ def quartiles(values: np.ndarray) -> list[float]:
     for place, i, j in zip(places, below, above, strict=True):
         low, high, share = float(ordered[i]), float(ordered[j]), place - i
         step = high - low
-        # Each from the nearer of the two.
+        # From the nearer of the two values, as np.quantile does, for the same rounding.
         found.append(low + step * share if share < 0.5 else high - step * (1 - share))
     return found
 

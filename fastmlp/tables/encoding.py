@@ -7,8 +7,8 @@ from fastmlp.kernels import N_WAVES, Categories, Layout, Waves
 from fastmlp.tables.columns import Column, Number
 from fastmlp.tables.frequent import Frequent
 
-# Categories of a column up to which each has a column of its own. More have a learned
-# vector of so many columns each.
+# In a column of at most MOST_ONE_HOT categories each category has a column of its own.
+# Of more, each has a learned vector of VECTOR_COLUMNS columns.
 MOST_ONE_HOT = 8
 VECTOR_COLUMNS = 8
 

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Values of a column of numbers that are so frequent may have codes, if they are more
-# than a number's waves tell apart.
+# A value has a code if at least LEAST_COUNT rows have it. A column has such codes only
+# for more than MOST_TOLD_APART values, as many as a number's waves tell apart, and at
+# most MOST_VALUES.
 LEAST_COUNT = 3
 MOST_TOLD_APART = 8
 MOST_VALUES = 1024

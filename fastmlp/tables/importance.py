@@ -16,8 +16,9 @@ from fastmlp.training.holdout import Holdout
 MOST_ROWS = 2000
 MOST_REPEATS = 5
 
-# Most rows that pass through networks, in all, and for each row that passed in
-# training. There the pass back is twice the work: this is less than 2 % of it.
+# Rows that pass through networks: at most MOST_PASSES, and at most PASSES_SHARE of
+# those in training. There the backward pass adds twice the work of the forward one:
+# this is less than 2 % of it.
 MOST_PASSES = 200_000
 PASSES_SHARE = 0.05
 

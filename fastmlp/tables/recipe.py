@@ -30,8 +30,8 @@ class Recipe(NamedTuple):
         Standard deviation of the frequencies of a number's waves at the start, per
         interquartile range.
     patience : int
-        Training ends before so many epochs after the best one, and `PATIENCE_GROWTH`
-        more for each up to that.
+        Training ends so many epochs after the best one, and `PATIENCE_GROWTH` more for
+        each epoch up to it, unless `max_epochs` ends it earlier.
     weight_decay : float
         Share of itself that a weight loses in the first step, divided by
         `learning_rate`.
@@ -63,24 +63,26 @@ DROPOUT = {"classification": 0.2, "regression": 0.0}
 # Classes change more slowly with a number than values do.
 FREQUENCY_SPREAD = {"classification": 0.3, "regression": 0.5}
 
-# Small tables need more epochs, so many that this number of rows pass; of tiny ones,
-# epochs cost more than their steps.
+# Small tables need more epochs: so many that LEAST_PASSES rows pass through a network,
+# and at most MOST_EPOCHS, since in tiny tables an epoch costs more than its steps.
 LEAST_EPOCHS, LEAST_PASSES, MOST_EPOCHS = 45, 160_000, 400
 
-# Training ends before that so many epochs after the best one, and as many more as there
-# were up to it. It halves the time, and changes few of the best epochs.
+# Training ends earlier if no epoch was better for PATIENCE epochs plus PATIENCE_GROWTH
+# times the epochs up to the best one. This halves the time; few best epochs change.
 PATIENCE, PATIENCE_GROWTH = 20, 1.0
 
 # Small tables need the steps of small batches, which cost more time for an epoch.
 BATCH_SIZE, LARGE_BATCH_SIZE, LARGE_TABLE = 64, 128, 3500
 
-# A pass over the rows of a wide table costs as its columns do. It gets fewer, down to a
-# third, and as much less patience: bench/tables/ablation.md has the effect.
+# The time of an epoch grows with the columns. Tables of more than WIDE columns get
+# fewer epochs, down to LEAST_SHARE of the usual ones, and less patience by the same
+# factor: bench/tables/ablation.md has the effect.
 WIDE, LEAST_SHARE = {"classification": 384, "regression": 256}, 1 / 3
 
-# Regression misses the steps. It gets them from batches of half the size, and from a
-# first layer of at most so many weights, in a multiple of UNITS_STEP and at least
-# LEAST_UNITS units. Classes have larger errors with either.
+# Regression needs the steps that fewer epochs leave out. Its batches have half the size
+# there, and its first layer at most MOST_WEIGHTS weights: steps are cheaper then. The
+# units are a multiple of UNITS_STEP and at least LEAST_UNITS. Classification has larger
+# errors with either.
 MOST_WEIGHTS, UNITS_STEP, LEAST_UNITS = 98_304, 16, 32
 
 # Adam forgets squared gradients within some twenty steps.

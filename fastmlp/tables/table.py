@@ -219,7 +219,7 @@ def _open_pandas(X: Any) -> Table:
 
 
 def _is_plain(dtype: Any) -> bool:
-    """Return whether it is NumPy's, not pandas', and of numbers."""
+    """Return whether a dtype is one of NumPy's for integers or floats."""
     return isinstance(dtype, np.dtype) and dtype.kind in "fiu"
 
 
