@@ -94,9 +94,8 @@ class CheckedBlocks:
     def mapped(self) -> np.memmap | None:
         """X of all rows, if it is mapped and needs no conversion."""
         X = getattr(self._source, "X", None)
-        if not is_mapped(X) or not X.flags.c_contiguous:
-            return None
-        return X if X.dtype == self.dtype else None
+        plain = is_mapped(X) and X.flags.c_contiguous and X.dtype == self.dtype
+        return X if plain else None
 
     def read(self, block: int) -> Chunk:
         """Return the rows of a block: X in one float type, y, weights."""

@@ -21,8 +21,8 @@ from fastmlp.kernels.math.functions import _FLOAT32, _FLOAT64
 from fastmlp.kernels.ops.activations import SELU_ALPHA, SELU_LAMBDA
 from fastmlp.network import Network
 
-# onnx.TensorProto.INT64; importing fastmlp does not import onnx.
-INT64 = 7
+# Types of onnx.TensorProto; importing fastmlp does not import onnx.
+FLOAT, INT64, DOUBLE = 1, 7, 11
 
 MISSING = (
     "to_onnx needs skl2onnx, which is not installed: python -m pip install "
@@ -278,7 +278,6 @@ def outputs(graph: Graph, x: str, network: Network, out_activation: str) -> str:
 
 def _begin(scope, operator, container):
     """Return graph, model and name of the network's outputs."""
-    from onnx import TensorProto
     from skl2onnx.common.data_types import DoubleTensorType
 
     model, rows = operator.raw_operator, operator.inputs[0]
@@ -288,8 +287,7 @@ def _begin(scope, operator, container):
     network = current_network(model)
     if rows.type.shape[1:] not in ([], [None]):
         check_features(model, network, rows.type.shape[1])
-    kind = TensorProto.DOUBLE if double else TensorProto.FLOAT
-    x = graph("Cast", rows.full_name, to=kind)
+    x = graph("Cast", rows.full_name, to=DOUBLE if double else FLOAT)
     return graph, model, outputs(graph, x, network, model.out_activation_)
 
 

@@ -13,6 +13,8 @@ from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastmlp.estimators._onnx import (
+    DOUBLE,
+    FLOAT,
     INT64,
     Graph,
     label_values,
@@ -28,9 +30,6 @@ from fastmlp.network.network import blocks_of
 from fastmlp.tables.columns import FAR, LIMIT, Category, Column, Number, encode
 from fastmlp.tables.frequent import Frequent
 from fastmlp.tables.table import open_table
-
-# onnx.TensorProto's, as INT64.
-FLOAT, DOUBLE = 1, 11
 
 
 def export(model: Any, X: Any, name: str | None, target_opset: Any) -> Any:

@@ -215,11 +215,6 @@ class Labels(Goal):
         """The fitted attributes that describe it."""
         return {"classes_": self.classes, "_labels": (self.kind, self.sparse)}
 
-    @property
-    def threshold(self) -> float:
-        """The output above which a label is on, see `threshold_of`."""
-        return threshold_of(self.pairing.out_activation)
-
     def encode(self, y: Any) -> Target:
         """Return validated y as a `Target`.
 
@@ -301,7 +296,8 @@ class Labels(Goal):
         self, outputs: np.ndarray, values: np.ndarray, sample_weight: np.ndarray | None
     ) -> float:
         """Return the accuracy."""
-        chosen = choose(outputs, len(self.classes), self.kind, self.threshold)
+        threshold = threshold_of(self.pairing.out_activation)
+        chosen = choose(outputs, len(self.classes), self.kind, threshold)
         if chosen.ndim == 1:
             correct = chosen == values[:, 0]
         else:

@@ -297,8 +297,8 @@ class Session:
         changed = {k: v for k, v in self._parameters.items() if v != before.get(k)}
         if changed:
             self._learner.change(self._parameters, restart)
-            step = self._made("network.random_state", True) if restart else None
-            append(self._recorder.steps, step or Changed(changed))
+            made = self._made("network.random_state", True)
+            append(self._recorder.steps, made if restart else Changed(changed))
 
     def _made(self, seed, continued=False):
         """Return the step that makes an estimator."""
