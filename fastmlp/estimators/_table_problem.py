@@ -125,11 +125,7 @@ def check_table(
     target = goal.encode(y)
     class_weights = goal.class_weights(y)
     own, weight = table_weights(given.sample_weight, class_weights, target.values)
-    if np.count_nonzero(weight) < 2:
-        raise ValueError(
-            "All sample weights but one are zero, while a minimum of 2 rows that count "
-            f"is required by {type(model).__name__}."
-        )
+    check_weighted_rows(model, weight)
 
     def coded_by(rows: np.ndarray) -> tuple[tuple[Column, ...], np.ndarray]:
         # The others are as if they were not there.
@@ -197,6 +193,15 @@ def table_weights(
     # Kernels take smaller ones for 0.
     weight[weight < np.finfo(np.float32).tiny] = 0.0
     return own, weight
+
+
+def check_weighted_rows(model: Any, weight: np.ndarray) -> None:
+    """Refuse weights of which fewer than two are above 0."""
+    if np.count_nonzero(weight) < 2:
+        raise ValueError(
+            "All sample weights but one are zero, while a minimum of 2 rows that count "
+            f"is required by {type(model).__name__}."
+        )
 
 
 def scaling_of(goal: Goal, values: np.ndarray, weight: np.ndarray) -> Scaling | None:

@@ -47,6 +47,7 @@ from fastmlp.estimators._table_problem import (
     TableProblem,
     TableRows,
     check_table_rows,
+    check_weighted_rows,
     codes_of,
     columns_of,
     make_data,
@@ -251,6 +252,7 @@ def learn_coded(
         goal.classes if isinstance(goal, Labels) else None
     )
     every = all_rows(rows, goal, class_weights, codes)
+    check_weighted_rows(model, every.weight)
     counted = every.weight > 0
     scaling = scaling_of(goal, rows.values[counted], every.weight[counted])
     data = make_data(every, scaling, every.weight)
@@ -263,6 +265,12 @@ def learn_coded(
     else:
         trained = [counted & (rows.fold != number) for number in range(n_networks)]
         held = [_draw(counted & ~each, MOST_JUDGED, random_state) for each in trained]
+        if not all(map(len, held)):
+            raise ValueError(
+                "Each network holds out rows with a weight above 0, which are too few "
+                f"for n_networks={model.n_networks}: set a smaller n_networks, or a "
+                "larger buffer_rows."
+            )
         validation = rows_at(np.concatenate(held), every, rows.own, goal)
         ends = np.cumsum([len(each) for each in held])
         judged = np.split(np.arange(ends[-1]), ends[:-1])
@@ -343,6 +351,10 @@ def first_pass(
                 weights.append(check_block_weights(chunk.sample_weight, y))
         values[begin:end] = coded
         strata = coded[:, 0] if isinstance(goal, Labels) else np.zeros(len(coded))
+        if weighted:
+            # Rows without weight are a stratum of their own: folds have equal shares
+            # of the others.
+            strata = np.where(weights[-1] > 0, strata, -1)
         fold[begin:end] = deal_block(strata, n_folds, dealt, random_state)
         some = drawn[np.searchsorted(drawn, begin) : np.searchsorted(drawn, end)]
         if len(some):

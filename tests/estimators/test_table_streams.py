@@ -257,6 +257,28 @@ def test_blocks_whose_weights_are_zero():
         comp.fit_stream(chunked(X, labels, np.zeros(N)), buffer_rows=300)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_few_rows_with_a_weight(seed):
+    """Each network holds out some of them, whatever the order of the others."""
+    X, _, numbers, weight = rows(n=400)
+    weight[:] = 0
+    weight[[3, 4, 5]] = 1
+    model = make(TabularRegressor).set_params(random_state=seed)
+    model.fit_stream(chunked(X, numbers, weight), buffer_rows=60)
+    assert len(model.best_epochs_) == 3
+    weight[[4, 5]] = 0
+    with pytest.raises(ValueError, match="All sample weights but one are zero"):
+        model.fit_stream(chunked(X, numbers, weight), buffer_rows=60)
+
+
+def test_more_networks_than_rows_to_hold_out():
+    X, labels, _, _ = rows(n=9)
+    labels = np.array(["no", "yes", "no", "yes", "no", "yes", "no", "yes", "no"])
+    model = make(TabularClassifier).set_params(n_networks=8)
+    with pytest.raises(ValueError, match="too few for n_networks=8"):
+        model.fit_stream(chunked(X, labels, size=3), buffer_rows=3)
+
+
 def test_sorted_rows_are_noticed():
     X, labels, _, _ = rows()
     order = np.argsort(labels)
