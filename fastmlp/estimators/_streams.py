@@ -253,9 +253,11 @@ def learn_blocks(
         )
     judge = None
     if validation is not None:
-        judge = judge_by(problem, network, validation, validation.blocks, buffer_rows)
+        judge = judge_by(
+            problem, network, validation, validation.blocks, buffer_rows, own=True
+        )
     elif len(held):
-        judge = judge_by(problem, network, checked, held, buffer_rows)
+        judge = judge_by(problem, network, checked, held, buffer_rows, own=False)
     in_place = rows_in_place(
         checked,
         encoded,
@@ -379,16 +381,20 @@ def judge_by(
     checked: CheckedBlocks,
     blocks: np.ndarray,
     buffer_rows: int,
+    own: bool,
 ) -> Judge:
     """Return the `Judge` of each epoch on some blocks.
 
-    They are kept in memory if the buffer could hold them.
+    They are kept in memory if the buffer could hold them. `own` is True for blocks of
+    the user's `eval_source`, whose weights are those of a scorer too.
     """
     model, goal = problem.model, problem.goal
     if checked.block_rows[blocks].sum() <= buffer_rows:
         given = Given(None, None, None, *checked.collect(blocks))
         sample = validation_sample(replace(problem, given=given), network.dtype)
         assert sample is not None  # since there are rows
+        if not own:
+            sample = sample._replace(scorer_weight=None)
         return judge_on(problem, sample, None, network)
     scoring = goal.judged_by(model.scoring)
     if model.early_stopping and scoring not in (None, "loss"):

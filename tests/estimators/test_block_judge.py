@@ -101,6 +101,22 @@ def test_early_stopping_holds_out_whole_blocks(buffer_rows):
     assert np.isclose(scores, model.best_validation_score_).any()
 
 
+@pytest.mark.parametrize("buffer_rows", [300, 1000])
+def test_scorers_get_only_the_weights_of_an_eval_source(buffer_rows):
+    X, y, weight = rows()
+    chunks, found = chunked(X, y, weight), []
+
+    def scoring(estimator, X, y, sample_weight=None):
+        found.append(sample_weight)
+        return estimator.score(X, y)
+
+    model = MLPClassifier((8,), early_stopping=True, scoring=scoring, max_iter=1)
+    model.fit_stream(chunks, buffer_rows=buffer_rows)
+    assert found == [None]
+    model.fit_stream(chunks, eval_source=chunks[:2], buffer_rows=buffer_rows)
+    assert_array_equal(found[1], weight[:128])
+
+
 def test_early_stopping_needs_blocks_that_can_be_held_out():
     X, y, _ = rows()
     model = MLPClassifier((8,), early_stopping=True)
