@@ -378,9 +378,10 @@ class ActivationDisplay(_HistogramDisplay):
         ValueError
             If X is not valid, or there is no hidden layer.
         """
-        outputs = layer_outputs(estimator, X)[:-1]
-        _check_hidden(estimator, len(outputs))
-        pairs = [np.histogram(each.astype(np.float64), bins) for each in outputs]
+        hidden = layer_outputs(estimator, X)[:-1]
+        _check_hidden(estimator, len(hidden))
+        outputs = [each.astype(np.float64) for each in hidden]
+        pairs = [np.histogram(each, bins) for each in outputs]
         histograms = Histograms(
             np.array([counts for counts, _ in pairs]),
             np.array([edges for _, edges in pairs]),

@@ -123,6 +123,12 @@ def test_activations():
     assert [line.get_label() for line in display.lines_] == ["hidden 1", "hidden 2"]
 
 
+def test_activations_whose_squares_are_infinite_in_float32():
+    model = make(MLPClassifier, dtype="float32").fit(X, Y)
+    model.coefs_[0][:] = 1e25
+    assert np.isfinite(ActivationDisplay.from_estimator(model, X).histograms.std).all()
+
+
 def test_weights():
     model = make(MLPClassifier, hidden_layer_sizes=(5,)).fit(X, Y)
     display = WeightDisplay.from_estimator(model)

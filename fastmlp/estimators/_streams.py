@@ -143,6 +143,7 @@ def check_once(model: Any, classes: Any, eval_source: Any) -> None:
         "eval_source= with early_stopping=True": (
             model.early_stopping and eval_source is None
         ),
+        "batch_size as a number": model.batch_size == "full",
         "class_weight as a dict": vars(model).get("class_weight") == "balanced",
         f"another learning_rate than {model.learning_rate!r}, whose rates depend on "
         "the number of rows": np.ndim(schedule.before_epoch(1.0, 0, 1)) > 0,

@@ -164,7 +164,7 @@ class Histograms(NamedTuple):
     ----------
     counts : (n_layers, bins) int array
     edges : (n_layers, bins + 1) float array
-        Symmetric about 0.
+        Those of `gradient_statistics` are symmetric about 0.
     std : (n_layers,) float array
         Root of the mean square.
     """

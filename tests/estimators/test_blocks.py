@@ -72,6 +72,9 @@ def test_a_generator_is_enough_for_one_epoch(kind, buffer_rows):
     ):
         model.fit_stream(iter(chunks), epochs=1)
     model.set_params(early_stopping=False, learning_rate="constant")
+    full = clone(model).set_params(batch_size="full")
+    with pytest.raises(ValueError, match="pass batch_size as a number, or"):
+        full.fit_stream(iter(chunks), classes=classes, epochs=1)
     chunks[6][0][3, 2] = np.inf
     with pytest.raises(ValueError, match=r"block 6 .* rows 256 to 319; row 259 has"):
         model.fit_stream(iter(chunks), classes=classes, epochs=1)
