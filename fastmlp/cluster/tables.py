@@ -20,7 +20,7 @@ from fastmlp.training.loop import unseen
 def fit_networks(
     local: Any, table: Any, validation: Any, executor: Executor, limits: Limits
 ) -> Any:
-    """Fit an estimator for tables; return it fitted.
+    """Fit an estimator for tables; return a fitted copy, see `join_networks`.
 
     Parameters
     ----------
@@ -82,7 +82,10 @@ def join_networks(
     n_kept: int,
     members: list[Member | None],
 ) -> Any:
-    """Return the estimator fitted with networks that were trained elsewhere."""
+    """Return the estimator fitted with networks that were trained elsewhere.
+
+    Its `random_state` has drawn the numbers that `fit` draws.
+    """
     local = clone(local)
     plan, random_state = plan_again(local, table, validation, n_kept)
     # As training does, so that what follows draws the same numbers.
@@ -94,4 +97,5 @@ def join_networks(
         if each is not None
     ]
     publish(local, finish(plan, trained, random_state))
+    local.random_state = random_state
     return local

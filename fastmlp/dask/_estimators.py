@@ -394,6 +394,8 @@ default=None
                 max_round_retries=self.max_round_retries,
             )
             fitted = fit_networks(local, table, executor.scatter(own), executor, limits)
+        # The tasks drew from copies.
+        local.random_state.set_state(fitted.random_state.get_state(legacy=False))
         params = parameter_defaults(self._local_class)
         attributes = {k: v for k, v in vars(fitted).items() if k not in params}
         publish(self, Learned(attributes, forgotten=FORGOTTEN))

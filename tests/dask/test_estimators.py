@@ -474,6 +474,21 @@ def test_regressor_of_tables(client):
     assert_array_equal(comp.predict_interval(TABLE), ref.predict_interval(TABLE))
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_the_second_fit_of_a_table_draws_other_numbers(client, own):
+    """From the user's own RandomState or NumPy's."""
+    params = {"n_networks": 2, "max_epochs": 1}
+    data, probas = on_cluster(X, Y), []
+    for cls, args in ((TabularClassifier, (X, Y)), (DaskTabularClassifier, data)):
+        random_state = np.random.RandomState(0) if own else None
+        np.random.seed(0)
+        model = cls(**params, random_state=random_state)
+        probas.append([model.fit(*args).predict_proba(X) for _ in range(2)])
+        assert model.random_state is random_state
+    assert_array_equal(*probas)
+    assert (probas[0][0] != probas[0][1]).any()
+
+
 def test_networks_of_a_wide_table_read_the_columns_that_the_local_ones_do(client):
     rng = np.random.default_rng(0)
     table = pd.DataFrame(
