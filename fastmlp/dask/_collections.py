@@ -147,7 +147,7 @@ def predict_lazily(model: Any, method: str, X: Any) -> Any:
             drop_axis=None if row.ndim > 1 else 1,
             meta=row[:0],
         )
-    empty = predict_frame(X._meta_nonempty, model, method, names, None).iloc[:0]
+    empty = predict_frame(_blank(model, X), model, method, names, None).iloc[:0]
     return X.map_partitions(
         predict_frame, delayed(model), method, names, empty, meta=empty
     )
@@ -162,10 +162,13 @@ def predict_block(X: Any, model: Any, method: str) -> np.ndarray:
 
 def _blank(model, X):
     """Return a row of the type of X, of numbers or, for a table, missing values."""
-    row = np.zeros((1, X.shape[1]), X.dtype)
-    if X.dtype == object and hasattr(model, "columns_"):
-        row[:] = None
-    return row
+    value = None if hasattr(model, "columns_") else 0
+    if _is_frame(X):
+        rows = X._meta_nonempty
+        rows[rows.columns[rows.dtypes == "object"]] = value
+        # Nullable columns have a missing value in the second row.
+        return rows.iloc[:1]
+    return np.full((1, X.shape[1]), value if X.dtype == object else 0, X.dtype)
 
 
 def predict_frame(frame: Any, model: Any, method: str, names: Any, empty: Any) -> Any:

@@ -19,6 +19,8 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:Got `batch_size` less than 1",
 )
 
+TABLES = DaskTabularClassifier(n_networks=2, max_epochs=2)
+
 
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "transform"])
 def test_predictions_of_arrays_are_lazy(fitted, method):
@@ -69,6 +71,21 @@ def test_predictions_of_frames(client):
     assert_array_equal(estimator.predict(few).compute(), ref[FRAME.a > 2.0])
 
 
+@pytest.mark.parametrize("dtype", ["Int64", "Float64", "boolean", object])
+@pytest.mark.parametrize("estimator", [FIT, TABLES], ids=["mlp", "table"])
+def test_predictions_of_columns_that_may_hold_missing_values(client, estimator, dtype):
+    frame = (FRAME > 0).astype(int)
+    x, y = (
+        dd.from_pandas(each, npartitions=3)
+        for each in (frame, pd.Series(Y, frame.index))
+    )
+    x, frame = x.astype(dtype), frame.astype(dtype)
+    clf = clone(estimator).set_params(client=client).fit(x, y)
+    local = clf.to_local()
+    assert_array_equal(clf.predict_proba(x).compute(), local.predict_proba(frame))
+    assert clf.score(x, y) == local.score(frame, Y)
+
+
 KINDS = {
     "numbers": X[:, 2],
     "nullable": pd.array(np.arange(300), dtype="Int64"),
@@ -86,8 +103,7 @@ def test_predictions_of_tables_with_empty_partitions(client, kind):
     x, y = (
         each.map_partitions(lambda part: part[part.index < 1160]) for each in (x, y)
     )
-    clf = DaskTabularClassifier(client=client, n_networks=2, max_epochs=2)
-    clf.fit(x, y)
+    clf = clone(TABLES).set_params(client=client).fit(x, y)
     for method in ("predict", "predict_proba"):
         comp = getattr(clf, method)(x)
         ref = getattr(clf.to_local(), method)(frame[:160])
