@@ -96,7 +96,8 @@ def learn_in_rounds(
     problem = make_problem(basis, given, facts, classes)
     random_state = check_random_state(estimator.random_state)
     network = build(problem, random_state)
-    if estimator.early_stopping and not given.has_validation:
+    holds_out = estimator.early_stopping and estimator.solver != "lbfgs"
+    if holds_out and not given.has_validation:
         held = hold_out_blocks(block_rows, estimator.validation_fraction, random_state)
         problem = replace(problem, given=collect(tasks, local, checked, held))
         block_rows = [0 if i in held else n for i, n in enumerate(block_rows)]

@@ -101,6 +101,15 @@ def test_early_stopping_holds_out_partitions():
     assert max(comp.validation_scores_) == comp.score(X[rows], Y[rows])
 
 
+def test_lbfgs_does_not_use_early_stopping():
+    estimator, chunks = make(MLPRegressor, solver="lbfgs", max_iter=3), cut(X, Y, SIZES)
+    ref = fit_in_rounds(estimator, chunks, **DIVIDED)
+    estimator.set_params(early_stopping=True)
+    with pytest.warns(UserWarning, match="early_stopping=True is not used"):
+        comp = fit_in_rounds(estimator, chunks, **DIVIDED)
+    assert_same(comp, ref)
+
+
 def test_rows_sorted_by_y_are_warned_of():
     order = np.argsort(Y)
     with pytest.warns(UserWarning, match=r"% of the variance of y lies between part"):
