@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from fastmlp.cluster.blocks import join_facts
-from fastmlp.cluster.checkpoints import Checkpoints, Start
+from fastmlp.cluster.checkpoints import Checkpoint, Checkpoints, Start
 from fastmlp.cluster.executors import Executor
 from fastmlp.cluster.plan import (
     check_blocks,
@@ -96,18 +96,26 @@ def learn_in_rounds(
     problem = make_problem(basis, given, facts, classes)
     random_state = check_random_state(estimator.random_state)
     network = build(problem, random_state)
+    filled = {*np.flatnonzero(block_rows).tolist()}
+    held: set[int] = set()
     holds_out = estimator.early_stopping and estimator.solver != "lbfgs"
     if holds_out and not given.has_validation:
-        held = hold_out_blocks(block_rows, estimator.validation_fraction, random_state)
+        held = hold_out_blocks(filled, estimator.validation_fraction, random_state)
+    n_replicas = count_replicas(estimator, limits, len(filled - held), executor)
+    checkpoints = found = None
+    if limits.checkpoint_dir is not None:
+        mark = fingerprint(local, facts, block_rows, network.spec, n_replicas, limits)
+        checkpoints = Checkpoints(limits.checkpoint_dir, mark)
+        found = checkpoints.load()
+    if held:
+        if found is not None:
+            # It has those that were drawn first, which differ without a seed.
+            held = filled.difference(*(each.blocks for each in found.replicas))
         problem = replace(problem, given=collect(tasks, local, checked, held))
         block_rows = [0 if i in held else n for i, n in enumerate(block_rows)]
     own = validation_sample(problem, network.dtype)
     holdout = None if own is None else judge_on(problem, own, None, network)
-    replicas = make_replicas(
-        block_rows,
-        count_replicas(estimator, limits, block_rows, executor),
-        random_state,
-    )
+    replicas = make_replicas(block_rows, n_replicas, random_state)
     if len(replicas) > 1:
         warn_if_sorted(facts)
     dealt = encode_blocks(tasks, problem, network, replicas, checked)
@@ -117,12 +125,10 @@ def learn_in_rounds(
     driver = Driver(tasks, job, replicas, dealt)
     # It has no rows, and says how X is stored.
     sample = training_sample(problem, network.dtype)
-    checkpoints = None
-    if limits.checkpoint_dir is not None:
-        mark = fingerprint(local, facts, block_rows, job, len(replicas))
-        checkpoints = Checkpoints(limits.checkpoint_dir, mark)
     if estimator.solver == "lbfgs":
-        learned = run_lbfgs(driver, problem, network, sample, make_steps, checkpoints)
+        learned = run_lbfgs(
+            driver, problem, network, sample, make_steps, checkpoints, found
+        )
     else:
         learned = run_rounds(
             driver,
@@ -133,10 +139,11 @@ def learn_in_rounds(
             random_state,
             make_steps,
             checkpoints,
+            found,
         )
     if checkpoints is not None:
         checkpoints.remove()
-    learned.attributes["n_replicas_"] = len(replicas)
+    learned.attributes["n_replicas_"] = n_replicas
     return learned
 
 
@@ -149,12 +156,12 @@ def run_rounds(
     random_state: np.random.RandomState,
     make_steps: MakeSteps,
     checkpoints: Checkpoints | None,
+    found: Checkpoint | None,
 ) -> Learned:
-    """Train round by round, from the checkpoint if there is one; see `train`."""
+    """Train round by round, from the checkpoint if one was found; see `train`."""
     progress, done = first_progress(problem, network, incremental=False), NOTHING_DONE
     if holdout is not None and holdout.decides:
         progress = progress._replace(best=network.parameters.copy())
-    found = None if checkpoints is None else checkpoints.load()
     if found is not None:
         driver, done = driver._replace(replicas=found.replicas), found.done
         parameters, *moments = found.vectors
@@ -184,15 +191,14 @@ def run_lbfgs(
     sample: Sample,
     make_steps: MakeSteps,
     checkpoints: Checkpoints | None,
+    found: Start | None,
 ) -> Learned:
     """Minimise the loss; evaluations in the checkpoint are not made again."""
-    if checkpoints is not None:
-        found = checkpoints.load()
-        if found is None:
-            # Evaluations without a start may be of another fit.
-            checkpoints.remove()
-            checkpoints.save(Start(checkpoints.fingerprint, network.parameters.copy()))
-        else:
-            network.parameters[:] = found.parameters
+    if found is not None:
+        network.parameters[:] = found.parameters
+    elif checkpoints is not None:
+        # Evaluations without a start may be of another fit.
+        checkpoints.remove()
+        checkpoints.save(Start(checkpoints.fingerprint, network.parameters.copy()))
     kind = partial(ClusterObjective, driver, checkpoints)
     return minimise(problem, network, sample, make_steps, kind)

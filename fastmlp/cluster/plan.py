@@ -30,7 +30,7 @@ from fastmlp.estimators._learning import clipped_batch_size
 from fastmlp.estimators._problem import Basis, Given, Problem
 from fastmlp.estimators._streams import balanced, goal_of_source, problem_of_blocks
 from fastmlp.estimators._warnings import warn
-from fastmlp.kernels import Optimizer
+from fastmlp.kernels import NetworkSpec, Optimizer
 from fastmlp.network import Network
 
 # Rounds of an epoch where the user sets none; a single replica has nothing to average.
@@ -90,10 +90,10 @@ def make_problem(basis: Basis, given: Given, facts: Facts, classes: Any) -> Prob
 
 
 def hold_out_blocks(
-    block_rows: Sequence[int], fraction: float, random_state: np.random.RandomState
+    filled: set[int], fraction: float, random_state: np.random.RandomState
 ) -> set[int]:
     """Return the blocks that early stopping holds out, a share of those with rows."""
-    blocks = np.flatnonzero(block_rows)
+    blocks = np.array(sorted(filled))
     _, held = split_blocks(blocks, fraction, random_state, "partitions")
     return {*held.tolist()}
 
@@ -123,10 +123,9 @@ def warn_if_sorted(facts: Facts) -> None:
 
 
 def count_replicas(
-    estimator: Any, limits: Limits, block_rows: Sequence[int], executor: Executor
+    estimator: Any, limits: Limits, n_blocks: int, executor: Executor
 ) -> int:
-    """Return the number of replicas."""
-    n_blocks = int(np.count_nonzero(block_rows))
+    """Return the number of replicas; `n_blocks` have rows to train on."""
     if limits.n_replicas is None:
         earlier = getattr(estimator, "n_replicas_", None)
         return min(n_blocks, earlier or max(1, len(executor.workers())))
@@ -189,14 +188,23 @@ def make_job(
 
 
 def fingerprint(
-    local: Any, facts: Facts, block_rows: Sequence[int], job: Job, n_replicas: int
+    local: Any,
+    facts: Facts,
+    block_rows: Sequence[int],
+    spec: NetworkSpec,
+    n_replicas: int,
+    limits: Limits,
 ) -> str:
-    """Return a hash that a fit and one that goes on from its checkpoint share."""
+    """Return a hash that a fit and one that goes on from its checkpoint share.
+
+    Of nothing that is drawn: without a seed they draw other numbers.
+    """
     params = local.get_params()
     for name in ("n_threads", "verbose"):
         del params[name]
-    described = facts.n_features, facts.names, job.spec, job.n_rounds, block_rows
-    return joblib.hash((sorted(params.items()), described, n_replicas))
+    described = facts.n_features, facts.names, spec, block_rows
+    divided = n_replicas, limits.rounds_per_epoch
+    return joblib.hash((sorted(params.items()), described, divided))
 
 
 def encode_blocks(

@@ -97,21 +97,24 @@ def test_evaluations_elsewhere_are_made_anew(tmp_path):
     assert results.evaluated(0, other, None)[0] == 2.0
 
 
-@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_checkpoints_have_the_random_numbers(solver, tmp_path):
-    estimator = make(MLPClassifier, solver=solver, max_iter=4, random_state=None)
+@pytest.mark.parametrize(
+    "params", [{}, {"solver": "lbfgs"}, {"early_stopping": True}], ids=str
+)
+def test_checkpoints_have_the_random_numbers(params, tmp_path):
+    estimator = make(MLPClassifier, **params, max_iter=4, random_state=None)
     chunks, folders = cut(X, Y, SIZES), [tmp_path / "one", tmp_path / "other"]
     with pytest.raises(Died):
         fit_in_rounds(
             estimator, chunks, die_after(4), checkpoint_dir=folders[0], **DIVIDED
         )
     shutil.copytree(*folders)
-    assert_same(
-        *(
-            fit_in_rounds(estimator, chunks, checkpoint_dir=folder, **DIVIDED)
-            for folder in folders
-        )
-    )
+    fits = [
+        fit_in_rounds(estimator, chunks, checkpoint_dir=folder, **DIVIDED)
+        for folder in folders
+    ]
+    assert_same(*fits)
+    scores = [getattr(each, "validation_scores_", None) for each in fits]
+    assert scores[0] == scores[1]
 
 
 @pytest.mark.parametrize(
