@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -15,6 +16,10 @@ LOOK_EVERY = 5.0
 
 # Seconds for the nannies of silent workers to end them.
 END_WITHIN = 5.0
+
+# Settings of Dask belong to the process: of two threads that change and restore them at
+# once, the last would restore what the first has set.
+_settings = threading.Lock()
 
 # Lines of the logs in errors.
 N_LINES = 5
@@ -58,7 +63,8 @@ class DaskExecutor:
             # Strict, a task whose worker is gone would wait for ever.
             options = {"workers": [home], "allow_other_workers": True}
         # Dask warns of arguments of more than 10 MB.
-        with dask.config.set({"distributed.admin.large-graph-warning-threshold": 1e15}):
+        quiet = {"distributed.admin.large-graph-warning-threshold": 1e15}
+        with _settings, dask.config.set(quiet):
             return self._client.submit(
                 run_on_worker,
                 function,
