@@ -58,7 +58,7 @@ def partitions(client: Any, X: Any, y: Any, sample_weight: Any) -> list[list[Any
                 "takes what fits in memory."
             )
     given["y"] = _one_dimensional(y)
-    parts = [_parts(_aligned(each, X)) for each in given.values()]
+    parts = _parts([_with_whole_rows(_aligned(each, X)) for each in given.values()])
     if len({len(each) for each in parts}) > 1:
         raise ValueError(
             f"X, y and sample_weight have {[len(each) for each in parts]} partitions: "
@@ -80,13 +80,25 @@ def _is_frame(X):
     return hasattr(type(X), "divisions")
 
 
-def _parts(collection):
-    """Return a Delayed for each partition of rows."""
-    if not _is_array(collection):
-        return collection.to_delayed()
-    if collection.ndim > 1 and collection.numblocks[1] > 1:
-        collection = collection.rechunk({1: -1})
-    return collection.to_delayed().ravel().tolist()
+def _parts(collections):
+    """Return lists of Delayed, one for each partition of rows."""
+    from dask import optimize
+
+    # Arrays at once: they may share keys, and each alone could fuse other tasks in one.
+    optimized = iter(optimize(*filter(_is_array, collections)))
+    return [
+        next(optimized).to_delayed(optimize_graph=False).ravel().tolist()
+        if _is_array(each)
+        else each.to_delayed()
+        for each in collections
+    ]
+
+
+def _with_whole_rows(collection):
+    """Return an array whose chunks have all columns; frames as they are."""
+    if _is_array(collection) and collection.ndim > 1 and collection.numblocks[1] > 1:
+        return collection.rechunk({1: -1})
+    return collection
 
 
 def _one_dimensional(y):
@@ -134,8 +146,7 @@ def predict_lazily(model: Any, method: str, X: Any) -> Any:
     if _is_array(X):
         if X.ndim != 2:
             raise ValueError(f"Expected 2D array, got {X.ndim}D array instead.")
-        if X.numblocks[1] > 1:
-            X = X.rechunk({1: -1})
+        X = _with_whole_rows(X)
         row = getattr(model, method)(_blank(model, X))
         chunks = {0: X.chunks[0]} | dict(enumerate(row.shape[1:], start=1))
         return X.map_blocks(

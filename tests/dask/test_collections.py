@@ -45,6 +45,14 @@ def test_arrays_of_different_lengths_are_refused(client):
         estimator.fit(x, y)
 
 
+def test_x_and_y_of_a_mask_are_computed_by_the_same_tasks(client, caplog):
+    x, y = on_cluster(X, Y)
+    kept = x[:, 0] > 0
+    clone(FIT).set_params(client=client).fit(x[kept], y[kept])
+    # The scheduler warns of keys that have two tasks.
+    assert "run_spec" not in caplog.text
+
+
 @pytest.mark.parametrize("method", ["predict", "predict_proba"])
 def test_predictions_of_empty_partitions(fitted, method):
     (x,) = on_cluster(X)
