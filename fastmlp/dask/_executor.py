@@ -55,9 +55,15 @@ class DaskExecutor:
     def submit(
         self, function: Callable, *arguments: Any, home: str | None = None
     ) -> Any:
-        """Start a task; return a handle of its result."""
+        """Start a task; return a handle of its result.
+
+        Tasks of its arguments that have failed start again.
+        """
         import dask
 
+        failed = _failed(arguments)
+        if failed:
+            self._client.retry(failed)
         options: dict[str, Any] = {}
         if home is not None:
             # Strict, a task whose worker is gone would wait for ever.
@@ -179,6 +185,19 @@ class DaskExecutor:
     def cancel(self, handles: Sequence[Any]) -> None:
         """Give up tasks and values."""
         self._client.cancel(list(handles))
+
+
+def _failed(arguments):
+    """Return the handles of tasks without a result, also those in lists."""
+    from distributed import Future
+
+    failed = []
+    for each in arguments:
+        if isinstance(each, list):
+            failed += _failed(each)
+        elif isinstance(each, Future) and each.status == "error":
+            failed.append(each)
+    return failed
 
 
 def run_on_worker(function: Callable, *arguments: Any) -> Any:

@@ -1,6 +1,7 @@
 """Workers that die, pause, come and go in a fit: the result is the same."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -234,27 +235,46 @@ def test_a_worker_that_hangs_is_started_again(mortal, monkeypatch):
     assert_same(comp, ref_fit())
 
 
-def test_a_task_that_kills_its_worker(mortal, tmp_path, monkeypatch):
-    """Dask gives it up, here at once, and so does the fit.
-
-    The last test of these two workers: one may be killed while it starts, which its
-    nanny does not survive.
-    """
+@contextlib.contextmanager
+def no_failures_allowed(client):
+    """Have Dask give up a task as soon as its worker dies."""
 
     def allow_failures(n, dask_scheduler):
         before, dask_scheduler.allowed_failures = dask_scheduler.allowed_failures, n
         return before
 
+    before = client.run_on_scheduler(allow_failures, 0)
+    try:
+        yield
+    finally:
+        client.run_on_scheduler(allow_failures, before)
+
+
+@pytest.mark.parametrize("function", [blocks.check_block, blocks.encode_block])
+def test_blocks_that_dask_gives_up(mortal, tmp_path, monkeypatch, function):
+    """They start again with the tasks that need them."""
+    meet(monkeypatch, killing(tmp_path, function))
+    wait_for_nannies(mortal)
+    with no_failures_allowed(mortal):
+        assert_same(fit(mortal), ref_fit())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_task_that_kills_its_worker(mortal, tmp_path, monkeypatch):
+    """Dask gives it up, and so does the fit.
+
+    The last test of these two workers: one may be killed while it starts, which its
+    nanny does not survive.
+    """
     meet(monkeypatch, killing(tmp_path, replicas.train_replica, n_times=20))
     wait_for_nannies(mortal)
-    before = mortal.run_on_scheduler(allow_failures, 0)
-    try:
-        with pytest.raises(
+    with (
+        no_failures_allowed(mortal),
+        pytest.raises(
             ClusterError, match=r"after 0 retries.*tcp://127[^$]*Remove worker"
-        ):
-            fit(mortal, max_round_retries=0)
-    finally:
-        mortal.run_on_scheduler(allow_failures, before)
+        ),
+    ):
+        fit(mortal, max_round_retries=0)
 
 
 class SchedulerOf:
