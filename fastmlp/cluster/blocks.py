@@ -247,7 +247,7 @@ def _gathered(parts, where, own):
     """Return an array whose elements `where` are the elements `own` of each part."""
     if parts[0] is None:
         return None
-    if sp.issparse(parts[0]):
+    if any(map(sp.issparse, parts)):
         chosen = [part[rows] for part, rows in zip(parts, own, strict=True)]
         return sp.vstack(chosen, format="csr")[np.argsort(np.concatenate(where))]
     n = sum(map(len, where))

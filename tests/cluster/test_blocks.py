@@ -23,7 +23,7 @@ from fastmlp.data import ArraySource, Chunk
 RNG = np.random.RandomState(0)
 
 
-@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("sparse", [(), (0, 1, 2), (1,)])
 @pytest.mark.parametrize("sizes", [(9,), (4, 1, 3), (1, 1)])
 def test_gathered_rows_are_those_of_the_concatenation(sizes, sparse):
     blocks = [
@@ -31,11 +31,13 @@ def test_gathered_rows_are_those_of_the_concatenation(sizes, sparse):
         for n in sizes
     ]
     X, values, weight = map(np.concatenate, zip(*blocks, strict=True))
-    if sparse:
-        blocks = [each._replace(X=sp.csr_matrix(each.X)) for each in blocks]
+    blocks = [
+        each._replace(X=sp.csr_matrix(each.X)) if number in sparse else each
+        for number, each in enumerate(blocks)
+    ]
     rows = RNG.permutation(sum(sizes))[:5]
     comp, order = gather_rows(blocks, rows)
-    own = comp.X.toarray() if sparse else comp.X
+    own = comp.X.toarray() if sp.issparse(comp.X) else comp.X
     assert_array_equal(own[order], X[rows])
     assert_array_equal(comp.values[order], values[rows])
     assert_array_equal(comp.sample_weight[order], weight[rows])
