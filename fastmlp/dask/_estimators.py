@@ -45,7 +45,10 @@ def lazy(local: type, name: str) -> Any:
     @functools.wraps(method)
     def predict(self, X):
         if is_collection(X):
-            return predict_lazily(self.to_local(), name, X)
+            local = self.to_local()
+            # Only fits call them, on the client: they need not be picklable.
+            vars(local).pop("_skl_callbacks", None)
+            return predict_lazily(local, name, X)
         return method(self, X)
 
     predict.__doc__ = _lazy_document(method.__doc__)

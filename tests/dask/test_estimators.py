@@ -132,10 +132,11 @@ def test_a_cluster_computes_what_one_process_computes(fitted):
 
 
 class StopAtSecond(SilentCallback):
-    """A callback that ends a fit after two epochs or iterations."""
+    """A callback that ends a fit after two epochs or iterations; not picklable."""
 
     def __init__(self):
         self.models = []
+        self.lock = threading.Lock()
 
     def on_fit_task_end(self, estimator, context, *, X, y, fitted_estimator):
         assert X is None
@@ -149,13 +150,15 @@ def test_callbacks(client, solver):
     pytest.importorskip("sklearn.callback")
     callback, params = StopAtSecond(), {"solver": solver, "dropout": None}
     estimator = clone(FIT).set_params(client=client, **params)
-    estimator.set_callbacks(callback).fit(*on_cluster(X, Y))
+    x, y = on_cluster(X, Y)
+    estimator.set_callbacks(callback).fit(x, y)
     # Of the last step, and of the whole fit.
     assert [each.n_iter_ for each in callback.models] == [1, 2, 2]
     for shown, max_iter in zip(callback.models, (1, 2, 2), strict=True):
         ref = ref_fit(max_iter=max_iter, **params)
         assert_array_equal(shown.coefs_[0], ref.coefs_[0])
     assert_array_equal(estimator.coefs_[0], ref.coefs_[0])
+    assert_array_equal(estimator.predict(x).compute(), ref.predict(X))
 
 
 class Died(Exception):
