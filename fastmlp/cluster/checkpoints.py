@@ -153,11 +153,16 @@ class Checkpoints:
 
     def remove(self) -> None:
         """Forget a fit that has ended."""
-        for path in [self._path, *self._folder.glob("evaluation-*.joblib")]:
-            path.unlink(missing_ok=True)
+        # With those that a process that was killed has not finished.
+        for pattern in ("fit.joblib*", "evaluation-*.joblib*"):
+            for path in self._folder.glob(pattern):
+                path.unlink(missing_ok=True)
 
 
 def _write(value, path):
-    partial = path.with_suffix(f".{os.getpid()}")
-    joblib.dump(value, partial)
-    partial.replace(path)
+    partial = path.with_suffix(f".joblib.{os.getpid()}")
+    try:
+        joblib.dump(value, partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

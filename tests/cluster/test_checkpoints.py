@@ -134,3 +134,21 @@ def test_a_checkpoint_of_another_fit_is_refused(params, limits, solver, tmp_path
     ref = fit_in_rounds(estimator, chunks, **limits)
     assert_same(fit_in_rounds(estimator, chunks, **limits, **own), ref)
     assert not list(tmp_path.iterdir())
+
+
+class Interrupting:
+    """Is interrupted while it is pickled."""
+
+    def __reduce__(self):
+        raise KeyboardInterrupt
+
+
+def test_files_that_are_not_finished_do_not_stay(tmp_path):
+    checkpoints = Checkpoints(tmp_path, "a")
+    with pytest.raises(KeyboardInterrupt):
+        checkpoints.save(Interrupting())
+    assert not list(tmp_path.iterdir())
+    # A kill leaves one.
+    (tmp_path / "fit.joblib.123").touch()
+    checkpoints.remove()
+    assert not list(tmp_path.iterdir())
