@@ -49,6 +49,7 @@ from fastmlp.estimators._problem import (
     Problem,
     Sample,
     check_model,
+    stand_in,
     training_sample,
     validation_sample,
 )
@@ -74,7 +75,7 @@ def learn_in_rounds(
     estimator : estimator
         Its parameters and attributes are read.
     local : estimator
-        With the same parameters, for the workers.
+        With the same parameters. The workers get it without its scorer.
     blocks : list
         Lists of handles of X, y and weights, or `Reading`. Emptied, so that the workers
         need not keep what they have encoded.
@@ -90,7 +91,10 @@ def learn_in_rounds(
     basis = check_model(
         estimator, incremental=False, own_validation=given.X_val is not None
     )
-    checked, facts_of = check_blocks(tasks, local, blocks)
+    # Only the client scores: the scorer need not be picklable.
+    sent = stand_in(local)
+    sent.scoring = None
+    checked, facts_of = check_blocks(tasks, sent, blocks)
     facts = join_facts([each for each in facts_of if each is not None])
     block_rows = [0 if each is None else each.n_rows for each in facts_of]
     problem = make_problem(basis, given, facts, classes)
@@ -111,7 +115,7 @@ def learn_in_rounds(
         if found is not None:
             # It has those that were drawn first, which differ without a seed.
             held = filled.difference(*(each.blocks for each in found.replicas))
-        problem = replace(problem, given=collect(tasks, local, checked, held))
+        problem = replace(problem, given=collect(tasks, sent, checked, held))
         block_rows = [0 if i in held else n for i, n in enumerate(block_rows)]
     own = validation_sample(problem, network.dtype)
     holdout = None if own is None else judge_on(problem, own, None, network)
@@ -121,7 +125,7 @@ def learn_in_rounds(
     dealt = encode_blocks(tasks, problem, network, replicas, checked)
     blocks.clear()
     checked.clear()
-    job = make_job(problem, local, network, facts, sum(block_rows), replicas, limits)
+    job = make_job(problem, sent, network, facts, sum(block_rows), replicas, limits)
     driver = Driver(tasks, job, replicas, dealt)
     # It has no rows, and says how X is stored.
     sample = training_sample(problem, network.dtype)

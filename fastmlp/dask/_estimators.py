@@ -47,6 +47,7 @@ def lazy(local: type, name: str) -> Any:
         if is_collection(X):
             local = self.to_local()
             # Only fits call them, on the client: they need not be picklable.
+            local.scoring = None
             vars(local).pop("_skl_callbacks", None)
             return predict_lazily(local, name, X)
         return method(self, X)

@@ -131,6 +131,29 @@ def test_a_cluster_computes_what_one_process_computes(fitted):
     assert fitted.n_replicas_ == 3
 
 
+class Scorer:
+    """A scorer that cannot be pickled."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+
+    def __call__(self, estimator, X, y):
+        return estimator.score(X, y)
+
+
+def test_scorers_stay_with_the_client(client):
+    x, y = on_cluster(X, Y)
+    fits = [
+        clone(FIT)
+        .set_params(client=client, early_stopping=True, scoring=scoring)
+        .fit(x, y, X_val=X, y_val=Y)
+        for scoring in ("accuracy", Scorer())
+    ]
+    assert_same(*fits)
+    assert fits[0].validation_scores_ == fits[1].validation_scores_
+    assert fits[0].score(x, y) == fits[1].score(x, y)
+
+
 class StopAtSecond(SilentCallback):
     """A callback that ends a fit after two epochs or iterations; not picklable."""
 
