@@ -49,14 +49,10 @@ def partitions(client: Any, X: Any, y: Any, sample_weight: Any) -> list[list[Any
     if y is None:
         raise ValueError("fit requires y to be passed, but the target y is None.")
     given = {"X": X, "y": y, "sample_weight": sample_weight}
-    given = {name: each for name, each in given.items() if each is not None}
+    if sample_weight is None:
+        del given["sample_weight"]
     for name, each in given.items():
-        if not (_is_array(each) or _is_frame(each)):
-            raise TypeError(
-                f"{name} must be a Dask array or frame, got {type(each).__name__}: use "
-                "dask.array.from_array, or the estimator of fastmlp itself, which "
-                "takes what fits in memory."
-            )
+        _check_kind(name, each)
     given["y"] = _one_dimensional(y)
     parts = _parts([_with_whole_rows(_aligned(each, X)) for each in given.values()])
     if len({len(each) for each in parts}) > 1:
@@ -69,6 +65,15 @@ def partitions(client: Any, X: Any, y: Any, sample_weight: Any) -> list[list[Any
     futures = [client.compute(each) for each in parts]
     missing = [[None] * len(parts[0])] * (3 - len(parts))
     return [list(each) for each in zip(*futures, *missing, strict=True)]
+
+
+def _check_kind(name, collection):
+    if not (_is_array(collection) or _is_frame(collection)):
+        raise TypeError(
+            f"{name} must be a Dask array or frame, got {type(collection).__name__}: "
+            "use dask.array.from_array, or the estimator of fastmlp itself, which "
+            "takes what fits in memory."
+        )
 
 
 def _is_array(X):
@@ -137,11 +142,14 @@ def predict_lazily(model: Any, method: str, X: Any) -> Any:
 
     Raises
     ------
+    TypeError
+        If X is no Dask array or frame.
     ValueError
         If X is an array that is not of two dimensions.
     """
     from dask import delayed
 
+    _check_kind("X", X)
     names = getattr(model, "classes_", None) if "proba" in method else None
     if _is_array(X):
         if X.ndim != 2:

@@ -6,6 +6,7 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
+from dask import delayed
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 
@@ -33,9 +34,11 @@ def test_predictions_of_arrays_are_lazy(fitted, method):
     assert_array_equal(comp.compute(), ref)
 
 
-def test_predictions_need_two_dimensions(fitted):
+def test_predictions_need_arrays_or_frames_of_two_dimensions(fitted):
     with pytest.raises(ValueError, match="Expected 2D array, got 1D array instead"):
         fitted.predict(da.zeros(8))
+    with pytest.raises(TypeError, match=r"X must be a Dask array.*Delayed"):
+        fitted.predict(delayed(X))
 
 
 def test_arrays_of_different_lengths_are_refused(client):

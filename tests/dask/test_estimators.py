@@ -380,6 +380,8 @@ def test_what_is_not_on_a_cluster_is_refused(client):
         estimator.fit(x, Y)
     with pytest.raises(TypeError, match=r"X must be a Dask array.*Delayed"):
         estimator.fit(delayed(X), y)
+    with pytest.raises(TypeError, match=r"X must be a Dask array.*NoneType"):
+        estimator.fit(None, y)
 
 
 def test_an_error_of_a_partition(client):
