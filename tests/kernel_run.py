@@ -48,9 +48,9 @@ from tests.networks import (
     encodings,
     loss_and_gradient,
     make_csr,
-    make_parameters,
     make_problem,
     run_epochs,
+    start_of,
     variations,
 )
 
@@ -139,13 +139,12 @@ def _guarded(function, side):
 def _predict_outputs(network, n, dtype, side):
     """Predict from parameters in scikit-learn's packing, guarded too."""
     X, _, _ = make_problem(network, n, dtype)
-    units, activation = network["units"], network["activation"]
+    units, inputs = network["units"], network.get("inputs", ())
+    activations = layer_activations(network["activation"], len(units) - 2)
     beyond = np.full(OVERREAD, np.nan, dtype)
-    inputs = network.get("inputs", ())
-    parameters = make_parameters(units, dtype, activation=activation, inputs=inputs)
-    parameters = np.concatenate([parameters, beyond])
+    parameters = np.concatenate([start_of(network, dtype), beyond])
     parameters = guarded(parameters, side)[:-OVERREAD]
-    spec = NetworkSpec(units, layer_activations(activation, len(units) - 2), inputs)
+    spec = NetworkSpec(units, activations, inputs)
     return predict.predict_outputs(spec, parameters, network["out_activation"], X)
 
 
@@ -153,11 +152,7 @@ def _predict(network, n, batch, dtype, form="C", n_threads=1):
     X, _, _ = make_problem(network, n, dtype)
     settings = {"batch_size": batch, "n_threads": n_threads}
     with Engine(**network, dtype=dtype, **settings) as network_engine:
-        units, activation = network["units"], network["activation"]
-        inputs = network.get("inputs", ())
-        network_engine.load(
-            make_parameters(units, dtype, activation=activation, inputs=inputs)
-        )
+        network_engine.load(start_of(network, dtype))
         return network_engine.predict(FORMS[form](X))
 
 

@@ -148,7 +148,6 @@ class Engine:
         optimizer=None,
         n_threads=None,
         loss_settings=None,
-        fixed_biases=False,
         regularisation=None,
         inputs=(),
         **settings,
@@ -165,7 +164,6 @@ class Engine:
         self._training = {
             "optimizer": optimizer,
             "regularisation": regularisation or Regularisation(),
-            "groups": {(None, "biases"): Group(rate=0.0)} if fixed_biases else None,
             **settings,
         }
         self._optimizer = optimizer
@@ -210,8 +208,8 @@ class Engine:
         for (kind, _), made in self._made.items():
             made.load(parameters, *((moments,) if kind is Trainer else ()))
 
-    def store(self, parameters):
-        self._any().store(parameters)
+    def stored(self):
+        return self._any().stored()
 
     def store_moments(self):
         return () if self._optimizer is None else self._any().store_moments()

@@ -102,9 +102,9 @@ class NaiveEngine:
         self.moments = [m.astype(self.dtype) for m in moments]
         self.moments = self.moments or [np.zeros_like(self.parameters)] * n_moments
 
-    def store(self, parameters):
-        """Write the parameters into a flat vector."""
-        parameters[...] = self.parameters
+    def stored(self):
+        """Return the parameters as a flat vector."""
+        return self.parameters.copy()
 
     def store_moments(self):
         """Return the optimizer's state as flat vectors."""

@@ -206,6 +206,12 @@ def make_parameters(units, dtype, seed=1, activation="relu", inputs=()):
     return np.concatenate(drawn).astype(np.float32).astype(dtype)
 
 
+def start_of(network, dtype):
+    """Return `make_parameters` of a network as a dict."""
+    made = {name: network[name] for name in ("activation", "inputs") if name in network}
+    return make_parameters(network["units"], dtype, **made)
+
+
 def make_csr(X, share):
     """Return X with about that share of its elements stored, the others zero."""
     return sparse.csr_array(np.where(np.quantile(X, 1 - share) < X, X, 0))
@@ -218,7 +224,6 @@ def run_epochs(
     """Train and return losses, parameters, moments, predictions as one tuple."""
     make_engine, make_data, optimizer_kind = kinds
     X, y, weight = problem
-    units, activation = network["units"], network["activation"]
     data = make_data(X, y, weight)
     if regularisation is not None:
         settings = regularisation
@@ -233,17 +238,14 @@ def run_epochs(
         optimizer=make_optimizer(rule, optimizer_kind),
         n_threads=n_threads,
     ) as engine:
-        inputs = network.get("inputs", ())
-        engine.load(make_parameters(units, dtype, activation=activation, inputs=inputs))
+        engine.load(start_of(network, dtype))
         rng = np.random.default_rng(2)
         losses = [
             engine.train_epoch(data, rng.permutation(len(y)), alpha)
             for _ in range(epochs)
         ]
-        parameters = np.empty(engine.n_parameters, dtype)
-        engine.store(parameters)
         moments = engine.store_moments()
-        return (np.array(losses), parameters, *moments, engine.predict(X))
+        return (np.array(losses), engine.stored(), *moments, engine.predict(X))
 
 
 def loss_and_gradient(kinds, network, dtype, problem, alpha, **settings):
@@ -251,9 +253,7 @@ def loss_and_gradient(kinds, network, dtype, problem, alpha, **settings):
     make_engine, make_data, _ = kinds
     data = make_data(*problem)
     with make_engine(**network, dtype=dtype, **settings) as engine:
-        units, activation = network["units"], network["activation"]
-        inputs = network.get("inputs", ())
-        engine.load(make_parameters(units, dtype, activation=activation, inputs=inputs))
+        engine.load(start_of(network, dtype))
         gradient = np.empty(engine.n_parameters, dtype)
         value = engine.loss_gradient(data, alpha, gradient)
     return value, gradient
@@ -269,6 +269,16 @@ def assert_close(comp, ref, dtype, factor=200):
     bound = factor * np.finfo(dtype).eps
     for a, b in zip(comp, ref, strict=True):
         np.testing.assert_allclose(a, b, bound, bound, equal_nan=False)
+
+
+def assert_same_bits(run, *arguments, threads=(2, 3), **settings):
+    """Assert that a function returns the same arrays for any ``n_threads``."""
+    ref, *others = (
+        [np.asarray(a).tobytes() for a in run(*arguments, n_threads=n, **settings)]
+        for n in (1, *threads)
+    )
+    for comp in others:
+        assert comp == ref
 
 
 def compare(network, dtype, rule, problem, **settings):

@@ -20,9 +20,9 @@ from tests.networks import (
     encodings,
     loss_and_gradient,
     make_csr,
-    make_parameters,
     make_problem,
     run_epochs,
+    start_of,
 )
 
 FAR = 2**32
@@ -160,6 +160,6 @@ def test_predict_of_rows_far_apart(by_columns, dtype):
     far_X = far_X.T if by_columns else far_X
     far_X[...] = X
     with Engine(**BASE, dtype=dtype, n_threads=1) as network_engine:
-        network_engine.load(make_parameters(BASE["units"], dtype, activation="tanh"))
+        network_engine.load(start_of(BASE, dtype))
         outputs = [network_engine.predict(each) for each in (far_X, X)]
     np.testing.assert_array_equal(*outputs)

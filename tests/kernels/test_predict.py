@@ -16,16 +16,11 @@ from tests.kernels_api import (
     predict_outputs,
     predict_samples,
 )
-from tests.networks import DTYPES, make_csr, make_parameters, make_problem
+from tests.networks import BASE, DTYPES, make_csr, make_parameters, make_problem
 
 UNITS = (7, 19, 5, 3)
 RATES = (0.2, 0.5, 0.3)
-NETWORK = {
-    "units": UNITS,
-    "activation": "tanh",
-    "out_activation": "softmax",
-    "loss": "log_loss",
-}
+NETWORK = BASE | {"units": UNITS}
 
 
 def _samples(X, dtype, rates=RATES, n_threads=1):

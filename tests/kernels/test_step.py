@@ -24,12 +24,15 @@ from tests.networks import (
     NAIVE,
     TRAINING_RULES,
     assert_close,
+    assert_same_bits,
     compare,
     loss_and_gradient,
     make_csr,
+    make_optimizer,
     make_parameters,
     make_problem,
     run_epochs,
+    start_of,
     wide,
 )
 
@@ -86,10 +89,8 @@ def test_threads_and_activations(activation, dtype):
     network = BASE | {"units": (10, 33, 65, 3), "activation": activation}
     X, y, weight = make_problem(network, 100, dtype)
     for rows in (X, make_csr(X, 0.1)):
-        arguments = dtype, network, (rows, y, weight), 33, "adam"
-        ref = _everything(1, *arguments)
-        for n_threads in (2, 3):
-            assert _everything(n_threads, *arguments) == ref
+        problem = rows, y, weight
+        assert_same_bits(_everything, dtype, network, problem, 33, "adam")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -134,9 +135,7 @@ def test_minibatch_without_weight_is_passed_over(skipped, n_threads, dtype):
     parameters = make_parameters(network["units"], dtype)
     results = []
     for make_engine, make_data, optimizer_kind in (KERNELS, NAIVE):
-        optimizer = optimizer_kind(
-            "adam", learning_rate=0.01, beta_1=0.9, beta_2=0.99, epsilon=1e-3
-        )
+        optimizer = make_optimizer("adam", optimizer_kind)
         with make_engine(
             **network, dtype=dtype, batch_size=rows, optimizer=optimizer,
             n_threads=n_threads,
@@ -144,16 +143,15 @@ def test_minibatch_without_weight_is_passed_over(skipped, n_threads, dtype):
             engine.load(parameters)
             data = make_data(X, y, weight)
             loss = engine.train_epoch(data, np.arange(3 * rows), 0.1)
-            stored = np.empty_like(parameters)
-            engine.store(stored)
-        results.append((loss, optimizer.t, stored))
+            results.append((loss, optimizer.t, engine.stored()))
     assert_close(*results, dtype)
     if len(skipped) == 3:
         assert results[0][0] == 0
         np.testing.assert_array_equal(results[0][2], parameters)
 
 
-def _everything(n_threads, dtype, network, problem, batch, rule):
+def _everything(dtype, network, problem, batch, rule, n_threads=1):
+    """Return all that training returns, and loss and gradient of all rows."""
     settings = {"batch_size": batch, "n_threads": n_threads}
     trained = run_epochs(
         KERNELS, network, dtype, rule, problem, alpha=0.1, epochs=2, **settings
@@ -161,7 +159,7 @@ def _everything(n_threads, dtype, network, problem, batch, rule):
     value, gradient = loss_and_gradient(
         KERNELS, network, dtype, problem, 0.1, **settings
     )
-    return [np.asarray(a).tobytes() for a in (*trained, value, gradient)]
+    return (*trained, value, gradient)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -173,10 +171,9 @@ def test_number_of_threads_changes_no_bit(form, batch, dtype):
     if form != "dense":
         X = make_csr(X, 0.1 if form == "csr" else 0.5)
     rule = "adam" if form == "dense" else "momentum"
-    arguments = dtype, network, (X, y, weight), batch, rule
-    ref = _everything(1, *arguments)
-    for n_threads in (2, 3, 4, 50):
-        assert _everything(n_threads, *arguments) == ref
+    assert_same_bits(
+        _everything, dtype, network, (X, y, weight), batch, rule, threads=(2, 3, 4, 50)
+    )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -184,9 +181,7 @@ def test_number_of_threads_changes_no_bit(form, batch, dtype):
 def test_threads_and_every_loss(out_activation, loss, dtype):
     network = BASE | {"out_activation": out_activation, "loss": loss}
     problem = make_problem(network, 50, dtype)
-    ref = _everything(1, dtype, network, problem, 30, "sgd")
-    for n_threads in (2, 3):
-        assert _everything(n_threads, dtype, network, problem, 30, "sgd") == ref
+    assert_same_bits(_everything, dtype, network, problem, 30, "sgd")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -202,15 +197,14 @@ def test_threads_and_every_loss(out_activation, loss, dtype):
 def test_loss_settings_reach_the_kernels(out_activation, loss, given, dtype):
     network = BASE | {"out_activation": out_activation, "loss": loss}
     problem = make_problem(network, 50, dtype, weighted=True)
-    plain = _everything(1, dtype, network, problem, 30, "sgd")
+    plain = run_epochs(KERNELS, network, dtype, "sgd", problem)[1]
     network["loss_settings"] = given
+    assert (run_epochs(KERNELS, network, dtype, "sgd", problem)[1] != plain).any()
     compare(network, dtype, "momentum", problem, alpha=0.1, epochs=2)
     comp = loss_and_gradient(KERNELS, network, dtype, problem, 0.1)
     ref = loss_and_gradient(NAIVE, network, np.float64, wide(problem), 0.1)
     assert_close(comp, ref, dtype, 50)
-    ref = _everything(1, dtype, network, problem, 30, "sgd")
-    assert _everything(3, dtype, network, problem, 30, "sgd") == ref
-    assert ref != plain
+    assert_same_bits(_everything, dtype, network, problem, 30, "sgd")
 
 
 @pytest.mark.parametrize(
@@ -228,9 +222,8 @@ def test_gradient_is_that_of_the_loss(activation, names):
         "out_activation": out_activation,
         "loss": loss,
     }
-    X, y, weight = make_problem(network, 11, np.float64, weighted=True)
-    data, alpha = Data(X, y, weight), 0.2
-    parameters = make_parameters(network["units"], np.float64, activation=activation)
+    data, alpha = Data(*make_problem(network, 11, np.float64, weighted=True)), 0.2
+    parameters = start_of(network, np.float64)
     with Engine(**network, dtype=np.float64, batch_size=4) as engine:
         unused = np.empty_like(parameters)
 
@@ -270,15 +263,14 @@ def _sums(n, dtype):
 def _error_after_one_step(n):
     """Relative error of a float32 step over one minibatch of all n rows."""
     X, y = _sums(n, np.float32)
-    parameters = np.zeros(4, np.float32)
     optimizer = Optimizer("sgd", learning_rate=1.0)
     with Engine(
         (3, 1), "relu", "identity", "squared_error", np.float32,
         batch_size=n, optimizer=optimizer, n_threads=1,
     ) as engine:  # fmt: skip
-        engine.load(parameters)
+        engine.load(np.zeros(4, np.float32))
         loss = engine.train_epoch(Data(X, y), np.arange(n), 0.0)
-        engine.store(parameters)
+        parameters = engine.stored()
     X, y = X.astype(np.float64), y.astype(np.float64)
     ref = np.append(X.T @ y[:, 0], y.sum()) / n
     np.testing.assert_allclose(loss, 0.5 * (y**2).mean(), rtol=1e-6)

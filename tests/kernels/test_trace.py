@@ -12,8 +12,8 @@ from tests.networks import (
     DTYPES,
     edge_sizes,
     make_csr,
-    make_parameters,
     make_problem,
+    start_of,
 )
 
 
@@ -25,7 +25,7 @@ def _traced(network, dtype, n, *, form="dense", n_threads=1, batch_size=40, **ki
     with Engine(
         **network, dtype=dtype, batch_size=batch_size, n_threads=n_threads
     ) as engine:
-        engine.load(make_parameters(network["units"], dtype))
+        engine.load(start_of(network, dtype))
         n_layers = len(network["units"]) - 1
         inputs = [[] for _ in range(n_layers - 1)]
         deltas, losses, squares = [[] for _ in range(n_layers)], [], []
@@ -48,9 +48,8 @@ def _traced(network, dtype, n, *, form="dense", n_threads=1, batch_size=40, **ki
 
 def _reference(network, problem):
     X, y, weight = problem
-    coefs, intercepts, _ = naive.unpack(
-        make_parameters(network["units"], np.float64), network["units"]
-    )
+    parameters = start_of(network, np.float64)
+    coefs, intercepts, _ = naive.unpack(parameters, network["units"])
     X = naive.dense_rows(X, slice(None), np.float64)
     kinds = network["activation"], network["out_activation"]
     layers = naive.forward(X, coefs, intercepts, *kinds)
@@ -87,14 +86,10 @@ def test_squares_are_those_of_the_arrays_at_every_width(dtype):
         inputs, deltas, _, squares, (X, _, _) = _traced(
             network, dtype, 45, squares=True
         )
-        for i, array in enumerate([X, *inputs]):
-            np.testing.assert_allclose(
-                squares[i, 0], np.square(array.astype(float)).sum(axis=1), rtol=rtol
-            )
-        for i, array in enumerate(deltas):
-            np.testing.assert_allclose(
-                squares[i, 1], np.square(array.astype(float)).sum(axis=1), rtol=rtol
-            )
+        for kind, arrays in enumerate(([X, *inputs], deltas)):
+            for comp, array in zip(squares[:, kind], arrays, strict=True):
+                ref = np.square(array.astype(float)).sum(axis=1)
+                np.testing.assert_allclose(comp, ref, rtol=rtol)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -105,7 +100,7 @@ def test_derivatives_in_slopes_at_every_width(last, dtype):
         units = (5, width, 3, 2)
         network = BASE | {"units": units, "activation": ("prelu", last)}
         X, y, weight = make_problem(network, 45, dtype, weighted=True)
-        parameters = make_parameters(units, dtype, activation=network["activation"])
+        parameters = start_of(network, dtype)
         with Engine(**network, dtype=dtype, batch_size=40) as engine:
             engine.load(parameters)
             comp, above, squares = [], [], []
@@ -143,7 +138,7 @@ def test_derivatives_are_those_of_the_outputs(activation, dtype):
     units, eps = (5, 9, 4, 3), 1e-2
     network = BASE | {"units": units, "activation": activation}
     X, y, _ = make_problem(network, 30, dtype)
-    data, parameters = Data(X, y), make_parameters(units, dtype, activation=activation)
+    data, parameters = Data(X, y), start_of(network, dtype)
     with Engine(**network, dtype=dtype) as engine:
         engine.load(parameters)
         (block,) = engine.trace(data, mode="derivatives")

@@ -24,7 +24,14 @@ from tests.kernels_api import (
     program,
     spec,
 )
-from tests.networks import REGULARISED, make_csr, make_parameters, make_problem
+from tests.networks import (
+    BASE,
+    REGULARISED,
+    make_csr,
+    make_parameters,
+    make_problem,
+    start_of,
+)
 
 DTYPE = "bfloat16"
 
@@ -42,12 +49,7 @@ def multiplies(monkeypatch):
 
 
 def network(units, activation="tanh"):
-    return {
-        "units": units,
-        "activation": activation,
-        "out_activation": "softmax",
-        "loss": "log_loss",
-    }
+    return BASE | {"units": units, "activation": activation}
 
 
 def make_trainer(settings, form, dtype=DTYPE, **keywords):
@@ -56,7 +58,7 @@ def make_trainer(settings, form, dtype=DTYPE, **keywords):
     made = NetworkSpec(units, layer_activations(activation, len(units) - 2))
     keywords = {"optimizer": Optimizer("adam", learning_rate=0.01)} | keywords
     trainer = Trainer(made, "softmax", "log_loss", dtype, form, **keywords)
-    trainer.load(make_parameters(units, np.float32, activation=activation))
+    trainer.load(start_of(settings, np.float32))
     return trainer
 
 

@@ -18,8 +18,9 @@ from tests.networks import (
     BASE,
     DTYPES,
     KERNELS,
-    NAIVE,
     REGULARISED,
+    assert_same_bits,
+    compare,
     make_csr,
     make_optimizer,
     make_parameters,
@@ -41,11 +42,9 @@ def _gradient_step(dtype, X, settings, t):
         (width, 1), "identity", "identity", "squared_error", dtype,
         batch_size=n, optimizer=optimizer, n_threads=1, regularisation=settings,
     ) as engine:  # fmt: skip
-        parameters = np.zeros(width + 1, dtype)
-        engine.load(parameters)
+        engine.load(np.zeros(width + 1, dtype))
         engine.train_epoch(data, np.arange(n), 0.0)
-        engine.store(parameters)
-    return parameters[:-1]
+        return engine.stored()[:-1]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -74,22 +73,10 @@ def test_epochs_equal_naive(case, activation, dtype):
     settings = REGULARISED[case] | {"seed": SEED}
     network = BASE | {"units": (37, 9, 33, 3), "activation": activation}
     problem = make_problem(network, 21, dtype, weighted=True)
-    comp = run_epochs(
-        KERNELS, network, dtype, "momentum", problem, alpha=0.1, epochs=2,
-        regularisation=settings,
-    )  # fmt: skip
-    problem = tuple(a.astype(np.float64) for a in problem)
-    ref = run_epochs(
-        NAIVE, network, np.float64, "momentum", problem, alpha=0.1, epochs=2,
-        regularisation=settings,
-    )  # fmt: skip
-    for a, b in zip(comp, ref, strict=True):
-        bound = 200 * np.finfo(dtype).eps
-        np.testing.assert_allclose(a, b, rtol=bound, atol=bound)
-    plain = run_epochs(
-        NAIVE, network, np.float64, "momentum", problem, alpha=0.1, epochs=2
-    )
-    assert abs(plain[1] - ref[1]).max() > 1e-3
+    arguments, kept = (dtype, "momentum", problem), {"alpha": 0.1, "epochs": 2}
+    comp = compare(network, *arguments, **kept, regularisation=settings)
+    plain = run_epochs(KERNELS, network, *arguments, **kept)
+    assert abs(plain[1] - comp[1]).max() > 1e-3
 
 
 def test_gradient_of_fixed_masks_is_that_of_their_loss():
@@ -121,20 +108,10 @@ def test_number_of_threads_changes_no_bit(form, dtype):
     X, y, weight = make_problem(network, 2 * CHUNK_ROWS + 60, dtype)
     X = make_csr(X, 0.1) if form == "csr" else X
     settings = REGULARISED["all"] | {"seed": SEED}
-
-    def run(n_threads):
-        return [
-            a.tobytes()
-            for a in run_epochs(
-                KERNELS, network, dtype, "adam", (X, y, weight), epochs=2,
-                batch_size=CHUNK_ROWS + 50, n_threads=n_threads,
-                regularisation=settings,
-            )
-        ]  # fmt: skip
-
-    ref = run(1)
-    for n_threads in (2, 3, 4):
-        assert run(n_threads) == ref
+    assert_same_bits(
+        run_epochs, KERNELS, network, dtype, "adam", (X, y, weight), epochs=2,
+        batch_size=CHUNK_ROWS + 50, regularisation=settings, threads=(2, 3, 4),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -167,27 +144,3 @@ def test_sparse_rows_that_cannot_be_changed_are_refused():
             pytest.raises(ValueError, match="copied=True"),
         ):
             engine.network(Trainer, form)
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_prediction_and_gradient_drop_nothing(dtype):
-    network = BASE | {"units": (5, 9, 9, 3)}
-    X, y, _ = make_problem(network, 30, dtype)
-    parameters = make_parameters(network["units"], dtype)
-    results = []
-    random = Regularisation(dropout=(0.1, 0.2, 0.3), input_noise=0.1, seed=SEED)
-    for settings in (Regularisation(), random):
-        kept = network | {"dtype": dtype, "batch_size": 16, "regularisation": settings}
-        with (
-            Engine(**kept, optimizer=make_optimizer("sgd")) as engine,
-            Engine(**kept) as whole,
-        ):
-            engine.load(parameters)
-            whole.load(parameters)
-            gradient = np.empty_like(parameters)
-            value = whole.loss_gradient(Data(X, y), 0.1, gradient)
-            results.append((engine.predict(X).tobytes(), value, gradient.tobytes()))
-            engine.train_epoch(Data(X, y), np.arange(30), 0.1)
-            engine.load(parameters)
-            assert engine.predict(X).tobytes() == results[-1][0]
-    assert results[0] == results[1]

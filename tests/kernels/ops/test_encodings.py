@@ -33,12 +33,15 @@ from tests.kernels_api import (
 from tests.networks import (
     DTYPES,
     KERNELS,
+    assert_close,
+    assert_same_bits,
     encodings,
     loss_and_gradient,
     make_codes,
-    make_parameters,
     make_problem,
     run_epochs,
+    start_of,
+    wide,
 )
 
 BOTH = pytest.mark.parametrize("dtype", DTYPES)
@@ -395,10 +398,8 @@ def test_network_trains_as_adam_in_numpy(dtype):
     for n in (1, 5, panel_width(dtype) + 1):
         network = _network(n)
         x, y, weight = make_problem(network, n_rows, dtype, weighted=True)
-        start = make_parameters(
-            network["units"], dtype, activation="tanh", inputs=network["inputs"]
-        )
-        order, comp = np.random.default_rng(2).permutation(n_rows), np.empty_like(start)
+        start = start_of(network, dtype)
+        order = np.random.default_rng(2).permutation(n_rows)
         with Engine(
             **network, dtype=dtype, batch_size=batch, n_threads=1, groups=groups,
             optimizer=Optimizer("adam", **adam),
@@ -406,10 +407,9 @@ def test_network_trains_as_adam_in_numpy(dtype):
             engine.load(start)
             data = Data(x, y, weight)
             comp_losses = [engine.train_epoch(data, order, alpha) for _ in range(3)]
-            engine.store(comp)
-            comp_outputs = engine.predict(x)
+            comp, comp_outputs = engine.stored(), engine.predict(x)
         ref = Reference(network, start)
-        x, y, weight = (a.astype(np.float64) for a in (x, y, weight))
+        x, y, weight = wide((x, y, weight))
         penalty = np.array([l2.get(name, 0.0) for name in ref.names])
         rate = adam["learning_rate"] * np.where(ref.names == "waves", 0.5, 1.0)
         settings = {**adam, "learning_rate": rate}
@@ -426,11 +426,9 @@ def test_network_trains_as_adam_in_numpy(dtype):
                     w, gradient + share * w, m, v, t, **settings
                 )
             ref_losses.append(total / n_rows)
-        bound = 500 * np.finfo(dtype).eps
-        np.testing.assert_allclose(comp_losses, ref_losses, rtol=bound)
-        np.testing.assert_allclose(comp, ref.parameters, rtol=bound, atol=bound)
-        outputs = ref.forward(x)[-1]
-        np.testing.assert_allclose(comp_outputs, outputs, rtol=bound, atol=bound)
+        np.testing.assert_allclose(comp_losses, ref_losses, 500 * np.finfo(dtype).eps)
+        reached = ref.parameters, ref.forward(x)[-1]
+        assert_close((comp, comp_outputs), reached, dtype, 500)
         # Of every kind something has moved.
         for name in {*ref.names}:
             assert (abs(comp - start)[ref.names == name] > 1e-3).any()
@@ -440,9 +438,7 @@ def test_gradient_of_a_network_is_that_of_its_loss():
     network = _network(3)
     problem = make_problem(network, 13, np.float64, weighted=True)
     _, comp = loss_and_gradient(KERNELS, network, np.float64, problem, 0.2)
-    start = make_parameters(
-        network["units"], np.float64, activation="tanh", inputs=network["inputs"]
-    )
+    start = start_of(network, np.float64)
     data, unused = Data(*problem), np.empty_like(start)
     with Engine(**network, dtype=np.float64) as engine:
 
@@ -459,17 +455,10 @@ def test_number_of_threads_changes_no_bit(dtype):
     """Nor how the minibatch falls into chunks of rows."""
     network = _network(panel_width(dtype) + 1)
     problem = make_problem(network, 2 * CHUNK_ROWS + 60, dtype, weighted=True)
-
-    def trained(n_threads):
-        found = run_epochs(
-            KERNELS, network, dtype, "adam", problem, alpha=0.1, epochs=2,
-            batch_size=CHUNK_ROWS + 50, n_threads=n_threads,
-        )  # fmt: skip
-        return [a.tobytes() for a in found]
-
-    ref = trained(1)
-    for n_threads in (2, 3):
-        assert trained(n_threads) == ref
+    assert_same_bits(
+        run_epochs, KERNELS, network, dtype, "adam", problem, alpha=0.1, epochs=2,
+        batch_size=CHUNK_ROWS + 50,
+    )  # fmt: skip
 
 
 @BOTH
@@ -478,15 +467,14 @@ def test_prediction_from_flat_parameters_is_that_from_panels(dtype):
     for n in (1, panel_width(dtype) + 1):
         network = _network(n)
         x, _, _ = make_problem(network, FLAT_ROWS + 1, dtype)
-        units, inputs = network["units"], network["inputs"]
-        flat = make_parameters(units, dtype, activation="tanh", inputs=inputs)
+        flat = start_of(network, dtype)
         parameters = np.zeros(flat.size + OVERREAD, dtype)[: flat.size]
         parameters[:] = flat
-        spec = NetworkSpec(units, layer_activations("tanh", 1), inputs)
+        activations = layer_activations("tanh", 1)
+        spec = NetworkSpec(network["units"], activations, network["inputs"])
         whole = predict_outputs(spec, parameters, "identity", x, 1)
         ref = Reference(network, flat).forward(x.astype(np.float64))[-1]
-        bound = 500 * np.finfo(dtype).eps
-        np.testing.assert_allclose(whole, ref, rtol=bound, atol=bound)
+        assert_close([whole], [ref], dtype, 500)
         for rows, n_threads in ((1, 1), (TILE_ROWS + 1, 1), (FLAT_ROWS, 2)):
             part = predict_outputs(spec, parameters, "identity", x[:rows], n_threads)
             np.testing.assert_array_equal(part, whole[:rows])

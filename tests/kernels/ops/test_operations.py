@@ -30,7 +30,7 @@ from tests.kernels_api import (
     round_up,
     scale,
 )
-from tests.networks import DTYPES, make_problem
+from tests.networks import BASE, DTYPES, make_problem, wide
 
 
 class Case(NamedTuple):
@@ -323,26 +323,21 @@ def toy(monkeypatch):
 def test_operation_of_a_test_passes_central_differences(toy, dtype):
     """In the network of an estimator's size, at the widths of a panel."""
     for width in (1, panel_width(dtype) + 1):
-        network = {
-            "units": (4, width, 3),
-            "activation": toy,
-            "out_activation": "softmax",
-            "loss": "log_loss",
-        }
-        X, y, weight = make_problem(network, 11, dtype, weighted=True)
-        data, rng = Data(X, y, weight), np.random.default_rng(0)
+        network = BASE | {"units": (4, width, 3), "activation": toy}
+        problem = make_problem(network, 11, dtype, weighted=True)
+        data, rng = Data(*problem), np.random.default_rng(0)
         with Engine(**network, dtype=dtype, batch_size=4) as engine:
             start = rng.uniform(-0.7, 0.7, engine.n_parameters).astype(dtype)
             comp = np.empty_like(start)
             engine.load(start)
             engine.loss_gradient(data, 0.2, comp)
-        wide = Data(*(a.astype(np.float64) for a in (X, y, weight)))
+        exact = Data(*wide(problem))
         with Engine(**network, dtype=np.float64) as engine:
             unused = np.empty(start.size)
 
-            def value(parameters, engine=engine, wide=wide, unused=unused):
+            def value(parameters, engine=engine, data=exact, unused=unused):
                 engine.load(parameters)
-                return engine.loss_gradient(wide, 0.2, unused)
+                return engine.loss_gradient(data, 0.2, unused)
 
             ref = naive.central_differences(value, start.astype(np.float64))
         tolerance = max(1e-7, 100 * np.finfo(dtype).eps)

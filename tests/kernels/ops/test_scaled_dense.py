@@ -14,10 +14,12 @@ from tests.kernels_api import (
 from tests.networks import (
     DTYPES,
     KERNELS,
+    assert_close,
+    assert_same_bits,
     loss_and_gradient,
-    make_parameters,
     make_problem,
     run_epochs,
+    start_of,
 )
 
 BOTH = pytest.mark.parametrize("dtype", DTYPES)
@@ -46,15 +48,6 @@ def _widths(dtype):
     return (1, width - 1, width, width + 1, 3 * width + 1)
 
 
-def _start(network, dtype):
-    return make_parameters(
-        network["units"],
-        dtype,
-        activation=network["activation"],
-        inputs=network["inputs"],
-    )
-
-
 def test_gradient_is_that_of_central_differences():
     dtype = np.float64
     for n in (1, panel_width(dtype) + 1):
@@ -68,7 +61,7 @@ def test_gradient_is_that_of_central_differences():
                 room = np.empty_like(parameters)
                 return made.loss_gradient(Data(*problem), 0.0, room)
 
-        ref = naive.central_differences(value, _start(network, dtype))
+        ref = naive.central_differences(value, start_of(network, dtype))
         np.testing.assert_allclose(comp, ref, rtol=1e-6, atol=1e-8)
 
 
@@ -88,9 +81,7 @@ def test_training_equals_that_with_factors_of_their_own(kind, dtype):
                     )
                     for bound in ({}, UNMET)
                 )  # fmt: skip
-                for a, b in zip(comp, ref, strict=True):
-                    bound = 1000 * np.finfo(dtype).eps
-                    np.testing.assert_allclose(a, b, rtol=bound, atol=bound)
+                assert_close(comp, ref, dtype, 1000)
 
 
 @BOTH
@@ -99,16 +90,10 @@ def test_training_is_the_same_for_any_number_of_threads(dtype):
     network = _network(n, 2 * panel_width(dtype) + 1)
     problem = make_problem(network, 70, dtype)
     for regularisation in (None, {"clip_norm": 0.05}):
-        ref, *others = (
-            run_epochs(
-                KERNELS, network, dtype, "adam", problem, batch_size=64, epochs=2,
-                n_threads=n_threads, regularisation=regularisation,
-            )
-            for n_threads in (1, 2, 3)
+        assert_same_bits(
+            run_epochs, KERNELS, network, dtype, "adam", problem, batch_size=64,
+            epochs=2, regularisation=regularisation,
         )  # fmt: skip
-        for comp in others:
-            for a, b in zip(comp, ref, strict=True):
-                np.testing.assert_array_equal(a, b)
 
 
 @BOTH
@@ -116,7 +101,7 @@ def test_a_factor_of_zero_stays_and_no_other_does(dtype):
     """Padding stays zero too: another training in the same memory is the same."""
     n = panel_width(dtype) + 1
     network = _network(n)
-    start = _start(network, dtype)
+    start = start_of(network, dtype)
     start[-n] = 0
     problem = make_problem(network, 9, dtype)
     found = []
@@ -125,8 +110,7 @@ def test_a_factor_of_zero_stays_and_no_other_does(dtype):
         with Engine(**network, dtype=dtype, batch_size=4, optimizer=adam) as made:
             made.load(start)
             made.train_epoch(Data(*problem), np.arange(9), 0.0)
-            found.append(np.empty_like(start))
-            made.store(found[-1])
+            found.append(made.stored())
     np.testing.assert_array_equal(*found)
     changed = found[0][-n:] != start[-n:]
     assert not changed[0]

@@ -18,10 +18,12 @@ from tests.networks import (
     BASE,
     DTYPES,
     TRAINING_RULES,
+    assert_close,
     make_csr,
     make_optimizer,
-    make_parameters,
     make_problem,
+    start_of,
+    wide,
 )
 
 # A hidden layer of each kind of parameter, widths on both sides of a panel's.
@@ -59,15 +61,13 @@ def _flat_groups(groups, network):
 
 
 def _start(dtype):
-    return make_parameters(NETWORK["units"], dtype, activation=NETWORK["activation"])
+    return start_of(NETWORK, dtype)
 
 
 def _epochs(engine, data, alpha=0.1, epochs=2):
     """Return losses, parameters and moments after epochs of 30 rows."""
     losses = [engine.train_epoch(data, np.arange(30), alpha) for _ in range(epochs)]
-    parameters = np.empty(engine.n_parameters, engine.dtype)
-    engine.store(parameters)
-    return np.array(losses), parameters, *engine.store_moments()
+    return np.array(losses), engine.stored(), *engine.store_moments()
 
 
 def _with_decay(rule, kind=Optimizer):
@@ -93,17 +93,14 @@ def test_groups_train_as_naive(restraints, rule, dtype):
                 runs.append(_epochs(engine, Data(*problem)))
         for a, b in zip(*runs, strict=True):
             np.testing.assert_array_equal(a, b)
-        wide = tuple(None if a is None else a.astype(np.float64) for a in problem)
         with NaiveEngine(
             **NETWORK, dtype=np.float64, batch_size=8,
             optimizer=make(rule, NaiveOptimizer), regularisation=restraints,
             group=_flat_groups(GROUPS, NETWORK),
         ) as engine:  # fmt: skip
             engine.load(_start(np.float64))
-            ref = _epochs(engine, NaiveData(*wide))
-        bound = 200 * np.finfo(dtype).eps
-        for a, b in zip(runs[0], ref, strict=True):
-            np.testing.assert_allclose(a, b, rtol=bound, atol=bound)
+            ref = _epochs(engine, NaiveData(*wide(problem)))
+        assert_close(runs[0], ref, dtype)
 
 
 @both
@@ -154,12 +151,12 @@ def test_average_is_that_of_the_parameters_behind_each_step(restraints, dtype):
             predicted = trainer.predict(X)
             trained = np.empty_like(start)
             trainer.program.unpack(trainer.memory, trained)
-    ref, parameters = start.astype(np.float64), np.empty_like(start)
+    ref = start.astype(np.float64)
     with Engine(**NETWORK, **settings, optimizer=make_optimizer("adam")) as engine:
         engine.load(start)
         for first in range(0, 30, 8):
             engine.train_epoch(data, np.arange(30)[first : first + 8], 0.1)
-            engine.store(parameters)
+            parameters = engine.stored()
             ref += 0.1 * (parameters - ref)
     np.testing.assert_array_equal(*averages)
     np.testing.assert_allclose(averages[0], ref, rtol=0, atol=8 * np.finfo(dtype).eps)
@@ -320,9 +317,7 @@ def test_dropout_factor_multiplies_the_rates(dtype):
         ) as engine:  # fmt: skip
             engine.load(_start(dtype))
             loss = engine.train_epoch(data, np.arange(30), 0.1)
-            parameters = np.empty(engine.n_parameters, dtype)
-            engine.store(parameters)
-            return [loss, *parameters]
+            return [loss, *engine.stored()]
 
     rates, halves = (0.2, 0.4, 0.1), (0.1, 0.2, 0.05)
     assert run(rates, 0.5) == run(halves, 1.0) != run(rates, 1.0)
@@ -348,6 +343,5 @@ def test_weight_decay_of_each_step_is_that_of_an_optimizer_of_its_own():
             for i, decay in enumerate([] if at_once else decays):
                 optimizer.weight_decay = decay
                 engine.train_epoch(data, np.arange(8 * i, 8 * i + 8), 0.0)
-            found.append(np.empty(engine.n_parameters))
-            engine.store(found[-1])
+            found.append(engine.stored())
     np.testing.assert_array_equal(*found)
