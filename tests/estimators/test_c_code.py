@@ -15,6 +15,7 @@ from sklearn.exceptions import NotFittedError
 from fastmlp import MLPClassifier, MLPRegressor
 from fastmlp.estimators import _c_code
 from fastmlp.estimators._pairings import CLASSES, paired
+from tests.estimators.exports import fitted, of_one_unit
 from tests.kernels_api import ACTIVATIONS, OUTPUTS
 
 RNG = np.random.default_rng(0)
@@ -25,11 +26,6 @@ EXTREME = 1e4 * np.r_[np.eye(4), -np.eye(4), np.ones((1, 4)), -np.ones((1, 4))]
 ROWS = np.r_[X, np.zeros((1, 4)), EXTREME, 1e4 * X[:9]].astype(np.float32)
 
 FLAGS = ["-O2", "-Wall", "-Wextra", "-Werror", "-pedantic"]
-
-
-def fitted(Estimator, X, y, **params):
-    defaults = {"hidden_layer_sizes": (6, 5), "random_state": 0, "tol": 1e3}
-    return Estimator(**defaults | params).fit(X, y)
 
 
 class Library:
@@ -142,19 +138,6 @@ KINDS_AND_LOSSES = [
 def test_every_loss(kind, loss, out_activation, compiled):
     settings = {"loss": loss, "out_activation": out_activation}
     assert_all_same(kind, compiled, ["relu"], **settings)
-
-
-def of_one_unit(name, z):
-    """Return a regressor that applies an activation to a number."""
-    model = fitted(
-        MLPRegressor, z[-9:], z[-9:, 0], activation=name, hidden_layer_sizes=(1,)
-    )
-    weights = np.array([[1.0, -0.5]] if name == "maxout" else [[1.0]], np.float32)
-    model.coefs_ = [weights, np.ones((1, 1), np.float32)]
-    model.intercepts_ = [np.zeros(weights.size, np.float32), np.zeros(1, np.float32)]
-    if model.slopes_ != [None]:
-        model.slopes_ = [np.array([-0.3], np.float32)]
-    return model
 
 
 def test_activations_are_accurate_near_and_far_from_0(compiled):

@@ -3,7 +3,6 @@
 import sys
 
 import numpy as np
-import onnxruntime
 import pandas as pd
 import pytest
 import skl2onnx
@@ -19,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from fastmlp import MLPClassifier, MLPRegressor, onnx_export
 from fastmlp.estimators import _onnx
 from fastmlp.estimators._pairings import paired
+from tests.estimators.exports import fitted, of_one_unit, run
 from tests.kernels_api import ACTIVATIONS, OUTPUTS
 
 RNG = np.random.default_rng(0)
@@ -33,38 +33,10 @@ def rtol(dtype):
     return 1e-5 if dtype == np.float32 else 1e-12
 
 
-def run(model, X):
-    """Return the outputs of an ONNX model by name."""
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-    names = [output.name for output in session.get_outputs()]
-    (x,) = session.get_inputs()
-    return dict(zip(names, session.run(None, {x.name: X}), strict=True))
-
-
-def fitted(Estimator, X, y, **params):
-    defaults = {"hidden_layer_sizes": (6, 5), "random_state": 0, "tol": 1e3}
-    return Estimator(**defaults | params).fit(X, y)
-
-
 def scalars(dtype):
     """Return scores in a column: near and far from 0 on both sides, and beyond."""
     sizes = np.r_[np.logspace(-6, 2, 300), 1e4]
     return np.r_[-sizes, 0, sizes, np.linspace(-4, 4, 300)].astype(dtype)[:, None]
-
-
-def of_one_unit(name, dtype, z):
-    """Return a regressor that applies an activation to a number."""
-    model = fitted(
-        MLPRegressor, z[-9:], z[-9:, 0], activation=name, hidden_layer_sizes=(1,)
-    )
-    weights = np.array([[1.0, -0.5]] if name == "maxout" else [[1.0]], dtype)
-    model.coefs_ = [weights, np.ones((1, 1), dtype)]
-    model.intercepts_ = [np.zeros(weights.size, dtype), np.zeros(1, dtype)]
-    if model.slopes_ != [None]:
-        model.slopes_ = [np.array([-0.3], dtype)]
-    return model
 
 
 def test_every_activation_and_output_of_the_kernels_has_a_form():
@@ -76,7 +48,7 @@ def test_every_activation_and_output_of_the_kernels_has_a_form():
 @pytest.mark.parametrize("name", _onnx.FORMS)
 def test_activations_are_relatively_accurate_wherever_they_are_not_zero(name, dtype):
     z = scalars(dtype)
-    model = of_one_unit(name, dtype, z)
+    model = of_one_unit(name, z)
     comp = run(model.to_onnx(), z)["variable"]
     assert comp.dtype == dtype
     smallest = np.finfo(dtype).smallest_normal

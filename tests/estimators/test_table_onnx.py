@@ -3,7 +3,6 @@
 import sys
 
 import numpy as np
-import onnxruntime
 import pandas as pd
 import polars as pl
 import pytest
@@ -15,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fastmlp import TabularClassifier, TabularRegressor, onnx_export
+from tests.estimators.exports import outputs_by_name, session_of
 
 N = 400
 TYPES = {
@@ -110,10 +110,7 @@ def fitted(Estimator, X, y, **params):
 
 def run(model, X):
     """Return the outputs of an ONNX model for a data frame or an array, by name."""
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-    feed = {}
+    session, feed = session_of(model), {}
     for each in session.get_inputs():
         kind = TYPES[each.type]
         if isinstance(X, pd.DataFrame):
@@ -123,16 +120,12 @@ def run(model, X):
         else:
             values = X
         feed[each.name] = values.astype(kind)
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(None, feed), strict=True))
+    return outputs_by_name(session, feed)
 
 
 def inputs(model):
     """Return the ONNX types of a model's inputs by name."""
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-    return {each.name: each.type for each in session.get_inputs()}
+    return {each.name: each.type for each in session_of(model).get_inputs()}
 
 
 def assert_same(comp, ref, y):
