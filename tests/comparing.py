@@ -28,6 +28,43 @@ PROBLEMS = (
 )
 CLASSIFICATION = PROBLEMS[:3]
 
+# Solver with schedule, and parameters under which five epochs of it do something.
+SOLVERS = {
+    "adam": {"solver": "adam", "learning_rate_init": 0.005},
+    "adam, other betas": {
+        "solver": "adam",
+        "beta_1": 0.7,
+        "beta_2": 0.95,
+        "epsilon": 1e-4,
+    },
+    "sgd constant": {"solver": "sgd", "learning_rate_init": 0.004},
+    "sgd without momentum": {
+        "solver": "sgd",
+        "learning_rate_init": 0.02,
+        "momentum": 0.0,
+        "nesterovs_momentum": False,
+    },
+    "sgd plain momentum": {
+        "solver": "sgd",
+        "learning_rate_init": 0.004,
+        "nesterovs_momentum": False,
+    },
+    "sgd invscaling": {
+        "solver": "sgd",
+        "learning_rate": "invscaling",
+        "learning_rate_init": 0.02,
+        "power_t": 0.3,
+    },
+    "sgd adaptive": {
+        "solver": "sgd",
+        "learning_rate": "adaptive",
+        "learning_rate_init": 0.004,
+        "n_iter_no_change": 1,
+        "tol": 0.2,
+    },
+    "lbfgs": {"solver": "lbfgs"},
+}
+
 # Call sequences: the names of the calls on one estimator, one after the other.
 SEQUENCES = {
     "fit": ("fit",),

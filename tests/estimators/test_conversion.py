@@ -21,6 +21,7 @@ from tests.comparing import (
     CURVES,
     PROBLEMS,
     REFERENCE,
+    SOLVERS,
     Case,
     make_data,
     make_estimator,
@@ -32,21 +33,7 @@ from tests.fresh import run_python
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 SHARED = ("identity", "logistic", "tanh", "relu")
-SOLVERS = {
-    "adam": {},
-    "sgd": {"solver": "sgd", "learning_rate_init": 0.004},
-    "sgd without momentum": {"solver": "sgd", "momentum": 0.0},
-    "sgd adaptive": {
-        "solver": "sgd",
-        "learning_rate": "adaptive",
-        "learning_rate_init": 0.004,
-        "n_iter_no_change": 1,
-        "tol": 0.2,
-    },
-    "sgd invscaling": {"solver": "sgd", "learning_rate": "invscaling"},
-    "early stopping": {"early_stopping": True, "validation_fraction": 0.3},
-    "lbfgs": {"solver": "lbfgs"},
-}
+STOPPING = {"early_stopping": True, "validation_fraction": 0.3}
 BOTH_TYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
@@ -109,10 +96,10 @@ def test_to_sklearn_and_back(problem, activation, dtype):
         assert params == {k: v for k, v in model.get_params().items() if k in shared}
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("params", [STOPPING, *SOLVERS.values()], ids=str)
 @pytest.mark.parametrize("problem", ["binary", "multilabel", "multioutput"])
-def test_attributes_are_those_that_scikit_learn_sets(problem, solver):
-    case = make_case(problem, **SOLVERS[solver])
+def test_attributes_are_those_that_scikit_learn_sets(problem, params):
+    case = make_case(problem, **params)
     ref = run(REFERENCE, case).estimator
     comp = run(COMPUTED, case).estimator.to_sklearn()
     # Of the solver's memory: sizes that each fit sets anew, and the generator.
@@ -124,7 +111,7 @@ def test_attributes_are_those_that_scikit_learn_sets(problem, solver):
         assert comp._label_binarizer.y_type_ == ref._label_binarizer.y_type_
 
 
-@pytest.mark.parametrize("solver", [*SOLVERS][:-2])
+@pytest.mark.parametrize("solver", [name for name in SOLVERS if name != "lbfgs"])
 @pytest.mark.parametrize("call", ["partial_fit", "fit"])
 @pytest.mark.parametrize("problem", ["multiclass", "regression"])
 def test_training_goes_on(problem, call, solver):
@@ -143,7 +130,7 @@ def test_training_goes_on(problem, call, solver):
 
 
 def test_the_best_epoch_stays_the_best():
-    case = make_case("binary", warm_start=True, **SOLVERS["early stopping"])
+    case = make_case("binary", warm_start=True, **STOPPING)
     X, y, _, _ = make_data(case)
     model = run(COMPUTED, case).estimator
     plain = model.to_sklearn()

@@ -18,6 +18,7 @@ from tests.comparing import (
     PROBLEMS,
     REFERENCE,
     SEQUENCES,
+    SOLVERS,
     Case,
     assert_case,
     assert_same,
@@ -28,42 +29,6 @@ from tests.comparing import (
 )
 
 ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
-# Solver with schedule, and parameters under which five epochs of it do something.
-SOLVERS = {
-    "adam": {"solver": "adam", "learning_rate_init": 0.005},
-    "adam, other betas": {
-        "solver": "adam",
-        "beta_1": 0.7,
-        "beta_2": 0.95,
-        "epsilon": 1e-4,
-    },
-    "sgd constant": {"solver": "sgd", "learning_rate_init": 0.004},
-    "sgd without momentum": {
-        "solver": "sgd",
-        "learning_rate_init": 0.02,
-        "momentum": 0.0,
-        "nesterovs_momentum": False,
-    },
-    "sgd plain momentum": {
-        "solver": "sgd",
-        "learning_rate_init": 0.004,
-        "nesterovs_momentum": False,
-    },
-    "sgd invscaling": {
-        "solver": "sgd",
-        "learning_rate": "invscaling",
-        "learning_rate_init": 0.02,
-        "power_t": 0.3,
-    },
-    "sgd adaptive": {
-        "solver": "sgd",
-        "learning_rate": "adaptive",
-        "learning_rate_init": 0.004,
-        "n_iter_no_change": 1,
-        "tol": 0.2,
-    },
-    "lbfgs": {"solver": "lbfgs"},
-}
 WEIGHTS = ("none", "ones", "random", "some zero")
 LAYOUTS = ("dense", "csr", "csc")
 DTYPES = ("float64", "float32")
