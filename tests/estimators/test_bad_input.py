@@ -303,18 +303,18 @@ def test_parameters(name, value):
     # Refused by fit, not before, and without a trace on the fitted model.
     compare(
         "classifier",
-        lambda estimator: raise_and_restore(estimator, name, value),
+        lambda estimator: fit_with(estimator, Y_CLASS, **{name: value}),
         name if name != "random_state" else None,  # a seed of -3 is NumPy's to refuse
     )
 
 
-def raise_and_restore(estimator, name, value):
-    """Fit with a bad parameter, and set the good one again whatever happens."""
-    good = estimator.get_params()[name]
+def fit_with(estimator, y, **params):
+    """Fit with other parameters, and set the earlier ones again whatever happens."""
+    earlier = estimator.get_params()
     try:
-        estimator.set_params(**{name: value}).fit(X, Y_CLASS)
+        estimator.set_params(**params).fit(X, y)
     finally:
-        estimator.set_params(**{name: good})
+        estimator.set_params(**earlier)
 
 
 def test_labels_unseen_by_partial_fit():
@@ -331,15 +331,6 @@ def test_other_classes_in_a_later_partial_fit():
         lambda estimator: estimator.partial_fit(X, Y_CLASS, classes=[0, 1]),
         "is not the same as on last call to partial_fit",
     )
-
-
-def test_first_partial_fit_without_classes():
-    ref, comp = (
-        raised_by(lambda lib=lib: lib.MLPClassifier().partial_fit(X, Y_CLASS))
-        for lib in (REFERENCE, COMPUTED)
-    )
-    assert type(comp) is type(ref)
-    assert str(comp) == str(ref)
 
 
 def test_multilabel_after_multiclass():
@@ -362,27 +353,18 @@ def test_more_outputs_than_fit(method):
 @pytest.mark.parametrize("fraction", [0.0, 0.01, 0.03])
 @pytest.mark.parametrize("kind", ["classifier", "regressor"])
 def test_validation_split_too_small(kind, fraction):
-    def call(estimator):
-        estimator.set_params(early_stopping=True, validation_fraction=fraction)
-        try:
-            estimator.fit(X, target(kind, ...))
-        finally:
-            estimator.set_params(early_stopping=False)
-
-    compare(kind, call, None)
+    params = {"early_stopping": True, "validation_fraction": fraction}
+    y = target(kind, ...)
+    compare(kind, lambda estimator: fit_with(estimator, y, **params), None)
 
 
 def test_validation_split_of_a_class_with_one_row():
     y = (np.arange(40) == 5).astype(int)
-
-    def call(estimator):
-        estimator.set_params(early_stopping=True)
-        try:
-            estimator.fit(X, y)
-        finally:
-            estimator.set_params(early_stopping=False)
-
-    compare("classifier", call, "least populated class")
+    compare(
+        "classifier",
+        lambda estimator: fit_with(estimator, y, early_stopping=True),
+        "least populated class",
+    )
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
