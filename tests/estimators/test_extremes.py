@@ -21,6 +21,8 @@ from tests.estimators import parameters
 from tests.fresh import run_python
 from tests.kernels_api import ACTIVATIONS, rules
 
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 SOLVERS = ("lbfgs", *rules.solvers())
 N, N_FEATURES = 24, 3
 
@@ -48,14 +50,9 @@ DTYPES = [("float32", None), ("float64", None), ("float64", "float32")]
 KINDS = {MLPClassifier: CLASSIFICATION_LOSSES, MLPRegressor: REGRESSION_LOSSES}
 # On which no solver may diverge at its default learning rate.
 ORDINARY = (
-    "1e-300",
-    "denormals",
-    "float32 denormals",
-    "constant columns",
-    "zeros",
-    "one row",
+    "1e-300", "denormals", "float32 denormals", "constant columns", "zeros", "one row",
     "duplicated rows",
-)
+)  # fmt: skip
 LOSSES = [(kind, loss) for kind, losses in KINDS.items() for loss in losses]
 BEFORE, AFTER = NON_FINITE.split("{period}")
 # scikit-learn's words.
@@ -73,7 +70,6 @@ def learn(Estimator, X, y, **params):
     settings |= {"batch_size": 8, "n_threads": 1}
     estimator = Estimator(**settings | params)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", "Got `batch_size` less than 1 or larger")
         # In scikit-learn's search for infinite numbers.
         warnings.filterwarnings("ignore", "invalid value encountered in reduce")
@@ -245,7 +241,6 @@ WAYS_IN = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize(
     "container, sign", [(np.asarray, 1), (np.asfortranarray, -1), (sp.csr_array, -1)]
 )
@@ -262,7 +257,6 @@ def test_rows_that_float32_cannot_hold(way, container, sign):
     np.testing.assert_array_equal(parameters(model), before)
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_rows_of_another_type_in_a_later_partial_fit():
     """The network keeps the type that it began with."""
     model = MLPClassifier((3,)).partial_fit(ROWS, LABELS, classes=[0, 1])
@@ -271,7 +265,6 @@ def test_rows_of_another_type_in_a_later_partial_fit():
     model.partial_fit(NORMAL, LABELS)
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_rows_that_float64_cannot_hold():
     model = MLPClassifier((3,), max_iter=1).fit(ROWS, LABELS)
     X = NORMAL.astype(np.longdouble) * 1e300 * 1e300
@@ -279,7 +272,6 @@ def test_rows_that_float64_cannot_hold():
         model.predict(X)
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_the_largest_numbers_of_float32_are_held():
     """Those that round down to it, too; under ``assume_finite`` nothing is refused."""
     model = MLPClassifier((3,), max_iter=1, dtype="float32").fit(ROWS, LABELS)

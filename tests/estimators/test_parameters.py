@@ -167,6 +167,13 @@ def test_invalid_values(Estimator, params):
     assert str(error.value).endswith("instead.")
 
 
+def warnings_of(estimator):
+    """Return the UserWarnings of a fit."""
+    with warnings.catch_warnings(record=True, action="always") as record:
+        estimator.fit(X, Y)
+    return [str(each.message) for each in record if each.category is UserWarning]
+
+
 @both
 @pytest.mark.parametrize(
     "params, message",
@@ -219,11 +226,8 @@ def test_invalid_values(Estimator, params):
     ids=str,
 )
 def test_parameters_that_are_not_used_are_named_once(Estimator, params, message):
-    with warnings.catch_warnings(record=True, action="always") as caught:
-        make(Estimator, **params).fit(X, Y)
-    texts = [str(each.message) for each in caught if each.category is UserWarning]
-    assert len(texts) == 1
-    assert texts[0].startswith(message)
+    [text] = warnings_of(make(Estimator, **params))
+    assert text.startswith(message)
 
 
 @both
@@ -244,9 +248,7 @@ def test_parameters_that_are_not_used_are_named_once(Estimator, params, message)
     ids=str,
 )
 def test_parameters_that_are_used_are_not_named(Estimator, params):
-    with warnings.catch_warnings(record=True, action="always") as caught:
-        make(Estimator, **params).fit(X, Y)
-    assert [each for each in caught if each.category is UserWarning] == []
+    assert warnings_of(make(Estimator, **params)) == []
 
 
 @both
@@ -254,13 +256,6 @@ def test_fraction_beside_own_rows(Estimator):
     estimator = make(Estimator, early_stopping=True, validation_fraction=0.3)
     with pytest.warns(UserWarning, match="validation_fraction=0.3 .* where X_val is"):
         estimator.fit(X, Y, X_val=X, y_val=Y)
-
-
-def warnings_of(estimator):
-    """Return the UserWarnings of a fit."""
-    with warnings.catch_warnings(record=True, action="always") as record:
-        estimator.fit(X, Y)
-    return [str(each.message) for each in record if each.category is UserWarning]
 
 
 def test_a_search_names_them_once_for_each_estimator_and_set():

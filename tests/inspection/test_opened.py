@@ -27,7 +27,9 @@ def test_model_is_left_alone(Estimator):
     model = make(Estimator, hidden_layer_sizes=(5, 4)).fit(SMALL_X, SMALL_Y)
     before = [a.tobytes() for a in [*model.coefs_, *model.intercepts_]]
     attributes = set(vars(model))
-    inspection.sample_gradients(model, SMALL_X, SMALL_Y, wrt="parameters")
+    inspection.integrated_gradients(model, SMALL_X)
+    for wrt in ("inputs", "parameters"):
+        inspection.sample_gradients(model, SMALL_X, SMALL_Y, wrt=wrt)
     inspection.loss_gradient(model, SMALL_X, SMALL_Y)
     inspection.check_gradient(model, SMALL_X, SMALL_Y, n_checks=4)
     inspection.activation_statistics(model, SMALL_X)
