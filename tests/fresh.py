@@ -27,7 +27,7 @@ def run_python(code, *arguments, **environment):
     return run_interpreter("-c", code, *arguments, **environment)
 
 
-def run_interpreter(*arguments, **environment):
+def run_interpreter(*arguments, timeout=300, **environment):
     """Run a new interpreter with arguments of its own; see `run_python`."""
     return subprocess.run(
         [sys.executable, *arguments],
@@ -35,5 +35,5 @@ def run_interpreter(*arguments, **environment):
         env=os.environ | environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=timeout,
     )

@@ -1,12 +1,11 @@
 """Calls a function in a process that cannot hang, and waits for what comes late."""
 
 import json
-import subprocess
-import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
-from tests.fresh import ROOT
+from tests.fresh import run_interpreter
 
 
 def run_watched(module, function, *arguments, seconds=300):
@@ -22,9 +21,7 @@ def run_watched(module, function, *arguments, seconds=300):
         f"from {module} import {function}\n"
         f"print(json.dumps({function}(*{arguments!r})))\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
-    )
+    run = run_interpreter("-c", code, timeout=None)
     if run.returncode:
         raise RuntimeError(f"{function} ended with {run.returncode}:\n{run.stderr}")
     return json.loads(run.stdout.splitlines()[-1])
@@ -52,6 +49,12 @@ def wait_until(holds):
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.001)
+
+
+def in_threads(n, function):
+    """Return what a function returns in each of n threads at once."""
+    with ThreadPoolExecutor(n) as pool:
+        return [call.result() for call in [pool.submit(function) for _ in range(n)]]
 
 
 def count_threads():

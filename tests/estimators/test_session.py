@@ -5,7 +5,6 @@ import gc
 import multiprocessing
 import pickle
 import sys
-import threading
 import weakref
 
 import numpy as np
@@ -17,6 +16,7 @@ from sklearn.base import clone
 from fastmlp import MLPClassifier, MLPRegressor
 from fastmlp.kernels import Trainer, bfloat16_unit, space
 from tests.estimators import X, Y, both, make, parameters
+from tests.watched import in_threads
 
 FIRST, SECOND = slice(0, 20), slice(20, 40)
 
@@ -201,21 +201,11 @@ def test_a_call_within_a_call_has_a_session_of_its_own(Estimator, monkeypatch):
 
 def test_estimators_stream_side_by_side():
     ref = numbers(begin(MLPClassifier).partial_fit(X, Y))
-    found = []
 
     def stream():
-        found.extend(numbers(begin(MLPClassifier).partial_fit(X, Y)) for _ in range(9))
+        return [numbers(begin(MLPClassifier).partial_fit(X, Y)) for _ in range(9)]
 
-    threads = [threading.Thread(target=stream) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == [ref] * 27
-
-
-def _goes_on(model):
-    assert_goes_on(model)
+    assert in_threads(3, stream) == [[ref] * 9] * 3
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks")
@@ -223,7 +213,7 @@ def _goes_on(model):
 def test_a_fork_goes_on():
     model = begin(MLPClassifier)
     context = multiprocessing.get_context("fork")
-    child = context.Process(target=_goes_on, args=(model,))
+    child = context.Process(target=assert_goes_on, args=(model,))
     child.start()
     child.join()
     assert child.exitcode == 0

@@ -1,7 +1,5 @@
 """Memory that one trainer gives back and the next one takes."""
 
-import threading
-
 import numpy as np
 import pytest
 
@@ -15,6 +13,7 @@ from tests.kernels_api import (
     space,
 )
 from tests.networks import DTYPES, TRAINING_RULES, make_optimizer, make_parameters
+from tests.watched import in_threads
 
 UNITS = (5, 9, 3)
 
@@ -149,14 +148,6 @@ def test_few_and_small_spaces_are_kept(monkeypatch):
 
 
 def test_threads_share_the_spaces():
-    ref, found = _train(_trainer(np.float32)), []
-
-    def train():
-        found.extend(_train(_trainer(np.float32)) for _ in range(20))
-
-    threads = [threading.Thread(target=train) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == [ref] * 80
+    ref = _train(_trainer(np.float32))
+    found = in_threads(4, lambda: [_train(_trainer(np.float32)) for _ in range(20)])
+    assert found == [[ref] * 20] * 4

@@ -3,26 +3,17 @@
 Every optimizer, activation and loss of the package's tables.
 """
 
-import os
-import subprocess
-import sys
 from time import perf_counter
 
-from tests.fresh import ROOT
+from tests.fresh import run_interpreter
 
 
 def run(every, *dtypes):
     """Run in a process of its own, which a step beyond would end; raise if it did."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.byte_run", str(every), *dtypes],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    arguments = "-m", "tests.byte_run", str(every), *dtypes
+    done = run_interpreter(*arguments, timeout=None, OMP_NUM_THREADS="1")
     # An error inside a callback is only printed.
-    assert (done.returncode, done.stdout) == (0, ""), (done.returncode, done.stdout)
+    assert (done.returncode, done.stdout + done.stderr) == (0, ""), done
 
 
 def main(every=1):

@@ -3,8 +3,6 @@
 import contextlib
 import io
 import itertools
-import os
-import subprocess
 import sys
 import tempfile
 import warnings
@@ -15,7 +13,7 @@ import scipy.sparse as sp
 from fastmlp import _warmup, inspection
 from fastmlp.kernels.compile import cache
 from tests import fuzzing
-from tests.fresh import ROOT
+from tests.fresh import run_interpreter
 from tests.networks import BASE, KERNELS, encodings, make_problem, run_epochs
 from tests.stress import fuzz
 
@@ -42,14 +40,8 @@ def kernels_of(function, types, **environment):
         did not have.
     """
     code = f"from tests.stress import warmup; warmup.report({function!r}, {types!r})"
-    process = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
+    process = run_interpreter("-c", code, timeout=None, **environment)
+    assert process.returncode == 0, process.stderr
     lines = [line.partition(" ") for line in process.stdout.splitlines()]
     asked = {name for _, _, name in lines}
     return asked, {name for found, _, name in lines if found == "compiled"}

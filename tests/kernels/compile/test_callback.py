@@ -8,6 +8,7 @@ import pytest
 from tests.fresh import run_python
 from tests.kernels.simd.test_llvm import adder
 from tests.kernels_api import options
+from tests.watched import in_threads
 
 
 def test_callback_has_a_symbol_of_its_own():
@@ -59,16 +60,10 @@ def test_code_of_several_processes_runs_in_one(tmp_path):
 
 def test_compiled_once_compiles_once_for_threads_that_ask_at_once():
     build = options.compiled_once(lambda key: object())
-    start, found = threading.Barrier(4), []
+    start = threading.Barrier(4)
 
     def ask():
         start.wait()
-        found.append(build("key"))
+        return build("key")
 
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 4
-    assert len(set(map(id, found))) == 1
+    assert len(set(map(id, in_threads(4, ask)))) == 1

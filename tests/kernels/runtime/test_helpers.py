@@ -12,7 +12,7 @@ from fastmlp.kernels.runtime import helpers
 from fastmlp.kernels.runtime.helpers import JOB, Helper, helping, share_job
 from fastmlp.kernels.simd.llvm import address, array_at, atomic_add
 from tests.fresh import run_python
-from tests.watched import wait_until
+from tests.watched import in_threads, wait_until
 
 
 def _count_pieces(thread, place):
@@ -156,19 +156,12 @@ def test_a_helper_that_ended_is_not_kept():
 
 
 def test_calls_side_by_side_have_helpers_of_their_own():
-    wrong = []
-
     def call():
         for _ in range(100):
             found = _run(30, 2)
-            wrong.extend(found[(found < 1) | (found > 3)])
+            assert ((found >= 1) & (found <= 3)).all()
 
-    threads = [threading.Thread(target=call) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
+    in_threads(4, call)
     assert len(helpers._idle) <= 8
 
 
