@@ -63,6 +63,12 @@ class Case(AsyncHTTPTestCase):
         self.pages.append(await websocket_connect(request))
         return self.pages[-1]
 
+    async def open_page(self):
+        """Return a connection whose first message, the options, was read."""
+        page = await self.connect()
+        await answer(page)
+        return page
+
 
 async def ask(page, **message):
     """Send a message; return the answer, a frame as header and arrays."""
@@ -165,8 +171,7 @@ class TestMessages(Case):
 
     @patient
     async def test_frames_train(self):
-        page = await self.connect()
-        await answer(page)
+        page = await self.open_page()
         start, arrays = await ask(page, type="frame")
         assert start["epoch"] == 0
         assert arrays["points"].shape == (500, 4)
@@ -178,8 +183,7 @@ class TestMessages(Case):
 
     @patient
     async def test_every_message(self):
-        page = await self.connect()
-        await answer(page)
+        page = await self.open_page()
         found = await ask(page, type="set", state={"noise": 0.3, "n_points": 50})
         assert found["type"] == "state"
         assert found["restarted"]
@@ -210,8 +214,7 @@ class TestMessages(Case):
 
     @patient
     async def test_errors_keep_the_state(self):
-        page = await self.connect()
-        await answer(page)
+        page = await self.open_page()
         await ask(page, type="frame", epochs=3)
         for message, field in (
             ({"type": "set", "state": {"noise": 9}}, "noise"),
@@ -239,25 +242,21 @@ class TestMessages(Case):
 
     @patient
     async def test_messages_that_are_too_long_end_the_connection(self):
-        page = await self.connect()
-        await answer(page)
+        page = await self.open_page()
         await page.write_message(" " * (MOST_MESSAGE_BYTES + 1))
         assert await page.read_message() is None
         assert page.close_code == 1009
 
     @patient
     async def test_a_largest_table_fits_into_a_message(self):
-        page = await self.connect()
-        await answer(page)
+        page = await self.open_page()
         text = '"' * 500_000 + "\n" * 500_000
         found = await ask(page, type="csv", text=text)
         assert found["message"].startswith("The table is not CSV: field larger")
 
     @patient
     async def test_each_page_has_a_network(self):
-        one, two = await self.connect(), await self.connect()
-        for page in (one, two):
-            await answer(page)
+        one, two = await self.open_page(), await self.open_page()
         await ask(one, type="frame", epochs=3)
         header, _ = await ask(two, type="frame", epochs=1)
         assert header["epoch"] == 1
@@ -266,9 +265,7 @@ class TestMessages(Case):
 
     @patient
     async def test_downloads_are_of_the_page_used_last(self):
-        one, two = await self.connect(), await self.connect()
-        for page in (one, two):
-            await answer(page)
+        one, two = await self.open_page(), await self.open_page()
         for page, seed in ((one, 1), (two, 2), (one, 1)):
             await ask(page, type="set", state={"random_state": seed})
             network = pickle.loads((await self.download("pickle")).body)
@@ -289,8 +286,7 @@ class TestMessages(Case):
 
     @patient
     async def test_no_onnx(self):
-        page = await self.connect()
-        await answer(page)
+        page = await self.open_page()
         await ask(page, type="reset")
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(sys.modules, "skl2onnx", None)
@@ -301,8 +297,7 @@ class TestMessages(Case):
 
     @patient
     async def test_addresses_answer_while_a_network_trains(self):
-        page = await self.connect()
-        await answer(page)
+        page = await self.open_page()
         free = threading.Event()
         self._app.settings["executor"].submit(free.wait)
         await page.write_message(json.dumps({"type": "frame", "epochs": 1}))
@@ -316,16 +311,14 @@ class TestMessages(Case):
 
     @patient
     async def test_a_page_that_is_closed_meanwhile(self):
-        page = await self.connect()
-        await answer(page)
+        page = await self.open_page()
         free = threading.Event()
         self._app.settings["executor"].submit(free.wait)
         await page.write_message(json.dumps({"type": "frame", "epochs": 1}))
         page.close()
         await asyncio.sleep(0.1)
         free.set()
-        other = await self.connect()
-        await answer(other)
+        other = await self.open_page()
         assert (await ask(other, type="frame"))[0]["epoch"] == 0
         assert len(self._app.settings["used"]) == 1
 
