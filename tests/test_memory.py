@@ -92,15 +92,9 @@ def test_a_fit_to_a_table_takes_its_codes_and_little_more(Estimator):
 
 # Widths that no machine has the memory for.
 TOO_WIDE = [
-    (10**7, 10**7),
-    10**10 * 10**3,
-    (10**10, 10**10),
-    (2**32, 2**32),
-    (2**31, 2**31, 2**31),
-    (5, 10**18),
-    10**30,
-    (5, 10**400),
-]
+    (10**7, 10**7), 10**10 * 10**3, (10**10, 10**10), (2**32, 2**32), (2**31, 2**31,
+    2**31), (5, 10**18), 10**30, (5, 10**400),
+]  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

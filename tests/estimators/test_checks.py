@@ -131,16 +131,7 @@ def test_types_that_numpy_reads(given, name):
 @pytest.mark.parametrize(
     "given",
     [
-        None,
-        "float16",
-        np.float16,
-        int,
-        ">f4",
-        "f4,f4",
-        "f4,(",
-        "adam",
-        32,
-        (),
+        *(None, "float16", np.float16, int, ">f4", "f4,f4", "f4,(", "adam", 32, ()),
         {"a": 1},
     ],
     ids=str,

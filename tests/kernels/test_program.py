@@ -505,18 +505,10 @@ def test_places_beyond_32_bits():
 def test_records_have_64_bit_fields():
     records = [HEADER, BLOCK, CONTEXT, HEAD, INPUTS, TRAINING]
     kinds = (
-        dense.Dense,
-        bfloat16_dense.BFloat16Dense,
-        scaled_dense.ScaledDense,
-        per_unit.PerUnit,
-        maxout.Maxout,
-        scale.Scale,
-        dropout.Dropout,
-        input_noise.InputNoise,
-        columns.Columns,
-        embedding.Embedding,
-        periodic.Periodic,
-    )
+        dense.Dense, bfloat16_dense.BFloat16Dense, scaled_dense.ScaledDense,
+        per_unit.PerUnit, maxout.Maxout, scale.Scale, dropout.Dropout,
+        input_noise.InputNoise, columns.Columns, embedding.Embedding, periodic.Periodic,
+    )  # fmt: skip
     records += [record_type(kind.record_fields) for kind in kinds]
     for record in records:
         assert {kind for _, kind in record.descr} <= {"<i8", "<f8", ">i8", ">f8"}

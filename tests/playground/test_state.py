@@ -25,14 +25,8 @@ def test_the_table_has_every_setting_and_the_defaults_are_valid():
 
 def test_settings_of_the_network_are_the_estimators_parameters():
     own = {
-        "problem",
-        "data",
-        "noise",
-        "test_share",
-        "data_seed",
-        "n_points",
-        "features",
-    }
+        "problem", "data", "noise", "test_share", "data_seed", "n_points", "features",
+    }  # fmt: skip
     names = {*TABLE} - own
     assert names <= {*MLPClassifier().get_params()}
     assert names - {"label_smoothing"} <= {*MLPRegressor().get_params()}

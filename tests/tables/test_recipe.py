@@ -35,23 +35,29 @@ def test_epochs_and_batches_follow_the_rows(task, n_rows, epochs, batch):
 
 
 @pytest.mark.parametrize(
-    ("n_columns", "n_rows", "units", "epochs", "batch", "patience"),
+    ("task", "n_columns", "n_rows", "units", "epochs", "batch", "patience"),
     [
-        (256, 1000, 128, 160, 64, 20),
-        (257, 1000, 128, 159, 32, 19),
-        (384, 1000, 128, 106, 32, 13),
-        (768, 100, 128, 400, 32, 6),
-        (768, 1000, 128, 53, 32, 6),
-        (769, 1000, 112, 53, 32, 6),
-        (2000, 3499, 48, 15, 32, 6),
-        (2000, 10**6, 48, 15, 64, 6),
-        (10**5, 1000, 32, 53, 32, 6),
+        ("regression", 256, 1000, 128, 160, 64, 20),
+        ("regression", 257, 1000, 128, 159, 32, 19),
+        ("regression", 384, 1000, 128, 106, 32, 13),
+        ("regression", 768, 100, 128, 400, 32, 6),
+        ("regression", 768, 1000, 128, 53, 32, 6),
+        ("regression", 769, 1000, 112, 53, 32, 6),
+        ("regression", 2000, 3499, 48, 15, 32, 6),
+        ("regression", 2000, 10**6, 48, 15, 64, 6),
+        ("regression", 10**5, 1000, 32, 53, 32, 6),
+        ("classification", 384, 1000, 128, 160, 64, 20),
+        ("classification", 385, 1000, 128, 159, 64, 19),
+        ("classification", 768, 1000, 128, 80, 64, 10),
+        ("classification", 1153, 1000, 128, 53, 64, 6),
+        ("classification", 2000, 10**6, 128, 15, 128, 6),
+        ("classification", 10**5, 1000, 128, 53, 64, 6),
     ],
 )
-def test_wide_tables_of_numbers_get_less(
-    n_columns, n_rows, units, epochs, batch, patience
+def test_wide_tables_get_fewer_epochs_and_those_of_numbers_fewer_units(
+    task, n_columns, n_rows, units, epochs, batch, patience
 ):
-    recipe = make_recipe("regression", n_rows, n_columns)
+    recipe = make_recipe(task, n_rows, n_columns)
     assert recipe.hidden_layer_sizes == (units, 128)
     assert (recipe.max_epochs, recipe.batch_size) == (epochs, batch)
     assert recipe.patience == patience
@@ -66,26 +72,6 @@ def test_a_shortened_recipe_has_a_share_of_the_usual_epochs_at_most():
     assert shortened(wide, usual, 1 / 4) == wide._replace(max_epochs=40, patience=5)
     assert shortened(wide, usual, 1 / 2) == wide._replace(max_epochs=53, patience=6)
     assert shortened(usual._replace(max_epochs=1), usual, 0.001).max_epochs == 1
-
-
-@pytest.mark.parametrize(
-    ("n_columns", "n_rows", "epochs", "batch", "patience"),
-    [
-        (384, 1000, 160, 64, 20),
-        (385, 1000, 159, 64, 19),
-        (768, 1000, 80, 64, 10),
-        (1153, 1000, 53, 64, 6),
-        (2000, 10**6, 15, 128, 6),
-        (10**5, 1000, 53, 64, 6),
-    ],
-)
-def test_wide_tables_of_classes_get_fewer_epochs(
-    n_columns, n_rows, epochs, batch, patience
-):
-    recipe = make_recipe("classification", n_rows, n_columns)
-    assert recipe.hidden_layer_sizes == (128, 128)
-    assert (recipe.max_epochs, recipe.batch_size) == (epochs, batch)
-    assert recipe.patience == patience
 
 
 def test_given_settings_are_taken():
