@@ -1,6 +1,7 @@
 """Training with AVX2 only: fastmlp compiled for Haswell, its peers not restricted.
 
-A fresh process runs ``python -m bench.avx2 ROUNDS CONTESTANT ...``, which prints JSON.
+A fresh process runs ``python -m bench.avx2 ROUNDS WORKLOAD,... CONTESTANT ...``, which
+prints JSON.
 """
 
 import json

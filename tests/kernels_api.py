@@ -73,11 +73,7 @@ from fastmlp.kernels.ops import (
     scale,
     scaled_dense,
 )
-from fastmlp.kernels.ops.activations import (
-    Activation,
-    compile_derivative,
-    compile_value,
-)
+from fastmlp.kernels.ops.activations import compile_derivative, compile_value
 from fastmlp.kernels.ops.base import (
     BLOCK,
     CHUNK_DEPTH,

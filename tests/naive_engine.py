@@ -1,4 +1,4 @@
-"""Networks in NumPy with the interface of `fastmlp.kernels`: data, optimizer, engine.
+"""Networks in NumPy with the interface of the kernels: data, optimizer, engine.
 
 The functions of `naive` do the work.
 """
@@ -53,7 +53,7 @@ class NaiveOptimizer:
 
 
 class NaiveEngine:
-    """A network that trains and predicts; `fastmlp.kernels.Engine`."""
+    """A network that trains and predicts; `tests.kernels_api.Engine`."""
 
     def __init__(
         self,

@@ -53,7 +53,7 @@ def test_normal_pair_of_extreme_words_is_finite():
 
 
 def test_factors_of_naive_have_the_share_and_the_mean_of_their_rate():
-    """Those of the kernels are the same numbers, see below."""
+    """Those of the kernels are the same, see `tests.kernels.ops.test_dropout`."""
     for stream, rate in enumerate((0.1, 0.5, 0.8)):
         factors = naive.dropout_factors(SEED, 3, stream, (400, 250), rate)
         dropped = (factors == 0).mean()
