@@ -95,8 +95,8 @@ def run_operation(make, n, dtype, side):
         if type(alone.operation) in ENCODINGS.values():
             codes = make_codes(np.random.default_rng(n), rows, n, dtype)
             alone.write(alone.record["x"][0], codes)
-        alone.call("forward", 0, rows)
-        alone.call("backward", 0, rows)
+        alone.call("forward", rows)
+        alone.call("backward", rows)
         alone.gradients(rows)
 
 

@@ -118,11 +118,13 @@ class Alone:
             padded[: weights.shape[1], : weights.shape[0]] = weights.T
             transposed[...] = padded.reshape(height, panels, -1).transpose(1, 0, 2)
 
-    def call(self, name, first, count):
-        """Call a compiled function of the operation for some rows, if it has that."""
+    def call(self, name, rows, parts=1):
+        """Call a compiled function, if there is one, for parts of the rows."""
         places = self.context.ctypes.data, self.record.ctypes.data
-        if name in self._compiled:
-            self._compiled[name].ctypes(*places, first, count)
+        bounds = [k * (rows // parts) // TILE_ROWS * TILE_ROWS for k in range(parts)]
+        for first, end in zip(bounds, [*bounds[1:], rows], strict=True):
+            if name in self._compiled:
+                self._compiled[name].ctypes(*places, first, end - first)
 
     def gradients(self, n):
         """Return the parameters' gradients, summed over n rows."""

@@ -99,13 +99,10 @@ def run(name, n, rows, dtype, own=np.copy, parts=1, spare=0):
     parameters = [draw(*each.shape) for each in op.parameters]
     alone.load(parameters)
     alone.write(record["x"], x, case.pieces)
-    bounds = [k * (rows // parts) // TILE_ROWS * TILE_ROWS for k in range(parts)]
-    for first, end in zip(bounds, [*bounds[1:], rows], strict=True):
-        alone.call("forward", first, end - first)
+    alone.call("forward", rows, parts)
     y = alone.read(record["y"], op.n_out)
     alone.write(record["dy"], dy)
-    for first, end in zip(bounds, [*bounds[1:], rows], strict=True):
-        alone.call("backward", first, end - first)
+    alone.call("backward", rows, parts)
     gradients = alone.gradients(rows)
     dx = alone.read(record["dx"], n_in, case.pieces)
     more = []
@@ -185,8 +182,8 @@ def test_maxout_gives_ties_to_the_first_piece_and_keeps_nan(pieces, dtype):
     dy = rng.standard_normal((rows, n)).astype(dtype)
     alone.write(record["x"], z, pieces)
     alone.write(record["dy"], dy)
-    alone.call("forward", 0, rows)
-    alone.call("backward", 0, rows)
+    alone.call("forward", rows)
+    alone.call("backward", rows)
     np.testing.assert_array_equal(
         alone.read(record["y"], n), z.reshape(rows, pieces, n).max(axis=1)
     )
@@ -196,8 +193,20 @@ def test_maxout_gives_ties_to_the_first_piece_and_keeps_nan(pieces, dtype):
         with_nan = z.copy()
         with_nan[:, p * n : (p + 1) * n] = np.nan
         alone.write(record["x"], with_nan, pieces)
-        alone.call("forward", 0, rows)
+        alone.call("forward", rows)
         assert np.isnan(alone.read(record["y"], n)).all()
+
+
+def one_unit(kind, parameter, z):
+    """Return a function of a field that returns its column, for scores z and dy = 1."""
+    alone = Alone(lambda numbers: kind(1, 1.0, numbers), z.dtype.type, z.size)
+    record = alone.record[0]
+    alone.load([np.array([parameter], z.dtype)])
+    alone.write(record["x"], z[:, None])
+    alone.write(record["dy"], np.ones((z.size, 1), z.dtype))
+    alone.call("forward", z.size)
+    alone.call("backward", z.size)
+    return lambda name: alone.read(record[name], 1)[:, 0]
 
 
 @BOTH
@@ -205,18 +214,11 @@ def test_prelu_equals_leaky_relu_to_the_bit(dtype):
     """With any slope; zeros, infinities and NaN among the scores."""
     z = np.append(np.linspace(-6, 6, 101), [0.0, -0.0, np.inf, np.nan]).astype(dtype)
     for slope in (-0.5, 0.0, 0.25):
-        alone = Alone(lambda numbers: prelu.Prelu(1, 0.0, numbers), dtype, z.size)
-        record = alone.record[0]
-        alone.load([np.array([slope], dtype)])
-        alone.write(record["x"], z[:, None])
-        alone.call("forward", 0, z.size)
+        column = one_unit(prelu.Prelu, slope, z)
         with np.errstate(invalid="ignore"):
             ref = np.where(z > 0, z, dtype(slope) * z)
-        np.testing.assert_array_equal(alone.read(record["y"], 1)[:, 0], ref)
-        alone.write(record["dy"], np.ones((z.size, 1), dtype))
-        alone.call("backward", 0, z.size)
-        ref = np.where(z > 0, 1, dtype(slope))
-        np.testing.assert_array_equal(alone.read(record["dx"], 1)[:, 0], ref)
+        np.testing.assert_array_equal(column("y"), ref)
+        np.testing.assert_array_equal(column("dx"), np.where(z > 0, 1, dtype(slope)))
 
 
 @BOTH
@@ -227,18 +229,8 @@ def test_parametric_mish_is_between_the_identity_and_mish(dtype):
     activations.compile_value("mish", dtype).ctypes(mish.ctypes.data, z.size, 0.0)
     wide = z.astype(np.float64)
     for share in (0.0, 1.0, 0.5, -0.5):
-        alone = Alone(
-            lambda numbers: parametric_mish.ParametricMish(1, 1.0, numbers),
-            dtype,
-            z.size,
-        )
-        record = alone.record[0]
-        alone.load([np.array([share], dtype)])
-        alone.write(record["x"], z[:, None])
-        alone.write(record["dy"], np.ones((z.size, 1), dtype))
-        alone.call("forward", 0, z.size)
-        alone.call("backward", 0, z.size)
-        y, dx = (alone.read(record[name], 1)[:, 0] for name in ("y", "dx"))
+        column = one_unit(parametric_mish.ParametricMish, share, z)
+        y, dx = column("y"), column("dx")
         if share in (0.0, 1.0):
             np.testing.assert_array_equal(y, mish if share else z)
         ref = naive.ACTIVATIONS["parametric_mish"](wide, share)
@@ -246,7 +238,7 @@ def test_parametric_mish_is_between_the_identity_and_mish(dtype):
         ref = naive.DERIVATIVES["parametric_mish"](wide, None, share)
         np.testing.assert_allclose(dx, ref, rtol=20 * eps, atol=20 * eps)
         ref = naive.SLOPE_DERIVATIVES["parametric_mish"](wide)
-        deltas = alone.read(record["trained_deltas"], 1)[:, 0]
+        deltas = column("trained_deltas")
         np.testing.assert_allclose(deltas, ref, rtol=20 * eps, atol=100 * eps)
 
 
@@ -262,7 +254,7 @@ def test_backward_leaves_padding_alone(kind, dtype):
         everything = -(-n // alone.width) * alone.width
         for place in places:
             alone.write(place, np.full((5, everything), 7.0))
-        alone.call("backward", 0, 5)
+        alone.call("backward", 5)
         for place in places:
             assert (alone.read(place, everything)[:, n:] == 7).all()
 
