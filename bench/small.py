@@ -16,10 +16,7 @@ from bench.timing import interleave, repeat
 from bench.training import WrongAnswer
 from bench.workloads import SEED
 
-PACKAGES = {
-    "fastmlp f64": fastmlp,
-    "scikit-learn f64": sklearn.neural_network,
-}
+PACKAGES = {"fastmlp f64": fastmlp, "scikit-learn f64": sklearn.neural_network}
 OURS, THEIRS = PACKAGES
 
 DATA = {"iris": load_iris, "wine": load_wine, "breast cancer": load_breast_cancer}

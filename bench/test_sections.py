@@ -58,9 +58,7 @@ def test_training_rows(settings, monkeypatch):
     monkeypatch.setitem(CONTESTANTS, "torch", absent)
     monkeypatch.setitem(CONTESTANTS, "jax", unsound)
     monkeypatch.setitem(
-        sys.modules,
-        "bench.contestants.unsound",
-        SimpleNamespace(Unsound=Unsound),
+        sys.modules, "bench.contestants.unsound", SimpleNamespace(Unsound=Unsound)
     )
     names = ("fastmlp", "sklearn", "torch", "jax")
     workload = WORKLOADS["tiny"].smaller(rows=300, epochs=5)

@@ -85,14 +85,7 @@ from fastmlp.kernels.ops.base import (
 )
 from fastmlp.kernels.ops.inputs import INPUTS
 from fastmlp.kernels.predict import FLAT_ROWS
-from fastmlp.kernels.program import (
-    LINE_BYTES,
-    Arena,
-    Head,
-    Place,
-    PlacedGroup,
-    Program,
-)
+from fastmlp.kernels.program import LINE_BYTES, Arena, Head, Place, PlacedGroup, Program
 from fastmlp.kernels.rows import describe, form_of
 from fastmlp.kernels.simd import bfloat16, llvm, tiles, vectors
 from fastmlp.kernels.simd.bfloat16 import SQUARE_ROWS
@@ -113,13 +106,7 @@ from fastmlp.kernels.update.regularisation import (
     compile_collect,
     compile_restrained,
 )
-from fastmlp.kernels.update.rules import (
-    DECAY,
-    N_SETTINGS,
-    N_STEP,
-    Rule,
-    compile_update,
-)
+from fastmlp.kernels.update.rules import DECAY, N_SETTINGS, N_STEP, Rule, compile_update
 from fastmlp.kernels.update.training import TRAINING
 
 # Everything that a hidden layer can be.

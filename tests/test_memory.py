@@ -9,12 +9,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from fastmlp import (
-    MLPClassifier,
-    MLPRegressor,
-    TabularClassifier,
-    TabularRegressor,
-)
+from fastmlp import MLPClassifier, MLPRegressor, TabularClassifier, TabularRegressor
 from fastmlp.kernels import program, trainer
 from tests.estimators import X as SMALL_X
 from tests.estimators import Y as SMALL_Y

@@ -62,10 +62,7 @@ def test_metadata_routing_of_partial_fit():
             sample_weight=True, classes=False
         )
         routing = requested.get_metadata_routing()
-    assert routing.partial_fit.requests == {
-        "sample_weight": True,
-        "classes": False,
-    }
+    assert routing.partial_fit.requests == {"sample_weight": True, "classes": False}
 
 
 def scores_over_seeds(library, kind):

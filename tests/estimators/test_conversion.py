@@ -75,8 +75,7 @@ def assert_same_attributes(comp, ref):
 
 
 @pytest.mark.parametrize(
-    "problem, activation",
-    list(zip(PROBLEMS, itertools.cycle(SHARED), strict=False)),
+    "problem, activation", list(zip(PROBLEMS, itertools.cycle(SHARED), strict=False))
 )
 @BOTH_TYPES
 def test_to_sklearn_and_back(problem, activation, dtype):

@@ -194,10 +194,7 @@ def warnings_of(estimator):
             "eta_min=0.1 is not used by solver='lbfgs'; "
             "learning_rate='cosine' is not used by solver='lbfgs'.",
         ),
-        (
-            {"power_t": 0.3},
-            "power_t=0.3 is not used by learning_rate='constant'.",
-        ),
+        ({"power_t": 0.3}, "power_t=0.3 is not used by learning_rate='constant'."),
         (
             {"solver": "lbfgs", "batch_size": 32, "learning_rate_init": 0.1}
             | {"shuffle": False, "n_iter_no_change": 3, "power_t": 0.3},
@@ -212,10 +209,7 @@ def warnings_of(estimator):
             {"momentum": 0.5, "solver": "lbfgs"},
             "momentum=0.5 is not used by solver='lbfgs'.",
         ),
-        (
-            {"solver": "sgd", "beta_1": 0.5},
-            "beta_1=0.5 is not used by solver='sgd'.",
-        ),
+        ({"solver": "sgd", "beta_1": 0.5}, "beta_1=0.5 is not used by solver='sgd'."),
         ({"scoring": "loss"}, "scoring='loss' is not used without early_stopping=True"),
         (
             {"early_stopping": True, "scoring": "loss", "solver": "lbfgs"},

@@ -62,11 +62,7 @@ def through_skops(model):
     return skops.io.loads(skops.io.dumps(model), trusted=[type(model)])
 
 
-FORMATS = {
-    "pickle": through_pickle,
-    "skops": through_skops,
-    "deepcopy": copy.deepcopy,
-}
+FORMATS = {"pickle": through_pickle, "skops": through_skops, "deepcopy": copy.deepcopy}
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -3,12 +3,7 @@
 import pytest
 
 from fastmlp.estimators._pairings import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
-from fastmlp.kernels import (
-    ACTIVATION_ALIASES,
-    ACTIVATIONS,
-    LOSS_ALIASES,
-    did_you_mean,
-)
+from fastmlp.kernels import ACTIVATION_ALIASES, ACTIVATIONS, LOSS_ALIASES, did_you_mean
 from fastmlp.network.initializers import INIT_ALIASES, INITIALIZERS
 
 

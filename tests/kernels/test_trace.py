@@ -7,14 +7,7 @@ import pytest
 
 from tests import naive
 from tests.kernels_api import ACTIVATIONS, TILE_ROWS, Data, Engine
-from tests.networks import (
-    BASE,
-    DTYPES,
-    edge_sizes,
-    make_csr,
-    make_problem,
-    start_of,
-)
+from tests.networks import BASE, DTYPES, edge_sizes, make_csr, make_problem, start_of
 
 
 def _traced(network, dtype, n, *, form="dense", n_threads=1, batch_size=40, **kind):

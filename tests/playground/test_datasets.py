@@ -160,8 +160,7 @@ def test_numbers_are_labels_if_they_are_few_integers():
 
 
 @pytest.mark.parametrize(
-    "values, ref",
-    [([0.5, 1.0, 1.5], [-1, 0, 1]), (range(11), np.linspace(-1, 1, 11))],
+    "values, ref", [([0.5, 1.0, 1.5], [-1, 0, 1]), (range(11), np.linspace(-1, 1, 11))]
 )
 def test_a_table_of_numbers(values, ref):
     text = "\n".join(f"{i},0,{value}" for i, value in enumerate(values))

@@ -6,13 +6,7 @@ from dataclasses import fields
 import pytest
 
 from fastmlp import MLPClassifier, MLPRegressor
-from fastmlp.playground.state import (
-    InvalidSetting,
-    State,
-    make_fields,
-    merge,
-    options,
-)
+from fastmlp.playground.state import InvalidSetting, State, make_fields, merge, options
 
 TABLE = make_fields()
 ESTIMATORS = {"classification": MLPClassifier, "regression": MLPRegressor}

@@ -7,13 +7,7 @@ import sklearn.utils
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastmlp.training.lbfgs import LBFGS
-from fastmlp.training.loop import (
-    History,
-    OptimizerState,
-    Outcome,
-    Settings,
-    Training,
-)
+from fastmlp.training.loop import History, OptimizerState, Outcome, Settings, Training
 from fastmlp.training.rows import InMemory
 from fastmlp.training.schedules import make_schedule
 from tests.naive_engine import NaiveData, NaiveEngine, NaiveOptimizer

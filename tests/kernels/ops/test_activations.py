@@ -15,9 +15,7 @@ from tests.kernels_api import (
     lanes,
     options,
 )
-from tests.networks import (
-    DTYPES,
-)
+from tests.networks import DTYPES
 
 HIDDEN = [name for name, row in FUSED.items() if row]
 

@@ -4,13 +4,7 @@ import numpy as np
 import pytest
 
 from tests import naive
-from tests.kernels_api import (
-    Data,
-    Engine,
-    Layout,
-    Optimizer,
-    panel_width,
-)
+from tests.kernels_api import Data, Engine, Layout, Optimizer, panel_width
 from tests.networks import (
     DTYPES,
     KERNELS,

@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 
 from fastmlp.kernels import trainer as kernel_trainer
-from fastmlp.kernels.runtime.thread_tuner import (
-    ThreadTuner,
-    thread_choices,
-    tuner_for,
-)
+from fastmlp.kernels.runtime.thread_tuner import ThreadTuner, thread_choices, tuner_for
 from tests.kernels_api import Data, Engine, Optimizer
 
 

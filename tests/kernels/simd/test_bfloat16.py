@@ -12,8 +12,7 @@ UNITS = {"amx": ("amx", "avx512"), "avx512": ("avx512",), None: ()}[
     bfloat16.bfloat16_unit()
 ]
 each_unit = pytest.mark.parametrize(
-    "unit",
-    UNITS or [pytest.param(None, marks=pytest.mark.skip("no AVX512_BF16 here"))],
+    "unit", UNITS or [pytest.param(None, marks=pytest.mark.skip("no AVX512_BF16 here"))]
 )
 needed = pytest.mark.skipif(not UNITS, reason="no AVX512_BF16 here")
 
