@@ -27,10 +27,8 @@ from tests.kernels_api import (
     VECTOR_BYTES,
     Arena,
     Engine,
-    NetworkSpec,
     Optimizer,
     engine,
-    layer_activations,
     make_settings,
     panel_width,
     predict,
@@ -50,6 +48,7 @@ from tests.networks import (
     make_csr,
     make_problem,
     run_epochs,
+    spec_of,
     start_of,
     variations,
 )
@@ -139,13 +138,11 @@ def _guarded(function, side):
 def _predict_outputs(network, n, dtype, side):
     """Predict from parameters in scikit-learn's packing, guarded too."""
     X, _, _ = make_problem(network, n, dtype)
-    units, inputs = network["units"], network.get("inputs", ())
-    activations = layer_activations(network["activation"], len(units) - 2)
     beyond = np.full(OVERREAD, np.nan, dtype)
     parameters = np.concatenate([start_of(network, dtype), beyond])
     parameters = guarded(parameters, side)[:-OVERREAD]
-    spec = NetworkSpec(units, activations, inputs)
-    return predict.predict_outputs(spec, parameters, network["out_activation"], X)
+    output = network["out_activation"]
+    return predict.predict_outputs(spec_of(network), parameters, output, X)
 
 
 def _predict(network, n, batch, dtype, form="C", n_threads=1):

@@ -22,6 +22,7 @@ from tests.kernels_api import (
     NetworkSpec,
     Optimizer,
     Regularisation,
+    Trainer,
     Waves,
     lanes,
     layer_activations,
@@ -204,6 +205,20 @@ def make_parameters(units, dtype, seed=1, activation="relu", inputs=()):
         else:
             drawn.append(rng.uniform(-0.2, 0.8, size))
     return np.concatenate(drawn).astype(np.float32).astype(dtype)
+
+
+def spec_of(network):
+    """Return the specification of a network as a dict."""
+    units, activation = network["units"], network["activation"]
+    activations = layer_activations(activation, len(units) - 2)
+    return NetworkSpec(units, activations, network.get("inputs", ()))
+
+
+def trainer_of(network, dtype, form, **settings):
+    """Return a trainer of a network as a dict, by Adam unless an optimizer is given."""
+    names = network["out_activation"], network["loss"]
+    settings = {"optimizer": make_optimizer("adam")} | settings
+    return Trainer(spec_of(network), *names, dtype, form, **settings)
 
 
 def start_of(network, dtype):

@@ -13,11 +13,9 @@ from tests.kernels_api import (
     TILE_ROWS,
     Data,
     Engine,
-    NetworkSpec,
     Regularisation,
     Trainer,
     form_of,
-    layer_activations,
     predict_outputs,
 )
 from tests.networks import (
@@ -32,6 +30,8 @@ from tests.networks import (
     make_optimizer,
     make_parameters,
     make_problem,
+    spec_of,
+    start_of,
 )
 from tests.watched import count_threads
 
@@ -207,10 +207,9 @@ def test_predict_outputs_of_any_rows_is_the_same_bits(
             "loss": LOSS_OF[out_activation],
         }
         X, _, _ = make_problem(network, FLAT_ROWS + 3, dtype)
-        spec = NetworkSpec(units, layer_activations(activation, len(units) - 2))
+        spec = spec_of(network)
         beyond = np.full(OVERREAD, np.nan, dtype)
-        parameters = make_parameters(units, dtype, activation=activation)
-        parameters = np.append(parameters, beyond)[:-OVERREAD]
+        parameters = np.append(start_of(network, dtype), beyond)[:-OVERREAD]
         with Engine(**network, dtype=dtype) as comp:
             comp.load(parameters)
             ref = comp.predict(X)
@@ -226,7 +225,7 @@ def test_predictions_between_epochs_draw_nothing_and_change_nothing(case, dtype)
     """They are those of the parameters alone, and training goes on as without them."""
     network = BASE | {"units": (5, 33, 9, 3)}
     X, y, _ = make_problem(network, CHUNK_ROWS + 30, dtype)
-    spec = NetworkSpec(network["units"], layer_activations("tanh", 2))
+    spec = spec_of(network)
     data, order, rows = Data(X, y), np.arange(len(X)), np.array([3, 29, 0, 7])
     stored = []
     for predicts in (False, True):

@@ -6,16 +6,13 @@ from numpy.testing import assert_array_equal
 
 from tests.kernels_api import (
     Data,
-    NetworkSpec,
     Patience,
     Regularisation,
-    Trainer,
-    form_of,
-    layer_activations,
 )
-from tests.networks import DTYPES, make_optimizer, make_parameters
+from tests.networks import BASE, DTYPES, make_parameters, trainer_of
 
-UNITS = (5, 9, 3)
+NETWORK = BASE | {"out_activation": "identity", "loss": "squared_error"}
+UNITS = NETWORK["units"]
 INF = float("inf")
 
 
@@ -28,18 +25,10 @@ def _problem(dtype, weighted):
 
 
 def _trainer(data, n_threads, dtype, regularisation=None):
-    network = NetworkSpec(UNITS, layer_activations("tanh", 1))
-    trainer = Trainer(
-        network,
-        "identity",
-        "squared_error",
-        dtype,
-        form_of(data.X),
-        optimizer=make_optimizer("adam"),
+    trainer = trainer_of(
+        NETWORK, dtype, data.form, batch_size=8, n_threads=n_threads,
         regularisation=regularisation or Regularisation(),
-        batch_size=8,
-        n_threads=n_threads,
-    )
+    )  # fmt: skip
     trainer.load(make_parameters(UNITS, dtype))
     return trainer
 

@@ -10,13 +10,19 @@ from tests import naive
 from tests.kernels.math.test_random import SEED
 from tests.kernels_api import (
     CHUNK_ROWS,
-    NetworkSpec,
     Regularisation,
-    layer_activations,
     predict_outputs,
     predict_samples,
 )
-from tests.networks import BASE, DTYPES, make_csr, make_parameters, make_problem
+from tests.networks import (
+    BASE,
+    DTYPES,
+    make_csr,
+    make_parameters,
+    make_problem,
+    spec_of,
+    start_of,
+)
 
 UNITS = (7, 19, 5, 3)
 RATES = (0.2, 0.5, 0.3)
@@ -24,10 +30,9 @@ NETWORK = BASE | {"units": UNITS}
 
 
 def _samples(X, dtype, rates=RATES, n_threads=1):
-    spec = NetworkSpec(UNITS, layer_activations("tanh", 2))
     settings = Regularisation(dropout=rates, seed=SEED)
-    parameters = make_parameters(UNITS, dtype)
-    return predict_samples(spec, parameters, "softmax", X, settings, 3, n_threads)
+    network = spec_of(NETWORK), start_of(NETWORK, dtype), "softmax"
+    return predict_samples(*network, X, settings, 3, n_threads)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -70,13 +75,8 @@ def test_samples_do_not_depend_on_threads_nor_on_other_rows(n):
 @pytest.mark.parametrize("n_threads", [1, 2, 3])
 def test_checked_rows_have_to_be_finite(n_threads, n, dtype):
     X, _, _ = make_problem(NETWORK, n, dtype)
-    arguments = (
-        NetworkSpec(UNITS, layer_activations("tanh", 2)),
-        make_parameters(UNITS, dtype),
-        "softmax",
-        X,
-        n_threads,
-    )
+    network = spec_of(NETWORK), start_of(NETWORK, dtype), "softmax"
+    arguments = (*network, X, n_threads)
     ref = predict_outputs(*arguments)
     assert predict_outputs(*arguments, checked=True).tobytes() == ref.tobytes()
     for place in (0, X.size // 2, X.size - 1):

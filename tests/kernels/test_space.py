@@ -5,17 +5,22 @@ import pytest
 
 from tests.kernels_api import (
     Data,
-    NetworkSpec,
     Regularisation,
-    Trainer,
     form_of,
-    layer_activations,
     space,
 )
-from tests.networks import DTYPES, TRAINING_RULES, make_optimizer, make_parameters
+from tests.networks import (
+    BASE,
+    DTYPES,
+    TRAINING_RULES,
+    make_optimizer,
+    make_parameters,
+    trainer_of,
+)
 from tests.watched import in_threads
 
-UNITS = (5, 9, 3)
+NETWORK = BASE | {"out_activation": "identity", "loss": "squared_error"}
+UNITS = NETWORK["units"]
 
 
 @pytest.fixture(autouse=True)
@@ -24,12 +29,12 @@ def _no_spaces(monkeypatch):
 
 
 def _trainer(dtype, rule="adam", **settings):
-    network = NetworkSpec(UNITS, layer_activations("tanh", len(UNITS) - 2))
-    settings = {"batch_size": 20, "n_threads": 1} | settings
-    return Trainer(
-        network, "identity", "squared_error", dtype, form_of(np.zeros((1, 5), dtype)),
-        optimizer=make_optimizer(rule), **settings,
-    )  # fmt: skip
+    form, defaults = (
+        form_of(np.zeros((1, 5), dtype)),
+        {"batch_size": 20, "n_threads": 1},
+    )
+    settings = defaults | {"optimizer": make_optimizer(rule)} | settings
+    return trainer_of(NETWORK, dtype, form, **settings)
 
 
 def _train(trainer, factor=1.0):

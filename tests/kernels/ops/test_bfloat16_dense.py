@@ -13,13 +13,10 @@ from tests.kernels_api import (
     SQUARE_ROWS,
     TILE_ROWS,
     Data,
-    NetworkSpec,
     Optimizer,
     Regularisation,
-    Trainer,
     bfloat16_dense,
     engine,
-    layer_activations,
     numbers_of,
     program,
     spec,
@@ -30,7 +27,9 @@ from tests.networks import (
     make_csr,
     make_parameters,
     make_problem,
+    spec_of,
     start_of,
+    trainer_of,
 )
 
 DTYPE = "bfloat16"
@@ -54,10 +53,8 @@ def network(units, activation="tanh"):
 
 def make_trainer(settings, form, dtype=DTYPE, **keywords):
     """Return a trainer with drawn parameters."""
-    units, activation = settings["units"], settings["activation"]
-    made = NetworkSpec(units, layer_activations(activation, len(units) - 2))
     keywords = {"optimizer": Optimizer("adam", learning_rate=0.01)} | keywords
-    trainer = Trainer(made, "softmax", "log_loss", dtype, form, **keywords)
+    trainer = trainer_of(settings, dtype, form, **keywords)
     trainer.load(start_of(settings, np.float32))
     return trainer
 
@@ -200,11 +197,7 @@ def test_parameters_are_loaded_and_predict_in_float32():
 @needed
 def test_narrow_layers_and_sparse_rows_stay_float32():
     def kinds(units, form):
-        made = spec.make_operations(
-            NetworkSpec(units, layer_activations("relu", len(units) - 2)),
-            numbers_of(DTYPE),
-            form,
-        )
+        made = spec.make_operations(spec_of(network(units)), numbers_of(DTYPE), form)
         return [isinstance(op, bfloat16_dense.BFloat16Dense) for op in made]
 
     dense = Data(np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32)).form

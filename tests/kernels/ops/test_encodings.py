@@ -21,12 +21,10 @@ from tests.kernels_api import (
     Engine,
     Group,
     Layout,
-    NetworkSpec,
     Optimizer,
     Waves,
     columns,
     embedding,
-    layer_activations,
     panel_width,
     parameters_of,
     periodic,
@@ -42,6 +40,7 @@ from tests.networks import (
     make_codes,
     make_problem,
     run_epochs,
+    spec_of,
     start_of,
     wide,
 )
@@ -324,9 +323,7 @@ class Reference:
         settings = dict(network["inputs"])
         self.rules = settings["columns"].rules
         self.categories, self.waves = settings["embedding"], settings["periodic"]
-        layers = layer_activations(network["activation"], 1)
-        spec = NetworkSpec(network["units"], layers, network["inputs"])
-        entries = [each for _, each in parameters_of(spec)]
+        entries = [each for _, each in parameters_of(spec_of(network))]
         sizes = [int(np.prod(each.shape)) for each in entries]
         self.names = np.repeat([each.name for each in entries], sizes)
         self.bounds = np.cumsum(sizes)[:-1]
@@ -462,8 +459,7 @@ def test_prediction_from_flat_parameters_is_that_from_panels(dtype):
         flat = start_of(network, dtype)
         parameters = np.zeros(flat.size + OVERREAD, dtype)[: flat.size]
         parameters[:] = flat
-        activations = layer_activations("tanh", 1)
-        spec = NetworkSpec(network["units"], activations, network["inputs"])
+        spec = spec_of(network)
         whole = predict_outputs(spec, parameters, "identity", x, 1)
         ref = Reference(network, flat).forward(x.astype(np.float64))[-1]
         assert_close([whole], [ref], dtype, 500)
