@@ -4,7 +4,6 @@ import contextlib
 import copy
 import heapq
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -34,8 +33,10 @@ from fastmlp.kernels import (
 # Bytes of X in a buffer, whose rows are shuffled together; at least one block.
 BUFFER_BYTES = 64 * 2**20
 
-# Orders of rows that a process keeps, so as not to draw those of earlier epochs anew.
-KEPT_ORDERS = 64
+# A process keeps orders of rows, so as not to draw those of earlier epochs anew. Those of
+# other fits, which may have ended, go where all together take more bytes. One also has a
+# generator of ORDERS_BYTES.
+KEPT_BYTES, ORDERS_BYTES = 64 * 2**20, 4096
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,8 @@ class Orders:
         With the replica's seed.
     n_drawn : int
         Epochs drawn.
+    nbytes : int
+        Its memory.
     """
 
     def __init__(self, job: Job, replica: Replica) -> None:
@@ -186,6 +189,7 @@ class Orders:
         self._numbers, n_rows = RowNumbers(replica.block_rows), sum(replica.block_rows)
         self._fills_one = len(replica.block_rows) == 1 or n_rows <= job.buffer_rows
         self._parts = [np.arange(n_rows)]
+        self.nbytes = ORDERS_BYTES + self._parts[0].nbytes
 
     def of_epoch(self, epoch: int) -> list[np.ndarray]:
         """Return the rows of an epoch, buffer by buffer, counted through all blocks.
@@ -217,7 +221,8 @@ class Orders:
         self._parts = [chunk.X[order] for chunk, order in filled]
 
 
-_orders: OrderedDict[tuple[str, int], Orders] = OrderedDict()
+# The one used last is last.
+_orders: dict[tuple[str, int], Orders] = {}
 _lock = threading.Lock()
 
 
@@ -233,8 +238,10 @@ def _orders_of(job, replica, epoch):
         if orders is None or orders.n_drawn > epoch + 1:
             orders = Orders(job, replica)
         _orders[key] = orders
-        if len(_orders) > KEPT_ORDERS:
-            _orders.popitem(last=False)
+        excess = sum(each.nbytes for each in _orders.values()) - KEPT_BYTES
+        for other in [each for each in _orders if each[0] != job.token]:
+            if excess > 0:
+                excess -= _orders.pop(other).nbytes
         return orders.of_epoch(epoch), orders.regularisation
 
 

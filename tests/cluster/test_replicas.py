@@ -1,5 +1,7 @@
 """Which rows a replica visits, in which order."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -113,7 +115,15 @@ def test_an_earlier_epoch_is_drawn_anew():
     assert_array_equal(comp[0], ref[0])
 
 
-def test_few_orders_are_kept():
-    for number in range(replicas.KEPT_ORDERS + 5):
-        replicas._orders_of(make_job(), make_replica(2)._replace(number=number), 0)
-    assert len(replicas._orders) == replicas.KEPT_ORDERS
+def test_orders_of_other_fits_go_where_all_take_much(monkeypatch):
+    n_rows = 1000
+    monkeypatch.setattr(
+        replicas, "KEPT_BYTES", 3 * (replicas.ORDERS_BYTES + 8 * n_rows)
+    )
+    for token in "abcd":
+        job = replace(make_job(), token=token)
+        replicas._orders_of(job, make_replica(n_rows), 0)
+    assert [key[0] for key in replicas._orders] == ["b", "c", "d"]
+    for number in range(1, 5):
+        replicas._orders_of(job, make_replica(n_rows)._replace(number=number), 0)
+    assert [key[1] for key in replicas._orders] == [0, 1, 2, 3, 4]
