@@ -33,9 +33,9 @@ from fastmlp.kernels import (
 # Bytes of X in a buffer, whose rows are shuffled together; at least one block.
 BUFFER_BYTES = 64 * 2**20
 
-# A process keeps orders of rows, so as not to draw those of earlier epochs anew. Those of
-# other fits, which may have ended, go where all together take more bytes. One also has a
-# generator of ORDERS_BYTES.
+# A process keeps orders of rows, so as not to draw those of earlier epochs anew. Those
+# of other fits, which may have ended, go where all together take more bytes. Each has a
+# generator of ORDERS_BYTES too.
 KEPT_BYTES, ORDERS_BYTES = 64 * 2**20, 4096
 
 
