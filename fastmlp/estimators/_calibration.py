@@ -14,7 +14,7 @@ CALIBRATION_ROWS = 150
 BLOCK_ROWS = 4096
 
 # The temperature is sought between one over this and this.
-LARGEST = 10.0
+LARGEST_TEMPERATURE = 10.0
 
 
 def class_scores(outputs: np.ndarray) -> np.ndarray:
@@ -88,7 +88,7 @@ def fit_temperature(
             log_likelihoods[block] = logsumexp(log_p, axis=1)
         return -np.average(log_likelihoods, weights=weight)
 
-    bound = np.log(LARGEST)
+    bound = np.log(LARGEST_TEMPERATURE)
     found = minimize_scalar(loss, bounds=(-bound, bound), method="bounded")
     if outputs.shape[1] < n_networks:
         return float(np.exp(min(found.x, 0.0)))

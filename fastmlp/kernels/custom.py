@@ -48,7 +48,7 @@ def register_activation(name: str, value: Callable, derivative: Callable) -> Non
     """Make a function an activation of both MLP estimators, in this process.
 
     Numba compiles both functions; see its documentation for the parts of Python, `math`
-    and `numpy` that it knows. Global and closed-over values are constants.
+    and `numpy` that it knows. Global and closed-over values stay those of this call.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ class _Learner:
     seed : int
     rows : (X, y)
         To train on, by the first step.
-    keys : dict
+    keywords : dict
         Keyword arguments of the first call of `partial_fit`.
 
     Attributes
@@ -44,17 +44,17 @@ class _Learner:
         parameters: Mapping[str, Any],
         seed: int,
         rows: tuple,
-        keys: dict,
+        keywords: dict,
     ) -> None:
         self._estimator, self._parameters = estimator, parameters
-        self._seed, self._keys = seed, keys
+        self._seed, self._keywords = seed, keywords
         still = {
             "solver": "sgd",
             "learning_rate": "constant",
             "learning_rate_init": NO_RATE,
         }
         model = estimator(**{**parameters, **still}, random_state=seed)
-        model.partial_fit(*rows, **keys)
+        model.partial_fit(*rows, **keywords)
         defaults = {name: getattr(estimator(), name) for name in still}
         self.model = model.set_params(**defaults | {**parameters})
 
@@ -82,7 +82,7 @@ class Epochs(_Learner):
         drawn = self._random_state.get_state()
         known = hasattr(self._trained, "classes_")
         try:
-            self._trained.partial_fit(*rows, **({} if known else self._keys))
+            self._trained.partial_fit(*rows, **({} if known else self._keywords))
         except ValueError:
             self._random_state.set_state(drawn)
             raise

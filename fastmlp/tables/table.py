@@ -54,9 +54,9 @@ class TableColumn(ABC):
     def _as_float(self) -> np.ndarray:
         """Return the values as (n,) float64 array, those that are missing as NaN."""
 
-    @abstractmethod
     def _as_list(self) -> list:
         """Return the values, of Python's types where the table has no others."""
+        return self.values.tolist()
 
     @abstractmethod
     def _positions(self) -> tuple[np.ndarray, list]:
@@ -296,9 +296,6 @@ class _ArrayColumn(TableColumn):
         except (TypeError, ValueError) as error:
             raise _refuse(self.name, "objects", f" ({error})") from error
 
-    def _as_list(self) -> list:
-        return self.values.tolist()
-
     def _positions(self) -> tuple[np.ndarray, list]:
         if self.values.dtype.kind in "fiub":
             distinct, positions = np.unique(self.values, return_inverse=True)
@@ -341,9 +338,6 @@ class _PandasColumn(TableColumn):
             positions, values = self.factorize()
             return np.array([*values, np.nan], dtype=np.float64)[positions]
         return self.values.to_numpy(dtype=np.float64, na_value=np.nan)
-
-    def _as_list(self) -> list:
-        return self.values.tolist()
 
     def _positions(self) -> tuple[np.ndarray, list]:
         positions, values = self.values.factorize()
