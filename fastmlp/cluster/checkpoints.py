@@ -43,7 +43,8 @@ class Checkpoint:
     Parameters
     ----------
     fingerprint : str
-        Of the parameters, the blocks, the network and the number of replicas.
+        Of the parameters, the blocks, the network, the number of replicas and
+        `buffer_rows`.
     replicas : list of Replica
     vectors : tuple of (n_parameters,) arrays
         Parameters and moments.
@@ -112,9 +113,10 @@ class Checkpoints:
         found = joblib.load(self._path)
         if found.fingerprint != self.fingerprint:
             raise ValueError(
-                f"{self._path} is of a fit with other parameters, partitions or "
-                "n_replicas, which is the number of workers if it is not set: set the "
-                "same, choose another checkpoint_dir, or remove the file."
+                f"{self._path} is of a fit with other parameters, partitions, "
+                "buffer_rows or n_replicas, which is the number of workers if it is "
+                "not set: set the same, choose another checkpoint_dir, or remove the "
+                "file."
             )
         return found
 

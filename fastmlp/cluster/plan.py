@@ -203,7 +203,7 @@ def fingerprint(
     for name in ("n_threads", "verbose"):
         del params[name]
     described = facts.n_features, facts.names, spec, block_rows
-    divided = n_replicas, limits.rounds_per_epoch
+    divided = n_replicas, limits.rounds_per_epoch, limits.buffer_rows
     return joblib.hash((sorted(params.items()), described, divided))
 
 

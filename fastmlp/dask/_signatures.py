@@ -58,10 +58,10 @@ rounds_per_epoch : int, default=None
     "checkpoint_dir": """\
 checkpoint_dir : path-like, default=None
     A folder for the state of the fit, written after each round and removed at the end.
-    A fit with the same parameters and partitions and as many replicas that finds one
-    there goes on from it, with the same result. With 'lbfgs' there is a file for each
-    evaluation, as large as the parameters. They are pickles: load no one else's. None:
-    none is written.""",
+    A fit with the same parameters and partitions, as many replicas and the same
+    `buffer_rows` that finds one there goes on from it, with the same result. With
+    'lbfgs' there is a file for each evaluation, as large as the parameters. They are
+    pickles: load no one else's. None: none is written.""",
 }
 
 

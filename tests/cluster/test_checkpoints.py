@@ -118,7 +118,8 @@ def test_checkpoints_have_the_random_numbers(params, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "params, limits", [({"alpha": 0.1}, {}), ({}, {"n_replicas": 2})]
+    "params, limits",
+    [({"alpha": 0.1}, {}), ({}, {"n_replicas": 2}), ({}, {"buffer_rows": 10})],
 )
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_a_checkpoint_of_another_fit_is_refused(params, limits, solver, tmp_path):
