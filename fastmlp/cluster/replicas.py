@@ -311,10 +311,8 @@ def _data_of(job, replica, blocks, rows):
         return make_data(job, open_block(job, blocks[0])), rows
     ends = np.cumsum(replica.block_rows)
     needed = np.unique(np.searchsorted(ends, rows, side="right"))
-    begins = ends[needed] - np.take(replica.block_rows, needed)
-    # Rows counted through the needed blocks alone.
-    sizes = np.take(replica.block_rows, needed)
-    shifts = begins - (np.cumsum(sizes) - sizes)
+    # Less these, rows are counted through the needed blocks alone.
+    shifts = ends[needed] - np.cumsum(np.take(replica.block_rows, needed))
     place = np.searchsorted(ends[needed], rows, side="right")
     opened = [open_block(job, blocks[number]) for number in needed]
     gathered, order = gather_rows(opened, rows - shifts[place])

@@ -45,11 +45,12 @@ def lazy(local: type, name: str) -> Any:
     @functools.wraps(method)
     def predict(self, X):
         if is_collection(X):
-            local = self.to_local()
-            # Only fits call them, on the client: they need not be picklable.
-            local.scoring = None
-            vars(local).pop("_skl_callbacks", None)
-            return predict_lazily(local, name, X)
+            model = self.to_local()
+            # Only fits call scorers and callbacks, on the client: they need not be
+            # picklable.
+            model.scoring = None
+            vars(model).pop("_skl_callbacks", None)
+            return predict_lazily(model, name, X)
         return method(self, X)
 
     predict.__doc__ = _lazy_document(method.__doc__)
@@ -58,12 +59,12 @@ def lazy(local: type, name: str) -> Any:
 
 
 def _lazy_document(document):
-    lines = inspect.cleandoc(document)
+    text = inspect.cleandoc(document)
     note = (
         "For a Dask array or frame the result is one too, with the same partitions and "
         "index, and\nis computed by `compute`."
     )
-    head, parameters = lines.split("Parameters\n", 1)
+    head, parameters = text.split("Parameters\n", 1)
     return f"{head}{note}\n\nParameters\n{parameters}"
 
 

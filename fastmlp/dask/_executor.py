@@ -85,7 +85,6 @@ class DaskExecutor:
         deadline = time.monotonic() + timeout
         self._wait(handles, deadline)
         finished = [each for each in handles if each.status == "finished"]
-
         try:
             fetched = self._fetch(finished, deadline)
         except _lost_errors() as error:

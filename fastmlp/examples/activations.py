@@ -36,8 +36,8 @@ def curve(name: str) -> Curve:
     """
     data = Data(Z[:, np.newaxis], np.zeros((Z.size, 1)))
     spec = NetworkSpec((1, 1, 1), layer_activations(name, 1))
-    losses = "identity", "squared_error"
-    with Tracer(spec, *losses, np.float64, data.form, n_threads=1) as tracer:
+    head = "identity", "squared_error"
+    with Tracer(spec, *head, np.float64, data.form, n_threads=1) as tracer:
         tracer.load(np.array([1.0, 1.0, 0.0, 0.0]))
         value = tracer.layer_outputs(data, [0])[0][:, 0]
         blocks = tracer.trace(data, mode="derivatives")
