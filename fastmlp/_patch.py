@@ -49,7 +49,7 @@ def patch_sklearn() -> AbstractContextManager:
     - Estimators that are scikit-learn's own can be pickled only after the end.
     - Another name, as in ``import MLPClassifier as Net``, keeps scikit-learn's class if
       it was bound before. So does a process that starts anew ("spawn").
-    - `fit` also warns of parameters that others leave unused.
+    - `fit` also warns of parameters that have no effect with the values of others.
 
     A module that imports a class while scikit-learn is patched keeps fastmlp's
     afterwards.

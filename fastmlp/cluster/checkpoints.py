@@ -121,7 +121,7 @@ class Checkpoints:
         return found
 
     def save(self, checkpoint: Checkpoint | Start) -> None:
-        """Take the place of the checkpoint before, all at once."""
+        """Replace the earlier checkpoint, in one step."""
         _write(checkpoint, self._path)
 
     def evaluated(
@@ -132,16 +132,16 @@ class Checkpoints:
     ) -> tuple[float, np.ndarray]:
         """Return the loss and the gradient of an evaluation.
 
-        They are in the folder, or computed and put there.
+        They are read from the folder, or computed and written there.
 
         Parameters
         ----------
         number : int
             Of the evaluation, from 0 on.
         parameters : (n_parameters,) array
-            Where it is. If that in the folder is elsewhere, it is computed anew.
+            The point. An evaluation in the folder at another point is not used.
         evaluate : callable
-            Computes it.
+            Returns the loss and the gradient.
         """
         path = self._folder / f"evaluation-{number}.joblib"
         place = joblib.hash(parameters)
@@ -155,7 +155,7 @@ class Checkpoints:
 
     def remove(self) -> None:
         """Forget a fit that has ended."""
-        # With those that a process that was killed has not finished.
+        # Also the partial files of a process that was killed.
         for pattern in ("fit.joblib*", "evaluation-*.joblib*"):
             for path in self._folder.glob(pattern):
                 path.unlink(missing_ok=True)

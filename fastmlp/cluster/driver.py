@@ -77,8 +77,8 @@ def learn_in_rounds(
     local : estimator
         With the same parameters. The workers get it without its scorer.
     blocks : list
-        Lists of handles of X, y and weights, or `Reading`. Emptied, so that the workers
-        need not keep what they have encoded.
+        Lists of handles of X, y and weights, or `Reading`. Emptied once the tasks that
+        encode them are submitted, so that the workers can free the given rows.
     executor : Executor
     limits : Limits
     given : Given
@@ -113,7 +113,7 @@ def learn_in_rounds(
         found = checkpoints.load()
     if held:
         if found is not None:
-            # It has those that were drawn first, which differ without a seed.
+            # Those that the interrupted fit drew. Without a seed this one drew others.
             held = filled.difference(*(each.blocks for each in found.replicas))
         problem = replace(problem, given=collect(tasks, sent, checked, held))
         block_rows = [0 if i in held else n for i, n in enumerate(block_rows)]

@@ -197,7 +197,7 @@ def fingerprint(
 ) -> str:
     """Return a hash that a fit and one that goes on from its checkpoint share.
 
-    Of nothing that is drawn: without a seed they draw other numbers.
+    It covers nothing that is drawn: without a seed the two draw other numbers.
     """
     params = local.get_params()
     for name in ("n_threads", "verbose"):

@@ -33,9 +33,9 @@ from fastmlp.kernels import (
 # Bytes of X in a buffer, whose rows are shuffled together; at least one block.
 BUFFER_BYTES = 64 * 2**20
 
-# A process keeps orders of rows, so as not to draw those of earlier epochs anew. Those
-# of other fits, which may have ended, go where all together take more bytes. Each has a
-# generator of ORDERS_BYTES too.
+# A process keeps the orders of its replicas, so as not to draw those of earlier epochs
+# anew. If all together take more than KEPT_BYTES, those of other fits, which may have
+# ended, are dropped. ORDERS_BYTES are for the random generator of each.
 KEPT_BYTES, ORDERS_BYTES = 64 * 2**20, 4096
 
 
@@ -87,7 +87,7 @@ class Replica(NamedTuple):
     ----------
     number : int
     blocks : tuple of int
-        Their numbers.
+        The numbers of its blocks.
     block_rows : tuple of int
         Rows of each.
     random_state : RandomState
@@ -221,7 +221,7 @@ class Orders:
         self._parts = [chunk.X[order] for chunk, order in filled]
 
 
-# The one used last is last.
+# In the order of their last use.
 _orders: dict[tuple[str, int], Orders] = {}
 _lock = threading.Lock()
 
@@ -229,8 +229,8 @@ _lock = threading.Lock()
 def _orders_of(job, replica, epoch):
     """Return the rows of an epoch, and the replica's regularisation.
 
-    They follow from the replica alone. What this process has drawn is kept: that of
-    epoch 100 takes all draws before it.
+    They follow from the job and the replica alone. This process keeps what it has
+    drawn, since epoch 100 takes the draws of all epochs before it.
     """
     with _lock:
         key = job.token, replica.number

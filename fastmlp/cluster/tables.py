@@ -58,7 +58,7 @@ def count_columns(local: Any, table: Chunk, validation: Chunk) -> int:
 def plan_again(
     local: Any, table: Chunk, validation: Chunk, n_kept: int | None
 ) -> tuple[Plan, np.random.RandomState]:
-    """Return what `plan_table` does, the same in each task."""
+    """Return the result of `plan_table`, which is the same in each task."""
     # A copy, whose random numbers no other task draws.
     local, given = clone(local), Given(*table, *validation)
     return plan_table(local, given, local._goal, unseen, n_kept)

@@ -192,7 +192,7 @@ class Tasks:
             room[best] -= 1
 
     def _move(self, numbers):
-        """Have replicas prefer another worker: theirs may be slow, and alive."""
+        """Have replicas prefer another worker: theirs may be alive, but too slow."""
         names = sorted(self._workers)
         for number in numbers:
             home = self.homes[number]

@@ -17,7 +17,7 @@ def is_collection(X: Any) -> bool:
 
 
 def compute_by(client: Any, *values: Any) -> tuple[Any, ...]:
-    """Return values, those of collections computed by a client or, if None, Dask's."""
+    """Return values, collections computed by a client; None: by Dask's default."""
     from dask import compute
 
     with contextlib.nullcontext() if client is None else client.as_current():
@@ -89,7 +89,8 @@ def _parts(collections):
     """Return lists of Delayed, one for each partition of rows."""
     from dask import optimize
 
-    # Arrays at once: they may share keys, and each alone could fuse other tasks in one.
+    # All arrays at once: of two that share tasks, optimised one by one, each may fuse
+    # others of these under the same key.
     optimized = iter(optimize(*filter(_is_array, collections)))
     return [
         next(optimized).to_delayed(optimize_graph=False).ravel().tolist()

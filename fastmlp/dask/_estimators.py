@@ -100,8 +100,8 @@ class OnCluster:
         Returns
         -------
         estimator : estimator
-            Of the class that this one's name has without "Dask". It shares its arrays
-            and knows no cluster.
+            Such as an `MLPClassifier` for a `DaskMLPClassifier`. Both share their
+            arrays; the local one knows no cluster.
         """
         cls: Any = type(self)
         local = self._local_class()
@@ -142,7 +142,10 @@ class OnCluster:
 
     @contextlib.contextmanager
     def _open_client(self) -> Iterator[Any]:
-        """Yield the client; in a task that of its worker, whose thread is freed."""
+        """Yield the client; in a task the worker's.
+
+        The worker runs other tasks while this one waits.
+        """
         from distributed import default_client, worker_client
 
         if self.client is None and _in_task():
@@ -220,7 +223,7 @@ default=None
         Raises
         ------
         TypeError
-            If X, y or the weights are not on a cluster.
+            If X, y or the weights are no Dask arrays or frames.
         ValueError
             As the local estimator; an error about rows names their partition. If there
             are fewer partitions with rows than `n_replicas`. In the event loop of an
@@ -420,10 +423,11 @@ def absent(name: str) -> Any:
 class DaskMLPClassifier(OnRounds, MLPClassifier):
     """`MLPClassifier` on a Dask cluster, for data that one machine does not hold.
 
-    Several replicas of the network each train on partitions of their own. Some times in
-    an epoch the mean of them, weighted by rows, takes the place of all. The result
-    depends, to the bit, on `n_replicas`, the partitions and the other parameters, and
-    not on the number of workers, on where the data are or on workers that died.
+    Several replicas of the network each train on partitions of their own.
+    `rounds_per_epoch` times in an epoch their mean, weighted by rows, takes the place
+    of all. The result depends, to the bit, on `n_replicas`, the partitions and the
+    other parameters, and not on the number of workers, on where the data are or on
+    workers that died.
 
     Examples
     --------

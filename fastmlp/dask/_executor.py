@@ -66,7 +66,7 @@ class DaskExecutor:
             self._client.retry(failed)
         options: dict[str, Any] = {}
         if home is not None:
-            # Strict, a task whose worker is gone would wait for ever.
+            # Without the second option a task whose worker is gone would wait for ever.
             options = {"workers": [home], "allow_other_workers": True}
         # Dask warns of arguments of more than 10 MB.
         quiet = {"distributed.admin.large-graph-warning-threshold": 1e15}

@@ -60,12 +60,12 @@ class Buffer:
 
 
 class RowNumbers:
-    """The numbers of rows in the place of the rows, as a source.
+    """The numbers of rows, counted through all blocks, as a source.
 
     Parameters
     ----------
     block_rows : sequence of int
-        Rows of each block, counted through all blocks.
+        How many rows each block has.
     """
 
     def __init__(self, block_rows: Sequence[int] | np.ndarray) -> None:

@@ -2,7 +2,7 @@
 More hidden units fit more; the penalty, not the size, keeps them from overfitting.
 ===================================================================================
 
-Noisy circles and two spirals, by 3, 6 and 20 tanh units and, at 20, three strengths of
+Noisy circles and two spirals, by 3, 6 and 20 tanh units and, at 20, four strengths of
 the L2 penalty.
 """
 

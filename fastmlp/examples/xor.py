@@ -2,7 +2,7 @@
 XOR: no perceptron separates it, and one hidden layer does.
 ===========================================================
 
-A perceptron draws one straight line, which AND and OR need no more than. Hidden units
+A perceptron draws one straight line, which is enough for AND and OR. Hidden units
 without an activation are still one linear layer: W2 W1 x.
 """
 

@@ -2,12 +2,13 @@
 
 `README.md` in this folder draws one training step, the memory and the records, and says
 how an operation is added. In reading order: `spec` (a network as a list of operations),
-`ops` (one file an operation), `program` (where everything lies), `step`, `epochs` and
-`predict` (how it runs), `rows` (the user's X, y and weights), `engine` (a network in
-memory) with `trainer`, whose memory is a `space`, `objective` and `trace` (which the
-rest of the package calls), `custom` (activations and losses that users register),
-`names` (suggestions of a known name). Below these are `heads`, `update`, `math`,
-`simd`, `runtime` and `compile`.
+`ops` (one file an operation), `groups` (factors of the rate and the penalties for each
+kind of parameter), `program` (where everything lies), `step`, `epochs` and `predict`
+(how it runs), `rows` (the user's X, y and weights), `engine` (a network in memory) with
+`trainer`, whose memory is a `space`, `objective` and `trace` (which the rest of the
+package calls), `custom` (activations and losses that users register), `names`
+(suggestions of a known name). Below these are `heads`, `update`, `math`, `simd`,
+`runtime` and `compile`.
 """
 
 from .compile.cache import watch_compilation

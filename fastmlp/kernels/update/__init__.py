@@ -1,1 +1,1 @@
-"""The parameters phase: `rules`, `groups`, `regularisation`, and a run's `training`."""
+"""The parameters phase: `rules`, `regularisation`, and `training`, a run's record."""
