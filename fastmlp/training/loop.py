@@ -377,7 +377,7 @@ class Training:
         return Outcome.STOPPED if stops else None
 
     def _epochs_at_once(self, rows, n_epochs):
-        """Do as `_step` up to `n_epochs` times, in one run of the engine."""
+        """Do as `_one_epoch` up to `n_epochs` times, in one run of the engine."""
         engine, optimizer, history = self.engine, self.optimizer, self.history
         random_state = self.random_state if self.settings.shuffle else None
         n_steps, rate = engine.count_steps(rows.n_rows), optimizer.learning_rate
@@ -390,14 +390,16 @@ class Training:
             history.no_improvement_count,
         )
         try:
-            coming = self._coming(n_steps, rows.n_rows, n_epochs)
-            orders = rows.draw(random_state, len(coming))
-            rates, behind = zip(*coming[: len(orders)], strict=True)
+            orders = rows.draw(random_state, n_epochs)
+            coming = self._coming(n_steps, rows.n_rows, len(orders))
+            rates, behind = zip(*coming, strict=True)
             in_steps = isinstance(rates[0], np.ndarray)
             optimizer.rates = (
                 np.concatenate(rates) if in_steps else np.repeat(rates, n_steps)
             )
-            engine.train_epochs(rows.data, orders, settings.alpha, patience)
+            engine.train_epochs(
+                rows.data, orders[: len(coming)], settings.alpha, patience
+            )
         except KeyboardInterrupt:
             if not patience.losses:
                 rows.forget(random_state)
@@ -420,8 +422,8 @@ class Training:
     def _coming(self, n_steps, n_rows, n_epochs):
         """Return the rates of 1 to `n_epochs` coming epochs, and the rate after each.
 
-        Fewer where a user's function raises for a later epoch: training may end
-        before that epoch.
+        Fewer where a user's function raises for a later epoch: it raises again if
+        training comes to that epoch.
         """
         coming = self.schedule.coming(
             self.optimizer.learning_rate, self.epoch, n_steps, self.history.t, n_rows
@@ -496,9 +498,9 @@ class Training:
         self._say(f"Validation score: {score:f}")
         if self.history.judge_score(score, self.settings.tol, self.settings.ties):
             # An interrupt while they are stored leaves those of the earlier epoch.
-            best = np.empty_like(self._best)
-            self.engine.store(best)
-            self._best = best
+            found = np.empty_like(self._best)
+            self.engine.store(found)
+            self._best[...] = found
 
     def _record_divergence(self):
         if self.holdout is not None:

@@ -70,6 +70,24 @@ def test_a_fit_goes_on_from_its_checkpoint(params, n_rounds, tmp_path):
     assert not list((tmp_path / "new").iterdir())
 
 
+def size_of_weights(estimator, X, y):
+    """Score a network: here worse in each epoch, whose weights are smaller."""
+    return sum(np.abs(W).sum() for W in estimator.coefs_)
+
+
+def test_the_best_epoch_may_be_one_before_the_checkpoint(tmp_path):
+    params = {"early_stopping": True, "n_iter_no_change": 20, "scoring": size_of_weights}
+    estimator = clone(VARIED).set_params(max_iter=8, alpha=0.0, **params)
+    chunks, limits = cut(X, Y, [50] * 6), {"n_replicas": 3, "rounds_per_epoch": 2}
+    ref = fit_in_rounds(estimator, chunks, **limits)
+    best = int(np.argmax(ref.validation_scores_))
+    assert best < 4
+    limits["checkpoint_dir"] = tmp_path
+    with pytest.raises(Died):
+        fit_in_rounds(estimator, chunks, die_after(2 * (best + 2)), **limits)
+    assert_same(fit_in_rounds(estimator, chunks, **limits), ref)
+
+
 @pytest.mark.parametrize("n_evaluated", [0, 1, 8])
 def test_lbfgs_goes_on_from_its_evaluations(n_evaluated, tmp_path):
     estimator = make(MLPClassifier, solver="lbfgs", max_iter=8, dtype="float32")

@@ -36,7 +36,7 @@ def test_curve_holds_the_rate_of_each_epochs_first_step(Estimator, solver):
     assert_allclose(comp.fit(X, Y).lr_curve_, [0.01, 0.01, 0.005, 0.005])
 
 
-def test_callable_is_not_called_for_epochs_that_are_not_reached():
+def test_a_callable_may_raise_for_epochs_that_are_not_reached():
     def rate(progress):
         if progress > 0.5:
             raise RuntimeError
