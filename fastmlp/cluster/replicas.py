@@ -237,12 +237,18 @@ def _orders_of(job, replica, epoch):
         orders = _orders.pop(key, None)
         if orders is None or orders.n_drawn > epoch + 1:
             orders = Orders(job, replica)
+            _make_room(job.token, orders.nbytes)
         _orders[key] = orders
-        excess = sum(each.nbytes for each in _orders.values()) - KEPT_BYTES
-        for other in [each for each in _orders if each[0] != job.token]:
-            if excess > 0:
-                excess -= _orders.pop(other).nbytes
         return orders.of_epoch(epoch), orders.regularisation
+
+
+def _make_room(token, nbytes):
+    """Drop orders of other fits than this one's, the longest unused first."""
+    excess = nbytes + sum(each.nbytes for each in _orders.values()) - KEPT_BYTES
+    for key in [each for each in _orders if each[0] != token]:
+        if excess <= 0:
+            return
+        excess -= _orders.pop(key).nbytes
 
 
 def train_replica(state: State, replica: Replica, blocks: Sequence[Any]) -> Trained:

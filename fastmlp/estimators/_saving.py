@@ -11,7 +11,7 @@ import fastmlp  # for its version, which is set after this import
 from fastmlp.estimators._callbacks import DURING_FIT
 from fastmlp.estimators._fitted import current_network, weight_attributes
 from fastmlp.estimators._warnings import warn
-from fastmlp.kernels import CUSTOM, Custom, add_custom, have_same_code, is_known
+from fastmlp.kernels import CUSTOM, Custom, add_custom, are_alike, is_known
 from fastmlp.training.loop import OptimizerState
 
 VERSION = "_fastmlp_version"
@@ -85,7 +85,7 @@ def _register(kind, name, value, derivative, targets):
     if is_known(kind, name):
         here = CUSTOM.get((kind, name))
         saved = Custom(value, derivative, targets)
-        if here and value is not None and not have_same_code(here, saved):
+        if here and value is not None and not are_alike(here, saved):
             raise ValueError(
                 f"{kind} {name!r} was saved with other functions than those of this "
                 "name in this process: load it where they are not registered."

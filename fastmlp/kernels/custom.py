@@ -192,9 +192,11 @@ def add_custom(kind: str, name: str, custom: Custom) -> None:
     CUSTOM[kind, name] = custom
 
 
-def have_same_code(one: Custom, other: Custom) -> bool:
-    """Return whether functions are the same, as far as their keys on disk tell."""
-    return _key(*one[:2]) == _key(*other[:2])
+def are_alike(one: Custom, other: Custom) -> bool:
+    """Return whether two are the same functions, or compute the same for sure."""
+    key = _key(*one[:2])
+    same = key is not None and key == _key(*other[:2])
+    return one == other or (same and one.targets == other.targets)
 
 
 def is_known(kind: str, name: str) -> bool:

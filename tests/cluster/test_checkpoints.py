@@ -76,7 +76,11 @@ def size_of_weights(estimator, X, y):
 
 
 def test_the_best_epoch_may_be_one_before_the_checkpoint(tmp_path):
-    params = {"early_stopping": True, "n_iter_no_change": 20, "scoring": size_of_weights}
+    params = {
+        "early_stopping": True,
+        "n_iter_no_change": 20,
+        "scoring": size_of_weights,
+    }
     estimator = clone(VARIED).set_params(max_iter=8, alpha=0.0, **params)
     chunks, limits = cut(X, Y, [50] * 6), {"n_replicas": 3, "rounds_per_epoch": 2}
     ref = fit_in_rounds(estimator, chunks, **limits)
