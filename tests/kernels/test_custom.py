@@ -219,6 +219,17 @@ def test_no_key_is_made_of_other_values(function):
     assert custom._key(function) is None
 
 
+def test_functions_that_are_alike():
+    one = custom.Custom(_scaled(2.0), _one)
+    assert custom.are_alike(one, one._replace(value=_scaled(2.0)))
+    assert not custom.are_alike(one, one._replace(value=_scaled(3.0)))
+    assert not custom.are_alike(one, one._replace(targets="count"))
+    # Of these there are no keys.
+    one = one._replace(value=_callee(1.0))
+    assert custom.are_alike(one, one)
+    assert not custom.are_alike(one, one._replace(value=_callee(1.0)))
+
+
 def test_functions_of_one_name_have_symbols_of_their_own():
     """Of code that another process kept, too: their numbers may be the same there."""
     for name, factor in (("twice", 2.0), ("thrice", 3.0)):
