@@ -391,7 +391,7 @@ class Training:
         )
         try:
             orders = rows.draw(random_state, n_epochs)
-            coming = self._coming(n_steps, rows.n_rows, len(orders))
+            coming, error = self._coming(n_steps, rows.n_rows, len(orders))
             rates, behind = zip(*coming, strict=True)
             in_steps = isinstance(rates[0], np.ndarray)
             optimizer.rates = (
@@ -417,13 +417,17 @@ class Training:
         rows.take_back(random_state, orders, n_done)
         if patience.diverged:
             return Outcome.DIVERGED
-        return Outcome.CONVERGED if patience.ended and self._ends() else None
+        if patience.ended and self._ends():
+            return Outcome.CONVERGED
+        if error is not None and not self._interrupted:
+            raise error
+        return None
 
     def _coming(self, n_steps, n_rows, n_epochs):
-        """Return the rates of 1 to `n_epochs` coming epochs, and the rate after each.
+        """Return the rates of 1 to `n_epochs` coming epochs with those after them.
 
-        Fewer where a user's function raises for a later epoch: it raises again if
-        training comes to that epoch.
+        Fewer where a user's function raises for a later epoch: its error, or None, is
+        returned too, since training may end before that epoch.
         """
         coming = self.schedule.coming(
             self.optimizer.learning_rate, self.epoch, n_steps, self.history.t, n_rows
@@ -432,10 +436,11 @@ class Training:
         try:
             while len(found) < n_epochs:
                 found.append(next(coming))
-        except Exception:
+        except Exception as error:
             if not found:
                 raise
-        return found
+            return found, error
+        return found, None
 
     def store(self, parameters: np.ndarray) -> None:
         """Write the resulting parameters, those of the best epoch if there is a score.

@@ -326,6 +326,28 @@ def test_epochs_in_runs_are_as_one_by_one(Estimator, params, monkeypatch):
 
 
 @both
+@pytest.mark.parametrize("n_epochs", [1, 3, 1000])
+def test_rate_that_raises_once_in_an_epoch_of_a_run(Estimator, n_epochs, monkeypatch):
+    """The function is not called a second time for the epoch of its error."""
+    monkeypatch.setattr(Trainer, "epochs_at_once", n_epochs)
+    calls = []
+
+    def rate(progress):
+        calls.append(progress)
+        if len(calls) == 5 * n_steps:
+            raise ArithmeticError("in the fifth epoch")
+        return 1.0
+
+    n_steps = -(-len(X) // 50)
+    params = {"learning_rate": rate, "batch_size": 50, "n_iter_no_change": np.inf}
+    with pytest.raises(ArithmeticError, match="in the fifth epoch"):
+        make(Estimator, max_iter=20, **params).fit(X, Y)
+    assert len(calls) == 5 * n_steps
+    calls.clear()
+    assert make(Estimator, max_iter=4, **params).fit(X, Y).n_iter_ == 4
+
+
+@both
 def test_divergence_names_the_epoch_in_a_run_of_several(Estimator, monkeypatch):
     messages = set()
     for n in (1, 1000):
