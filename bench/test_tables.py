@@ -27,6 +27,7 @@ def train_less(patch):
     """Let fastmlp train two networks, and stop soon after the best epoch."""
     patch.setattr(models, "PARAMETERS", {"n_networks": 2, "max_epochs": 20})
     patch.setattr(recipe, "PATIENCE", 1)
+    patch.setattr(recipe, "PATIENCE_STEPS", 1)
     patch.setattr(member, "PATIENCE_GROWTH", 0.0)
 
 

@@ -65,7 +65,7 @@ VARIANTS = {
     COMPLETE: nullcontext(),
     "no waves": _with_inputs(_without_waves),
     "RealMLP's frequencies": _with_recipe(frequency_spread=0.1),
-    "no codes of frequent numbers": patch("fastmlp.tables.frequent.ROUGH", np.inf),
+    "no codes of frequent numbers": patch("fastmlp.tables.frequent.MOST_VALUES", 0),
     "all columns": patch("fastmlp.estimators._table_selection.MOST_KEPT", np.inf),
     "no trained factors": _with_inputs(_without_factors),
     "start without data": patch(

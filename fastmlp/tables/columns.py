@@ -99,10 +99,10 @@ def fit_columns(
     """Return how the columns of a table are coded.
 
     A column whose codes would all be equal is left out: it is constant, or has more
-    than 32 categories of which each occurs once. Where half of the numbers are equal,
-    the others may be amounts that recur and act like categories: neighbours among them
-    have other targets. `roughness` shows that, and such a column has a `Frequent`
-    beside its `Number`.
+    than 32 categories of which each occurs once. Numbers act like categories where
+    neighbours among them have other targets, as `neighbours` shows: amounts that recur
+    in a column of which half is one number, or whole numbers that are codes, of shops
+    for instance. Such a column has a `Frequent` beside its `Number`.
 
     Parameters
     ----------

@@ -1,25 +1,37 @@
 """Numbers that act like categories: their frequent values have codes.
 
 In capital gains, 0 but for a few amounts that a law or a form knows, one amount belongs
-to one class and the next to another. No smooth function of the number is like that.
+to one class and the next to another; numbers of shops or products have no order at all.
+No smooth function of the number is like that.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-# A value has a code if at least LEAST_COUNT rows have it. A column has such codes only
-# for more than MOST_TOLD_APART values, as many as a number's waves tell apart, and at
-# most MOST_VALUES.
-LEAST_COUNT = 3
-MOST_TOLD_APART = 8
+# At most MOST_VALUES values of a column have codes.
 MOST_VALUES = 1024
 
-# Numbers act like categories from this `roughness` on: capital gains have 5.5 to 12,
-# frequencies of words in mail up to 4.5. A pair of values counts at most FAR_APART, so
-# that no single one decides.
-ROUGH = 5.0
+# A pair of values counts at most FAR_APART, so that no single one decides.
 FAR_APART = 25.0
+
+# Where half of the numbers are equal, the others act like categories from a roughness
+# of ROUGH on: capital gains have 5.5 to 12, frequencies of words in mail up to 4.5. A
+# number's waves tell MOST_AMOUNTS values apart there. A value has a code if AMOUNT_ROWS
+# rows have it.
+AMOUNT_ROWS = 3
+MOST_AMOUNTS = 8
+ROUGH = 5.0
+
+# In other columns only whole numbers may be codes. More than MOST_ORDERED values, as
+# many as waves tell apart, have CODE_ROWS rows each, together the share CODED of all.
+# Their disorder is at least DISORDERED, and DEVIATIONS beyond chance: that of codes is
+# 0.6 to 1.4 and up to 70 deviations, and ages, years and counts lack one of the two.
+CODE_ROWS = 2
+MOST_ORDERED = 24
+CODED = 0.5
+DISORDERED = 0.6
+DEVIATIONS = 6.0
 
 
 class Frequent(NamedTuple):
@@ -58,36 +70,65 @@ def fit_frequent(
     name, index : see `Frequent`
     """
     # If half of the values are equal, they are the median.
-    if 2 * np.count_nonzero(present == median) < present.size:
+    amounts = 2 * np.count_nonzero(present == median) >= present.size
+    if not amounts and not np.array_equal(present, np.rint(present)):
         return None
     known, places, counts = np.unique(
         _rounded(present), return_inverse=True, return_counts=True
     )
-    kept = counts >= LEAST_COUNT
-    if not MOST_TOLD_APART < np.count_nonzero(kept) <= MOST_VALUES:
+    kept = counts >= (AMOUNT_ROWS if amounts else CODE_ROWS)
+    told_apart = MOST_AMOUNTS if amounts else MOST_ORDERED
+    if not told_apart < np.count_nonzero(kept) <= MOST_VALUES:
         return None
     values = tuple(known[kept].tolist())
-    kept[counts.argmax()] = False
+    if amounts:
+        kept[counts.argmax()] = False
     rows = kept[places]
-    places = (np.cumsum(kept) - 1)[places[rows]]
-    if roughness(places, target[rows]) < ROUGH:
+    if not amounts and np.count_nonzero(rows) < CODED * present.size:
         return None
-    return Frequent(name, index, values)
+    places = (np.cumsum(kept) - 1)[places[rows]]
+    found = neighbours(places, target[rows])
+    acts = found.roughness >= ROUGH if amounts else found.disordered
+    return Frequent(name, index, values) if acts else None
+
+
+class Neighbours(NamedTuple):
+    """How a target's means at successive values of a column differ.
+
+    Parameters
+    ----------
+    roughness : float
+        The average of their squared differences, each divided by that which the scatter
+        of rows with one value explains: about 1 if the values say nothing, and little
+        more if the means are smooth.
+    disorder : float
+        The squared differences beyond that scatter, divided by those of pairs of any
+        values: about 1 if the order of the values says nothing, near 0 if the means are
+        smooth.
+    deviations : float
+        How many standard deviations `roughness` is above 1, if the values say nothing.
+    """
+
+    roughness: float
+    disorder: float
+    deviations: float
+
+    @property
+    def disordered(self) -> bool:
+        """Whether the values are codes without an order."""
+        return self.disorder >= DISORDERED and self.deviations >= DEVIATIONS
 
 
 # Squares of targets near the largest float are infinite: no roughness.
 @np.errstate(over="ignore", invalid="ignore")
-def roughness(places: np.ndarray, target: np.ndarray) -> float:
-    """Return how much a target's means at successive values differ, beyond chance.
-
-    The average of their squared differences, each divided by that which the scatter of
-    rows with one value explains: about 1 if the values say nothing, and little more if
-    the means are smooth.
+def neighbours(places: np.ndarray, target: np.ndarray) -> Neighbours:
+    """Return how a target's means at successive values differ.
 
     Parameters
     ----------
     places : (n,) int array
-        The position of each row's value among k sorted values, each of which has rows.
+        The position of each row's value among k > 1 sorted values, each of which has
+        rows.
     target : (n,) int array or (n, n_outputs) float array
         Class indices, whose means are the shares of the classes; or values.
     """
@@ -97,21 +138,32 @@ def roughness(places: np.ndarray, target: np.ndarray) -> float:
         n_classes = int(target.max()) + 1
         cells = np.bincount(places * n_classes + target, minlength=n * n_classes)
         sums, square = cells.reshape(n, n_classes), float(target.size)
-        overall = square - float(np.square(sums.sum(axis=0)).sum()) / target.size
+        total = sums.sum(axis=0)
+        overall = square - float(np.square(total).sum()) / target.size
     else:
         centred = target - target.mean(axis=0)
         square = overall = float(np.square(centred).sum())
         sums = np.stack([np.bincount(places, each) for each in centred.T], axis=1)
     means = sums / counts[:, np.newaxis]
-    within = square - float((sums * means).sum())
+    explained = float((sums * means).sum())
     # As if there were one more row, with the scatter of all: where each value has rows
     # of one class alone, theirs is zero.
-    scatter = (within + overall / len(places)) / (len(places) - n + 1)
+    scatter = (square - explained + overall / len(places)) / (len(places) - n + 1)
     if not 0 < scatter < np.inf:
-        return 0.0
-    expected = scatter * (1 / counts[1:] + 1 / counts[:-1])
+        return Neighbours(0.0, 0.0, 0.0)
+    shares = 1 / counts[1:] + 1 / counts[:-1]
     differences = np.square(np.diff(means, axis=0)).sum(axis=1)
-    return float(np.minimum(differences / expected, FAR_APART).mean())
+    ratios = differences / (scatter * shares)
+    roughness = float(np.minimum(ratios, FAR_APART).mean())
+    # Twice the variance of the means of values drawn at random, by successive pairs and
+    # by all values; each mean weighs as much as its rows tell of it.
+    successive = float((differences / shares - scatter).sum() / (1 / shares).sum())
+    between = explained - (square - overall) - (n - 1) * scatter
+    anyhow = 2 * between / (len(places) - float(np.square(counts).sum()) / len(places))
+    # Two successive differences share a mean: 3, not 2, is the variance of the ratios'
+    # sum for each of them.
+    deviations = (roughness - 1) * ((n - 1) / 3) ** 0.5
+    return Neighbours(roughness, successive / anyhow if anyhow > 0 else 0.0, deviations)
 
 
 def encode_frequent(values: np.ndarray, column: Frequent) -> np.ndarray:

@@ -67,9 +67,12 @@ FREQUENCY_SPREAD = {"classification": 0.3, "regression": 0.5}
 # and at most MOST_EPOCHS, since in tiny tables an epoch costs more than its steps.
 LEAST_EPOCHS, LEAST_PASSES, MOST_EPOCHS = 45, 160_000, 400
 
-# Training ends earlier if no epoch was better for PATIENCE epochs plus PATIENCE_GROWTH
-# times the epochs up to the best one. This halves the time; few best epochs change.
-PATIENCE, PATIENCE_GROWTH = 20, 1.0
+# Training ends earlier if no epoch was better for PATIENCE epochs, of at least
+# PATIENCE_STEPS steps, plus PATIENCE_GROWTH times the epochs up to the best one. This
+# halves the time; few best epochs change. With epochs of few steps and PATIENCE alone,
+# tables of 100 rows have errors 5 % larger in regression, those of 400 a log-loss 2 %
+# larger.
+PATIENCE, PATIENCE_STEPS, PATIENCE_GROWTH = 20, 300, 1.0
 
 # Small tables need the steps of small batches, which cost more time for an epoch.
 BATCH_SIZE, LARGE_BATCH_SIZE, LARGE_TABLE = 64, 128, 3500
@@ -124,15 +127,17 @@ def make_recipe(
     if batch_size is None:
         batch_size = BATCH_SIZE if n_rows < LARGE_TABLE else LARGE_BATCH_SIZE
         batch_size //= 2 if more_steps else 1
+    batch_size = min(n_rows, batch_size)
     epochs = max(LEAST_EPOCHS * share, LEAST_PASSES * share // n_rows)
+    patience = max(PATIENCE, PATIENCE_STEPS // math.ceil(n_rows / batch_size))
     return Recipe(
         hidden_layer_sizes,
         LEARNING_RATE[task] if learning_rate is None else learning_rate,
         min(MOST_EPOCHS, int(epochs)) if max_epochs is None else max_epochs,
-        min(n_rows, batch_size),
+        batch_size,
         DROPOUT[task],
         FREQUENCY_SPREAD[task],
-        int(PATIENCE * share),
+        int(patience * share),
     )
 
 

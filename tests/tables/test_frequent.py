@@ -6,14 +6,17 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastmlp import TabularClassifier, TabularRegressor
-from fastmlp.tables.columns import codes_by_column, encode, fit_columns
+from fastmlp.tables.columns import Number, codes_by_column, encode, fit_columns
 from fastmlp.tables.encoding import VECTOR_COLUMNS, operations_on
 from fastmlp.tables.frequent import (
+    AMOUNT_ROWS,
+    CODE_ROWS,
+    DISORDERED,
     FAR_APART,
-    LEAST_COUNT,
-    MOST_TOLD_APART,
+    MOST_AMOUNTS,
+    MOST_ORDERED,
     Frequent,
-    roughness,
+    neighbours,
 )
 
 N = 900
@@ -56,7 +59,7 @@ def test_roughness_is_that_of_plain_loops(kind):
         "values": (np.sin(9.0 * x) + 0.3 * rng.normal(size=300))[:, None],
         "outputs": np.cos(np.outer(x, [3.0, 0.1])) + rng.normal(size=(300, 2)),
     }[kind]
-    comp = roughness(x, target)
+    comp = neighbours(x, target).roughness
     assert_allclose(comp, naive_roughness(x, target))
     assert comp > 1.5
 
@@ -71,7 +74,7 @@ def test_roughness_is_low(kind):
         "one class": np.zeros(600, dtype=int),
         "overflow": rng.choice([-1e300, 1e300], size=(600, 1)),
     }[kind]
-    assert roughness(x, target) < 2
+    assert neighbours(x, target).roughness < 2
 
 
 @pytest.mark.parametrize("as_numbers", [False, True])
@@ -84,7 +87,7 @@ def test_codes_of_frequent_values(as_numbers):
     assert number == fit_columns(x[:, None], None)[0]
     assert isinstance(frequent, Frequent)
     values, counts = np.unique(x[~np.isnan(x)].astype(np.float32), return_counts=True)
-    known = values[counts >= LEAST_COUNT]
+    known = values[counts >= AMOUNT_ROWS]
     assert frequent.values == tuple(known.tolist())
     rows = np.array([*known[[0, 5, -1]].astype(float), 10.1, 3.3, 7.0, np.nan])
     codes = encode(rows[:, None], columns)[:, 1]
@@ -107,6 +110,113 @@ def test_codes_of_other_types_of_tables(n):
         assert_array_equal(encode(table, columns)[:, 1], ref[:, 1])
 
 
+def codes(n=N, n_values=60, seed=0):
+    """Return whole numbers that are codes, and a target with a mean for each."""
+    rng = np.random.default_rng(seed)
+    known = np.random.default_rng(5).permutation(500)[:n_values]
+    place = rng.integers(n_values, size=n)
+    value = np.random.default_rng(6).normal(size=n_values)[place]
+    return known[place].astype(float), (value + 0.3 * rng.normal(size=n))[:, None]
+
+
+@pytest.mark.parametrize("n_values", [MOST_ORDERED + 1, 60, 300])
+@pytest.mark.parametrize("classes", [False, True])
+def test_whole_numbers_without_an_order_have_codes(classes, n_values):
+    x, target = codes(n_values=n_values)
+    x[:3] = 1000.0, 2000.5, np.nan  # of one row each, and none
+    if classes:
+        target = (target[:, 0] > 0).astype(int) + (target[:, 0] > 1)
+    # Of the numbers with a fraction no one looks at the others' targets.
+    assert len(fit_columns(x[:, None], None, target)) == 1
+    x[1] = 2001.0
+    number, frequent = fit_columns(x[:, None], None, target)
+    assert number == fit_columns(x[:, None], None)[0]
+    values, counts = np.unique(x[~np.isnan(x)], return_counts=True)
+    assert frequent.values == tuple(values[counts >= CODE_ROWS].tolist())
+    codes_of = encode(np.array([[1000.0], [np.nan], [frequent.values[7]]]), (frequent,))
+    assert_array_equal(codes_of, [[np.nan], [np.nan], [7.0]])
+
+
+def ordered(kind):
+    """Return whole numbers whose order tells something, or that tell nothing."""
+    x, target = codes()
+    rng = np.random.default_rng(3)
+    noise = rng.normal(size=(N, 1))
+    if kind == "few":
+        return codes(n_values=MOST_ORDERED)
+    if kind == "rare":
+        many = rng.random(N) < 0.55
+        x[many] = 1000 + np.flatnonzero(many)
+        return x, target
+    return x, {
+        "nothing": noise,
+        "a line": x[:, None] / 100 + 0.1 * noise,
+        "a line alone": x[:, None],
+        "steps": np.floor(x[:, None] / 100),
+        "waves": np.sin(x[:, None] / 40) + 0.1 * noise,
+        "an outlier": np.where(np.arange(N)[:, None] == 7, 1e6, noise),
+        "heavy tails": rng.standard_cauchy((N, 1)),
+        "overflow": rng.choice([-1e300, 1e300], size=(N, 1)),
+        "one value": np.ones((N, 1)),
+    }[kind]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "few",
+        "rare",
+        "nothing",
+        "a line",
+        "a line alone",
+        "steps",
+        "waves",
+        "an outlier",
+        "heavy tails",
+        "overflow",
+        "one value",
+    ],
+)
+def test_whole_numbers_with_an_order_have_none(kind):
+    x, target = ordered(kind)
+    assert len(fit_columns(x[:, None], None, target)) == 1
+
+
+@pytest.mark.parametrize("n_outputs", [1, 3])
+def test_disorder_is_that_of_values_in_random_order(n_outputs):
+    """Of many rows for each value it is the variance of successive means, halved."""
+    rng = np.random.default_rng(0)
+    means = rng.normal(size=(40, n_outputs)).cumsum(axis=0)
+    places = np.repeat(np.arange(40), 500)
+    target = means[places] + 0.1 * rng.normal(size=(places.size, n_outputs))
+    found = neighbours(places, target)
+    successive = np.square(np.diff(means, axis=0)).sum(axis=1).mean() / 2
+    assert_allclose(found.disorder, successive / means.var(axis=0).sum(), rtol=0.05)
+    assert found.disorder < DISORDERED
+    shuffled = neighbours(rng.permutation(40)[places], target)
+    assert shuffled.disorder > DISORDERED
+
+
+def test_deviations_are_those_of_chance():
+    rng = np.random.default_rng(0)
+    found = [
+        neighbours(rng.permutation(np.arange(1200) % 60), rng.normal(size=(1200, 1)))
+        for _ in range(400)
+    ]
+    deviations = [each.deviations for each in found]
+    assert abs(np.mean(deviations)) < 0.2
+    assert_allclose(np.std(deviations), 1, rtol=0.15)
+
+
+def test_networks_learn_values_of_codes():
+    x, target = codes(2 * N)
+    X, y = np.column_stack([np.random.default_rng(2).normal(size=2 * N), x]), target
+    settings = {"n_networks": 2, "max_epochs": 40, "random_state": 0}
+    model = TabularRegressor(**settings).fit(X[:N], y[:N, 0])
+    assert [type(column) for column in model.columns_] == [Number, Number, Frequent]
+    assert model.score(X[N:], y[N:, 0]) > 0.85
+
+
 def without(kind):
     """Return numbers and classes that need no codes for values."""
     x, on = amounts()
@@ -116,7 +226,7 @@ def without(kind):
     elif kind == "half":
         x[x == 0] = rng.normal(size=np.count_nonzero(x == 0))
     elif kind == "few":
-        x, on = amounts(n_values=MOST_TOLD_APART - 1)
+        x, on = amounts(n_values=MOST_AMOUNTS - 1)
     elif kind == "rare":
         x = np.where(x == 0, 0.0, rng.normal(size=N))
     return x[:, None], on.astype(int)

@@ -40,7 +40,7 @@ def test_epochs_and_batches_follow_the_rows(task, n_rows, epochs, batch):
         ("regression", 256, 1000, 128, 160, 64, 20),
         ("regression", 257, 1000, 128, 159, 32, 19),
         ("regression", 384, 1000, 128, 106, 32, 13),
-        ("regression", 768, 100, 128, 400, 32, 6),
+        ("regression", 768, 100, 128, 400, 32, 25),
         ("regression", 768, 1000, 128, 53, 32, 6),
         ("regression", 769, 1000, 112, 53, 32, 6),
         ("regression", 2000, 3499, 48, 15, 32, 6),
@@ -61,6 +61,17 @@ def test_wide_tables_get_fewer_epochs_and_those_of_numbers_fewer_units(
     assert recipe.hidden_layer_sizes == (units, 128)
     assert (recipe.max_epochs, recipe.batch_size) == (epochs, batch)
     assert recipe.patience == patience
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "patience"), [(1, 300), (64, 300), (65, 150), (900, 20), (10**6, 20)]
+)
+def test_patience_of_few_rows_is_of_some_steps(n_rows, patience):
+    assert make_recipe("classification", n_rows).patience == patience
+
+
+def test_patience_counts_the_steps_of_the_given_batches():
+    assert make_recipe("regression", 1000, batch_size=1000).patience == 300
 
 
 def test_a_shortened_recipe_has_a_share_of_the_usual_epochs_at_most():
