@@ -155,15 +155,16 @@ def neighbours(places: np.ndarray, target: np.ndarray) -> Neighbours:
     differences = np.square(np.diff(means, axis=0)).sum(axis=1)
     ratios = differences / (scatter * shares)
     roughness = float(np.minimum(ratios, FAR_APART).mean())
-    # Twice the variance of the means of values drawn at random, by successive pairs and
-    # by all values; each mean weighs as much as its rows tell of it.
+    # The mean squared difference beyond the scatter, of successive values and of any
+    # two: twice the variance of the means.
     successive = float((differences / shares - scatter).sum() / (1 / shares).sum())
     between = explained - (square - overall) - (n - 1) * scatter
-    anyhow = 2 * between / (len(places) - float(np.square(counts).sum()) / len(places))
-    # Two successive differences share a mean: 3, not 2, is the variance of the ratios'
-    # sum for each of them.
+    any_two = 2 * between / (len(places) - float(np.square(counts).sum()) / len(places))
+    disorder = successive / any_two if any_two > 0 else 0.0
+    # A ratio's variance is 2. Successive differences share a mean, so that each adds 3
+    # to the variance of the sum.
     deviations = (roughness - 1) * ((n - 1) / 3) ** 0.5
-    return Neighbours(roughness, successive / anyhow if anyhow > 0 else 0.0, deviations)
+    return Neighbours(roughness, disorder, deviations)
 
 
 def encode_frequent(values: np.ndarray, column: Frequent) -> np.ndarray:
