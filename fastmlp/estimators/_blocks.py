@@ -360,7 +360,10 @@ class Summariser:
             if y.ndim > 1 or y.dtype.kind not in "biuU":
                 self._multilabel |= labels_of(y)[1] == "multilabel"
             if y.ndim == 1:
-                self._parts.append(np.unique(y, return_counts=True))
+                found, counts = np.unique(y, return_counts=True)
+                # Strings of other types get NumPy's, as the classes of `fit` do.
+                found = unique_labels(found) if found.dtype == object else found
+                self._parts.append((found, counts))
                 return
         self._parts.append(_moments(y))
 
