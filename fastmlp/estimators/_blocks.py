@@ -111,13 +111,13 @@ class CheckedBlocks:
     def _are_arrays(self, chunk, n_rows):
         """Return True if a block that was valid needs no conversion.
 
-        Shapes are compared: a source may give other rows than before, and NumPy would
-        copy one column to all.
+        Type and shape are compared: a source may give other rows than before, and NumPy
+        would copy one column to all.
         """
         X, y, weight = chunk
         return (
             type(X) is type(y) is np.ndarray
-            and X.dtype in (np.float32, np.float64)
+            and X.dtype == self.dtype
             and X.shape == (n_rows, self.n_features)
             and y.shape == (n_rows, *self.example_y.shape[1:])
             and (weight is not None) == self.weighted

@@ -225,6 +225,20 @@ def test_warm_start():
         comp.fit_stream(chunked(X, y + 1))
 
 
+def test_a_source_that_changes_its_type():
+    X, y, _ = rows()
+
+    class Changing(Again):
+        def __iter__(self):
+            for part, labels in super().__iter__():
+                yield part.astype(np.float32 if self.n_times > 2 else float), labels
+
+    model = MLPClassifier((8,), max_iter=2, random_state=0, batch_size=50)
+    comp = clone(model).fit_stream(Changing(chunked(X, y)), buffer_rows=100)
+    ref = chunked(X.astype(np.float32).astype(float), y)
+    assert_same(comp, model.fit_stream(Again(ref), buffer_rows=100))
+
+
 @pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
 def test_rows_sorted_by_y_are_noticed(kind):
     X, y, _ = rows()
