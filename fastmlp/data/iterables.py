@@ -125,8 +125,8 @@ def as_source(
         True: `see` is called for all sources. False: not for a source without `read_y`,
         whose blocks would have to be read whole.
     n_times : int, default=None
-        How often the source will be read. 1: an iterator will do; `see` is not called
-        then.
+        How often the source will be read, by the user's choice. 1: an iterator will
+        do; `see` is not called then. None: more than once, whatever the user chooses.
 
     Raises
     ------
@@ -148,10 +148,11 @@ def as_source(
     if isinstance(source, Iterator):
         if n_times == 1:
             return Once(source)
+        other = "" if n_times is None else "; or set epochs=1"
         raise ValueError(
             f"The source is a {type(source).__name__} and can be read only once, but "
-            "it is read to count its rows and then in each epoch: pass an object whose "
+            "it is read to count its rows and then again: pass an object whose "
             "__iter__ begins anew, such as a list of chunks, or of a class whose "
-            "__iter__ is a generator; or set epochs=1."
+            f"__iter__ is a generator{other}."
         )
     return Chunks(source, see)

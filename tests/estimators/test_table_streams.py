@@ -217,8 +217,8 @@ def test_errors_name_the_block():
         model.fit_stream(chunks, buffer_rows=300)
     with pytest.raises(NotFittedError):
         model.predict(X)
-    with pytest.raises(ValueError, match="generator"):
-        model.fit_stream(chunk for chunk in chunks)
+    with pytest.raises(ValueError, match=r"is a generator\.$"):
+        model.fit_stream((chunk for chunk in chunks), epochs=1)
     with pytest.raises(ValueError, match="no rows"):
         model.fit_stream([])
     mixed = [*chunked(X, labels), *chunked(X, labels, np.ones(N))]
