@@ -9,6 +9,7 @@ import enum
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -346,8 +347,8 @@ class Training:
 
     def _rows_at_once(self):
         """Return rows of which many epochs can be one run of the engine, or None."""
-        settings = self.settings
-        if self.holdout is not None or settings.verbose:
+        seen = self.holdout is not None or self.settings.verbose
+        if seen or not self.schedule.foreseeable:
             return None
         return self.rows if isinstance(self.rows, InMemory) else None
 
@@ -391,15 +392,15 @@ class Training:
         )
         try:
             orders = rows.draw(random_state, n_epochs)
-            coming, error = self._coming(n_steps, rows.n_rows, len(orders))
-            rates, behind = zip(*coming, strict=True)
+            coming = self.schedule.coming(
+                rate, self.epoch, n_steps, history.t, rows.n_rows
+            )
+            rates, behind = zip(*islice(coming, len(orders)), strict=True)
             in_steps = isinstance(rates[0], np.ndarray)
             optimizer.rates = (
                 np.concatenate(rates) if in_steps else np.repeat(rates, n_steps)
             )
-            engine.train_epochs(
-                rows.data, orders[: len(coming)], settings.alpha, patience
-            )
+            engine.train_epochs(rows.data, orders, settings.alpha, patience)
         except KeyboardInterrupt:
             if not patience.losses:
                 rows.forget(random_state)
@@ -417,30 +418,7 @@ class Training:
         rows.take_back(random_state, orders, n_done)
         if patience.diverged:
             return Outcome.DIVERGED
-        if patience.ended and self._ends():
-            return Outcome.CONVERGED
-        if error is not None and not self._interrupted:
-            raise error
-        return None
-
-    def _coming(self, n_steps, n_rows, n_epochs):
-        """Return the rates of 1 to `n_epochs` coming epochs with those after them.
-
-        Fewer where a user's function raises for a later epoch: its error, or None, is
-        returned too, since training may end before that epoch.
-        """
-        coming = self.schedule.coming(
-            self.optimizer.learning_rate, self.epoch, n_steps, self.history.t, n_rows
-        )
-        found: list[tuple[Any, float]] = []
-        try:
-            while len(found) < n_epochs:
-                found.append(next(coming))
-        except Exception as error:
-            if not found:
-                raise
-            return found, error
-        return found, None
+        return Outcome.CONVERGED if patience.ended and self._ends() else None
 
     def store(self, parameters: np.ndarray) -> None:
         """Write the resulting parameters, those of the best epoch if there is a score.

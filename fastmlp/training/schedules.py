@@ -46,6 +46,10 @@ class Constant:
     # True: solvers whose rule has `all_schedules` False train at a constant rate.
     sgd_only: ClassVar[bool] = True
 
+    # False: `before_epoch` is called once for each epoch that training comes to, at its
+    # beginning.
+    foreseeable: ClassVar[bool] = True
+
     def before_epoch(self, rate: float, epoch: int, n_steps: int) -> Rates:
         """Return the rate of the coming epoch, or those of its steps.
 
@@ -241,6 +245,9 @@ class Factor(Constant):
     factor: Callable
 
     sgd_only: ClassVar[bool] = False
+
+    # The function may count its calls, draw random numbers, or raise.
+    foreseeable: ClassVar[bool] = False
 
     def before_epoch(self, rate: float, epoch: int, n_steps: int) -> Rates:
         """Return the rate of each step.

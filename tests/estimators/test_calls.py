@@ -348,6 +348,50 @@ def test_rate_that_raises_once_in_an_epoch_of_a_run(Estimator, n_epochs, monkeyp
 
 
 @both
+def test_rate_is_computed_when_its_epoch_begins(Estimator, monkeypatch):
+    """Ahead, a function would draw before the shuffling, and for epochs too many."""
+    found = []
+    for n in (1, 3, 1000):
+        monkeypatch.setattr(Trainer, "epochs_at_once", n)
+        random_state, calls = np.random.RandomState(0), []
+
+        def rate(progress, random_state=random_state, calls=calls):
+            calls.append(progress)
+            return random_state.uniform(0.5, 1.0)
+
+        params = {"learning_rate": rate, "random_state": random_state, "tol": 0.1}
+        model = make(Estimator, max_iter=50, n_iter_no_change=2, batch_size=60)
+        model.set_params(**params).fit(X, Y)
+        assert len(calls) == model.n_iter_ < 50
+        found.append((model.loss_curve_, model.lr_curve_, random_state.randint(1000)))
+    assert found == [found[0]] * 3
+
+
+@both
+@pytest.mark.parametrize("n_epochs", [1, 3, 1000])
+def test_rates_that_end_in_an_epoch_of_a_run(Estimator, n_epochs, monkeypatch):
+    monkeypatch.setattr(Trainer, "epochs_at_once", n_epochs)
+    params = {"n_iter_no_change": np.inf, "batch_size": 60}
+    states = [np.random.RandomState(0) for _ in range(2)]
+    ref = make(Estimator, max_iter=5, random_state=states[0], **params).fit(X, Y)
+    rates = iter([1.0] * 5)
+    comp = make(Estimator, max_iter=9, random_state=states[1], **params)
+    with pytest.raises(StopIteration):
+        comp.set_params(learning_rate=lambda progress: next(rates)).fit(X, Y)
+    assert states[0].randint(1 << 30) == states[1].randint(1 << 30)
+
+    def interrupted(progress):
+        if progress > 0.5:
+            raise KeyboardInterrupt
+        return 1.0
+
+    comp.set_params(learning_rate=interrupted, random_state=0)
+    with pytest.warns(UserWarning, match="Training interrupted by user."):
+        comp.fit(X, Y)
+    assert comp.loss_curve_ == ref.loss_curve_
+
+
+@both
 def test_divergence_names_the_epoch_in_a_run_of_several(Estimator, monkeypatch):
     messages = set()
     for n in (1, 1000):
