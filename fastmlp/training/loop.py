@@ -458,17 +458,25 @@ class Training:
 
     def _train_part(self, data, order, t):
         """Train on a part of an epoch that began after step `t`."""
-        before = self.optimizer.t
+        before, n_rows = self.optimizer.t, len(order)
         self.optimizer.first_step = before - t
         try:
             self.engine.train_epoch(data, order, self.settings.alpha)
         finally:
             # KeyboardInterrupt comes before the first step or after the last.
             if self.optimizer.t > before:
-                total, counted = self.engine.last_sums
-                self._total += total
-                self._counted += counted
-                self._visited += len(order)
+                try:
+                    self._count_part(n_rows)
+                except KeyboardInterrupt:
+                    self._count_part(n_rows)
+                    raise
+
+    def _count_part(self, n_rows):
+        """Add the sums of the part trained last; an interrupt comes before that."""
+        total, counted = self.engine.last_sums
+        self._total += total
+        self._counted += counted
+        self._visited += n_rows
 
     def _judge(self):
         score = None

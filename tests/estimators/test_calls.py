@@ -247,6 +247,30 @@ def test_keyboard_interrupt_of_an_epoch(
 
 
 @both
+@pytest.mark.parametrize("which", [5, 6])
+def test_keyboard_interrupt_while_sums_are_read(Estimator, which, monkeypatch):
+    """They are read twice in an epoch: the loss of the third would be 0, the best."""
+
+    class Interrupted(Trainer):
+        epochs_at_once, n_read = 1, 0
+
+        @property
+        def last_sums(self):
+            self.n_read += 1
+            if self.n_read == which:
+                raise KeyboardInterrupt
+            return super().last_sums
+
+    ref = make(Estimator, max_iter=3).fit(X, Y)
+    monkeypatch.setattr("fastmlp.estimators._learning.Trainer", Interrupted)
+    with pytest.warns(UserWarning, match="Training interrupted by user."):
+        comp = make(Estimator, max_iter=50).fit(X, Y)
+    for name in ("loss_curve_", "best_loss_", "t_", "n_iter_"):
+        assert getattr(comp, name) == getattr(ref, name)
+    assert_array_equal(parameters(comp), parameters(ref))
+
+
+@both
 def test_keyboard_interrupt_of_several_epochs_in_one_run(Estimator, monkeypatch):
     class Interrupted(Trainer):
         epochs_at_once = 4
