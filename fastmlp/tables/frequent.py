@@ -27,11 +27,14 @@ ROUGH = 5.0
 # many as waves tell apart, have CODE_ROWS rows each, together the share CODED of all.
 # Their disorder is at least DISORDERED, and DEVIATIONS beyond chance: that of codes is
 # 0.6 to 1.4 and up to 70 deviations, and ages, years and counts lack one of the two.
+# Where rows scatter more at large counts, both may be large by chance: the disorder's
+# certainty is at least CERTAIN. It is around 0 there, and of 30 codes 2 to 3.
 CODE_ROWS = 2
 MOST_ORDERED = 24
 CODED = 0.5
 DISORDERED = 0.6
 DEVIATIONS = 6.0
+CERTAIN = 1.5
 
 
 class Frequent(NamedTuple):
@@ -102,21 +105,28 @@ class Neighbours(NamedTuple):
         of rows with one value explains: about 1 if the values say nothing, and little
         more if the means are smooth.
     disorder : float
-        The squared differences beyond that scatter, divided by those of pairs of any
-        values: about 1 if the order of the values says nothing, near 0 if the means are
-        smooth.
+        The squared differences beyond the scatter of each value's own rows, divided by
+        those of pairs of any values: about 1 if the order of the values says nothing,
+        near 0 if the means are smooth.
+    certainty : float
+        The sum of these squared differences, divided by their standard error.
     deviations : float
         How many standard deviations `roughness` is above 1, if the values say nothing.
     """
 
     roughness: float
     disorder: float
+    certainty: float
     deviations: float
 
     @property
     def disordered(self) -> bool:
         """Whether the values are codes without an order."""
-        return self.disorder >= DISORDERED and self.deviations >= DEVIATIONS
+        return (
+            self.disorder >= DISORDERED
+            and self.certainty >= CERTAIN
+            and self.deviations >= DEVIATIONS
+        )
 
 
 # Squares of targets near the largest float are infinite: no roughness.
@@ -128,7 +138,7 @@ def neighbours(places: np.ndarray, target: np.ndarray) -> Neighbours:
     ----------
     places : (n,) int array
         The position of each row's value among k > 1 sorted values, each of which has
-        rows.
+        at least two rows.
     target : (n,) int array or (n, n_outputs) float array
         Class indices, whose means are the shares of the classes; or values.
     """
@@ -137,34 +147,41 @@ def neighbours(places: np.ndarray, target: np.ndarray) -> Neighbours:
     if target.ndim == 1:
         n_classes = int(target.max()) + 1
         cells = np.bincount(places * n_classes + target, minlength=n * n_classes)
-        sums, square = cells.reshape(n, n_classes), float(target.size)
+        sums, squares = cells.reshape(n, n_classes), counts
         total = sums.sum(axis=0)
-        overall = square - float(np.square(total).sum()) / target.size
+        overall = target.size - float(np.square(total).sum()) / target.size
     else:
         centred = target - target.mean(axis=0)
-        square = overall = float(np.square(centred).sum())
         sums = np.stack([np.bincount(places, each) for each in centred.T], axis=1)
+        squares = np.bincount(places, np.square(centred).sum(axis=1))
+        overall = float(squares.sum())
     means = sums / counts[:, np.newaxis]
-    explained = float((sums * means).sum())
+    within = squares - (sums * means).sum(axis=1)
     # As if there were one more row, with the scatter of all: where each value has rows
     # of one class alone, theirs is zero.
-    scatter = (square - explained + overall / len(places)) / (len(places) - n + 1)
+    scatter = float(within.sum() + overall / len(places)) / (len(places) - n + 1)
     if not 0 < scatter < np.inf:
-        return Neighbours(0.0, 0.0, 0.0)
+        return Neighbours(0.0, 0.0, 0.0, 0.0)
     shares = 1 / counts[1:] + 1 / counts[:-1]
-    differences = np.square(np.diff(means, axis=0)).sum(axis=1)
-    ratios = differences / (scatter * shares)
+    expected = scatter * shares
+    ratios = np.square(np.diff(means, axis=0)).sum(axis=1) / expected
     roughness = float(np.minimum(ratios, FAR_APART).mean())
+    # The variance of each mean, by the rows of its value alone: where a rare class is
+    # less so at large counts, their few rows scatter more than all rows do.
+    variances = within / (counts - 1) / counts
+    excess = ratios - (variances[1:] + variances[:-1]) / expected
+    certainty = float(excess.sum() / np.sqrt(np.square(excess).sum()))
     # The mean squared difference beyond the scatter, of successive values and of any
     # two: twice the variance of the means.
-    successive = float((differences / shares - scatter).sum() / (1 / shares).sum())
-    between = explained - (square - overall) - (n - 1) * scatter
-    any_two = 2 * between / (len(places) - float(np.square(counts).sum()) / len(places))
+    successive = scatter * float(excess.sum() / (1 / shares).sum())
+    weights = counts - np.square(counts) / len(places)
+    between = overall - float(within.sum() + (weights * variances).sum())
+    any_two = 2 * between / float(weights.sum())
     disorder = successive / any_two if any_two > 0 else 0.0
     # A ratio's variance is 2. Successive differences share a mean, so that each adds 3
     # to the variance of the sum.
     deviations = (roughness - 1) * ((n - 1) / 3) ** 0.5
-    return Neighbours(roughness, disorder, deviations)
+    return Neighbours(roughness, disorder, certainty, deviations)
 
 
 def encode_frequent(values: np.ndarray, column: Frequent) -> np.ndarray:

@@ -182,6 +182,49 @@ def test_whole_numbers_with_an_order_have_none(kind):
     assert len(fit_columns(x[:, None], None, target)) == 1
 
 
+@pytest.mark.parametrize("kind", ["a rare class", "a scatter"])
+def test_counts_with_which_scatter_grows_seldom_have_codes(kind):
+    found = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        x = rng.geometric(0.03, size=10_000).astype(float)
+        target = (x * rng.normal(size=x.size))[:, None]
+        if kind == "a rare class":
+            target = (rng.random(x.size) < 1 / (1 + np.exp(6 - x / 50))).astype(int)
+        found += len(fit_columns(x[:, None], None, target)) > 1
+    # By the scatter of all rows alone, 18 or 19 would.
+    assert found <= 2
+
+
+@pytest.mark.parametrize("classes", [False, True])
+def test_disorder_and_certainty_are_those_of_plain_loops(classes):
+    rng = np.random.default_rng(0)
+    x = np.repeat(np.arange(12), rng.integers(2, 40, size=12))
+    target = np.cos(np.outer(x, [3.0, 0.1])) + 0.3 * rng.normal(size=(x.size, 2))
+    shares = target
+    if classes:
+        target = (x + (rng.random(x.size) < 0.3)) % 5
+        shares = np.eye(5)[target]
+    rows = [shares[x == value] for value in range(12)]
+    means = [each.mean(axis=0) for each in rows]
+    variances = [each.var(axis=0, ddof=1).sum() / len(each) for each in rows]
+    excess, weights = [], []
+    for i in range(11):
+        weights.append(1 / (1 / len(rows[i]) + 1 / len(rows[i + 1])))
+        difference = np.square(means[i + 1] - means[i]).sum()
+        excess.append(weights[-1] * (difference - variances[i] - variances[i + 1]))
+    between = pairs = 0.0
+    for i in range(12):
+        for j in range(i):
+            weight = len(rows[i]) * len(rows[j])
+            difference = np.square(means[i] - means[j]).sum()
+            between += weight * (difference - variances[i] - variances[j])
+            pairs += weight
+    comp = neighbours(x, target)
+    assert_allclose(comp.disorder, sum(excess) / sum(weights) / (between / pairs))
+    assert_allclose(comp.certainty, sum(excess) / np.linalg.norm(excess))
+
+
 @pytest.mark.parametrize("n_outputs", [1, 3])
 def test_disorder_is_that_of_values_in_random_order(n_outputs):
     """Of many rows for each value it is the variance of successive means, halved."""
