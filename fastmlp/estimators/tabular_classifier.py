@@ -74,7 +74,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         out are columns that are constant, those of more than 32 categories of which
         each occurs once, such as names, and those that no network reads, see Notes.
         Numbers that act like categories, such as amounts of which most are 0 and others
-        recur, have a `Frequent` beside their `Number`.
+        recur, or whole numbers that are codes, have a `Frequent` beside their `Number`.
     temperature_ : float
         By which each network's scores are divided before probabilities are averaged.
         Fitted on rows held out, of which it takes 150; otherwise 1. It is above 1,

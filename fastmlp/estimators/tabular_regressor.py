@@ -86,7 +86,7 @@ class TabularRegressor(RegressorScore, BaseTabular):
         out are columns that are constant, those of more than 32 categories of which
         each occurs once, such as names, and those that no network reads, see Notes.
         Numbers that act like categories, such as amounts of which most are 0 and others
-        recur, have a `Frequent` beside their `Number`.
+        recur, or whole numbers that are codes, have a `Frequent` beside their `Number`.
     loss_curve_ : list of list of float
         The loss of each epoch, for each network. It is that of y divided by its
         standard deviation, with 'poisson' and 'gamma' by its mean.

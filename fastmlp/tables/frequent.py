@@ -111,7 +111,8 @@ class Neighbours(NamedTuple):
     certainty : float
         The sum of these squared differences, divided by their standard error.
     deviations : float
-        How many standard deviations `roughness` is above 1, if the values say nothing.
+        How many standard deviations `roughness` is above 1, those of chance with one
+        output or two classes: with more, which scatter independently, chance has less.
     """
 
     roughness: float
