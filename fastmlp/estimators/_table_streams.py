@@ -245,15 +245,20 @@ def learn_coded(
     """
     random_state = check_random_state(model.random_state)
     rows = first_pass(model, source, goal, random_state)
-    columns = columns_of(rows.sample, model, goal, rows.values[rows.drawn])
-    n_features = np.shape(rows.sample)[1]
-    codes = write_codes(source, columns, len(rows.values), n_features, path)
     class_weights = goal.class_weights(
         goal.classes if isinstance(goal, Labels) else None
     )
-    every = all_rows(rows, goal, class_weights, codes)
-    check_weighted_rows(model, every.weight)
-    counted = every.weight > 0
+    _, weight = table_weights(rows.own, class_weights, rows.values)
+    check_weighted_rows(model, weight)
+    counted = weight > 0
+    # The others are as if they were not there.
+    known = np.flatnonzero(counted[rows.drawn])
+    columns = columns_of(
+        _safe_indexing(rows.sample, known), model, goal, rows.values[rows.drawn[known]]
+    )
+    n_features = np.shape(rows.sample)[1]
+    codes = write_codes(source, columns, len(rows.values), n_features, path)
+    every = all_rows(rows, goal, weight, codes)
     scaling = scaling_of(goal, rows.values[counted], every.weight[counted])
     data = make_data(every, scaling, every.weight)
     n_networks = int(min(model.n_networks, np.count_nonzero(counted)))
@@ -386,10 +391,9 @@ def write_codes(
 
 
 def all_rows(
-    rows: CodedRows, goal: Goal, class_weights: np.ndarray | None, codes: np.memmap
+    rows: CodedRows, goal: Goal, weight: np.ndarray, codes: np.memmap
 ) -> TableRows:
     """Return all rows of a source, without their X and y."""
-    _, weight = table_weights(rows.own, class_weights, rows.values)
     target = goal.encode(labels_or_numbers(goal, rows.values[:1]))
     target = target._replace(values=rows.values)
     return TableRows(None, np.empty(0), target, np.asarray(codes), weight, None)

@@ -257,6 +257,36 @@ def test_blocks_whose_weights_are_zero():
         comp.fit_stream(chunked(X, labels, np.zeros(N)), buffer_rows=300)
 
 
+@pytest.mark.parametrize("form", ["pandas", "polars", "arrow", "array"])
+@both
+def test_rows_without_weight_do_not_code_columns(kind, form):
+    X, labels, numbers, weight = rows()
+    y, weight = target(kind, labels, numbers), 1.0 * (weight < 0.7)
+    if form == "array":
+        X = X[["a", "b"]]
+    ref = make(kind).set_params(max_epochs=1).fit(X[weight > 0], y[weight > 0])
+    X.loc[weight == 0, "a"] = 1e6
+    convert = {
+        "pandas": lambda table: table,
+        "polars": pl.from_pandas,
+        "arrow": pa.Table.from_pandas,
+        "array": lambda table: table.to_numpy(),
+    }[form]
+    chunks = [(convert(part), *others) for part, *others in chunked(X, y, weight)]
+    comp = clone(ref).fit_stream(chunks, buffer_rows=99)
+    assert [each[2:] for each in comp.columns_] == [each[2:] for each in ref.columns_]
+
+
+def test_rows_of_a_class_without_weight_do_not_code_columns():
+    X, labels, _, weight = rows()
+    kept = weight < 0.7
+    ref = make(TabularClassifier).set_params(max_epochs=1).fit(X[kept], labels[kept])
+    X.loc[~kept, ["a", "c"]] = 1e6, "none"
+    comp = clone(ref).set_params(class_weight={"neither": 0})
+    comp.fit_stream(chunked(X, np.where(kept, labels, "neither")), buffer_rows=99)
+    assert comp.columns_ == ref.columns_
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_few_rows_with_a_weight(seed):
     """Each network holds out some of them, whatever the order of the others."""
