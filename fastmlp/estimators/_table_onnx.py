@@ -171,7 +171,10 @@ def _codes(graph: Graph, table: _Table, columns: Sequence[Column]) -> str:
     codes = [_number_codes(graph, table, numbers)] if numbers else []
     for column in others:
         if isinstance(column, Frequent):
-            x = graph("Cast", table.take([column.column], FLOAT), to=DOUBLE)
+            x = table.take([column.column], DOUBLE)
+            rounded = graph("Cast", graph("Cast", x, to=FLOAT), to=DOUBLE)
+            whole = graph("Equal", x, graph("Floor", x))
+            x = graph("Where", whole, x, rounded)
             code = _place(graph, x, column.values)
         else:
             code = _category_codes(graph, table, column)

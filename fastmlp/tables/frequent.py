@@ -49,7 +49,8 @@ class Frequent(NamedTuple):
     column : int
         Its index in X.
     values : tuple of float
-        Sorted, and rounded to float32, as are the numbers compared with them.
+        Sorted. Those with a fraction are rounded to float32, as are such numbers that
+        are compared with them.
     """
 
     name: str
@@ -187,12 +188,16 @@ def neighbours(places: np.ndarray, target: np.ndarray) -> Neighbours:
 
 def encode_frequent(values: np.ndarray, column: Frequent) -> np.ndarray:
     """Return the codes of numbers among the frequent ones of a column."""
-    known, values = np.array(column.values, dtype=np.float32), _rounded(values)
+    known, values = np.array(column.values), _rounded(values)
     places = np.searchsorted(known, values).clip(max=known.size - 1)
     return np.where(known[places] == values, places, np.nan)
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:
-    """Return values as float32, so that those of a float32 table are the same."""
+    """Return numbers with a fraction as float32: those of a float32 table are the same.
+
+    Whole numbers stay: float32 would make one of several codes of nine digits.
+    """
     with np.errstate(over="ignore"):
-        return values.astype(np.float32)
+        rounded = values.astype(np.float32)
+    return np.where(values == np.rint(values), values, rounded)

@@ -178,6 +178,20 @@ def test_frequent_numbers(dtype):
     assert_same(comp, model.predict(rows), y)
 
 
+@pytest.mark.parametrize("opset", [11, 21])
+@pytest.mark.parametrize("dtype", [np.float64, np.int64, np.float32])
+def test_codes_of_many_digits(dtype, opset):
+    rng = np.random.default_rng(0)
+    place = rng.integers(40, size=N)
+    X = (10**9 + place)[:, np.newaxis]
+    y = rng.normal(size=40)[place]
+    model = fitted(TabularRegressor, X, y, max_epochs=20)
+    assert len(model.columns_) == 2
+    rows = np.append(X, X[:9] - 100, axis=0).astype(dtype)
+    comp = run(model.to_onnx(rows, target_opset=opset), rows)["variable"]
+    assert_allclose(comp[:, 0], model.predict(rows), rtol=0, atol=1e-5)
+
+
 def test_the_empty_string_is_missing_unless_it_is_a_category():
     y = np.arange(N) % 3
     for words in (["a", "b", None], ["a", "", None]):

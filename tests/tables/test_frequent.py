@@ -137,6 +137,18 @@ def test_whole_numbers_without_an_order_have_codes(classes, n_values):
     assert_array_equal(codes_of, [[np.nan], [np.nan], [7.0]])
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.int64])
+def test_codes_of_many_digits_stay_apart(dtype):
+    """Float32 has one number only for 64 of them."""
+    x, target = codes()
+    x += 1e9
+    [_, frequent] = fit_columns(x[:, None].astype(dtype), None, target)
+    values, places = np.unique(x, return_inverse=True)
+    assert frequent.values == tuple(values.tolist())
+    assert_array_equal(encode(x[:, None].astype(dtype), (frequent,))[:, 0], places)
+    assert np.isnan(encode([[values[0] - 1]], (frequent,))).all()
+
+
 def ordered(kind):
     """Return whole numbers whose order tells something, or that tell nothing."""
     x, target = codes()
