@@ -21,6 +21,9 @@ from fastmlp.kernels import Regularisation, bfloat16_unit, layer_activations
 # Up to this many numbers are checked one by one, more by their sum.
 FEW_NUMBERS = 4096
 
+# A note on scikit-learn's error, which does not name y.
+NUMBERS_WANTED = "The y of a regressor holds numbers. For labels take the classifier."
+
 
 class Names(Set):
     """The names in a table, read anew each time: rows may be added later.

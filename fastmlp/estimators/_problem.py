@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 from sklearn.base import RegressorMixin
-from sklearn.utils import column_or_1d
+from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.validation import validate_data
 
 from fastmlp.estimators._checks import (
+    NUMBERS_WANTED,
     as_held,
     as_rows,
     check_activation,
@@ -249,29 +250,44 @@ def check_rows(model: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
     dtypes = [np.float64, np.float32]
     if float_type(model.dtype) == np.float32:
         dtypes.reverse()
+    numeric = isinstance(model, RegressorMixin)
     try:
-        X, y = validate_data(
+        X, validated = validate_data(
             model,
             X,
             y,
             accept_sparse=["csr", "csc"],
             multi_output=True,
-            y_numeric=isinstance(model, RegressorMixin),
+            y_numeric=numeric,
             dtype=dtypes,
             reset=reset,
         )
     except ValueError as error:
         message = str(error)
-        if "X contains NaN" in message or "to float" in message:
-            # A note, since the message is scikit-learn's.
+        # Notes, since the message is scikit-learn's.
+        if numeric and "to float" in message and not _are_numbers(y):
+            error.add_note(NUMBERS_WANTED)
+        elif "X contains NaN" in message or "to float" in message:
             error.add_note(
                 "fastmlp's TabularClassifier and TabularRegressor take missing values "
                 "and strings in X as they are."
             )
         raise
+    y = validated
+    if numeric and y.dtype.kind == "f":
+        # A None among objects has become NaN, of which scikit-learn says nothing.
+        assert_all_finite(y, input_name="y")
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
     return as_rows(X), y
+
+
+def _are_numbers(y):
+    try:
+        np.asarray(y, np.float64)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _are_plain(X, y):

@@ -12,7 +12,12 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from fastmlp.estimators._checks import check_library, combined_weights, errors_name
+from fastmlp.estimators._checks import (
+    NUMBERS_WANTED,
+    check_library,
+    combined_weights,
+    errors_name,
+)
 from fastmlp.estimators._folds import counted_rows
 from fastmlp.estimators._problem import Given, check_validation, stand_in
 from fastmlp.estimators._scaling import Scaling, fit_scaling
@@ -174,7 +179,12 @@ def check_table_rows(
     if objects.dtype == object and any(map(is_missing, objects.flat)):
         raise ValueError("Input y has missing values: leave these rows out of X and y.")
     numeric = isinstance(model, RegressorMixin)
-    y = _check_y(y, multi_output=True, y_numeric=numeric, estimator=model)
+    try:
+        y = _check_y(y, multi_output=True, y_numeric=numeric, estimator=model)
+    except ValueError as error:
+        if "to float" in str(error):
+            error.add_note(NUMBERS_WANTED)
+        raise
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
     check_consistent_length(range(table.shape[0]), y)

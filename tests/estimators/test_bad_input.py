@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.utils._param_validation import InvalidParameterError
 
+from fastmlp import MLPRegressor, TabularRegressor
 from tests.comparing import COMPUTED, REFERENCE
 from tests.estimators import BEFORE_1_9
 
@@ -227,6 +228,26 @@ def test_data(kind, name, method):
 def test_notes_on_missing_values_and_strings_name_the_estimators_for_tables(bad_X):
     error = raised_by(lambda: make(COMPUTED, "regressor").fit(bad_X, Y_REAL))
     assert "TabularRegressor" in "".join(error.__notes__)
+
+
+@pytest.mark.parametrize("Estimator", [MLPRegressor, TabularRegressor])
+def test_notes_on_strings_in_y_of_a_regressor_name_y(Estimator):
+    bad_y = np.array([*"ab"] * 20, dtype=object)
+    error = raised_by(lambda: Estimator().fit(X, bad_y))
+    assert "could not convert string to float: 'a'" in str(error)
+    [note] = error.__notes__
+    assert note.startswith("The y of a regressor holds numbers.")
+
+
+@pytest.mark.parametrize("params", [{}, {"solver": "lbfgs"}, {"early_stopping": True}])
+def test_none_in_y_of_a_regressor_is_missing(params):
+    bad_y = [None, *Y_REAL[1:]]
+    estimator = make(COMPUTED, "regressor", **params)
+    with pytest.raises(ValueError, match=r"^Input y contains NaN"):
+        estimator.fit(X, bad_y)
+    if not params:
+        with pytest.raises(ValueError, match=r"^X_val, y_val: Input y contains NaN"):
+            estimator.fit(X, Y_REAL, X_val=X, y_val=bad_y)
 
 
 @pytest.mark.parametrize(
