@@ -84,7 +84,6 @@ def keep_moments():
         kept[replica.number] = trained.vectors[1:]
         return trained
 
-    train.__name__ = "train_replica"
     return train
 
 
