@@ -81,8 +81,8 @@ class MLPRegressor(RegressorScore, BaseMLP):
     solver : {'lbfgs', 'sgd', 'adam', 'adamw', 'rmsprop', 'nadam'}, default='adam'
         How the loss is minimised.
 
-        - 'lbfgs': L-BFGS, a quasi-Newton method on all rows at once; often the best
-          on small data sets;
+        - 'lbfgs': L-BFGS [3]_, a quasi-Newton method on all rows at once; often the
+          best on small data sets;
         - 'sgd': stochastic gradient descent on minibatches;
         - 'adam': Adam [2]_, on minibatches. As in scikit-learn both bias corrections
           are folded into the step size, so that `epsilon` is not corrected;
@@ -165,8 +165,8 @@ class MLPRegressor(RegressorScore, BaseMLP):
         Type of the weights and of the computation, in any form that `np.dtype` reads as
         float32 or float64. None follows X, as scikit-learn does: float32 for float32,
         float64 for everything else and for 'lbfgs'. 'bfloat16' is 'float32' but that
-        `fit` and `partial_fit` round what they multiply to bfloat16: wide layers train
-        in a fraction of the time, on CPUs that have such products. It is not for
+        `fit` and `partial_fit` round the operands of products to bfloat16: wide layers
+        train in a fraction of the time, on CPUs that have such products. It is not for
         'lbfgs'.
     n_threads : int or None, default=None
         Threads that train and predict. -1: as many as the cores this process may use;

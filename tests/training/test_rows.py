@@ -48,7 +48,7 @@ def test_numbers_that_others_have_drawn_since_are_not_taken_back():
 
 
 @pytest.mark.parametrize("bits", [np.random.MT19937, np.random.PCG64])
-def test_what_was_taken_back_is_not_forgotten_again(bits):
+def test_forget_changes_nothing_after_take_back(bits):
     random_state = np.random.RandomState(bits(3))
     rows = InMemory(None, np.arange(20))
     rows.take_back(random_state, rows.draw(random_state, 1), 1)
