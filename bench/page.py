@@ -254,12 +254,12 @@ def whole(results):
 
 
 def main(arguments):
-    """Publish a run, and write and draw what the pages show."""
+    """Publish a run: write its tables into the pages, and draw its pictures."""
     source = Path(arguments[0]) if arguments else PUBLISHED
     results = Results(source)
     pages = [ROOT / name for name in PAGES]
     texts = [filled(page.read_text("utf-8"), results) for page in pages]
-    # Nothing is written of a run that lacks what a page shows.
+    # Nothing is written of a run that lacks a figure of a page.
     if arguments:
         shutil.copyfile(source, PUBLISHED)
     for page, text in zip(pages, texts, strict=True):

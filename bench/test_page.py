@@ -76,7 +76,7 @@ def test_a_new_run_is_published(tmp_path, monkeypatch, results):
     assert "JAX f32" not in (tmp_path / "published.txt").read_text("utf-8")
     assert (tmp_path / "ratios.png").stat().st_size > 10_000
     assert (tmp_path / "growth.png").stat().st_size > 10_000
-    # A run that lacks what a page shows changes nothing.
+    # A run that lacks a figure of a page changes nothing.
     run["rows"] = [row for row in run["rows"] if "fastmlp" not in row["contestant"]]
     new.write_text(json.dumps(run), encoding="utf-8")
     published = (tmp_path / "published.json").read_text("utf-8")

@@ -134,7 +134,7 @@ def digits(args: argparse.Namespace) -> None:
     print(f"ratio of the times, scikit-learn / fastmlp: {ratio:.1f}")
     print(
         "It is larger for narrower layers and smaller for wider ones, and depends on "
-        "the CPU, its cores and what else they do: see docs/benchmarks.md."
+        "the CPU, its cores and their load: see docs/benchmarks.md."
     )
 
 
@@ -153,7 +153,7 @@ def run_program(args: argparse.Namespace) -> None:
 
 
 def print_versions(args: argparse.Namespace) -> None:
-    """Print what a bug report needs."""
+    """Print the facts for a bug report."""
     show_versions()
 
 
@@ -223,7 +223,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="only print the address",
     )
     job.set_defaults(run=play)
-    job = commands.add_parser("versions", help="print what a bug report needs")
+    job = commands.add_parser("versions", help="print the facts for a bug report")
     job.set_defaults(run=print_versions)
     return parser
 

@@ -106,7 +106,7 @@ def unpatch_sklearn() -> None:
 
 @functools.cache
 def _announce():
-    """Say once per process what was changed."""
+    """Name the changed modules, once per process."""
     modules = dict.fromkeys(module.__name__ for module, _ in _replaced)
     print(
         "fastmlp: MLPClassifier and MLPRegressor are fastmlp's now, in "

@@ -41,7 +41,7 @@ def fit(model, X, y, classes, seed, threads):
 
 
 def warm_up(model, task, threads):
-    """Compile, load and start what a model needs, once for each task of `mixed`."""
+    """Compile and load all that a model needs, once for each task of `mixed`."""
     if (model, task) not in _warm:
         X, y = mixed(100, task)
         made, _ = fit(model, X, y, task != "regression", 0, threads)

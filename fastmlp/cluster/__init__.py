@@ -2,7 +2,7 @@
 
 A fit has S replicas of the network, S a number that the user chooses. Each trains on
 its own blocks of rows for a round, and the mean of all is the network of the next
-round. Which worker computes what changes no bit: a replica's round is a pure function,
+round. The bits are the same whichever worker computes a round: that is a pure function,
 and the mean is taken along a fixed tree.
 
 In reading order: `driver` (a fit in one screen), `plan` (blocks, problem, replicas),

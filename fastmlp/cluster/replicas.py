@@ -229,8 +229,8 @@ _lock = threading.Lock()
 def _orders_of(job, replica, epoch):
     """Return the rows of an epoch, and the replica's regularisation.
 
-    They follow from the job and the replica alone. This process keeps what it has
-    drawn, since epoch 100 takes the draws of all epochs before it.
+    They follow from the job and the replica alone. This process keeps the orders
+    that it has drawn, since epoch 100 takes the draws of all epochs before it.
     """
     with _lock:
         key = job.token, replica.number
@@ -304,7 +304,7 @@ def _stretched(rates, n):
 
 
 def _cut(parts, begin, end):
-    """Yield what lies between two positions of parts that follow each other."""
+    """Yield the rows between two positions of parts that follow each other."""
     for rows in parts:
         if begin < min(end, len(rows)) and end > 0:
             yield rows[max(0, begin) : end]

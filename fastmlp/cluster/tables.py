@@ -88,7 +88,7 @@ def join_networks(
     """
     local = clone(local)
     plan, random_state = plan_again(local, table, validation, n_kept)
-    # As training does, so that what follows draws the same numbers.
+    # As training does, so that later draws give the same numbers.
     draw_seeds(random_state, len(plan.parts))
     # Kernels need room behind the parameters, which a copy does not have.
     trained = [

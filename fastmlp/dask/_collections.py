@@ -71,8 +71,8 @@ def _check_kind(name, collection):
     if not (_is_array(collection) or _is_frame(collection)):
         raise TypeError(
             f"{name} must be a Dask array or frame, got {type(collection).__name__}: "
-            "use dask.array.from_array, or the estimator of fastmlp itself, which "
-            "takes what fits in memory."
+            "use dask.array.from_array, or the estimator of fastmlp itself, for "
+            "data that fit in memory."
         )
 
 

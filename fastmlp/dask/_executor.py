@@ -18,7 +18,7 @@ LOOK_EVERY = 5.0
 END_WITHIN = 5.0
 
 # Settings of Dask belong to the process: of two threads that change and restore them at
-# once, the last would restore what the first has set.
+# once, the last would restore the settings of the first.
 _settings = threading.Lock()
 
 # Lines of the logs in errors.
@@ -146,7 +146,7 @@ class DaskExecutor:
         if time.monotonic() - deserted > self._worker_timeout:
             raise ClusterError(
                 "There has been no worker with a heartbeat for "
-                f"{self._worker_timeout:g} s. The scheduler's last words: "
+                f"{self._worker_timeout:g} s. The scheduler's last lines: "
                 f"{self._log_of('worker')}"
             )
         return deserted
@@ -176,7 +176,7 @@ class DaskExecutor:
 
     def locate(self, handles: Sequence[Any]) -> list[tuple[str, ...]]:
         """Return the workers that have each value; none if it is not there now."""
-        # Dask refuses to look for what is cancelled.
+        # Dask refuses to look for values that are cancelled.
         there = [each for each in handles if each.status in ("pending", "finished")]
         found = self._client.who_has(there) if there else {}
         return [tuple(found.get(each.key, ())) for each in handles]

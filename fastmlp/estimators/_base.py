@@ -240,8 +240,9 @@ class BaseMLP(
         n_samples : int, default=100
             Samples to draw. Each takes somewhat longer than a prediction.
         random_state : int, RandomState instance or None, default=None
-            Decides what is dropped. With the same integer a row, at the same place in
-            X, drops the same units, whatever the other rows and `n_threads` are.
+            Decides which units are dropped. With the same integer a row, at the same
+            place in X, drops the same units, whatever the other rows and `n_threads`
+            are.
 
         Returns
         -------
@@ -308,7 +309,7 @@ class BaseMLP(
         Returns
         -------
         model : onnx.ModelProto
-            ``model.SerializeToString()`` is what ONNX Runtime loads.
+            ONNX Runtime loads ``model.SerializeToString()``.
 
         Raises
         ------

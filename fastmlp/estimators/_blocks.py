@@ -348,7 +348,7 @@ class Summariser:
         self._n_seen += 1
 
     def join(self, following: "Summariser") -> None:
-        """Add what another summariser has seen, of the blocks that follow."""
+        """Add the summary of another one, of the blocks that follow."""
         self._parts += following._parts
         self._multilabel |= following._multilabel
 

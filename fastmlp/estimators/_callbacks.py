@@ -107,7 +107,7 @@ class Watch(Steps):
         return learned
 
     def _end_all(self) -> None:
-        """End what was cut short."""
+        """End the task that was cut short, if there is one."""
         if self._task is not None:
             self.end(usable=False)
 

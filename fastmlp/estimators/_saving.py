@@ -81,7 +81,7 @@ def _is_found(function):
 
 
 def _register(kind, name, value, derivative, targets):
-    """Register what `_custom_functions` returned, unless this process has the name."""
+    """Register a function that was saved, unless this process has the name."""
     if is_known(kind, name):
         here = CUSTOM.get((kind, name))
         saved = Custom(value, derivative, targets)

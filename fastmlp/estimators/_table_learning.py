@@ -163,7 +163,7 @@ def _plan_on(
     make_steps: MakeSteps,
     share: float | None = None,
 ) -> Plan:
-    """Return the `Plan` of the first networks, given what each reads.
+    """Return the `Plan` of the first networks, given the columns of each.
 
     With a `share` the plan is for a trial: nothing is printed, the loss is the score,
     and training takes this share of the usual epochs.

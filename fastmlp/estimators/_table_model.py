@@ -28,7 +28,7 @@ def make_ensemble(
     n_outputs: int,
     selections: Sequence[Selection],
 ) -> Ensemble:
-    """Return an ensemble without parameters yet, given what each network reads."""
+    """Return an ensemble without parameters yet, given the columns of each network."""
 
     @cache
     def spec_on(selection: Selection) -> NetworkSpec:

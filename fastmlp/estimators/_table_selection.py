@@ -55,7 +55,7 @@ class Trial(NamedTuple):
     data: Data
 
 
-# Trains TRIAL_NETWORKS for each of the first splits, given what those of a split read;
+# Trains TRIAL_NETWORKS for each of the first splits, given the columns of each split;
 # None: one diverges.
 Train = Callable[[list[Selection]], list[Trial] | None]
 
@@ -66,9 +66,9 @@ def choose_columns(
     train: Train,
     n_kept: int | None,
 ) -> list[Selection]:
-    """Return what each network reads.
+    """Return the columns that each network reads.
 
-    Which ones follows from the rows that it trains on, so that those it holds out
+    These follow from the rows that it trains on, so that those it holds out
     judge it as new rows do. How many is the same for all: a few networks try.
 
     Parameters

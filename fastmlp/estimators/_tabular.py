@@ -290,7 +290,7 @@ class BaseTabular(CallbackSupportMixin, Checked, Documented, BaseEstimator, ABC)
         Returns
         -------
         model : onnx.ModelProto
-            ``model.SerializeToString()`` is what ONNX Runtime loads.
+            ONNX Runtime loads ``model.SerializeToString()``.
 
         Raises
         ------

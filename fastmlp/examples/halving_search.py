@@ -58,7 +58,7 @@ class Found(NamedTuple):
 
 
 def run() -> list[Found]:
-    """Search in both ways; print and return what they found."""
+    """Search in both ways; print and return their results."""
     X, y = load_digits(return_X_y=True)
     X, X_test, y, y_test = train_test_split(
         (X / 16).astype(np.float32), y, test_size=0.3, stratify=y, random_state=0

@@ -112,7 +112,7 @@ def check_model(model: Any) -> None:
             f"model must be a fitted MLPClassifier or MLPRegressor of fastmlp, got "
             f"{type(model).__name__}: of a Pipeline pass the last step, "
             "pipeline[-1], and pipeline[:-1].transform(X); of scikit-learn's MLP "
-            "what from_sklearn of fastmlp's class returns."
+            "the result of from_sklearn of fastmlp's class."
         )
     check_is_fitted(model)
 

@@ -96,7 +96,7 @@ def _scores(
 
 
 def _spread(scores: np.ndarray, n_inputs: int) -> np.ndarray:
-    """Return what the weights of each unit are divided by."""
+    """Return the divisor of each unit's weights."""
     if len(scores) < FEW_ROWS:
         return np.full(scores.shape[1], math.sqrt(n_inputs / 2))
     spread = scores.std(axis=0)

@@ -33,7 +33,7 @@ MOST_ROWS = 2**15
 # Numbers whose float64 intermediates fit into the second-level cache.
 CHUNK_SIZE = 2**15
 
-# A square that is so much smaller than what it was taken from is rounding error.
+# A square that falls to this share of itself, or less, is rounding error then.
 ROUNDING = 1e-9
 
 

@@ -112,6 +112,6 @@ class InMemory:
                 random_state.shuffle(order)
 
     def forget(self, random_state: np.random.RandomState | None) -> None:
-        """Take back what was drawn since the last `take_back`, after an interrupt."""
+        """Take back the draws since the last `take_back`, after an interrupt."""
         if random_state is not None and self._before is not None:
             random_state.set_state(self._before)
