@@ -290,8 +290,10 @@ class Trainer(Engine):
             self._train(steps, optimizer.t)
         finally:
             n_done, ending = int(field["n_done"][0]), field["ending"][0]
+            done = losses[:n_done].tolist()
+            # No call between these two: an interrupt would part them.
             optimizer.t += n_done * n_steps
-            patience.losses = losses[:n_done].tolist()
+            patience.losses = done
             patience.best_loss = float(field["best_loss"][0])
             patience.waited = int(field["waited"][0])
             patience.ended = bool(ending == WAITED)

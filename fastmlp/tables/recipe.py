@@ -67,7 +67,7 @@ FREQUENCY_SPREAD = {"classification": 0.3, "regression": 0.5}
 # and at most MOST_EPOCHS, since in tiny tables an epoch costs more than its steps.
 LEAST_EPOCHS, LEAST_PASSES, MOST_EPOCHS = 45, 160_000, 400
 
-# Training ends earlier if no epoch was better for PATIENCE epochs, of at least some
+# Training ends earlier if no epoch was better for PATIENCE epochs, of at least about
 # PATIENCE_STEPS steps, plus PATIENCE_GROWTH times the epochs up to the best one. This
 # halves the time; few best epochs change. With epochs of few steps and PATIENCE alone,
 # tables of 100 rows have errors 5 % larger in regression, those of 400 a log-loss 2 %

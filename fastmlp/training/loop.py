@@ -400,6 +400,7 @@ class Training:
             optimizer.rates = (
                 np.concatenate(rates) if in_steps else np.repeat(rates, n_steps)
             )
+            firsts = [float(each[0] if in_steps else each) for each in rates]
             engine.train_epochs(rows.data, orders, settings.alpha, patience)
         except KeyboardInterrupt:
             if not patience.losses:
@@ -407,8 +408,7 @@ class Training:
                 raise
             self._interrupted = True
         n_done = len(patience.losses)
-        firsts = [float(each[0] if in_steps else each) for each in rates[:n_done]]
-        history.record_losses(patience.losses, rows.n_rows, firsts)
+        history.record_losses(patience.losses, rows.n_rows, firsts[:n_done])
         history.best_loss = patience.best_loss
         history.no_improvement_count = patience.waited
         self.epoch += n_done
