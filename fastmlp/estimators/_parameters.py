@@ -61,6 +61,24 @@ ALIASES = {
     },
 }
 
+# Names that other libraries have for parameters of the MLPs and of the estimators for
+# tables, for `hints`.
+MLP_HINTS = {
+    "n_jobs": "n_threads=",
+    "epochs": "max_iter=",
+    "lr": "learning_rate_init=",
+    "optimizer": "solver=",
+    "patience": "n_iter_no_change=",
+}
+TABULAR_HINTS = {
+    "n_jobs": "n_threads=",
+    "n_estimators": "n_networks=",
+    "max_iter": "max_epochs=",
+    "epochs": "max_epochs=",
+    "lr": "learning_rate=",
+    "cat_features": "categorical_features=",
+}
+
 # Pairs of an estimator's class and the unused parameters that a warning has named: a
 # search fits many estimators that are alike.
 WARNED: set[tuple[type, tuple[str, ...]]] = set()

@@ -15,7 +15,12 @@ from fastmlp.estimators._pairings import (
     gives_scores,
     pair_classification,
 )
-from fastmlp.estimators._parameters import OF_CLASSIFIERS, constraints_of, hints
+from fastmlp.estimators._parameters import (
+    MLP_HINTS,
+    OF_CLASSIFIERS,
+    constraints_of,
+    hints,
+)
 from fastmlp.estimators._problem import Given
 from fastmlp.estimators._targets import (
     Labels,
@@ -399,7 +404,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     _parameter_constraints: ClassVar[dict] = constraints_of(OF_CLASSIFIERS)
 
-    @hints(n_jobs="n_threads=")
+    @hints(**MLP_HINTS)
     def __init__(
         self,
         hidden_layer_sizes=(100,),

@@ -11,7 +11,12 @@ from sklearn.utils.metaestimators import available_if
 
 from fastmlp.estimators._base import BaseMLP, check_solver
 from fastmlp.estimators._pairings import pair_regression
-from fastmlp.estimators._parameters import OF_REGRESSORS, constraints_of, hints
+from fastmlp.estimators._parameters import (
+    MLP_HINTS,
+    OF_REGRESSORS,
+    constraints_of,
+    hints,
+)
 from fastmlp.estimators._problem import Given
 from fastmlp.estimators._targets import (
     Numbers,
@@ -362,7 +367,7 @@ class MLPRegressor(RegressorScore, BaseMLP):
 
     _parameter_constraints: ClassVar[dict] = constraints_of(OF_REGRESSORS)
 
-    @hints(n_jobs="n_threads=")
+    @hints(**MLP_HINTS)
     def __init__(
         self,
         loss="squared_error",

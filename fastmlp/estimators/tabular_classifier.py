@@ -10,7 +10,12 @@ from sklearn.base import ClassifierMixin
 
 from fastmlp.estimators._calibration import mean_probabilities
 from fastmlp.estimators._pairings import pair_classification
-from fastmlp.estimators._parameters import OF_TABLE_CLASSIFIERS, constraints_of, hints
+from fastmlp.estimators._parameters import (
+    OF_TABLE_CLASSIFIERS,
+    TABULAR_HINTS,
+    constraints_of,
+    hints,
+)
 from fastmlp.estimators._tabular import BaseTabular
 from fastmlp.estimators._targets import Labels, labels_of
 
@@ -143,7 +148,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
 
     _parameter_constraints: ClassVar[dict] = constraints_of(OF_TABLE_CLASSIFIERS)
 
-    @hints(n_jobs="n_threads=", n_estimators="n_networks=", max_iter="max_epochs=")
+    @hints(**TABULAR_HINTS)
     def __init__(
         self,
         *,

@@ -11,7 +11,12 @@ from sklearn.utils._param_validation import Interval, validate_params
 
 from fastmlp.estimators._intervals import RANGES, half_widths
 from fastmlp.estimators._pairings import pair_regression
-from fastmlp.estimators._parameters import OF_TABLE_REGRESSORS, constraints_of, hints
+from fastmlp.estimators._parameters import (
+    OF_TABLE_REGRESSORS,
+    TABULAR_HINTS,
+    constraints_of,
+    hints,
+)
 from fastmlp.estimators._scaling import Scaling
 from fastmlp.estimators._tabular import BaseTabular
 from fastmlp.estimators._targets import (
@@ -158,7 +163,7 @@ class TabularRegressor(RegressorScore, BaseTabular):
 
     _parameter_constraints: ClassVar[dict] = constraints_of(OF_TABLE_REGRESSORS)
 
-    @hints(n_jobs="n_threads=", n_estimators="n_networks=", max_iter="max_epochs=")
+    @hints(**TABULAR_HINTS)
     def __init__(
         self,
         loss="squared_error",

@@ -13,13 +13,20 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import InvalidParameterError
 
-from fastmlp import MLPClassifier, MLPRegressor
+from fastmlp import (
+    MLPClassifier,
+    MLPRegressor,
+    TabularClassifier,
+    TabularRegressor,
+)
 from fastmlp.estimators._fitted import plain_network
 from fastmlp.estimators._parameters import (
     ALIASES,
+    MLP_HINTS,
     OF_CLASSIFIERS,
     OF_REGRESSORS,
     PARAMETERS,
+    TABULAR_HINTS,
     parameter_defaults,
 )
 from fastmlp.kernels import RULES
@@ -114,13 +121,23 @@ def test_other_names_of_validation_rows(name, Estimator):
         make(Estimator).fit(X, Y, **{name: (X, Y)})
 
 
-@both
-def test_n_jobs(Estimator):
-    message = (
-        r"__init__\(\) got an unexpected keyword argument 'n_jobs': use n_threads="
-    )
+@pytest.mark.parametrize(
+    ("Estimator", "name", "meant"),
+    [
+        (Estimator, *hint)
+        for Estimators, hints in (
+            ((MLPClassifier, MLPRegressor), MLP_HINTS),
+            ((TabularClassifier, TabularRegressor), TABULAR_HINTS),
+        )
+        for Estimator in Estimators
+        for hint in hints.items()
+    ],
+)
+def test_other_libraries_names_of_parameters(Estimator, name, meant):
+    message = rf"__init__\(\) got an unexpected keyword argument '{name}': use {meant}"
     with pytest.raises(TypeError, match=message):
-        Estimator(n_jobs=2)
+        Estimator(**{name: 2})
+    assert meant.removesuffix("=") in Estimator().get_params()
 
 
 def test_n_jobs_of_a_subclass():

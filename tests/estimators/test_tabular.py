@@ -422,8 +422,6 @@ def test_a_table_of_one_row_is_refused_in_scikit_learns_words(Estimator):
 
 @both
 def test_other_libraries_words_are_answered(Estimator):
-    with pytest.raises(TypeError, match="use n_networks="):
-        Estimator(n_estimators=3)
     with pytest.raises(TypeError, match="use X_val= and y_val="):
         Estimator().fit(X, y_of(Estimator), eval_set=(X, y_of(Estimator)))
 
