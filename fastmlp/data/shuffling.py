@@ -61,7 +61,14 @@ def shuffled(
         raise ValueError("The source has no rows: there is nothing to shuffle.")
     position = np.random.RandomState(random_state).permutation(n_rows)
     folder.mkdir(parents=True, exist_ok=True)
-    X, y, weight = _write(source, position, folder / "X.npy")
+    # Maps of an earlier X.npy keep its numbers, also those of this source.
+    path, new = folder / "X.npy", folder / "X.npy.new"
+    try:
+        y, weight = _write(source, position, new)
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+    X = np.load(path, mmap_mode="r")
     for name, array in (("y", y), ("sample_weight", weight)):
         path = folder / f"{name}.npy"
         if array is not None and array.dtype != object:
@@ -71,8 +78,8 @@ def shuffled(
     return ArraySource(X, y, weight)
 
 
-def _write(source: Source, position: np.ndarray, path: Path) -> Chunk:
-    """Write X to a file, each row to its position; return it with y and the weights.
+def _write(source: Source, position: np.ndarray, path: Path) -> tuple[Any, Any]:
+    """Write X to a file, each row to its position; return y and the weights so.
 
     In two passes, which read and write neighbouring rows: first each row goes anywhere
     into the bucket that its position lies in, then each bucket is put in order.
@@ -82,9 +89,7 @@ def _write(source: Source, position: np.ndarray, path: Path) -> Chunk:
     first = source.read(blocks[0])[0]
     names, rows = _names_of(first), np.asarray(first)
     dtype = rows.dtype if rows.dtype.kind == "f" else np.dtype(np.float64)
-    # Maps of an earlier X.npy keep its numbers, also those of this source.
-    new = path.with_name("X.npy.new")
-    X = create_map(new, dtype, (n_rows, rows.shape[1]))
+    X = create_map(path, dtype, (n_rows, rows.shape[1]))
     size = max(1, BUFFER_BYTES // max(1, rows.shape[1] * dtype.itemsize))
     fill, written = np.arange(0, n_rows, size), np.empty_like(position)
     y = weight = None
@@ -120,8 +125,7 @@ def _write(source: Source, position: np.ndarray, path: Path) -> Chunk:
         to = slice(start, start + size)
         X[to] = X[to][np.argsort(written[to])]
     X.flush()
-    new.replace(path)
-    return Chunk(np.load(path, mmap_mode="r"), y, weight)
+    return y, weight
 
 
 def _names_of(X: Any) -> list | None:

@@ -107,3 +107,6 @@ def test_columns_in_another_order_are_refused(tmp_path, form):
     blocks = [(first, [1, 2]), (second, [3, 4])]
     with pytest.raises(ValueError, match=r"Block 1 has the columns \['b', 'a'\]"):
         shuffled(blocks, tmp_path, 0)
+    # The earlier rows stay, and nothing of those that were refused.
+    assert_array_equal(np.load(tmp_path / "X.npy"), X)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["X.npy", "y.npy"]
