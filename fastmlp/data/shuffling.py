@@ -79,7 +79,7 @@ def shuffled(
 
 
 def _write(source: Source, position: np.ndarray, path: Path) -> tuple[Any, Any]:
-    """Write X to a file, each row to its position; return y and the weights so.
+    """Write X to a file, each row to its position; return y and weights alike.
 
     In two passes, which read and write neighbouring rows: first each row goes anywhere
     into the bucket that its position lies in, then each bucket is put in order.
