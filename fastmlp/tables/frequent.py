@@ -26,9 +26,9 @@ ROUGH = 5.0
 # In other columns only whole numbers may be codes. More than MOST_ORDERED values, as
 # many as waves tell apart, have CODE_ROWS rows each, together the share CODED of all.
 # Their disorder is at least DISORDERED, and DEVIATIONS beyond chance: that of codes is
-# 0.6 to 1.4 and up to 70 deviations, and ages, years and counts lack one of the two.
-# Where rows scatter more at large counts, both may be large by chance: the disorder's
-# certainty is at least CERTAIN. It is around 0 there, and of 30 codes 2 to 3.
+# 0.6 to 1.4 and up to 70 deviations, and ages, years and amounts lack one of the two.
+# Both may be large by chance where y scatters more at large numbers. The certainty of
+# the disorder is around 0 there, 2 to 3 for 30 codes, and has to be CERTAIN.
 CODE_ROWS = 2
 MOST_ORDERED = 24
 CODED = 0.5
