@@ -250,7 +250,7 @@ def watch_compilation(listener: Callable[[str], object]) -> Iterator[None]:
 def _announce():
     """Say once per process that kernels are compiled: log, listener or terminal."""
     message = (
-        "compiling kernels for this CPU, once (about 4 s); "
+        "compiling kernels for this CPU, once (3 to 8 s); "
         "`python -m fastmlp warmup` compiles all of them"
     )
     _LOGGER.info(message)
