@@ -252,7 +252,7 @@ def check_rows(model: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
         dtypes.reverse()
     numeric = isinstance(model, RegressorMixin)
     try:
-        X, validated = validate_data(
+        X, y = validate_data(
             model,
             X,
             y,
@@ -273,8 +273,7 @@ def check_rows(model: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
                 "and strings in X as they are."
             )
         raise
-    y = validated
-    if numeric and y.dtype.kind == "f":
+    if numeric:
         # A None among objects has become NaN, of which scikit-learn says nothing.
         assert_all_finite(y, input_name="y")
     if y.ndim == 2 and y.shape[1] == 1:

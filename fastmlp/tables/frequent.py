@@ -123,7 +123,7 @@ class Neighbours(NamedTuple):
 
     @property
     def disordered(self) -> bool:
-        """Whether the values are codes without an order."""
+        """True if the values are codes without an order."""
         return (
             self.disorder >= DISORDERED
             and self.certainty >= CERTAIN
@@ -168,8 +168,8 @@ def neighbours(places: np.ndarray, target: np.ndarray) -> Neighbours:
     expected = scatter * shares
     ratios = np.square(np.diff(means, axis=0)).sum(axis=1) / expected
     roughness = float(np.minimum(ratios, FAR_APART).mean())
-    # The variance of each mean, by the rows of its value alone: where a rare class is
-    # less so at large counts, their few rows scatter more than all rows do.
+    # The variance of each mean, by the rows of its value alone: where a class that is
+    # rare among all rows is not among large numbers, y scatters more there.
     variances = within / (counts - 1) / counts
     excess = ratios - (variances[1:] + variances[:-1]) / expected
     certainty = float(excess.sum() / np.sqrt(np.square(excess).sum()))
