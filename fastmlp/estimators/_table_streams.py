@@ -251,11 +251,7 @@ def learn_coded(
     _, weight = table_weights(rows.own, class_weights, rows.values)
     check_weighted_rows(model, weight)
     counted = weight > 0
-    # The others are as if they were not there.
-    known = np.flatnonzero(counted[rows.drawn])
-    columns = columns_of(
-        _safe_indexing(rows.sample, known), model, goal, rows.values[rows.drawn[known]]
-    )
+    columns = counted_columns(rows, counted, model, goal)
     n_features = np.shape(rows.sample)[1]
     codes = write_codes(source, columns, len(rows.values), n_features, path)
     every = all_rows(rows, goal, weight, codes)
@@ -268,14 +264,7 @@ def learn_coded(
         validation = validation_rows(model, given, goal, columns, class_weights, y)
         judged = [np.arange(len(validation.y))] * n_networks
     else:
-        trained = [counted & (rows.fold != number) for number in range(n_networks)]
-        held = [_draw(counted & ~each, MOST_JUDGED, random_state) for each in trained]
-        if not all(map(len, held)):
-            raise ValueError(
-                "Each network holds out rows with a weight above 0, which are too few "
-                f"for n_networks={model.n_networks}: set a smaller n_networks, or a "
-                "larger buffer_rows."
-            )
+        trained, held = hold_out(rows, counted, n_networks, random_state)
         validation = rows_at(np.concatenate(held), every, rows.own, goal)
         ends = np.cumsum([len(each) for each in held])
         judged = np.split(np.arange(ends[-1]), ends[:-1])
@@ -367,6 +356,35 @@ def first_pass(
         begin = end
     own = np.concatenate(weights) if weights else None
     return CodedRows(values, own, fold, drawn, concatenate(tables))
+
+
+def counted_columns(
+    rows: CodedRows, counted: np.ndarray, model: Any, goal: Goal
+) -> tuple[Column, ...]:
+    """Return how columns are coded, by those rows of the sample that count."""
+    sample, drawn = rows.sample, rows.drawn
+    if not counted[drawn].all():
+        known = np.flatnonzero(counted[drawn])
+        sample, drawn = _safe_indexing(sample, known), drawn[known]
+    return columns_of(sample, model, goal, rows.values[drawn])
+
+
+def hold_out(
+    rows: CodedRows,
+    counted: np.ndarray,
+    n_networks: int,
+    random_state: np.random.RandomState,
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Return the mask of rows that each network trains on, and rows that judge it."""
+    trained = [counted & (rows.fold != number) for number in range(n_networks)]
+    held = [_draw(counted & ~each, MOST_JUDGED, random_state) for each in trained]
+    if not all(map(len, held)):
+        raise ValueError(
+            "Each network holds out rows with a weight above 0, which are too few "
+            f"for n_networks={n_networks}: set a smaller n_networks, or a "
+            "larger buffer_rows."
+        )
+    return trained, held
 
 
 def write_codes(
