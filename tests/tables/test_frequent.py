@@ -126,7 +126,7 @@ def test_whole_numbers_without_an_order_have_codes(classes, n_values):
     x[:3] = 1000.0, 2000.5, np.nan  # of one row each, and none
     if classes:
         target = (target[:, 0] > 0).astype(int) + (target[:, 0] > 1)
-    # Of the numbers with a fraction no one looks at the others' targets.
+    # One number with a fraction: the column holds no codes.
     assert len(fit_columns(x[:, None], None, target)) == 1
     x[1] = 2001.0
     number, frequent = fit_columns(x[:, None], None, target)
